@@ -1,0 +1,58 @@
+# Flags of the freestanding kernel build and the function that declares a room.
+set(LIBCXX_INCLUDE /usr/lib/llvm-19/include/c++/v1)
+set(FREESTANDING ${CMAKE_SOURCE_DIR}/kernel/lib/freestanding)
+
+set(LINNET_FLAGS_x86_64 -mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-pic)
+set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
+set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
+set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mcmodel=medium -fno-pic)
+if(NOT DEFINED LINNET_FLAGS_${LINNET_ARCH})
+    message(FATAL_ERROR "unknown LINNET_ARCH '${LINNET_ARCH}': x86_64, aarch64, riscv64 or loongarch64")
+endif()
+
+add_library(kernel_flags INTERFACE)
+target_compile_options(kernel_flags INTERFACE
+    --target=${LINNET_ARCH}-unknown-none-elf
+    ${LINNET_FLAGS_${LINNET_ARCH}}
+    -ffreestanding -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
+    -ffunction-sections -fdata-sections -fno-common -fno-strict-aliasing
+    $<$<COMPILE_LANGUAGE:CXX>:-nostdinc++ -nostdlibinc
+        -isystem ${FREESTANDING}/config -isystem ${LIBCXX_INCLUDE} -isystem ${FREESTANDING}/c -idirafter /usr/include
+        -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-use-cxa-atexit
+        -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST -DBOOST_ENABLE_ASSERT_HANDLER
+        -Wall -Wextra -Werror -Wvla -Wframe-larger-than=1536 -Wno-gnu-statement-expression-from-macro-expansion>
+    $<$<CONFIG:Release>:-O2 -g1>
+    $<$<CONFIG:Debug>:-O1 -g>)
+target_compile_definitions(kernel_flags INTERFACE $<$<CONFIG:Debug>:LINNET_DEBUG=1>)
+if(LINNET_SANITIZE)
+    target_compile_options(kernel_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
+        -fsanitize=undefined -fno-sanitize=function,vptr -Wno-frame-larger-than>)
+    target_compile_definitions(kernel_flags INTERFACE LINNET_SANITIZE=1)
+endif()
+# CMake's own per-configuration flags would repeat or contradict the ones above.
+set(CMAKE_CXX_FLAGS_RELEASE "")
+set(CMAKE_CXX_FLAGS_DEBUG "")
+set(CMAKE_ASM_FLAGS_RELEASE "")
+set(CMAKE_ASM_FLAGS_DEBUG "")
+
+# linnet_room(NAME [DEPENDS rooms…]): a room is every .cpp and .S under its folder; its public headers are
+# include/NAME/. It sees only the public headers of the rooms it names, so a forbidden include doesn't compile.
+function(linnet_room name)
+    cmake_parse_arguments(ROOM "" "" "DEPENDS;SOURCES" ${ARGN})
+    if(NOT ROOM_SOURCES)
+        file(GLOB_RECURSE ROOM_SOURCES CONFIGURE_DEPENDS *.cpp *.S)
+    endif()
+    if(ROOM_SOURCES)
+        add_library(${name} OBJECT ${ROOM_SOURCES})
+        set(scope PUBLIC)
+        target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+    else()
+        add_library(${name} INTERFACE)
+        set(scope INTERFACE)
+    endif()
+    if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/include)
+        target_include_directories(${name} ${scope} ${CMAKE_CURRENT_SOURCE_DIR}/include)
+    endif()
+    target_link_libraries(${name} ${scope} kernel_flags ${ROOM_DEPENDS})
+    set_property(GLOBAL APPEND PROPERTY LINNET_ROOMS ${name})
+endfunction()

@@ -1,0 +1,48 @@
+// The few calls that go up from arch: declared here, defined by core and init.
+#pragma once
+
+#include <arch/trap.hpp>
+#include <lib/address.hpp>
+#include <string_view>
+
+namespace linnet::boot {
+struct Handoff;
+}
+
+namespace linnet::hooks {
+
+/// First C++ code on the boot CPU: direct map and kernel image mapped, .bss cleared, boot thread and CPU 0 current
+/// (boot_thread and boot_cpu below), interrupts off.
+[[noreturn]] void kernel_main(const boot::Handoff& handoff);
+/// First C++ code on another CPU.
+[[noreturn]] void secondary_cpu(arch::CpuHeader& cpu);
+/// First code of a new thread, on its own stack, interrupts off.
+[[noreturn]] void thread_entry(arch::ThreadHeader* previous);
+
+/// An interrupt that the root controller must look up; `cause` is the vector (x86_64), the ESTAT interrupt bit (LoongArch),
+/// or 0. Interrupts are off.
+void interrupt(u32 cause);
+/// This CPU's timer fired.
+void timer_interrupt();
+/// Another CPU wants attention.
+void ipi();
+/// The end of every interrupt that came from kernel code with interrupts enabled: may switch threads.
+void preemption_point();
+
+/// A page fault in kernel code on a user address. True: the page is there now, run the instruction again. False: the arch
+/// code searches the exception table. Called with interrupts as they were at the fault.
+bool kernel_page_fault(VirtAddr address, arch::Access access);
+
+/// An exception that kernel code must not cause: prints `what`, the registers text and a backtrace from (pc, frame), and
+/// panics.
+[[noreturn]] void kernel_fault(std::string_view what, VirtAddr address, uintptr_t pc, uintptr_t frame_pointer,
+                               std::string_view registers);
+
+} // namespace linnet::hooks
+
+namespace linnet::arch {
+/// The thread and the CPU that the boot code makes current before any C++ that needs them; defined by core. They are
+/// core::Thread and core::Cpu objects, constinit.
+ThreadHeader& boot_thread_header();
+CpuHeader& boot_cpu_header();
+} // namespace linnet::arch

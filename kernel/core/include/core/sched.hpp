@@ -1,0 +1,39 @@
+// The scheduler: per-CPU run queues, fair by weighted virtual runtime (the classes of sched(7) come with their calls).
+#pragma once
+
+#include <core/thread.hpp>
+#include <core/wait_queue.hpp>
+
+namespace linnet::core {
+
+/// Makes a new thread (context prepared, state Running) eligible on some CPU.
+void start_thread(Thread& thread);
+/// Wakes a sleeping thread; false when it wasn't asleep. Any context.
+bool wake_thread(Thread& thread);
+/// Gives up the CPU for others of its queue (sched_yield).
+void yield();
+/// Switches if a reschedule is due. Preemption and interrupts on.
+void reschedule();
+/// The current thread, state Dead, leaves for ever.
+[[noreturn]] void exit_current();
+/// Sleeps for a time, not interruptibly. For kernel threads and drivers.
+void sleep_for(u64 nanoseconds);
+
+/// Sets nice or affinity of any thread and puts it where it now belongs.
+void set_nice(Thread& thread, int nice);
+Result<void> set_affinity(Thread& thread, u64 cpu_bits);
+
+/// Runs `function(context)` on every CPU in `cpu_bits` except this one, in interrupt context, and waits until all have
+/// returned. Interrupts on, preemption off or on.
+void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context);
+
+/// Runnable threads (for loadavg and /proc/stat) and thread switches since boot.
+u64 runnable_threads();
+
+/// A kernel thread: `function(context)` on its own stack. Lives until the function returns.
+Result<Thread*> start_kernel_thread(const char* name, void (*function)(void*), void* context);
+
+void initialise_scheduler();       // boot CPU, once, after the heap works
+[[noreturn]] void run_idle_loop(); // what each CPU's idle thread does
+
+} // namespace linnet::core

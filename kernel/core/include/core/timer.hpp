@@ -1,0 +1,33 @@
+// One-shot kernel timers with nanosecond deadlines, on per-CPU queues driven by the one-shot hardware timer.
+#pragma once
+
+#include <core/thread.hpp>
+#include <core/time.hpp>
+
+namespace linnet::core {
+
+/// Embedded in whatever needs to run something later. `callback` runs in interrupt context on the CPU where the timer was
+/// armed; it may re-arm the timer.
+struct Timer {
+    using Callback = void (*)(Timer&);
+    explicit constexpr Timer(Callback function) : callback(function) {}
+    Callback callback;
+    TreeNode node;
+    u64 deadline_ns = 0;
+    std::atomic<u32> queued_on{~0u}; // CPU number, ~0 when idle
+    std::atomic<bool> running{false};
+
+    struct DeadlineOf {
+        using type = u64;
+        const u64& operator()(const Timer& timer) const { return timer.deadline_ns; }
+    };
+};
+
+/// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context.
+void arm_timer(Timer& timer, u64 deadline_ns);
+/// Takes the timer out; true when it was armed and has not run. Does not wait for a running callback.
+bool cancel_timer(Timer& timer);
+/// The same, and waits until a callback that runs on another CPU has returned. Not from the callback itself.
+bool cancel_timer_sync(Timer& timer);
+
+} // namespace linnet::core
