@@ -1,0 +1,137 @@
+"""Puts a guest together: the kernel, the initramfs with the agent, the command line, the machine."""
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from . import agent, kernel, linux, qemu, rootfs
+from .paths import BUILD, ensure
+from .ui import LinnetError
+
+MEMORY = re.compile(r"[1-9][0-9]*[KMGT]?", re.IGNORECASE)
+
+
+@dataclass
+class Setup:
+    """What a guest shall be."""
+
+    arch: object
+    kernel: str = "linnet"  # or "linux", or "linux-bench"
+    smp: int = 2
+    memory: str = "1G"
+    root: object = "busybox"  # a name, or a rootfs.Root
+    machine: str = ""
+    append: str = ""
+    debug: bool = False
+    sanitize: bool = False
+    quiet: bool = True  # Linux only: no boot messages, which cost time on a UART
+    icount: bool = False
+    cpu: str = ""
+    extra: list = field(default_factory=list)  # further words for QEMU
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self):
+        if not 1 <= self.smp <= 64:
+            raise LinnetError(f"--smp {self.smp}: between 1 and 64 processors are possible")
+        if not MEMORY.fullmatch(self.memory):
+            raise LinnetError(f"--mem {self.memory}: a size is a number with K, M, G or T behind it")
+        machine = self.machine.split(",")[0]
+        if machine and machine not in self.arch.machines:
+            raise LinnetError(f"no machine '{machine}' on {self.arch.name} (there are: "
+                              f"{', '.join(self.arch.machines)})")
+
+    @property
+    def own_init(self):
+        """The user said what PID 1 is; then there is no agent."""
+        return any(word.startswith(("init=", "rdinit=")) for word in words_of(self.append))
+
+
+def words_of(text):
+    """The kernel's words of a command line, up to the `--` behind which all belongs to init."""
+    found = []
+    for word in text.split():
+        if word == "--":
+            break
+        found.append(word)
+    return found
+
+
+@dataclass
+class Prepared:
+    """A guest ready to be started."""
+
+    program: qemu.Program
+    machine: qemu.Machine
+    root: rootfs.Root
+    image: object
+    temporary: list
+
+    def clean_up(self):
+        for path in self.temporary:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
+
+
+def prepare(setup):
+    """Builds or fetches all that the guest needs."""
+    arch = setup.arch
+    root = setup.root if isinstance(setup.root, rootfs.Root) else rootfs.get(setup.root, arch)
+    modules = []
+    firmware = None
+    if setup.kernel.startswith("linux"):
+        debian_kernel = linux.get(arch, "bench" if setup.kernel == "linux-bench" else "oracle")
+        image, modules = debian_kernel.image, debian_kernel.modules
+        if arch.name == "loongarch64":
+            firmware = qemu.firmware(arch)
+    else:
+        image = kernel.build(arch, setup.debug, setup.sanitize)
+    program = qemu.program(arch, need_icount=setup.icount)
+    temporary = [root.archive] if root.temporary else []
+    initrd = root.archive if setup.own_init else _with_agent(arch, root, modules, setup.kernel, temporary)
+    machine = qemu.Machine(
+        arch=arch, kernel=image, initrd=initrd, append=command_line(setup), smp=setup.smp, memory=setup.memory,
+        machine=setup.machine, cpu=setup.cpu or default_cpu(setup), firmware=firmware, icount=setup.icount,
+        extra=list(setup.extra))
+    return Prepared(program, machine, root, image, temporary)
+
+
+def default_cpu(setup):
+    if setup.icount:
+        return setup.arch.cpu["bench"]
+    return setup.arch.cpu["linux" if setup.kernel.startswith("linux") else "linnet"]
+
+
+def command_line(setup):
+    console = setup.arch.console
+    words = [f"console={console}", "panic=-1"]
+    if not setup.own_init:
+        words.append(f"rdinit={agent.INIT}")
+    if setup.kernel.startswith("linux") and setup.quiet:
+        words.append("quiet")
+    # The user's words come last, so they win.
+    return " ".join(words + ([setup.append] if setup.append else []))
+
+
+def _with_agent(arch, root, modules, kernel_name, temporary):
+    """The root with the agent's archive behind it; kept as long as both parts stay the same."""
+    program = agent.get(arch)
+    home = ensure(BUILD / "run")
+    if root.temporary:
+        out = home / f"initrd-{os.getpid()}.cpio"
+        temporary.append(out)
+    else:
+        out = home / f"{root.archive.stem}-{kernel_name}.cpio"
+        parts = [program, root.archive, *modules]
+        if out.exists() and all(part.stat().st_mtime_ns < out.stat().st_mtime_ns for part in parts):
+            return out
+    partial = home / f"{out.name}.{os.getpid()}"
+    with open(root.archive, "rb") as source, open(partial, "wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+        target.write(agent.archive(arch, modules))
+    partial.rename(out)
+    return out

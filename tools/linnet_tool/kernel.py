@@ -1,0 +1,62 @@
+"""Builds Linnet's kernel with CMake and Ninja, one build folder per architecture and flavour."""
+
+import os
+import subprocess
+
+from . import debian, packages
+from .paths import BUILD, ROOT, ensure
+from .ui import LinnetError, Progress, verbose
+
+
+def folder(arch, debug=False, sanitize=False):
+    return BUILD / "kernel" / (arch.name + ("-debug" if debug else "") + ("-sanitize" if sanitize else ""))
+
+
+def build(arch, debug=False, sanitize=False):
+    """Builds what is out of date; returns the bootable image's path."""
+    if not (ROOT / "CMakeLists.txt").exists():
+        raise LinnetError("there is no kernel in this tree yet (no CMakeLists.txt)")
+    packages.require(*packages.KERNEL_BUILD)
+    home = folder(arch, debug, sanitize)
+    with debian.locked(f"kernel-{home.name}"):
+        if not (home / "build.ninja").exists():
+            _configure(arch, home, debug, sanitize)
+        _ninja(arch, home)
+    image = home / "linnet"
+    if not image.exists():
+        raise LinnetError(f"the build left no {image}")
+    return image
+
+
+def symbols(arch, debug=False, sanitize=False):
+    return folder(arch, debug, sanitize) / "linnet.elf"
+
+
+def _configure(arch, home, debug, sanitize):
+    ensure(home)
+    command = ["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(home), f"-DLINNET_ARCH={arch.name}",
+               f"-DCMAKE_BUILD_TYPE={'Debug' if debug else 'Release'}"]
+    if sanitize:
+        command.append("-DLINNET_SANITIZE=ON")
+    with Progress(f"configuring the kernel for {arch.name}"):
+        _checked(command, f"CMake could not configure the kernel for {arch.name}")
+
+
+def _ninja(arch, home):
+    # A dry run tells whether there is anything to do, so that an up-to-date kernel costs no message.
+    dry = subprocess.run(["ninja", "-C", str(home), "-n"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if dry.returncode == 0 and "no work to do" in dry.stdout:
+        verbose(f"the kernel for {arch.name} is up to date")
+        return
+    with Progress(f"building the kernel for {arch.name}"):
+        _checked(["ninja", "-C", str(home)], f"the kernel for {arch.name} does not build")
+
+
+def _checked(command, complaint):
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, errors="replace", env=dict(os.environ, NINJA_STATUS="[%f/%t] "))
+    if result.returncode != 0:
+        # What matters is where it failed, not the hundred steps before.
+        lines = result.stdout.splitlines()
+        start = next((i for i, line in enumerate(lines) if line.startswith("FAILED") or "Error" in line), 0)
+        raise LinnetError(complaint + ":\n" + "\n".join(lines[start:start + 60]))
