@@ -2,7 +2,8 @@
 set(LIBCXX_INCLUDE /usr/lib/llvm-19/include/c++/v1)
 set(FREESTANDING ${CMAKE_SOURCE_DIR}/kernel/lib/freestanding)
 
-set(LINNET_FLAGS_x86_64 -mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-pic)
+# Not -mgeneral-regs-only: without the x87 type, libc++'s headers (long double) do not parse.
+set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx -mcmodel=kernel -fno-pic)
 set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
 set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
 set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mcmodel=medium -fno-pic)
