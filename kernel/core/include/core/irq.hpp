@@ -45,6 +45,9 @@ IrqController* root_controller();
 Result<void> request_irq(Irq irq, Trigger trigger, IrqHandler handler, void* context, const char* name);
 /// A message-signalled interrupt with its handler.
 Result<MsiMessage> request_msi(IrqHandler handler, void* context, const char* name);
+/// How often `irq` came, and its first handler's name (null: none), for /proc/interrupts.
+u64 irq_count(Irq irq);
+const char* irq_name(Irq irq);
 /// Called by controllers: runs the handlers of `irq`.
 void handle_irq(Irq irq);
 

@@ -15,5 +15,7 @@ u64 random_below(u64 bound);
 void add_entropy(std::span<const u8> bytes, u32 credited_bits);
 /// Whether enough has been credited for getrandom(2) not to block.
 bool random_is_seeded();
+/// First seeding, from the CPU and the counter; boot, once.
+void seed_random();
 
 } // namespace linnet::core

@@ -8,8 +8,15 @@ namespace linnet::core {
 
 /// Makes a new thread (context prepared, state Running) eligible on some CPU.
 void start_thread(Thread& thread);
-/// Wakes a sleeping thread; false when it wasn't asleep. Any context.
-bool wake_thread(Thread& thread);
+/// Sets of ThreadState, for wake_thread.
+constexpr u32 state_bit(ThreadState state) { return 1u << static_cast<u32>(state); }
+inline constexpr u32 sleeping_states = state_bit(ThreadState::Sleeping) | state_bit(ThreadState::SleepingKillable) |
+                                       state_bit(ThreadState::SleepingDeep);
+
+/// Wakes a thread that is in one of `states`; false when it wasn't. Any context.
+bool wake_thread(Thread& thread, u32 states = sleeping_states);
+/// Gives up the CPU in the state the thread has set for itself (Stopped, Traced); until wake_thread names that state.
+void schedule();
 /// Gives up the CPU for others of its queue (sched_yield).
 void yield();
 /// Switches if a reschedule is due. Preemption and interrupts on.
@@ -32,6 +39,9 @@ u64 runnable_threads();
 
 /// A kernel thread: `function(context)` on its own stack. Lives until the function returns.
 Result<Thread*> start_kernel_thread(const char* name, void (*function)(void*), void* context);
+
+/// The same, not yet started (idle threads are entered by their CPU, not by the scheduler).
+Result<Thread*> create_kernel_thread(const char* name, void (*function)(void*), void* context);
 
 void initialise_scheduler();       // boot CPU, once, after the heap works
 [[noreturn]] void run_idle_loop(); // what each CPU's idle thread does

@@ -55,8 +55,8 @@ struct CpuTimes {
 
 class Thread : public arch::ThreadHeader {
 public:
-    constexpr Thread() = default;
-    virtual ~Thread() = default;
+    constexpr Thread() {}
+    virtual ~Thread() {}
     Thread(const Thread&) = delete;
     Thread& operator=(const Thread&) = delete;
 
@@ -87,14 +87,17 @@ public:
     u64 involuntary_switches = 0;
 
     // ---- the scheduler's own; others keep away ----
-    SpinLock scheduling_lock;              // orders wake-ups against going to sleep
-    TreeNode run_queue_node;
+    InterruptSpinLock scheduling_lock;     // orders wake-ups against one another
+    union {                                // not initialised, so that a Thread can be constinit
+        char no_node_ = 0;
+        TreeNode run_queue_node;
+    };
     u64 virtual_runtime = 0;               // fair-class time, weighted nanoseconds
     u64 slice_start = 0;                   // counter value when it last began to run or was charged
     u32 last_cpu = 0;
-    bool is_queued = false;
+    bool must_migrate = false;             // set and cleared across one switch
+    bool is_active = false;                // current on a CPU or in its tree; guarded by that run queue's lock
     std::atomic<bool> on_cpu{false};       // its stack is in use; a remote wake waits for this
-    ListNode timer_wait_node;
 };
 
 /// Per-CPU data. `this_cpu()` is stable only while preemption is off.
@@ -107,7 +110,8 @@ struct Cpu : arch::CpuHeader {
     u64 context_switches = 0;
     CpuTimes times{};
     u64 idle_ticks = 0;
-    std::atomic<u32> ipi_requests{0};      // IpiRequest bits
+    std::atomic<u64> calls_from{0};        // CPUs whose cross-call waits here
+    std::atomic<bool> must_reschedule{false};
     void* page_cache = nullptr;            // mm: per-CPU page lists
     void* slab_cache = nullptr;            // mm: per-CPU magazines
     void* address_space = nullptr;         // mm: the AddressSpace whose tables are loaded
@@ -121,6 +125,8 @@ inline Cpu& this_cpu() { return static_cast<Cpu&>(*arch::current_thread()->cpu);
 /// CPU numbers run from 0 to cpu_count()-1.
 Cpu& cpu(u32 number);
 u32 cpu_count();
+/// Boot only: how many CPUs there are; numbers them.
+void set_cpu_count(u32 count);
 /// Bits of the CPUs that run threads.
 u64 online_cpus();
 

@@ -11,8 +11,12 @@ namespace linnet::core {
 struct Timer {
     using Callback = void (*)(Timer&);
     explicit constexpr Timer(Callback function) : callback(function) {}
+    ~Timer() {}
     Callback callback;
-    TreeNode node;
+    union { // not initialised, so that a Timer can be constinit
+        char no_node_ = 0;
+        TreeNode node;
+    };
     u64 deadline_ns = 0;
     std::atomic<u32> queued_on{~0u}; // CPU number, ~0 when idle
     std::atomic<bool> running{false};
@@ -22,6 +26,11 @@ struct Timer {
         const u64& operator()(const Timer& timer) const { return timer.deadline_ns; }
     };
 };
+
+/// Makes the timer queues; once, before interrupts are enabled.
+void initialise_timers();
+/// Programs this CPU's hardware timer for its earliest deadline: of the queue and of the running slice.
+void program_hardware_timer();
 
 /// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context.
 void arm_timer(Timer& timer, u64 deadline_ns);

@@ -1,0 +1,72 @@
+// Functions run on other CPUs by interrupt. Each CPU has one call slot of its own; `calls_from` of the target says which
+// CPUs' slots it must look at.
+#include <arch/smp.hpp>
+#include <boot/boot_info.hpp>
+#include <core/panic.hpp>
+#include <core/sched.hpp>
+#include <core/timer.hpp>
+
+namespace linnet::core {
+namespace {
+
+struct CallSlot {
+    void (*function)(void*) = nullptr;
+    void* context = nullptr;
+    std::atomic<u64> waiting_for{0};
+};
+
+constinit CallSlot slots[boot::BootInfo::max_cpus];
+
+void serve_calls(Cpu& self) {
+    u64 callers = self.calls_from.exchange(0, std::memory_order_acquire);
+    for (; callers; callers &= callers - 1) {
+        CallSlot& slot = slots[std::countr_zero(callers)];
+        slot.function(slot.context);
+        slot.waiting_for.fetch_and(~(u64{1} << self.number), std::memory_order_release);
+    }
+}
+
+} // namespace
+
+void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context) {
+    disable_preemption();
+    Cpu& self = this_cpu();
+    cpu_bits &= online_cpus() & ~(u64{1} << self.number);
+    if (cpu_bits) {
+        // Interrupts off while the slot is filled and the calls are sent: a handler might make a call of its own.
+        arch::InterruptState state = arch::save_and_disable_interrupts();
+        CallSlot& slot = slots[self.number];
+        slot.function = function;
+        slot.context = context;
+        slot.waiting_for.store(cpu_bits, std::memory_order_release);
+        for (u64 rest = cpu_bits; rest; rest &= rest - 1) {
+            Cpu& target = cpu(static_cast<u32>(std::countr_zero(rest)));
+            target.calls_from.fetch_or(u64{1} << self.number, std::memory_order_release);
+            arch::send_ipi(target);
+        }
+        // Two CPUs may call each other at once, so calls to this one are served while it waits.
+        while (slot.waiting_for.load(std::memory_order_acquire) != 0) {
+            serve_calls(self);
+            arch::relax();
+            if (is_panicking()) arch::halt_forever();
+        }
+        arch::restore_interrupts(state);
+    }
+    enable_preemption();
+}
+
+} // namespace linnet::core
+
+namespace linnet::hooks {
+
+void ipi() {
+    using namespace core;
+    if (is_panicking()) arch::halt_forever();
+    Cpu& self = this_cpu();
+    serve_calls(self);
+    if (self.must_reschedule.load(std::memory_order_acquire))
+        current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
+    program_hardware_timer();
+}
+
+} // namespace linnet::hooks

@@ -1,0 +1,113 @@
+// Per-CPU timer queues. Owns the hardware timer of each CPU together with the scheduler's slice deadline.
+//
+// Lock order: a queue's lock is a leaf; callbacks run without it.
+#include <core/panic.hpp>
+#include <core/sched.hpp>
+#include <core/timer.hpp>
+#include <new>
+
+#include "run_queue.hpp"
+
+namespace linnet::core {
+namespace {
+
+constinit LockClass timer_class{"timer queue"};
+
+struct TimerQueue {
+    InterruptSpinLock lock{timer_class};
+    IntrusiveMultiTree<Timer, &Timer::node, Timer::DeadlineOf> timers;
+    u64 programmed_ns = ~u64{0}; // what the hardware is armed for; interrupts off on the owner
+};
+
+constexpr u32 idle_timer = ~0u;
+
+TimerQueue& queue_of(u32 number) { return *static_cast<TimerQueue*>(cpu(number).timer_queue); }
+
+bool take_out(Timer& timer) {
+    for (;;) {
+        u32 where = timer.queued_on.load(std::memory_order_acquire);
+        if (where == idle_timer) return false;
+        TimerQueue& queue = queue_of(where);
+        InterruptSpinGuard guard(queue.lock);
+        if (timer.queued_on.load(std::memory_order_relaxed) != where) continue;
+        queue.timers.erase(queue.timers.iterator_to(timer));
+        timer.queued_on.store(idle_timer, std::memory_order_release);
+        return true;
+    }
+}
+
+} // namespace
+
+void initialise_timers() {
+    for (u32 i = 0; i < cpu_count(); ++i) {
+        auto* queue = new (std::nothrow) TimerQueue;
+        VERIFY(queue); // at boot, the heap has room
+        cpu(i).timer_queue = queue;
+    }
+}
+
+void program_hardware_timer() {
+    Cpu& self = this_cpu();
+    TimerQueue& queue = queue_of(self.number);
+    u64 wanted = self.run_queue ? self.run_queue->slice_deadline_ns() : ~u64{0};
+    {
+        InterruptSpinGuard guard(queue.lock);
+        if (!queue.timers.empty()) wanted = std::min(wanted, queue.timers.begin()->deadline_ns);
+    }
+    // An earlier programming is left to fire for nothing: cheaper than touching the hardware at every change.
+    if (wanted >= queue.programmed_ns) return;
+    queue.programmed_ns = wanted;
+    arch::set_timer_deadline(clock_scale().base_counter + ns_to_ticks(wanted) + 1);
+}
+
+void arm_timer(Timer& timer, u64 deadline_ns) {
+    take_out(timer);
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    Cpu& self = this_cpu();
+    TimerQueue& queue = queue_of(self.number);
+    {
+        InterruptSpinGuard guard(queue.lock);
+        timer.deadline_ns = deadline_ns;
+        queue.timers.insert(timer);
+        timer.queued_on.store(self.number, std::memory_order_release);
+    }
+    program_hardware_timer();
+    arch::restore_interrupts(state);
+}
+
+bool cancel_timer(Timer& timer) { return take_out(timer); }
+
+bool cancel_timer_sync(Timer& timer) {
+    bool cancelled = take_out(timer);
+    while (timer.running.load(std::memory_order_acquire)) arch::relax();
+    return cancelled;
+}
+
+} // namespace linnet::core
+
+namespace linnet::hooks {
+
+void timer_interrupt() {
+    using namespace core;
+    Cpu& self = this_cpu();
+    TimerQueue& queue = queue_of(self.number);
+    queue.programmed_ns = ~u64{0};
+    u64 now = monotonic_ns();
+    for (;;) {
+        Timer* due = nullptr;
+        {
+            InterruptSpinGuard guard(queue.lock);
+            if (queue.timers.empty() || queue.timers.begin()->deadline_ns > now) break;
+            due = &*queue.timers.begin();
+            queue.timers.erase(queue.timers.begin());
+            due->running.store(true, std::memory_order_relaxed);
+            due->queued_on.store(idle_timer, std::memory_order_release);
+        }
+        due->callback(*due);
+        due->running.store(false, std::memory_order_release);
+    }
+    if (self.run_queue) self.run_queue->tick(now);
+    program_hardware_timer();
+}
+
+} // namespace linnet::hooks
