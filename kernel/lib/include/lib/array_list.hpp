@@ -30,8 +30,14 @@ public:
 
     [[nodiscard]] usize size() const { return size_; }
     [[nodiscard]] bool is_empty() const { return size_ == 0; }
-    T& operator[](usize index) { return VERIFY(index < size_), data_[index]; }
-    const T& operator[](usize index) const { return VERIFY(index < size_), data_[index]; }
+    T& operator[](usize index) {
+        VERIFY(index < size_);
+        return data_[index];
+    }
+    const T& operator[](usize index) const {
+        VERIFY(index < size_);
+        return data_[index];
+    }
     T* begin() { return data_; }
     T* end() { return data_ + size_; }
     const T* begin() const { return data_; }

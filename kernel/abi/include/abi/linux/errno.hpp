@@ -2,6 +2,8 @@
 // codes, which live in their own range and never reach user space: process/run_loop consumes them.
 #pragma once
 
+#include <abi/linux/errno_names.hpp>
+
 namespace linnet {
 
 enum class Errno : int {
