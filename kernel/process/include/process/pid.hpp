@@ -1,0 +1,85 @@
+// Pids: one number space for threads, processes, process groups and sessions (credentials(7), "Process ID").
+//
+// A PidRecord is one number in use. It lives as long as anything with that number does (a group may outlive its leader),
+// and while somebody like a pidfd remembers it; only then is the number free again. Which objects bear the number is
+// guarded by the table's lock, a leaf lock that masks interrupts:
+//
+//     tree_lock                     relations between processes (process.hpp)
+//       Process::signal_lock        threads of one process, pending signals
+//         pid table lock            number -> PidRecord -> objects
+#pragma once
+
+#include <core/wait_queue.hpp>
+#include <lib/function_ref.hpp>
+#include <lib/intrusive_tree.hpp>
+#include <lib/ref_ptr.hpp>
+#include <lib/result.hpp>
+
+namespace linnet::process {
+
+class Thread;
+class Process;
+class ProcessGroup;
+class Session;
+
+using Pid = i32;
+/// Numbers run from 1 to pid_max - 1; after a wrap they start again at reserved_pids.
+inline constexpr Pid pid_max = 4194304;
+inline constexpr Pid reserved_pids = 300;
+
+class PidRecord : public RefCounted<PidRecord> {
+public:
+    /// Takes the next free number. EAGAIN: none left; ENOMEM.
+    static Result<RefPtr<PidRecord>> allocate();
+    /// Takes exactly `pid` (clone3's set_tid). EEXIST.
+    static Result<RefPtr<PidRecord>> allocate_exactly(Pid pid);
+
+    [[nodiscard]] Pid number() const { return number_; }
+    NullableRefPtr<Thread> thread();
+    NullableRefPtr<Process> process();
+    NullableRefPtr<ProcessGroup> group();
+    NullableRefPtr<Session> session();
+
+    /// Makes (or, with null, unmakes) the object findable under this number.
+    void set_thread(Thread* thread);
+    void set_process(Process* process);
+    void set_group(ProcessGroup* group);
+    void set_session(Session* session);
+
+    void last_reference_dropped();
+
+    /// Woken when the process of this number becomes a zombie; what a pidfd polls on.
+    core::WaitQueue exit_waiters;
+
+    TreeNode tree_node;
+    struct NumberOf {
+        using type = Pid;
+        const Pid& operator()(const PidRecord& record) const { return record.number_; }
+    };
+
+private:
+    explicit PidRecord(Pid number) : number_(number) {}
+    friend class PidTable;
+    Pid number_;
+    Thread* thread_ = nullptr; // no references: each object withdraws itself before it dies
+    Process* process_ = nullptr;
+    ProcessGroup* group_ = nullptr;
+    Session* session_ = nullptr;
+};
+
+/// Look-ups; null when there is none. A zombie is still found until it is reaped.
+NullableRefPtr<PidRecord> find_pid(Pid number);
+NullableRefPtr<Thread> find_thread(Pid tid);
+NullableRefPtr<Process> find_process(Pid pid);
+NullableRefPtr<ProcessGroup> find_group(Pid pgid);
+NullableRefPtr<Session> find_session(Pid sid);
+
+/// The process with the smallest pid that is at least `from`; for walking over all of them without holding a lock.
+NullableRefPtr<Process> next_process(Pid from);
+
+/// Creates the empty table; before the first process.
+void initialise_pids();
+/// The number that was given last (/proc/loadavg's fifth field).
+Pid last_pid();
+
+} // namespace linnet::process

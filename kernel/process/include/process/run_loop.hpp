@@ -1,0 +1,17 @@
+// The loop of a user thread, and what it calls above itself.
+#pragma once
+
+#include <process/thread.hpp>
+
+namespace linnet::syscalls {
+/// Runs the system call that `thread` trapped with and stores its result in thread.registers; a restart code is stored too
+/// (negative), with core::work_signal set so that the loop settles it. Defined by the syscalls room.
+void dispatch(process::Thread& thread);
+} // namespace linnet::syscalls
+
+namespace linnet::process {
+
+/// Does what pending_work asks for: reschedule, exit, stop, signals. Interrupts on; the caller looks again afterwards.
+void handle_pending_work(Thread& thread);
+
+} // namespace linnet::process

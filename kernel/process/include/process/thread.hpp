@@ -1,0 +1,136 @@
+// process::Thread: a Linux task. Its parts (memory, descriptors, directory context) are reference-counted objects that
+// clone(2) shares or copies one by one; what all threads of a process share is in Process.
+//
+// A thread changes its own parts; others read them through the accessors, which take `parts_lock`, a leaf lock. Fields
+// without a word about locking belong to the thread itself.
+//
+// Life: created by clone, findable by its tid; exit_thread() (run_loop edge, empty kernel stack) gives back all parts; the
+// scheduler's final switch drops the reference that the running thread held. The Thread of a process's leader stays, Dead,
+// as long as the process is not reaped.
+#pragma once
+
+#include <arch/user_context.hpp>
+#include <core/thread.hpp>
+#include <lib/intrusive_list.hpp>
+#include <lib/ref_ptr.hpp>
+#include <process/pid.hpp>
+#include <process/signal.hpp>
+
+namespace linnet::mm {
+class AddressSpace;
+}
+namespace linnet::vfs {
+class FdTable;
+class FsContext;
+class Credentials;
+} // namespace linnet::vfs
+
+namespace linnet::process {
+
+struct FutexWaiter;
+
+/// How an interrupted call goes on after a stop or a signal without handler (restart class RestartBlock):
+/// restart_syscall(2) calls `resume`, which finds in `data` what it saved.
+struct RestartBlock {
+    Result<long> (*resume)(Thread&) = nullptr;
+    u64 data[6] = {};
+};
+
+/// The area registered with rseq(2); size 0 when there is none.
+struct RseqArea {
+    VirtAddr address{};
+    u32 size = 0;
+    u32 signature = 0;
+};
+
+class Thread final : public core::Thread, public RefCounted<Thread> {
+public:
+    static constexpr usize name_size = 16; // with the NUL
+
+    /// A thread with a kernel stack and a register context, not yet in a process.
+    static Result<RefPtr<Thread>> create(RefPtr<PidRecord> record);
+    ~Thread() override;
+
+    [[nodiscard]] Pid tid() const { return record->number(); }
+    [[nodiscard]] Process& process() const { return *process_; }
+    [[nodiscard]] bool is_leader() const;
+    /// Dead threads stay findable until their process is reaped when they led it.
+    [[nodiscard]] bool is_dead() const { return exited.load(std::memory_order_acquire); }
+
+    // ---- core::Thread ----
+    void on_switched_in(core::Cpu& cpu) override;
+    void on_final_switch() override;
+    void run() override; // run_loop.cpp
+    bool has_fatal_signal() const override { return pending_work.load(std::memory_order_relaxed) & core::work_exit; }
+    std::string_view name() const override;
+
+    // ---- parts, as others may read them; null once the thread has exited (mm also for none) ----
+    NullableRefPtr<mm::AddressSpace> address_space();
+    NullableRefPtr<vfs::FdTable> files();
+    NullableRefPtr<vfs::FsContext> fs();
+    RefPtr<const vfs::Credentials> credentials();
+    /// Copies the name (comm) with its NUL.
+    void copy_name(std::span<char, name_size> out);
+
+    // ---- the current thread on itself ----
+    mm::AddressSpace& own_address_space() { return *address_space_; }
+    vfs::FdTable& own_files() { return *files_; }
+    vfs::FsContext& own_fs() { return *fs_; }
+    const vfs::Credentials& own_credentials() const { return *credentials_; }
+    void set_credentials(RefPtr<const vfs::Credentials> credentials);
+    void set_name(std::string_view name);
+    /// Exchanges a part, giving back the old one so that it is released without the lock.
+    NullableRefPtr<mm::AddressSpace> exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh);
+    NullableRefPtr<vfs::FdTable> exchange_files(NullableRefPtr<vfs::FdTable> fresh);
+    NullableRefPtr<vfs::FsContext> exchange_fs(NullableRefPtr<vfs::FsContext> fresh);
+
+    /// Times in counter ticks, exact up to now, also for a running thread.
+    [[nodiscard]] core::CpuTimes cpu_times() const;
+
+    arch::UserContext registers;
+    RefPtr<PidRecord> record;          // changed only when another thread of the process takes over the leader's id
+    ListNode process_node;             // in Process::threads; guarded by signal_lock
+    SignalState signals;               // pending: signal_lock
+    RestartBlock restart;
+
+    std::atomic<bool> exited{false};
+    int exit_status = 0;               // wait status, once the thread dies by itself
+    Pid parent_tid = 0;                // the thread that created it (PR_SET_PDEATHSIG, __WNOTHREAD); tree_lock
+    int parent_death_signal = 0;       // tree_lock
+
+    VirtAddr clear_child_tid{};        // set_tid_address(2)
+    VirtAddr robust_list{};            // get_robust_list(2)
+    RseqArea rseq;
+    core::WaitQueue* vfork_done = nullptr; // set while a parent waits for this thread's exec or exit; tree_lock
+
+    u32 personality = 0;
+    std::atomic<bool> no_new_privileges{false};
+    u8 policy = 0;                     // SCHED_*
+    u8 realtime_priority = 0;
+    bool reset_on_fork = false;
+    u16 io_priority = 0;
+    u64 timer_slack_ns = 50'000;
+    u64 default_timer_slack_ns = 50'000;
+    u64 start_time_ns = 0;             // monotonic
+    std::atomic<u64> minor_faults{0};
+    std::atomic<u64> major_faults{0};
+    std::atomic<u64> read_bytes{0};    // /proc/PID/io
+    std::atomic<u64> written_bytes{0};
+
+    // ---- process room only ----
+    explicit Thread(RefPtr<PidRecord> pid_record);
+    NullableRefPtr<Process> process_;
+    mutable core::SpinLock parts_lock;
+    NullableRefPtr<mm::AddressSpace> address_space_;
+    NullableRefPtr<vfs::FdTable> files_;
+    NullableRefPtr<vfs::FsContext> fs_;
+    NullableRefPtr<const vfs::Credentials> credentials_;
+    char name_[name_size] = {};
+};
+
+/// The thread that runs; only where a user thread does (system calls, faults of user code).
+inline Thread& current() { return static_cast<Thread&>(core::current_thread()); }
+/// The same, or null in a kernel thread.
+inline Thread* current_or_null() { return arch::current_thread()->user_context ? &current() : nullptr; }
+
+} // namespace linnet::process
