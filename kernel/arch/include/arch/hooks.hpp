@@ -1,13 +1,11 @@
 // The few calls that go up from arch: declared here, defined by core and init.
 #pragma once
 
+#include <arch/handoff.hpp>
 #include <arch/trap.hpp>
 #include <lib/address.hpp>
+#include <span>
 #include <string_view>
-
-namespace linnet::boot {
-struct Handoff;
-}
 
 namespace linnet::hooks {
 
@@ -32,6 +30,11 @@ void preemption_point();
 /// A page fault in kernel code on a user address. True: the page is there now, run the instruction again. False: the arch
 /// code searches the exception table. Called with interrupts as they were at the fault.
 bool kernel_page_fault(VirtAddr address, arch::Access access);
+
+/// The value of a property of the firmware's device tree, node by path ("/cpus"); empty when there is none. For what only
+/// the architecture needs to know: the counter's frequency, ISA extensions, how to call the firmware. From kernel_main's
+/// boot::parse() on.
+std::span<const u8> device_tree_property(std::string_view path, std::string_view property);
 
 /// An exception that kernel code must not cause: prints `what`, the registers text and a backtrace from (pc, frame), and
 /// panics.

@@ -1,22 +1,13 @@
 // What the firmware or boot loader handed over, in one portable form. Nothing else parses a firmware handoff.
 #pragma once
 
+#include <arch/handoff.hpp>
 #include <lib/address.hpp>
 #include <lib/result.hpp>
 #include <span>
 #include <string_view>
 
 namespace linnet::boot {
-
-/// How the kernel was entered, as the architecture's first instructions saw it.
-struct Handoff {
-    enum class Protocol : u32 { Pvh, DeviceTree, EfiLoongArch } protocol = Protocol::DeviceTree;
-    PhysAddr data{};          // PVH start_info, FDT, or the EFI system table
-    PhysAddr command_line{};  // EfiLoongArch only
-    u64 boot_cpu = 0;         // hardware id of the CPU that runs
-    PhysAddr image_begin{};   // the kernel image in memory, page aligned
-    PhysAddr image_end{};
-};
 
 struct MemoryRegion {
     PhysAddr begin{};
