@@ -1,0 +1,232 @@
+// AddressSpace: what user code sees as memory. Page tables are the truth about what is mapped, Vmas hold policy, VmObjects
+// hold shared pages.
+//
+// Lock order: mmap lock (RwMutex; faults take it shared, everything that changes Vmas exclusively)
+//               VmObject::mappings lock (Mutex)
+//                 lock of a last-level table (SpinLock)
+//                   page allocator, VmObject::pages lock
+// No user copy may happen with the mmap lock held.
+#pragma once
+
+#include <abi/linux/mman.hpp>
+#include <arch/mmu.hpp>
+#include <arch/trap.hpp>
+#include <core/mutex.hpp>
+#include <core/thread.hpp>
+#include <mm/page_table.hpp>
+#include <mm/vma.hpp>
+#include <span>
+
+namespace linnet::mm {
+
+class TlbBatch;
+
+enum class FaultResult : u8 { Resolved, SegvMapErr, SegvAccErr, SegvPkuErr, BusAdrErr, OutOfMemory };
+
+/// mmap(2) after its arguments have been looked at: what to map and where.
+struct MapRequest {
+    VirtAddr address{};   // a hint, or the place where flags say MAP_FIXED
+    u64 length = 0;       // bytes; rounded up to pages
+    u32 prot = 0;         // abi::PROT_*
+    u32 flags = 0;        // abi::MAP_*
+    NullableRefPtr<VmObject> object; // null: anonymous (MAP_SHARED makes an AnonObject)
+    u64 offset = 0;       // bytes, page aligned
+    NullableRefPtr<MappingLabel> label;
+    u32 max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC; // what mprotect may grant later
+    u32 vma_flags = 0;    // further VmaFlag bits (vma_stack, vma_special)
+    /// exec maps segments before the limits of the new image count.
+    enum class Limits : u8 { Enforced, Ignored } limits = Limits::Enforced;
+};
+
+/// Copies of the process's limits that concern memory, kept up to date by setrlimit. In bytes; ~0 is no limit.
+struct MemoryLimits {
+    std::atomic<u64> address_space{~u64{0}}; // RLIMIT_AS
+    std::atomic<u64> data{~u64{0}};          // RLIMIT_DATA
+    std::atomic<u64> stack{u64{8} << 20};    // RLIMIT_STACK
+    std::atomic<u64> locked{u64{8} << 20};   // RLIMIT_MEMLOCK; ~0 for who has CAP_IPC_LOCK
+};
+
+/// Where exec put things; for brk, /proc/PID/{stat,cmdline,environ,auxv} and prctl(PR_SET_MM). Written by exec before the
+/// address space is shared.
+struct ExecLayout {
+    static constexpr usize max_auxv = 64;
+    VirtAddr code_begin{}, code_end{}, data_begin{}, data_end{};
+    VirtAddr brk_begin{};
+    VirtAddr stack_begin{};
+    VirtAddr arg_begin{}, arg_end{}, env_begin{}, env_end{};
+    VirtAddr vdso{};
+    u64 auxv[max_auxv] = {}; // pairs, as on the stack
+    usize auxv_words = 0;
+};
+
+/// For /proc/PID/{statm,status}: pages.
+struct AddressSpaceStatistics {
+    u64 total = 0, peak_total = 0;
+    u64 locked = 0;
+    u64 data = 0, stack = 0, text = 0, shared_mappings = 0;
+    u64 anonymous = 0, file = 0, shared = 0; // resident
+    u64 peak_resident = 0;
+    u64 page_tables = 0; // bytes would be Linux's VmPTE * 1024
+    usize mapping_count = 0;
+    [[nodiscard]] u64 resident() const { return anonymous + file + shared; }
+};
+
+/// One line of /proc/PID/maps.
+struct MappingInfo {
+    VirtAddr begin{}, end{};
+    u8 prot = 0;
+    u32 flags = 0;                // VmaFlag bits
+    u64 offset = 0;               // bytes in the object
+    const MappingLabel* label = nullptr;
+    std::string_view name;        // "[heap]", "[stack]" where there is no label; may be empty
+};
+
+/// What /proc/PID/smaps says of a mapping, in bytes.
+struct MappingUsage {
+    u64 resident = 0;
+    u64 proportional = 0; // each page divided by the number of its mappings
+    u64 shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
+    u64 referenced = 0, anonymous = 0, locked = 0;
+};
+
+/// Names a futex's or lock's place independent of who asks: shared memory by object and offset, private by address space.
+struct MemoryIdentity {
+    const void* owner = nullptr;
+    u64 offset = 0;
+    bool operator==(const MemoryIdentity&) const = default;
+};
+
+/// Whether an access by another (ptrace, /proc/PID/mem) may pass over missing rights, as Linux's FOLL_FORCE.
+enum class ForeignAccess : u8 { Checked, Forced };
+
+class AddressSpace final : public RefCounted<AddressSpace> {
+public:
+    static Result<RefPtr<AddressSpace>> create();
+    /// A copy for a child: private memory copy-on-write, shared memory shared. Threads may go on writing meanwhile.
+    Result<RefPtr<AddressSpace>> fork();
+    /// Unmaps everything. The last reference must go where sleeping is allowed.
+    ~AddressSpace();
+
+    // ---- changing mappings (map.cpp, unmap.cpp, protect.cpp, remap.cpp, advise.cpp) ----
+    Result<VirtAddr> map(const MapRequest& request);
+    Result<void> unmap(VirtAddr address, u64 length);
+    Result<void> protect(VirtAddr address, u64 length, u32 prot);
+    Result<VirtAddr> remap(VirtAddr old_address, u64 old_length, u64 new_length, u32 flags, VirtAddr new_address);
+    Result<void> advise(VirtAddr address, u64 length, int advice);
+    /// brk(2): the new break, or the present one when it can't be moved there. Never fails.
+    VirtAddr brk(VirtAddr address);
+    /// Sets where the heap begins (exec).
+    void set_brk_begin(VirtAddr address);
+    [[nodiscard]] VirtAddr current_brk() const;
+    Result<void> sync(VirtAddr address, u64 length, u32 flags);
+    enum class LockMode : u8 { Unlock, Lock, LockOnFault };
+    Result<void> lock_range(VirtAddr address, u64 length, LockMode mode);
+    Result<void> lock_all(u32 mcl_flags);
+    Result<void> unlock_all();
+    /// One byte a page into `resident` (1 = in memory): mincore(2). ENOMEM where something isn't mapped.
+    Result<void> residency(VirtAddr address, std::span<u8> resident);
+    /// Makes pages present as if touched (MAP_POPULATE, MADV_POPULATE_*).
+    Result<void> populate(VirtAddr address, u64 length, arch::Access access);
+
+    // ---- faults (fault.cpp) ----
+    FaultResult handle_fault(VirtAddr address, arch::Access access);
+
+    // ---- access by others (foreign.cpp) ----
+    /// Copies between kernel memory and this address space, whoever runs. The number of bytes copied before a page that
+    /// can't be had; EFAULT when that is 0 and the span isn't empty.
+    Result<usize> read_memory(VirtAddr address, std::span<u8> to, ForeignAccess how = ForeignAccess::Checked);
+    Result<usize> write_memory(VirtAddr address, std::span<const u8> from, ForeignAccess how = ForeignAccess::Checked);
+    /// The page that shows at `address`, faulted in for `access`.
+    Result<PageRef> get_user_page(VirtAddr address, arch::Access access, ForeignAccess how = ForeignAccess::Checked);
+    /// EFAULT where nothing is mapped.
+    Result<MemoryIdentity> identify(VirtAddr address);
+
+    // ---- switching (tlb.cpp) ----
+    /// Makes this the address space of `cpu`, which is the calling one. Interrupts off.
+    void activate(core::Cpu& cpu);
+    /// The bits of the CPUs whose page-table register points here.
+    [[nodiscard]] u64 active_cpus() const { return active_cpus_.value(); }
+
+    // ---- looking (report.cpp) ----
+    /// Calls `visit` for each mapping in order until it returns false. The mmap lock is held: no user copies within.
+    void for_each_mapping(FunctionRef<bool(const MappingInfo&)> visit, VirtAddr from = {});
+    [[nodiscard]] MappingUsage measure(VirtAddr begin, VirtAddr end);
+    [[nodiscard]] AddressSpaceStatistics statistics() const;
+    void reset_peak_resident();
+
+    MemoryLimits limits;
+    ExecLayout layout;
+    /// mmap's top-down base, drawn by choose_layout() in exec.
+    VirtAddr mmap_base{};
+    std::atomic<u32> dumpable{1};
+    std::atomic<bool> out_of_memory{false}; // chosen to die: allocations for it may fail early
+
+private:
+    friend class VmObject;
+    friend class FaultHandler;
+    friend class TlbBatch;
+    AddressSpace() = default;
+
+    // Every function below needs the mmap lock: exclusive, or shared where it says so.
+    Result<VirtAddr> choose_address(const MapRequest& request, u64 length);
+    Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags) const;
+    Result<Vma*> insert_mapping(const MapRequest& request, VirtAddr address, u64 length);
+    bool merge_into_neighbours(Vma& vma);
+    static bool can_merge(const Vma& first, const Vma& second);
+    Result<void> split(Vma& vma, VirtAddr at);
+    Result<void> split_around(VirtAddr begin, VirtAddr end);
+    Result<void> unmap_locked(VirtAddr begin, VirtAddr end);
+    void drop_vma(Vma& vma);
+    void link_vma(Vma& vma, ObjectMapping* after = nullptr);
+    void unlink_vma(Vma& vma);
+    void account(const Vma& vma, i64 pages);
+    bool grow_stack(VirtAddr address);
+    Result<void> clone_mappings(AddressSpace& child);
+    Result<void> copy_entries(AddressSpace& child, Vma& vma);
+    void free_tables(VirtAddr begin, VirtAddr end);
+    FaultResult populate_locked(VirtAddr begin, VirtAddr end, arch::Access access);
+    Result<void> change_flags(VirtAddr begin, VirtAddr end, u32 set, u32 clear);
+    /// Unmaps pages but keeps the Vma. Shared lock suffices.
+    enum class Zap : u8 { All, KeepPrivate };
+    void zap_range(VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
+    void note_resident_peak();
+    void flush_range(VirtAddr begin, u64 pages);
+
+    core::RwMutex mmap_lock_;
+    VmaMap vmas_;
+    PageTable<arch::PagingPolicy> tables_;
+    VirtAddr brk_{};
+    VirtAddr gap_hint_{};    // top-down search starts here: nothing as large as gap_hint_length_ is free above
+    u64 gap_hint_length_ = 0;
+    u32 future_lock_flags_ = 0; // MCL_FUTURE
+
+    core::CpuMask active_cpus_; // the page-table register points here
+    core::CpuMask stale_cpus_;  // must flush before running it again
+    core::CpuMask used_cpus_;   // may hold translations (only with ASIDs)
+    std::atomic<u64> asid_{0};  // generation and number
+
+    std::atomic<i64> resident_anonymous_{0}, resident_file_{0}, resident_shared_{0};
+    std::atomic<u64> peak_resident_{0};
+    std::atomic<u64> total_pages_{0}, peak_total_{0}, locked_pages_{0}, data_pages_{0}, stack_pages_{0}, text_pages_{0},
+        shared_pages_{0}, committed_pages_{0};
+};
+
+/// The address space that user copies of the current thread go to: the one activated last on this CPU. Null for kernel
+/// threads that have none.
+AddressSpace* current_address_space();
+
+/// Address randomisation of a new image (kernel parameters norandmaps, nokaslr don't matter here; personality does).
+enum class Randomisation : u8 { On, Off };
+/// Draws the top of the stack, and sets `space.mmap_base` below it leaving room for the stack limit.
+VirtAddr choose_layout(AddressSpace& space, Randomisation randomisation);
+/// Where a position-independent program goes (ET_DYN with an interpreter), page aligned.
+VirtAddr choose_program_base(Randomisation randomisation);
+/// Where the heap begins behind a program that ends at `program_end`.
+VirtAddr choose_brk_begin(VirtAddr program_end, Randomisation randomisation);
+
+/// Called when a page can't be had for a user: picks and marks a victim; true when it is worth trying again. Registered by
+/// process.
+using OutOfMemoryHandler = bool (*)(AddressSpace& asking);
+void set_out_of_memory_handler(OutOfMemoryHandler handler);
+
+} // namespace linnet::mm

@@ -1,0 +1,44 @@
+// The page cache of one inode: read, write and mappings all see these pages.
+#pragma once
+
+#include <core/wait_queue.hpp>
+#include <mm/vm_object.hpp>
+
+namespace linnet::mm {
+
+/// Where the pages of a FileObject come from and go to: implemented by filesystems. Called without any lock of mm but the
+/// address space's (shared), so it must not copy to or from user memory, nor take locks that are held over user copies.
+class PageSource {
+public:
+    /// Fills `page` with the file's contents at `index` pages, zeros beyond its end. May sleep.
+    virtual Result<void> read_page(u64 index, Page& page) = 0;
+    /// Stores a dirty page. May sleep.
+    virtual Result<void> write_page(u64 index, Page& page) = 0;
+    /// A shared mapping is about to make this page writable (allocate blocks, ENOSPC).
+    virtual Result<void> prepare_write(u64, Page&) { return {}; }
+
+protected:
+    ~PageSource() = default;
+};
+
+class FileObject final : public VmObject {
+public:
+    /// `source` outlives the object or is detached first.
+    static Result<RefPtr<FileObject>> create(PageSource& source, u64 size);
+    ~FileObject() override;
+
+    Result<PageRef> get_page(u64 index, arch::Access access) override;
+    bool wants_write_faults() const override { return true; }
+    /// Writes the dirty pages of [begin, end) bytes back (fsync, msync). May sleep.
+    Result<void> write_back(u64 begin, u64 end);
+    /// The inode goes away: later look-ups of absent pages are EIO.
+    void detach();
+
+private:
+    FileObject(PageSource& source, u64 size) : VmObject(Kind::File, size), source_(&source) {}
+    Result<PageRef> read_in(u64 index);
+    std::atomic<PageSource*> source_;
+    core::WaitQueue page_ready_;
+};
+
+} // namespace linnet::mm

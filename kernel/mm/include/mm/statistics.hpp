@@ -1,0 +1,47 @@
+// Numbers about memory as a whole, for /proc/meminfo, sysinfo(2), /proc/vmstat.
+#pragma once
+
+#include <lib/types.hpp>
+
+namespace linnet::mm {
+
+/// All in pages.
+struct MemoryStatistics {
+    u64 total = 0; // RAM that the allocator manages, what it has given away included (MemTotal)
+    u64 free = 0;
+    u64 file_cache = 0;
+    u64 shared = 0; // tmpfs, shared anonymous memory (Shmem)
+    u64 anonymous = 0;
+    u64 file_mapped = 0;
+    u64 dirty = 0;
+    u64 slab = 0;
+    u64 kernel_stacks = 0;
+    u64 page_tables = 0;
+    u64 kernel_other = 0;
+    u64 virtual_area = 0; // VmallocUsed
+    u64 committed = 0;    // Committed_AS
+    u64 commit_limit = 0;
+    u64 locked = 0;
+    /// An estimate of what programs could get without killing anything (MemAvailable).
+    [[nodiscard]] u64 available() const { return free + file_cache; }
+};
+MemoryStatistics memory_statistics();
+
+/// Events since boot.
+struct MemoryEvents {
+    u64 page_faults = 0;
+    u64 major_faults = 0;
+    u64 pages_allocated = 0;
+    u64 pages_freed = 0;
+    u64 copy_on_write = 0;
+    u64 tlb_local_flushes = 0;
+    u64 tlb_remote_flushes = 0;
+    u64 out_of_memory_kills = 0;
+};
+MemoryEvents memory_events();
+
+inline constexpr unsigned free_block_orders = 11;
+/// Free blocks by order (/proc/buddyinfo).
+void free_blocks(u64 (&counts)[free_block_orders]);
+
+} // namespace linnet::mm

@@ -1,0 +1,120 @@
+// VmObject: a sequence of pages that mappings and reads look into. AnonObject is shared memory (tmpfs, memfd, MAP_SHARED |
+// MAP_ANONYMOUS), FileObject (page_cache.hpp) the page cache of an inode, PhysicalObject a run of physical addresses.
+//
+// Lock order: AddressSpace::mmap lock -> VmObject::mappings lock -> last-level table lock; VmObject::pages lock is a leaf.
+#pragma once
+
+#include <arch/trap.hpp>
+#include <core/mutex.hpp>
+#include <core/spinlock.hpp>
+#include <lib/intrusive_list.hpp>
+#include <lib/ref_ptr.hpp>
+#include <lib/result.hpp>
+#include <mm/page.hpp>
+#include <mm/page_index.hpp>
+#include <span>
+
+namespace linnet::mm {
+
+/// The part of a Vma that its object links: where it is mapped.
+struct ObjectMapping {
+    ListNode object_node; // guarded by VmObject::mappings_lock_
+};
+
+class VmObject : public RefCounted<VmObject> {
+public:
+    enum class Kind : u8 { Shared, File, Physical };
+
+    virtual ~VmObject();
+
+    /// The page at `index`, made resident first where it isn't. Access::Write says that it is about to be changed. EIO when
+    /// it can't be read, ENOMEM, ENOSPC. Does not look at size(): callers that must stop there do. May sleep.
+    virtual Result<PageRef> get_page(u64 index, arch::Access access) = 0;
+    /// Whether a page of a shared mapping must be mapped read-only until the first write to it tells (dirty tracking).
+    virtual bool wants_write_faults() const { return false; }
+    /// PhysicalObject: where `index` lies. Others have pages.
+    virtual Result<PhysAddr> physical_address(u64) const { return error(Errno::EFAULT); }
+
+    /// The page if it is resident (and read in), else an empty PageRef. Doesn't sleep.
+    PageRef find_page(u64 index);
+    /// References to the resident pages among [first, first + pages.size()): pages[i] is empty where there is none.
+    /// Returns how many there are. Doesn't sleep.
+    usize find_pages(u64 first, std::span<PageRef> pages);
+    /// The first resident index at or after `from` (SEEK_DATA), or ~0.
+    u64 next_resident(u64 from);
+    [[nodiscard]] u64 resident_pages() const { return resident_.load(std::memory_order_relaxed); }
+
+    /// Size in bytes: faults beyond its last page are SIGBUS.
+    [[nodiscard]] u64 size() const { return size_.load(std::memory_order_acquire); }
+    /// Truncates or extends. When shrinking: unmaps the pages beyond from every address space (private copies too), drops
+    /// them, and zeroes the rest of the last page. May sleep.
+    void set_size(u64 size);
+    /// Drops the pages that lie wholly in [begin, end) bytes and zeroes the parts of pages (FALLOC_FL_PUNCH_HOLE). May
+    /// sleep.
+    void punch_hole(u64 begin, u64 end);
+
+    [[nodiscard]] Kind kind() const { return kind_; }
+    /// Whether any shared mapping could write to it (F_SEAL_WRITE, deny-write checks).
+    [[nodiscard]] bool has_writable_mappings() const { return writable_mappings_.load() != 0; }
+    [[nodiscard]] bool is_mapped() const { return mapping_count_.load() != 0; }
+
+    // ---- for Vma only ----
+    enum class Writable : u8 { No, Yes };
+    /// Links a mapping, behind `after` where given (a child's behind its parent's, so that a truncation that runs while
+    /// entries are copied meets the copy too).
+    void add_mapping(ObjectMapping& mapping, Writable writable, ObjectMapping* after = nullptr);
+    void remove_mapping(ObjectMapping& mapping, Writable writable);
+
+protected:
+    explicit VmObject(Kind kind, u64 size) : size_(size), kind_(kind) {}
+    /// Adds a page under `index`; when another came first, returns that one and `page` is dropped.
+    Result<PageRef> insert_page(u64 index, PageRef page);
+    /// Takes all pages out; for destructors.
+    void drop_all_pages();
+
+private:
+    enum class PrivateCopies : u8 { Unmap, Keep };
+    void unmap_range(u64 first, u64 last, PrivateCopies copies);
+    void drop_pages(u64 first, u64 last);
+    void zero_part(u64 index, usize begin, usize end);
+
+    core::SpinLock pages_lock_;
+    PageIndex pages_; // each page holds one reference of ours
+    core::Mutex mappings_lock_;
+    IntrusiveList<ObjectMapping, &ObjectMapping::object_node> mappings_;
+    std::atomic<u64> size_;
+    std::atomic<u64> resident_{0};
+    std::atomic<u32> mapping_count_{0};
+    std::atomic<u32> writable_mappings_{0};
+    Kind kind_;
+};
+
+/// Memory that lives only in RAM and may be mapped by several: tmpfs files, memfd, shared anonymous mappings.
+class AnonObject final : public VmObject {
+public:
+    static Result<RefPtr<AnonObject>> create(u64 size);
+    ~AnonObject() override;
+    /// Makes a zeroed page where there is none.
+    Result<PageRef> get_page(u64 index, arch::Access access) override;
+
+private:
+    explicit AnonObject(u64 size) : VmObject(Kind::Shared, size) {}
+};
+
+/// A run of physical addresses: device memory (uncached), or frames of the kernel (vDSO data; cached).
+class PhysicalObject final : public VmObject {
+public:
+    enum class Caching : u8 { Cached, Uncached, WriteCombining };
+    static Result<RefPtr<PhysicalObject>> create(PhysAddr begin, u64 size, Caching caching);
+    Result<PageRef> get_page(u64, arch::Access) override { return error(Errno::EFAULT); }
+    Result<PhysAddr> physical_address(u64 index) const override;
+    [[nodiscard]] Caching caching() const { return caching_; }
+
+private:
+    PhysicalObject(PhysAddr begin, u64 size, Caching caching)
+        : VmObject(Kind::Physical, size), begin_(begin), caching_(caching) {}
+    PhysAddr begin_;
+    Caching caching_;
+};
+
+} // namespace linnet::mm

@@ -1,0 +1,116 @@
+// Vma: one mapping of an address space (policy; what is really mapped is in the page tables). VmaMap: the ordered set of
+// them. Guarded by AddressSpace's mmap lock unless a member says otherwise.
+#pragma once
+
+#include <lib/address.hpp>
+#include <lib/format.hpp>
+#include <lib/intrusive_tree.hpp>
+#include <mm/vm_object.hpp>
+
+namespace linnet::mm {
+
+class AddressSpace;
+
+/// What /proc/PID/maps prints behind a mapping, and what keeps its file alive. Implemented by vfs (a File or Path) and by
+/// the names of special mappings. ref/unref are virtual so that the implementer keeps its own count.
+class MappingLabel {
+public:
+    virtual void ref() const = 0;
+    virtual void unref() const = 0;
+    virtual void format_name(TextSink sink) const = 0;
+    virtual u64 device_number() const { return 0; } // as in stat's st_dev
+    virtual u64 inode_number() const { return 0; }
+
+protected:
+    ~MappingLabel() = default;
+};
+
+/// A label that is a constant text such as "[vdso]"; constinit objects, never freed.
+class ConstantLabel final : public MappingLabel {
+public:
+    constexpr explicit ConstantLabel(std::string_view name) : name_(name) {}
+    void ref() const override {}
+    void unref() const override {}
+    void format_name(TextSink sink) const override { sink(name_); }
+
+private:
+    std::string_view name_;
+};
+
+/// Bits of Vma::flags.
+enum VmaFlag : u32 {
+    vma_shared = 1u << 0,
+    vma_grows_down = 1u << 1,
+    vma_locked = 1u << 2,
+    vma_lock_on_fault = 1u << 3,
+    vma_dont_fork = 1u << 4,
+    vma_wipe_on_fork = 1u << 5,
+    vma_dont_dump = 1u << 6,
+    vma_no_reserve = 1u << 7,
+    vma_random_read = 1u << 8,
+    vma_sequential_read = 1u << 9,
+    vma_no_huge_page = 1u << 10,
+    vma_huge_page = 1u << 11,
+    vma_mergeable = 1u << 12,
+    vma_stack = 1u << 13,   // the main stack, for its name
+    vma_special = 1u << 14, // vDSO and the like: not unmapped by accident of merging, not expandable
+    vma_accounted = 1u << 15,
+};
+
+struct Vma : ObjectMapping {
+    VirtAddr begin{};
+    VirtAddr end{}; // exclusive
+    TreeNode node;
+    AddressSpace* space = nullptr;
+    NullableRefPtr<VmObject> object; // null: private anonymous
+    u64 first_index = 0;             // page of the object that `begin` shows
+    NullableRefPtr<MappingLabel> label;
+    u32 flags = 0;
+    u8 prot = 0;     // PROT_READ | PROT_WRITE | PROT_EXEC
+    u8 max_prot = 7; // what mprotect may grant
+    u8 protection_key = 0;
+    /// The page tables may hold pages here that can't be had again from the object: fork must copy entries. Set by faults.
+    std::atomic<bool> has_private_pages{false};
+
+    [[nodiscard]] bool is(VmaFlag flag) const { return (flags & flag) != 0; }
+    [[nodiscard]] bool is_anonymous() const { return !object; }
+    [[nodiscard]] u64 page_count() const { return (end - begin) >> arch::page_shift; }
+    [[nodiscard]] bool contains(VirtAddr address) const { return begin <= address && address < end; }
+    [[nodiscard]] u64 index_of(VirtAddr address) const { return first_index + ((address - begin) >> arch::page_shift); }
+    [[nodiscard]] bool counts_as_writable_mapping() const;
+
+    struct BeginOf {
+        using type = VirtAddr;
+        const VirtAddr& operator()(const Vma& vma) const { return vma.begin; }
+    };
+};
+
+/// Mappings in order of address; they never overlap.
+class VmaMap {
+public:
+    using Tree = IntrusiveTree<Vma, &Vma::node, Vma::BeginOf>;
+
+    /// The mapping that contains `address`, else null.
+    Vma* find(VirtAddr address);
+    /// The first mapping that ends behind `address` (it may begin behind it too), else null.
+    Vma* find_ending_after(VirtAddr address);
+    Vma* next(Vma& vma);
+    Vma* previous(Vma& vma);
+    Vma* first() { return tree_.empty() ? nullptr : &*tree_.begin(); }
+    Vma* last() { return tree_.empty() ? nullptr : &*tree_.rbegin(); }
+    void insert(Vma& vma);
+    void remove(Vma& vma);
+    [[nodiscard]] usize count() const { return count_; }
+    /// The highest free range of `length` within [low, high) that keeps `guard` bytes from a mapping that grows down above
+    /// it; 0 when there is none. `alignment` is a power of two.
+    VirtAddr find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
+    /// The lowest such range.
+    VirtAddr find_gap_bottom_up(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
+
+private:
+    Tree tree_;
+    usize count_ = 0;
+    Vma* last_found_ = nullptr; // only a hint; read and written under the exclusive lock
+};
+
+} // namespace linnet::mm
