@@ -7,6 +7,7 @@
 #include <core/panic.hpp>
 #include <core/power.hpp>
 #include <core/thread.hpp>
+#include <core/time.hpp>
 #include <lib/assert.hpp>
 #include <lib/result.hpp>
 
@@ -125,20 +126,21 @@ void assertion_failed(const char* expression, const char* file, int line) {
 // libc++'s hardened containers end here, and so do pure virtual calls.
 namespace std {
 inline namespace __1 {
-[[noreturn]] void __libcpp_verbose_abort(const char* format, ...) noexcept {
+void __libcpp_verbose_abort(const char* format, ...) {
     linnet::core::panic("library check failed: {}", std::string_view(format));
 }
 } // namespace __1
 } // namespace std
 
-extern "C" [[noreturn]] void __cxa_pure_virtual() { linnet::core::panic("pure virtual function called"); }
-extern "C" [[noreturn]] void abort() { linnet::core::panic("abort called"); }
+extern "C" [[noreturn]] void __cxa_pure_virtual();
+extern "C" void __cxa_pure_virtual() { linnet::core::panic("pure virtual function called"); }
+extern "C" void abort() { linnet::core::panic("abort called"); }
 
 namespace boost {
-[[noreturn]] void assertion_failed(const char* expression, const char*, const char* file, long line) {
+void assertion_failed(const char* expression, const char*, const char* file, long line) {
     linnet::assertion_failed(expression, file, static_cast<int>(line));
 }
-[[noreturn]] void assertion_failed_msg(const char* expression, const char*, const char*, const char* file, long line) {
+void assertion_failed_msg(const char* expression, const char*, const char*, const char* file, long line) {
     linnet::assertion_failed(expression, file, static_cast<int>(line));
 }
 } // namespace boost
