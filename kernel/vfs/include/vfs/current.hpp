@@ -1,0 +1,25 @@
+// What vfs asks about the current thread. Hooks: declared here, defined by process. Each works on a kernel thread too:
+// kernel_credentials(), the initial FsContext, an empty FdTable, no limits.
+#pragma once
+
+#include <lib/types.hpp>
+
+namespace linnet::vfs {
+
+class Credentials;
+class FdTable;
+class FsContext;
+
+/// Borrowed: stable until the thread itself replaces its credentials.
+const Credentials& current_credentials();
+FsContext& current_fs();
+FdTable& current_files();
+/// RLIMIT_NOFILE and RLIMIT_FSIZE of the current process (soft).
+u64 current_open_file_limit();
+u64 current_file_size_limit();
+/// A write beyond RLIMIT_FSIZE was refused: sends SIGXFSZ to the current thread.
+void file_size_limit_exceeded();
+/// The process (thread group) id, as the owner of POSIX record locks.
+i32 current_process_id();
+
+} // namespace linnet::vfs

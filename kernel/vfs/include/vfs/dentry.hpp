@@ -1,0 +1,96 @@
+// Dentry: one name in one directory, cached. A hash table (parent, name) → dentry makes path walks fast; a dentry without
+// an inode is negative: the name is known not to exist.
+//
+// The table holds one reference to each dentry in it, a dentry one to its parent and its inode. A dentry's inode changes
+// once, from null, under the directory's lock; its name and parent only in rename, while it is out of the table.
+//
+// Lock order: Inode::lock of the directory → bucket lock → Dentry::lock.
+#pragma once
+
+#include <core/spinlock.hpp>
+#include <lib/intrusive_list.hpp>
+#include <vfs/inode.hpp>
+
+namespace linnet::vfs {
+
+/// Hash of a name, made once while the path is split.
+struct NameHash {
+    u32 value = 0;
+    static NameHash of(std::string_view name);
+};
+
+class Dentry : public RefCounted<Dentry> {
+public:
+    /// The root of a file system, or a name that is in no directory (unnamed files). `name` for display.
+    static Result<RefPtr<Dentry>> create_root(SuperBlock& superblock, RefPtr<Inode> inode, std::string_view name = "/");
+
+    /// Null when negative.
+    Inode* inode() const { return inode_.load(std::memory_order_acquire); }
+    SuperBlock& superblock() const { return superblock_; }
+    bool is_root() const { return is_root_; }
+    /// Whether something is mounted here in some place.
+    bool is_mountpoint() const { return mount_count_.load(std::memory_order_relaxed) != 0; }
+    /// Removed from its directory (unlink, rmdir) or never in one.
+    bool is_unlinked() const { return unlinked_.load(std::memory_order_acquire); }
+    /// The directory that holds the name; itself for a root.
+    RefPtr<Dentry> parent() const;
+    /// Copies the name as it is now.
+    usize copy_name(std::span<char> out) const;
+    /// Only where no rename can come in between: the directory's lock or the superblock's rename lock held.
+    std::string_view name_stable() const { return {name_, name_length_}; }
+    bool is_same_or_below(const Dentry& ancestor) const;
+
+    void last_reference_dropped();
+
+private:
+    friend class DentryCache;
+    friend class MountTable;
+    Dentry(SuperBlock& superblock, Dentry* parent);
+    ~Dentry();
+    static constexpr usize inline_name_size = 40;
+    bool assign_name(std::string_view name);
+
+    ListNode hash_node_;
+    Dentry* parent_;           // counted, but for a root; guarded by lock_ and the rename rules above
+    const char* name_;         // inline_name_ or heap
+    u32 hash_ = 0;
+    u16 name_length_ = 0;
+    bool is_root_ = false;
+    bool hashed_ = false;                 // bucket lock
+    std::atomic<bool> recently_used_{false};
+    std::atomic<bool> unlinked_{false};
+    std::atomic<u32> mount_count_{0};
+    std::atomic<Inode*> inode_{nullptr};  // counted
+    SuperBlock& superblock_;
+    ListNode cache_node_;                 // SuperBlock::dentries, its lock
+    mutable core::SpinLock lock_;         // name and parent
+    char inline_name_[inline_name_size];
+};
+
+/// The cache. All functions may be called from any thread; those that say "directory locked" want Inode::lock of the
+/// parent's inode held exclusively.
+class DentryCache {
+public:
+    static Result<void> initialise();
+    /// The cached dentry, positive or negative, or null.
+    static NullableRefPtr<Dentry> find(Dentry& parent, std::string_view name, NameHash hash);
+    /// The cached dentry, or a new one from the file system's lookup(). Takes the directory's lock when it must.
+    static Result<RefPtr<Dentry>> find_or_load(Dentry& parent, std::string_view name, NameHash hash);
+    /// The same with the directory's lock held.
+    static Result<RefPtr<Dentry>> find_or_load_locked(Dentry& parent, std::string_view name, NameHash hash);
+    /// Makes a negative dentry positive. Directory locked.
+    static void instantiate(Dentry& dentry, RefPtr<Inode> inode);
+    /// Takes a removed name out of the table. Directory locked.
+    static void forget_removed(Dentry& dentry);
+    /// After the file system's rename: `moved` gets the name and place of `target`, which is removed (or, for an exchange,
+    /// gets those of `moved`). Both directories locked.
+    static void rename(Dentry& moved, Dentry& target, u32 flags);
+    /// Drops a cached dentry that is no longer true (Revalidate file systems), and what is below it.
+    static void invalidate(Dentry& dentry);
+    /// Drops unused dentries of a superblock: all (unmount) or about `count`. Returns how many went.
+    static usize shrink(SuperBlock& superblock, usize count);
+    /// Drops about `count` unused dentries of any superblock: for memory pressure.
+    static usize shrink_all(usize count);
+};
+
+} // namespace linnet::vfs

@@ -1,0 +1,259 @@
+// Inode: a file system object (file, directory, symlink, device node, FIFO, socket) and what can be done with it. A file
+// system derives from Inode and overrides what it supports; the defaults answer the errno that POSIX wants.
+//
+// The generic code (operations.cpp) has checked permissions, mount flags, name rules and existence before it calls an
+// operation here, and holds the locks named below; a file system only does the work.
+//
+// Lock order:
+//   rename_lock of the superblock (directory renames)
+//     Inode::lock of a directory, ancestors first
+//       Inode::lock of a non-directory (by address where two are taken)
+//         the address space's lock (user copies happen under an Inode's lock, page faults never take one)
+//           dentry hash bucket, Dentry::lock, Inode::attribute_lock (spinlocks, never nested in one another)
+#pragma once
+
+#include <abi/linux/stat.hpp>
+#include <atomic>
+#include <core/mutex.hpp>
+#include <lib/array_list.hpp>
+#include <lib/function_ref.hpp>
+#include <lib/own_ptr.hpp>
+#include <lib/ref_ptr.hpp>
+#include <lib/result.hpp>
+#include <optional>
+#include <string_view>
+#include <vfs/credentials.hpp>
+#include <vfs/device.hpp>
+
+namespace linnet::mm {
+class VmObject;
+}
+
+namespace linnet::vfs {
+
+class File;
+class FileLocks;
+class SuperBlock;
+struct Path;
+
+/// A point of CLOCK_REALTIME as files store it.
+struct Timestamp {
+    i64 seconds = 0;
+    u32 nanoseconds = 0;
+    static Timestamp now();
+    constexpr auto operator<=>(const Timestamp&) const = default;
+};
+
+/// Everything stat and statx report about an inode.
+struct Attributes {
+    u64 device = 0; // encoded, of the file system
+    u64 inode = 0;
+    u32 mode = 0;
+    u32 uid = 0;
+    u32 gid = 0;
+    u64 link_count = 0;
+    u64 special_device = 0; // encoded, of a device node
+    u64 size = 0;
+    u32 block_size = 0;
+    u64 blocks = 0; // of 512 bytes
+    Timestamp access_time, modify_time, change_time, birth_time;
+    u64 attribute_flags = 0; // STATX_ATTR_*
+};
+
+/// What set_attributes() changes; absent means leave alone.
+struct AttributeChange {
+    std::optional<u32> mode; // permission bits, S_ISUID, S_ISGID, S_ISVTX
+    std::optional<u32> uid;
+    std::optional<u32> gid;
+    std::optional<Timestamp> access_time;
+    std::optional<Timestamp> modify_time;
+};
+
+/// What a new inode is to be.
+struct CreateRequest {
+    u32 mode = 0; // type and permissions, umask applied
+    u32 uid = 0;
+    u32 gid = 0;
+    DeviceNumber device{};          // device nodes
+    std::string_view link_target{}; // symlinks
+};
+
+struct DirectoryEntry {
+    std::string_view name;
+    u64 inode = 0;
+    u8 type = abi::DT_UNKNOWN;
+    u64 next_position = 0; // where a later read_directory() goes on behind this entry
+};
+/// Takes one entry; false when it has no room for it, which ends the listing.
+using DirectorySink = FunctionRef<bool(const DirectoryEntry&)>;
+
+/// The target text of a symlink: borrowed from the inode, or made for this call.
+struct LinkTarget {
+    std::string_view text;
+    OwnPtr<char[]> storage;
+};
+
+/// Something that another room hangs on an inode: the pipe of a FIFO, the socket bound to a path, record locks.
+class InodeAttachment : public RefCounted<InodeAttachment> {
+public:
+    virtual ~InodeAttachment() = default;
+};
+
+/// Bits of a permission check, as in access(2).
+inline constexpr u32 may_execute = 1, may_write = 2, may_read = 4;
+
+class Inode : public RefCounted<Inode> {
+public:
+    virtual ~Inode();
+
+    SuperBlock& superblock() const { return superblock_; }
+    u64 number() const { return number_; }
+    u32 mode() const { return mode_.load(std::memory_order_relaxed); }
+    u32 type() const { return mode() & abi::S_IFMT; }
+    u32 uid() const { return uid_.load(std::memory_order_relaxed); }
+    u32 gid() const { return gid_.load(std::memory_order_relaxed); }
+    u64 size() const { return size_.load(std::memory_order_acquire); }
+    u32 link_count() const { return link_count_.load(std::memory_order_relaxed); }
+    DeviceNumber special_device() const { return special_device_; }
+    bool is_directory() const { return abi::S_ISDIR(mode()); }
+    bool is_regular() const { return abi::S_ISREG(mode()); }
+    bool is_symlink() const { return abi::S_ISLNK(mode()); }
+
+    // ---- any inode ----
+
+    /// Default: from the fields below.
+    virtual Result<Attributes> attributes();
+    /// Stores the change (already allowed) and the change time. lock held. Default: the fields below.
+    virtual Result<void> set_attributes(const AttributeChange& change);
+    /// Default: mode bits, owner, groups and capabilities. `mask` of may_*. EACCES, EPERM.
+    virtual Result<void> check_permission(u32 mask, const Credentials& who);
+    /// Makes the open file; permissions are checked, `flags` those of open(2). Default by type: directory, page-cached
+    /// regular file, device, FIFO; ENXIO for a socket.
+    virtual Result<RefPtr<File>> open(const Path& path, u32 flags);
+    /// For superblocks with DentryPolicy::Revalidate: whether the cached name still leads here.
+    virtual bool is_still_valid() { return true; }
+
+    /// Extended attributes. EOPNOTSUPP by default. `name` includes its prefix. get and list return the size; a buffer of
+    /// size 0 only asks for it, ERANGE when it is too small. lock held shared (get, list) or exclusive.
+    virtual Result<usize> get_extended_attribute(std::string_view name, std::span<u8> value);
+    virtual Result<void> set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags);
+    virtual Result<usize> list_extended_attributes(std::span<char> names);
+    virtual Result<void> remove_extended_attribute(std::string_view name);
+
+    // ---- symlinks ----
+
+    /// EINVAL when it is no symlink.
+    virtual Result<LinkTarget> read_link();
+    /// A magic link (/proc/PID/fd/N) leads to an object, not to a name; nullopt: follow read_link()'s text.
+    virtual Result<std::optional<Path>> follow_link();
+
+    // ---- directories; this->lock is held: shared by read_directory, else exclusive ----
+
+    /// ENOENT when there is no such name.
+    virtual Result<RefPtr<Inode>> lookup(std::string_view name);
+    /// Makes a file, directory, symlink or node of a name that doesn't exist.
+    virtual Result<RefPtr<Inode>> create(std::string_view name, const CreateRequest& request);
+    /// An unnamed regular file of this directory's file system (O_TMPFILE).
+    virtual Result<RefPtr<Inode>> create_unnamed(const CreateRequest& request);
+    /// A further name for `target` (its lock is held too).
+    virtual Result<void> link(std::string_view name, Inode& target);
+    /// Removes a name of a non-directory / of an empty directory (ENOTEMPTY). The victim's lock is held too.
+    virtual Result<void> unlink(std::string_view name, Inode& victim);
+    virtual Result<void> remove_directory(std::string_view name, Inode& victim);
+
+    struct RenameRequest {
+        std::string_view old_name;
+        Inode& moved;
+        Inode& new_directory;
+        std::string_view new_name;
+        Inode* replaced; // what new_name is now, or null
+        u32 flags;       // RENAME_*
+    };
+    /// Both directories' locks are held, and those of `moved` and `replaced` where they are not directories.
+    virtual Result<void> rename(const RenameRequest& request);
+    /// Lists from `position` (0 is the start; "." and ".." are the caller's). Cookies are >= 2 and stay valid while
+    /// entries come and go.
+    virtual Result<void> read_directory(u64 position, DirectorySink sink);
+
+    // ---- regular files with a page cache ----
+
+    /// The pages of the file, shared by read, write and mmap; null when it has none.
+    virtual mm::VmObject* pages() { return nullptr; }
+    /// Makes room before [offset, +length) is written through pages(). lock held. ENOSPC, EFBIG.
+    virtual Result<void> prepare_write(u64 offset, usize length);
+    /// Changes the size: frees or zeroes what is cut. lock held.
+    virtual Result<void> truncate(u64 size);
+    /// fallocate(2), `mode` checked for known bits. lock held.
+    virtual Result<void> allocate_range(u32 mode, u64 offset, u64 length);
+    /// SEEK_DATA and SEEK_HOLE. Default: all data, one hole at the end.
+    virtual Result<u64> seek_data(u64 offset);
+    virtual Result<u64> seek_hole(u64 offset);
+    virtual Result<void> sync() { return {}; }
+
+    // ---- shared state, generic ----
+
+    /// Serialises changes of a directory's entries; of a file's size, data writes and attributes.
+    core::RwMutex lock;
+
+    /// Sets the times named, to now.
+    void touch_modified(); // modify and change time
+    void touch_changed();  // change time
+    void touch_accessed();
+    Timestamp access_time() const { return access_time_.load(); }
+    Timestamp modify_time() const { return modify_time_.load(); }
+    Timestamp change_time() const { return change_time_.load(); }
+    Timestamp birth_time() const { return birth_time_; }
+
+    /// Counts opens for writing against executions: ETXTBSY.
+    Result<void> get_write_access();
+    void put_write_access() { writers_.fetch_sub(1, std::memory_order_release); }
+    Result<void> deny_write_access();
+    void allow_write_access() { writers_.fetch_add(1, std::memory_order_release); }
+
+    /// The attachment, made by `make` when there is none yet.
+    Result<RefPtr<InodeAttachment>> attachment(FunctionRef<Result<RefPtr<InodeAttachment>>()> make);
+    NullableRefPtr<InodeAttachment> attachment();
+    /// Record and flock locks on this inode; made at first use.
+    Result<FileLocks*> file_locks();
+    FileLocks* existing_file_locks() const { return file_locks_.load(std::memory_order_acquire); }
+
+protected:
+    /// `number` is unique within the superblock; times are set to now.
+    Inode(SuperBlock& superblock, u64 number, u32 mode, u32 uid, u32 gid, DeviceNumber device = {});
+
+    /// A timestamp read without a lock; a reader may see the parts of two writes, as on Linux.
+    struct AtomicTimestamp {
+        std::atomic<i64> seconds{0};
+        std::atomic<u32> nanoseconds{0};
+        Timestamp load() const {
+            return {seconds.load(std::memory_order_relaxed), nanoseconds.load(std::memory_order_relaxed)};
+        }
+        void store(Timestamp time) {
+            seconds.store(time.seconds, std::memory_order_relaxed);
+            nanoseconds.store(time.nanoseconds, std::memory_order_relaxed);
+        }
+    };
+    void set_size(u64 size) { size_.store(size, std::memory_order_release); }
+    void set_link_count(u32 count) { link_count_.store(count, std::memory_order_relaxed); }
+    void set_mode(u32 mode) { mode_.store(mode, std::memory_order_relaxed); }
+
+    AtomicTimestamp access_time_, modify_time_, change_time_;
+    Timestamp birth_time_;
+
+private:
+    friend class PagedFile;
+    SuperBlock& superblock_;
+    const u64 number_;
+    std::atomic<u32> mode_;
+    std::atomic<u32> uid_;
+    std::atomic<u32> gid_;
+    std::atomic<u32> link_count_{1};
+    std::atomic<u64> size_{0};
+    DeviceNumber special_device_;
+    std::atomic<i32> writers_{0}; // > 0 opens for writing, < 0 executions
+    core::SpinLock attachment_lock_;
+    NullableRefPtr<InodeAttachment> attachment_;
+    std::atomic<FileLocks*> file_locks_{nullptr};
+};
+
+} // namespace linnet::vfs
