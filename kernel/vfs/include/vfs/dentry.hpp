@@ -42,6 +42,10 @@ public:
 
     void last_reference_dropped();
 
+    // ---- links of DentryCache ----
+    ListNode hash_node;  // bucket lock
+    ListNode cache_node; // the superblock's list of dentries, its lock
+
 private:
     friend class DentryCache;
     friend class MountTable;
@@ -50,7 +54,6 @@ private:
     static constexpr usize inline_name_size = 40;
     bool assign_name(std::string_view name);
 
-    ListNode hash_node_;
     Dentry* parent_;           // counted, but for a root; guarded by lock_ and the rename rules above
     const char* name_;         // inline_name_ or heap
     u32 hash_ = 0;
@@ -62,7 +65,6 @@ private:
     std::atomic<u32> mount_count_{0};
     std::atomic<Inode*> inode_{nullptr};  // counted
     SuperBlock& superblock_;
-    ListNode cache_node_;                 // SuperBlock::dentries, its lock
     mutable core::SpinLock lock_;         // name and parent
     char inline_name_[inline_name_size];
 };

@@ -7,6 +7,7 @@
 
 #include <abi/linux/fcntl.hpp>
 #include <core/mutex.hpp>
+#include <mm/vma.hpp>
 #include <vfs/event_source.hpp>
 #include <vfs/io_buffer.hpp>
 #include <vfs/path.hpp>
@@ -22,7 +23,7 @@ struct MapFileRequest {
     bool executable = false;
 };
 
-class File : public RefCounted<File> {
+class File : public RefCounted<File>, public mm::MappingLabel {
 public:
     /// Runs when the last descriptor, mapping and call has let go. Derived destructors release what they own.
     virtual ~File();
@@ -63,6 +64,13 @@ public:
     virtual void show_fdinfo(TextSink) const {}
 
     // ---- generic ----
+
+    // As what keeps a mapped file alive and names it in /proc/PID/maps.
+    void ref() const final { RefCounted<File>::ref(); }
+    void unref() const final { RefCounted<File>::unref(); }
+    void format_name(TextSink sink) const final;
+    u64 device_number() const final;
+    u64 inode_number() const final { return inode().number(); }
 
     Inode& inode() const { return *inode_; }
     /// Empty for anonymous files.

@@ -71,7 +71,7 @@ private:
     NullableRefPtr<Dentry> root_;
     ListNode list_node_;
     core::SpinLock dentries_lock_;
-    IntrusiveList<Dentry, &Dentry::cache_node_> dentries_; // in the hash table, oldest first
+    IntrusiveList<Dentry, &Dentry::cache_node> dentries_; // in the hash table, oldest first
     usize dentry_count_ = 0;
 };
 
