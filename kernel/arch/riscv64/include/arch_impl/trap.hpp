@@ -1,0 +1,2 @@
+// RISC-V adds nothing to the contract here.
+#pragma once
