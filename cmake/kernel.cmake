@@ -18,7 +18,8 @@ target_compile_options(kernel_flags INTERFACE
     -ffreestanding -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
     -ffunction-sections -fdata-sections -fno-common -fno-strict-aliasing
     $<$<COMPILE_LANGUAGE:CXX>:-nostdinc++ -nostdlibinc
-        -isystem ${FREESTANDING}/config -isystem ${LIBCXX_INCLUDE} -isystem ${FREESTANDING}/c -idirafter /usr/include
+        "SHELL:-isystem ${FREESTANDING}/config" "SHELL:-isystem ${LIBCXX_INCLUDE}" "SHELL:-isystem ${FREESTANDING}/c"
+        "SHELL:-idirafter /usr/include"
         -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-use-cxa-atexit
         -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST -DBOOST_ENABLE_ASSERT_HANDLER
         -Wall -Wextra -Werror -Wvla -Wframe-larger-than=1536 -Wno-gnu-statement-expression-from-macro-expansion>
