@@ -2,6 +2,7 @@
 // hart while translation is off; medany code is pc-relative, so this runs at physical addresses as long as it uses no
 // absolute address (no switch tables, no pointers in constants).
 #include <arch/mmu.hpp>
+#include <arch_impl/csr.hpp>
 
 #include "sbi.hpp"
 

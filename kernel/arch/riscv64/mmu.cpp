@@ -1,0 +1,2 @@
+#include <arch/mmu.hpp>
+namespace linnet::arch { bool page_memory_types_supported; }
