@@ -58,6 +58,16 @@ def build_parser():
     rootfs.add_argument("--arch", default=None, metavar="A|all")
     rootfs.add_argument("--include", default=None, metavar="PKG,…", help="further Debian packages")
 
+    test = commands.add_parser("test", help="run the tests")
+    test.add_argument("kinds", nargs="*", metavar="unit|boot|abi|apps")
+    test.add_argument("--arch", default=None, metavar="A|all")
+    test.add_argument("--kernel", choices=("linnet", "linux"), default="linnet")
+    test.add_argument("--filter", metavar="PATTERN", help="only tests whose name matches or contains it")
+    test.add_argument("--long", action="store_true", help="the long tests too; recorded under docs/results")
+    test.add_argument("--record", action="store_true", help="take the expected output of tests/apps from this kernel")
+    test.add_argument("--debug", action="store_true")
+    test.add_argument("--sanitize", action="store_true")
+
     for command in commands.choices.values():
         add_common(command)
     return parser
@@ -99,6 +109,9 @@ def dispatch(options):
     if options.verb == "run":
         from . import run
         return run.run(options)
+    if options.verb == "test":
+        from . import testing
+        return testing.run(options)
     if options.verb == "build":
         return build(options)
     if options.verb == "rootfs":

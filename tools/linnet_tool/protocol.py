@@ -11,6 +11,7 @@ EXITED, SIGNALLED, EXEC_FAILED, CWD_FAILED, FAILED = range(5)
 
 ON_TERMINAL = 1
 APPEND = 1
+REMOVE = 2
 MAX_PAYLOAD = 16 << 20
 DATA_CHUNK = 32 << 10
 
@@ -43,6 +44,10 @@ def file_requests(path, data, mode=0o644):
     for offset in range(0, max(len(data), 1), step):
         flags = APPEND if offset else 0
         yield frame(FILE, struct.pack("<II", mode, flags) + string(path) + string(data[offset:offset + step]))
+
+
+def remove_request(path):
+    return frame(FILE, struct.pack("<II", 0, REMOVE) + string(path) + string(b""))
 
 
 class Decoder:

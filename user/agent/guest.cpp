@@ -113,6 +113,26 @@ int open_port() {
     return -1;
 }
 
+int write_file(const char* path, mode_t mode, bool append, std::span<const uint8_t> contents) {
+    char folder[4096];
+    for (const char* slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(folder, sizeof folder, "%.*s", int(slash - path), path);
+        mkdir(folder, 0755);
+    }
+    // A new file, not new contents: a program that is still running must not keep us from replacing it.
+    if (!append) unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), mode);
+    if (fd < 0) return errno;
+    int error = fchmod(fd, mode) == 0 ? 0 : errno;
+    while (!error && !contents.empty()) {
+        ssize_t written = write(fd, contents.data(), contents.size());
+        if (written < 0 && errno != EINTR) error = errno;
+        if (written > 0) contents = contents.subspan(size_t(written));
+    }
+    close(fd);
+    return error;
+}
+
 void power_off() {
     sync();
     reboot(RB_POWER_OFF);

@@ -26,13 +26,14 @@ enum class Request : uint8_t {
     input = 2,        // bytes for standard input; none: its end
     signal = 3,       // u32 number, to the command's process group
     window_size = 4,  // u16 rows, u16 columns
-    file = 5,         // u32 mode, u32 flags (1: append), string path, u32 length, contents
+    file = 5,         // u32 mode, u32 flags (1: append, 2: remove it), string path, string contents
     power_off = 6,    // ends the guest
     close_output = 7, // u32 1 or 2: nobody reads that stream any more
 };
 
 constexpr uint32_t run_on_terminal = 1;
 constexpr uint32_t file_append = 1;
+constexpr uint32_t file_remove = 2;
 
 // From the agent.
 enum class Reply : uint8_t {

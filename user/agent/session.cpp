@@ -3,13 +3,13 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "guest.hpp"
 
 using protocol::ExitKind;
 using protocol::Reply;
@@ -207,24 +207,11 @@ void Session::write_file(std::span<const uint8_t> payload) {
     auto name = reader.string();
     auto contents = reader.string();
     char path[4096] = {};
-    if (!reader.ok() || name.empty() || name.size() >= sizeof path) {
-        send_number(Reply::file_done, EINVAL);
-        return;
-    }
-    memcpy(path, name.data(), name.size());
-    bool append = flags & protocol::file_append;
-    // A new file, not new contents: a program that is still running must not keep us from replacing it.
-    if (!append) unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), mode_t(mode));
-    int error = fd < 0 ? errno : 0;
-    while (!error && !contents.empty()) {
-        ssize_t written = write(fd, contents.data(), contents.size());
-        if (written < 0 && errno != EINTR) error = errno;
-        if (written > 0) contents = contents.subspan(size_t(written));
-    }
-    if (fd >= 0) {
-        if (fchmod(fd, mode_t(mode)) != 0 && !error) error = errno;
-        close(fd);
+    int error = EINVAL;
+    if (reader.ok() && !name.empty() && name.size() < sizeof path) {
+        memcpy(path, name.data(), name.size());
+        if (flags & protocol::file_remove) error = unlink(path) == 0 ? 0 : errno;
+        else error = guest::write_file(path, mode_t(mode), flags & protocol::file_append, contents);
     }
     send_number(Reply::file_done, uint32_t(error));
 }

@@ -1,0 +1,197 @@
+"""`./linnet test`: runs the kinds of tests that were asked for and sums up."""
+
+import fnmatch
+import json
+import os
+import re
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from .. import arch as arches
+from ..paths import BUILD, ROOT, ensure
+from ..ui import LinnetError, say
+
+KINDS = ("unit", "boot", "abi", "apps")
+TESTS = ROOT / "tests"
+
+# No more guests than this at once, however many processors there are.
+GUESTS = 2
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+
+
+@dataclass
+class Result:
+    name: str
+    verdict: str
+    output: str = ""
+    seconds: float = 0.0
+
+
+class Report:
+    """Collects results, from several threads, and shows what failed as it happens."""
+
+    def __init__(self, verbose):
+        self.verbose = verbose
+        self.results = []
+        self.lock = threading.Lock()
+
+    def add(self, result):
+        with self.lock:
+            self.results.append(result)
+            if result.verdict == FAILED:
+                print(f"FAILED  {result.name}  ({result.seconds:.1f} s)")
+                for line in result.output.rstrip().splitlines():
+                    print(f"    {line}")
+            elif self.verbose:
+                note = f": {result.output.strip().splitlines()[-1]}" if result.output.strip() and \
+                    result.verdict == SKIPPED else ""
+                print(f"{result.verdict}  {result.name}  ({result.seconds:.1f} s){note}")
+            sys.stdout.flush()
+
+    def count(self, verdict, prefix=""):
+        return sum(1 for one in self.results if one.verdict == verdict and one.name.startswith(prefix))
+
+    def summary(self, prefix=""):
+        text = f"{self.count(PASSED, prefix)} passed, {self.count(FAILED, prefix)} failed"
+        skipped = self.count(SKIPPED, prefix)
+        return text + (f", {skipped} skipped" if skipped else "")
+
+
+@dataclass
+class Plan:
+    """What a run of the tests covers."""
+
+    arches: list
+    kernel: str
+    pattern: str
+    long: bool
+    record: bool
+    debug: bool
+    sanitize: bool
+    report: Report
+    slots: threading.Semaphore
+
+    def selects(self, name):
+        """--filter is a shell pattern, or a part of the name."""
+        return not self.pattern or fnmatch.fnmatch(name, self.pattern) or self.pattern in name
+
+    def header(self, path):
+        return Header(path)
+
+
+class Header:
+    """What a test says about itself in its first comment lines: `// needs-linux: 6.12`, `# rootfs: debian`, …"""
+
+    KEYS = ("needs-linux", "timeout", "arch", "long", "rootfs", "mem", "smp", "runs-on")
+
+    def __init__(self, path):
+        self.values = {}
+        for line in path.read_text(errors="replace").splitlines()[:40]:
+            if not re.match(r"\s*(//|#|/?\*)", line):
+                if line.strip():
+                    break
+                continue
+            found = re.match(r"\s*(?://|#|/?\*)+\s*([a-z-]+)(?::\s*(.*?))?\s*$", line)
+            if found and found[1] in self.KEYS:
+                self.values[found[1]] = found[2] or ""
+
+    def text(self, key, default=""):
+        return self.values.get(key, default)
+
+    def number(self, key, default):
+        return float(self.values.get(key) or default)
+
+    @property
+    def long(self):
+        return "long" in self.values
+
+    def for_arch(self, arch):
+        names = self.text("arch").replace(",", " ").split()
+        return not names or arch.name in names
+
+    def new_enough(self, version):
+        """Whether a Linux of that version is what the test needs."""
+        needed = self.text("needs-linux")
+        return not needed or _version(version) >= _version(needed)
+
+
+def _version(text):
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def run(options):
+    from . import abi, apps, boot, unit
+    kinds = options.kinds or list(KINDS)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise LinnetError(f"no tests of the kind '{kind}' (there are: {', '.join(KINDS)})", 2)
+    report = Report(options.verbose)
+    plan = Plan(arches.get_arches(options.arch or "all"), options.kernel, options.filter or "", options.long,
+                options.record, options.debug, options.sanitize, report, threading.Semaphore(GUESTS))
+    start = time.monotonic()
+    modules = {"unit": unit, "boot": boot, "abi": abi, "apps": apps}
+    for kind in KINDS:
+        if kind in kinds:
+            _run_kind(kind, modules[kind], plan)
+    _save(report, plan, kinds, time.monotonic() - start)
+    print(report.summary(), flush=True)
+    if not report.results:
+        say("nothing was tested")
+    return 1 if report.count(FAILED) else 0
+
+
+def _run_kind(kind, module, plan):
+    start = time.monotonic()
+    jobs = module.jobs(plan)
+    if not jobs:
+        return
+    # Recording is done one architecture after the other, because the first one's output is the common one.
+    with ThreadPoolExecutor(1 if plan.record else GUESTS) as pool:
+        futures = {pool.submit(_guarded, kind, name, job, plan): name for name, job in jobs}
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    say(f"{kind}: {plan.report.summary(kind + '/')} in {time.monotonic() - start:.0f} s")
+
+
+def _guarded(kind, name, job, plan):
+    """What goes wrong around the tests of a job is a failure of the job."""
+    try:
+        job()
+    except LinnetError as error:
+        plan.report.add(Result(f"{kind}/{name}", FAILED, str(error)))
+    except Exception as error:
+        plan.report.add(Result(f"{kind}/{name}", FAILED, f"{type(error).__name__}: {error}"))
+        if os.environ.get("LINNET_TRACEBACK"):
+            raise
+
+
+def _save(report, plan, kinds, seconds):
+    """Everything under build/; long runs are recorded for good."""
+    rows = [{"name": one.name, "verdict": one.verdict, "seconds": round(one.seconds, 3)} for one in report.results]
+    (ensure(BUILD / "test") / "results.json").write_text(json.dumps(rows, indent=1))
+    if plan.long:
+        record_long(report, plan, kinds, seconds)
+
+
+def record_long(report, plan, kinds, seconds):
+    import subprocess
+    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
+                            stderr=subprocess.DEVNULL, text=True).stdout.strip() or "unknown"
+    date = time.strftime("%Y-%m-%d")
+    lines = [f"# Long tests, {date}", "", f"- commit: {commit}", f"- kernel: {plan.kernel}",
+             f"- architectures: {', '.join(one.name for one in plan.arches)}", f"- kinds: {', '.join(kinds)}",
+             f"- time: {seconds:.0f} s", f"- result: {report.summary()}", ""]
+    failed = [one.name for one in report.results if one.verdict == FAILED]
+    if failed:
+        lines += ["Failed:", ""] + [f"- {name}" for name in failed] + [""]
+    target = ensure(ROOT / "docs" / "results") / f"{date}-{commit}-{plan.kernel}.md"
+    target.write_text("\n".join(lines))
+    say(f"recorded in {target.relative_to(ROOT)}")

@@ -1,0 +1,62 @@
+"""tests/unit: kernel code that needs no hardware, built for this machine and run under sanitizers by ctest."""
+
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+from .. import debian, packages
+from ..paths import BUILD, ensure
+from ..ui import LinnetError, Progress
+from . import FAILED, PASSED, SKIPPED, TESTS, Result
+
+FOLDER = TESTS / "unit"
+NEEDS = (*packages.KERNEL_BUILD, "/usr/src/googletest/CMakeLists.txt")
+
+
+def jobs(plan):
+    if not (FOLDER / "CMakeLists.txt").exists() or plan.kernel != "linnet":
+        return []
+    return [("host", lambda: run(plan))]
+
+
+def run(plan):
+    packages.require(*NEEDS)
+    if packages.run_quietly(["sh", "-c", "ls /usr/lib/llvm-19/lib/clang/19/lib/linux/*asan*.a"]).returncode != 0:
+        packages.install(["libclang-rt-19-dev"])
+    home = ensure(BUILD / "unit")
+    with debian.locked("unit"):
+        build(home)
+        execute(plan, home)
+
+
+def build(home):
+    if not (home / "build.ninja").exists():
+        checked(["cmake", "-G", "Ninja", "-S", str(FOLDER), "-B", str(home), "-DLINNET_HOST_TESTS=ON",
+                 "-DCMAKE_CXX_COMPILER=clang++-19", "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_BUILD_TYPE=Debug"],
+                "CMake could not configure the unit tests")
+    with Progress("building the unit tests"):
+        checked(["ninja", "-C", str(home), "-j", str(min(2, os.cpu_count() or 1))], "the unit tests do not build")
+
+
+def checked(command, complaint):
+    result = packages.run_quietly(command)
+    if result.returncode != 0:
+        raise LinnetError(f"{complaint}:\n{result.stdout[-6000:]}")
+
+
+def execute(plan, home):
+    junit = home / "junit.xml"
+    junit.unlink(missing_ok=True)
+    command = ["ctest", "--test-dir", str(home), "--output-on-failure", "--output-junit", str(junit),
+               "--timeout", "300", "-j", str(min(2, os.cpu_count() or 1))]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, errors="replace")
+    if not junit.exists():
+        raise LinnetError(f"ctest did not run:\n{result.stdout[-4000:]}")
+    for case in ElementTree.parse(junit).getroot().iter("testcase"):
+        name = case.get("name", "?")
+        if not plan.selects(name):
+            continue
+        verdict = {"run": PASSED, "fail": FAILED}.get(case.get("status"), SKIPPED)
+        output = "".join(case.itertext()).strip()
+        plan.report.add(Result(f"unit/{name}", verdict, output[-8000:], float(case.get("time") or 0)))
