@@ -1,0 +1,2 @@
+// x86_64: nothing beyond the contract.
+#pragma once
