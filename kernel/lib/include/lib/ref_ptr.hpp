@@ -37,6 +37,13 @@ public:
         else
             delete self;
     }
+    /// Gives a reference back without disposing of the object: true when it was the last, and the caller must do that. For
+    /// chains of objects that would else be released recursively.
+    [[nodiscard]] bool drop_ref() const {
+        if (count_.fetch_sub(1, std::memory_order_release) != 1) return false;
+        std::atomic_thread_fence(std::memory_order_acquire);
+        return true;
+    }
     [[nodiscard]] u32 ref_count() const { return count_.load(std::memory_order_relaxed); }
 
 protected:

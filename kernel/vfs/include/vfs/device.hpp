@@ -41,4 +41,7 @@ DeviceNumber allocate_anonymous_device();
 /// Opens the device behind a node; ENXIO without a driver.
 Result<RefPtr<File>> open_device(const Path& path, u32 flags);
 
+/// Opens a FIFO's pipe, waiting for the other end as fifo(7) says. Defined by pipe.cpp.
+Result<RefPtr<File>> open_fifo(const Path& path, u32 flags);
+
 } // namespace linnet::vfs

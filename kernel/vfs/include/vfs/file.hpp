@@ -33,6 +33,8 @@ public:
     /// Reads at `offset` (streams ignore it); 0 at the end of the file. Blocking is decided by is_nonblocking().
     virtual Result<usize> read(IoBuffer& to, u64 offset);
     virtual Result<usize> write(IoBuffer& from, u64 offset);
+    /// A write at the end of the file (O_APPEND); `offset` receives where it began. Default: write at the inode's size.
+    virtual Result<usize> append(IoBuffer& from, u64& offset);
     /// ENOTTY for an unknown command.
     virtual Result<long> ioctl(u32 command, u64 argument);
     /// The events that hold now (POLLIN | …). Default: always readable and writable.
@@ -99,7 +101,7 @@ protected:
     File(RefPtr<Inode> inode, u32 flags, Positioning positioning);
 
 private:
-    friend class OpenAccounting;
+    friend class WriteAccess;
     Path path_;
     RefPtr<Inode> inode_;
     std::atomic<u32> flags_;

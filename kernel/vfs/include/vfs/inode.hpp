@@ -125,7 +125,8 @@ public:
     virtual Result<Attributes> attributes();
     /// Stores the change (already allowed) and the change time. lock held. Default: the fields below.
     virtual Result<void> set_attributes(const AttributeChange& change);
-    /// Default: mode bits, owner, groups and capabilities. `mask` of may_*. EACCES, EPERM.
+    /// Default: mode bits, owner, groups and capabilities. `mask` of may_*. EACCES. Path walks don't ask for search
+    /// permission where the mode has all three execute bits.
     virtual Result<void> check_permission(u32 mask, const Credentials& who);
     /// Makes the open file; permissions are checked, `flags` those of open(2). Default by type: directory, page-cached
     /// regular file, device, FIFO; ENXIO for a socket.
@@ -171,8 +172,8 @@ public:
     };
     /// Both directories' locks are held, and those of `moved` and `replaced` where they are not directories.
     virtual Result<void> rename(const RenameRequest& request);
-    /// Lists from `position` (0 is the start; "." and ".." are the caller's). Cookies are >= 2 and stay valid while
-    /// entries come and go.
+    /// Lists from `position`, which is 2 at the start ("." and ".." are the caller's); next_position values are greater
+    /// than 2 and stay valid while entries come and go.
     virtual Result<void> read_directory(u64 position, DirectorySink sink);
 
     // ---- regular files with a page cache ----
@@ -189,6 +190,9 @@ public:
     virtual Result<u64> seek_data(u64 offset);
     virtual Result<u64> seek_hole(u64 offset);
     virtual Result<void> sync() { return {}; }
+
+    /// Records a new size. lock held; the pages are the caller's business.
+    void set_size(u64 size) { size_.store(size, std::memory_order_release); }
 
     // ---- shared state, generic ----
 
@@ -233,7 +237,6 @@ protected:
             nanoseconds.store(time.nanoseconds, std::memory_order_relaxed);
         }
     };
-    void set_size(u64 size) { size_.store(size, std::memory_order_release); }
     void set_link_count(u32 count) { link_count_.store(count, std::memory_order_relaxed); }
     void set_mode(u32 mode) { mode_.store(mode, std::memory_order_relaxed); }
 
@@ -241,7 +244,6 @@ protected:
     Timestamp birth_time_;
 
 private:
-    friend class PagedFile;
     SuperBlock& superblock_;
     const u64 number_;
     std::atomic<u32> mode_;

@@ -47,6 +47,9 @@ public:
     /// The file system's options for /proc/mounts, each with a leading comma.
     virtual void show_options(TextSink sink);
 
+    /// Drops the cached dentries and the root, then deletes.
+    void last_reference_dropped();
+
     /// Held by renames that move a directory, so that no loop can be made.
     core::Mutex rename_lock;
 
