@@ -19,6 +19,8 @@ u64 current_open_file_limit();
 u64 current_file_size_limit();
 /// A write beyond RLIMIT_FSIZE was refused: sends SIGXFSZ to the current thread.
 void file_size_limit_exceeded();
+/// A pipe or socket was written that nobody can read any more: sends SIGPIPE to the current thread.
+void broken_pipe();
 /// The process (thread group) id, as the owner of POSIX record locks.
 i32 current_process_id();
 
