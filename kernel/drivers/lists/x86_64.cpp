@@ -1,0 +1,8 @@
+// The drivers of x86_64 machines, in the order of probing.
+#include <drivers/driver.hpp>
+
+namespace linnet::drivers {
+
+const std::span<const Driver* const> driver_list{};
+
+} // namespace linnet::drivers
