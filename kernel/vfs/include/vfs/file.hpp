@@ -14,6 +14,9 @@
 
 namespace linnet::vfs {
 
+class EpollFile;
+struct EpollItem;
+
 /// What mmap asks of a file.
 struct MapFileRequest {
     u64 offset = 0; // bytes, page aligned
@@ -62,10 +65,17 @@ public:
     virtual Result<Attributes> attributes();
     /// What readlink("/proc/self/fd/N") shows for a file without a place: "pipe:[12]", "anon_inode:[eventfd]".
     virtual void describe(TextSink sink) const;
+    /// Itself when it is an epoll instance.
+    virtual EpollFile* as_epoll() { return nullptr; }
     /// Extra lines of /proc/PID/fdinfo/N.
     virtual void show_fdinfo(TextSink) const {}
 
     // ---- generic ----
+
+    /// Takes the file out of the epoll instances that watch it, while all of it still exists, and deletes it.
+    void last_reference_dropped();
+    /// Those watches; epoll.cpp's own.
+    std::atomic<EpollItem*> epoll_items{nullptr};
 
     // As what keeps a mapped file alive and names it in /proc/PID/maps.
     void ref() const final { RefCounted<File>::ref(); }
