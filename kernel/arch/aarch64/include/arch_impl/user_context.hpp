@@ -1,0 +1,93 @@
+// The registers of AArch64 user code, the system-call bookkeeping, and the FPSIMD registers beside them.
+#pragma once
+
+#include <abi_arch/user_regs.hpp>
+#include <arch_impl/asm_offsets.hpp>
+#include <lib/address.hpp>
+#include <lib/result.hpp>
+#include <span>
+
+namespace linnet::arch {
+
+/// Layout known to vectors.S and context_switch.S by asm_offsets.hpp. FPSIMD registers may be newer in the CPU than in
+/// `fp_state_`: exactly while `fp_live_` is set.
+class UserContext {
+public:
+    Result<void> create();
+    void copy_from(const UserContext& other);
+    void reset_for_exec(VirtAddr entry, VirtAddr stack);
+
+    VirtAddr pc() const { return {regs_.pc}; }
+    void set_pc(VirtAddr pc) { regs_.pc = pc.value; }
+    VirtAddr sp() const { return {regs_.sp}; }
+    void set_sp(VirtAddr sp) { regs_.sp = sp.value; }
+    VirtAddr tls() const { return {tls_}; }
+    void set_tls(VirtAddr tls) { tls_ = tls.value; }
+
+    long syscall_number() const { return syscall_number_; }
+    void set_syscall_number(long number) { syscall_number_ = number; }
+    u64 syscall_argument(unsigned index) const {
+        return index == 0 && result_set_ ? original_x0_ : regs_.regs[index];
+    }
+    void set_syscall_result(long result) {
+        regs_.regs[0] = static_cast<u64>(result);
+        result_set_ = true;
+    }
+    long syscall_result() const { return static_cast<long>(regs_.regs[0]); }
+    void restart_syscall() {
+        regs_.regs[0] = original_x0_;
+        regs_.pc -= 4;
+        mark_not_syscall();
+    }
+    void restart_as(long number) {
+        restart_syscall();
+        regs_.regs[8] = static_cast<u64>(number);
+    }
+    void mark_not_syscall() {
+        in_syscall_ = false;
+        syscall_number_ = -1;
+    }
+    bool in_syscall() const { return in_syscall_; }
+
+    void set_single_step(bool on) { single_step_ = on; }
+    bool single_step() const { return single_step_; }
+
+    abi::linux_user_regs to_user_regs() const { return regs_; }
+    Result<void> from_user_regs(const abi::linux_user_regs& regs);
+
+    std::span<u8> save_extended_state();
+    void extended_state_changed();
+    abi::user_fpsimd_state& fpsimd() { return fp_state_; }
+
+    /// Address and syndrome of the last fault, for the signal frame; the syndrome is 0 when there was none.
+    u64 fault_address() const { return fault_address_; }
+    u64 fault_syndrome() const { return fault_syndrome_; }
+    void set_fault(u64 address, u64 syndrome) {
+        fault_address_ = address;
+        fault_syndrome_ = syndrome;
+    }
+
+    /// Makes the CPU's FPSIMD registers this context's, ready to run. Interrupts off.
+    void load_extended_state();
+    /// Around one entry to user code that must trap after one instruction.
+    void begin_step();
+    void end_step();
+
+private:
+    friend struct UserContextLayout;
+
+    abi::linux_user_regs regs_{};
+    u64 original_x0_ = 0;
+    long syscall_number_ = -1;
+    u64 tls_ = 0;
+    bool in_syscall_ = false;
+    bool result_set_ = false;
+    bool fp_live_ = false;
+    bool single_step_ = false;
+    u32 fp_cpu_ = ~0u; // the CPU that loaded fp_state_ last, if CpuState::fp_owner there agrees
+    u64 fault_address_ = 0;
+    u64 fault_syndrome_ = 0;
+    abi::user_fpsimd_state fp_state_{};
+};
+
+} // namespace linnet::arch

@@ -1,0 +1,105 @@
+// Edits of the user registers, and who owns the CPU's FPSIMD registers.
+//
+// fp_live_ set: the CPU's registers are newer than fp_state_ (user code has run since). A context's registers are loaded
+// on a CPU while CpuState::fp_owner there is the context and fp_cpu_ is that CPU; both must agree, so neither a freed
+// context nor one that has run elsewhere meanwhile is mistaken.
+#include <arch/cpu.hpp>
+#include <arch/user_context.hpp>
+#include <arch/trap.hpp>
+#include <arch_impl/registers.hpp>
+#include <cstring>
+
+extern "C" {
+void arch_save_fpsimd(linnet::abi::user_fpsimd_state* state);
+void arch_load_fpsimd(const linnet::abi::user_fpsimd_state* state);
+}
+
+namespace linnet::arch {
+
+TrapReason arch_run_user(UserContext* context) asm("arch_run_user"); // vectors.S
+
+namespace {
+constexpr u64 psr_mode_mask = 0x1f;           // 0 is EL0t, AArch64
+constexpr u64 psr_daif = 0x3c0;
+constexpr u64 psr_single_step = 1 << 21;
+constexpr u64 psr_user_bits = abi::PSR_NZCV_BITS | abi::PSR_DIT_BIT | abi::PSR_SSBS_BIT;
+constexpr u64 mdscr_single_step = 1;
+} // namespace
+
+Result<void> UserContext::create() { return {}; }
+
+void UserContext::copy_from(const UserContext& other) {
+    InterruptState state = save_and_disable_interrupts();
+    regs_ = other.regs_;
+    original_x0_ = other.original_x0_;
+    syscall_number_ = other.syscall_number_;
+    in_syscall_ = other.in_syscall_;
+    result_set_ = other.result_set_;
+    tls_ = other.tls_;
+    if (other.fp_live_) arch_save_fpsimd(&fp_state_);
+    else fp_state_ = other.fp_state_;
+    extended_state_changed();
+    restore_interrupts(state);
+}
+
+void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
+    regs_ = {};
+    regs_.pc = entry.value;
+    regs_.sp = stack.value;
+    tls_ = 0;
+    original_x0_ = 0;
+    mark_not_syscall();
+    set_fault(0, 0);
+    InterruptState state = save_and_disable_interrupts();
+    extended_state_changed();
+    restore_interrupts(state);
+    fp_state_ = {};
+}
+
+Result<void> UserContext::from_user_regs(const abi::linux_user_regs& regs) {
+    if (regs.pstate & (psr_mode_mask | psr_daif)) return error(Errno::EINVAL);
+    regs_ = regs;
+    regs_.pstate &= psr_user_bits;
+    return {};
+}
+
+std::span<u8> UserContext::save_extended_state() {
+    InterruptState state = save_and_disable_interrupts();
+    if (fp_live_) {
+        arch_save_fpsimd(&fp_state_);
+        fp_live_ = false;
+    }
+    restore_interrupts(state);
+    return {reinterpret_cast<u8*>(&fp_state_), sizeof fp_state_};
+}
+
+void UserContext::extended_state_changed() {
+    fp_live_ = false;
+    fp_cpu_ = ~0u;
+}
+
+void UserContext::load_extended_state() {
+    CpuHeader& cpu = *current_thread()->cpu;
+    if (cpu.state.fp_owner != this || fp_cpu_ != cpu.number) {
+        arch_load_fpsimd(&fp_state_);
+        cpu.state.fp_owner = this;
+        fp_cpu_ = cpu.number;
+    }
+    fp_live_ = true;
+}
+
+TrapReason enter_user(UserContext& context) {
+    context.load_extended_state();
+    if (!context.single_step()) [[likely]] return arch_run_user(&context);
+    context.begin_step();
+    WRITE_SYSTEM_REGISTER(mdscr_el1, mdscr_single_step);
+    TrapReason reason = arch_run_user(&context);
+    WRITE_SYSTEM_REGISTER(mdscr_el1, 0);
+    context.end_step();
+    return reason;
+}
+
+void UserContext::begin_step() { regs_.pstate |= psr_single_step; }
+void UserContext::end_step() { regs_.pstate &= ~psr_single_step; }
+
+} // namespace linnet::arch
