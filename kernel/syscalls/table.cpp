@@ -1,0 +1,78 @@
+// Joins the families into the dispatch table, at compile time, and runs calls through it.
+#include <algorithm>
+#include <array>
+#include <core/log.hpp>
+#include <process/run_loop.hpp>
+#include <syscalls/signal.hpp>
+#include <syscalls/table.hpp>
+
+namespace linnet::syscalls {
+namespace {
+
+constexpr std::span<const Entry> all_families[] = {signal_calls};
+
+consteval usize table_size() {
+    int highest = 0;
+    for (auto family : all_families)
+        for (const Entry& entry : family) highest = std::max(highest, entry.number);
+    return static_cast<usize>(highest) + 1;
+}
+
+consteval std::array<Handler, table_size()> make_handlers() {
+    std::array<Handler, table_size()> handlers{};
+    for (auto family : all_families)
+        for (const Entry& entry : family) {
+            if (entry.number < 0) continue;
+            if (handlers[static_cast<usize>(entry.number)]) throw "two calls with one number";
+            handlers[static_cast<usize>(entry.number)] = entry.handler;
+        }
+    return handlers;
+}
+
+constexpr auto handlers = make_handlers();
+constinit bool tracing = false;
+
+void trace(process::Thread& thread, long number, const u64 (&arguments)[6]) {
+    const char* name = syscall_name(number);
+    core::log_info("[{}] {} {}({#x}, {#x}, {#x}, {#x}, {#x}, {#x}) = {}", thread.tid(), thread.name(),
+                   std::string_view(name ? name : "?"), arguments[0], arguments[1], arguments[2], arguments[3],
+                   arguments[4], arguments[5], thread.registers.syscall_result());
+    if (!name) core::log_info("[{}] unknown call {}", thread.tid(), number);
+}
+
+void run(process::Thread& thread, long number) {
+    Result<long> result = error(Errno::ENOSYS);
+    if (static_cast<u64>(number) < handlers.size() && handlers[static_cast<usize>(number)]) [[likely]]
+        result = handlers[static_cast<usize>(number)](thread);
+    if (result.has_value()) [[likely]]
+        return thread.registers.set_syscall_result(*result);
+    thread.registers.set_syscall_result(-static_cast<long>(result.error()));
+    // A restart code must not reach user code: the loop's edge settles it.
+    if (result.error() >= Errno::RestartIfRequested)
+        thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
+}
+
+} // namespace
+
+std::span<const std::span<const Entry>> families() { return all_families; }
+
+const char* syscall_name(long number) {
+    for (auto family : all_families)
+        for (const Entry& entry : family)
+            if (entry.number == number && number >= 0) return entry.name;
+    return nullptr;
+}
+
+void enable_tracing() { tracing = true; }
+
+void dispatch(process::Thread& thread) {
+    long number = thread.registers.syscall_number();
+    if (!tracing) [[likely]]
+        return run(thread, number);
+    u64 arguments[6];
+    for (unsigned i = 0; i < 6; ++i) arguments[i] = thread.registers.syscall_argument(i);
+    run(thread, number);
+    trace(thread, number, arguments);
+}
+
+} // namespace linnet::syscalls
