@@ -63,7 +63,9 @@ void ipi() {
     using namespace core;
     if (is_panicking()) arch::halt_forever();
     Cpu& self = this_cpu();
+    ++self.interrupt_depth;
     serve_calls(self);
+    --self.interrupt_depth;
     if (self.must_reschedule.load(std::memory_order_acquire))
         current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
     program_hardware_timer();

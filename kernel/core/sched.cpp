@@ -214,6 +214,15 @@ bool wake_thread(Thread& thread, u32 states) {
     return true;
 }
 
+void kick_thread(Thread& thread) {
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    if (thread.on_cpu.load(std::memory_order_acquire)) {
+        auto* where = static_cast<Cpu*>(thread.cpu);
+        if (where && where != &this_cpu()) arch::send_ipi(*where);
+    }
+    arch::restore_interrupts(state);
+}
+
 void exit_current() {
     arch::disable_interrupts();
     current_thread().state.store(ThreadState::Dead, std::memory_order_relaxed);
@@ -223,13 +232,14 @@ void exit_current() {
 
 void Thread::interrupt() {
     interrupt_pending.store(true, std::memory_order_seq_cst);
-    wake_thread(*this, state_bit(ThreadState::Sleeping));
+    if (!wake_thread(*this, state_bit(ThreadState::Sleeping))) kick_thread(*this);
 }
 
 void Thread::interrupt_fatal() {
     interrupt_pending.store(true, std::memory_order_seq_cst);
-    wake_thread(*this, state_bit(ThreadState::Sleeping) | state_bit(ThreadState::SleepingKillable) |
-                           state_bit(ThreadState::Stopped) | state_bit(ThreadState::Traced));
+    constexpr u32 states = state_bit(ThreadState::Sleeping) | state_bit(ThreadState::SleepingKillable) |
+                           state_bit(ThreadState::Stopped) | state_bit(ThreadState::Traced);
+    if (!wake_thread(*this, states)) kick_thread(*this);
 }
 
 void set_nice(Thread& thread, int nice) { thread.nice = static_cast<i8>(nice < -20 ? -20 : nice > 19 ? 19 : nice); }

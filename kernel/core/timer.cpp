@@ -92,6 +92,7 @@ void timer_interrupt() {
     Cpu& self = this_cpu();
     TimerQueue& queue = queue_of(self.number);
     queue.programmed_ns = ~u64{0};
+    ++self.interrupt_depth;
     u64 now = monotonic_ns();
     for (;;) {
         Timer* due = nullptr;
@@ -107,6 +108,7 @@ void timer_interrupt() {
         due->running.store(false, std::memory_order_release);
     }
     if (self.run_queue) self.run_queue->tick(now);
+    --self.interrupt_depth;
     program_hardware_timer();
 }
 

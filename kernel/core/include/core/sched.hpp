@@ -15,6 +15,8 @@ inline constexpr u32 sleeping_states = state_bit(ThreadState::Sleeping) | state_
 
 /// Wakes a thread that is in one of `states`; false when it wasn't. Any context.
 bool wake_thread(Thread& thread, u32 states = sleeping_states);
+/// Makes a thread that runs user code on another CPU pass its loop's edge soon. Any context.
+void kick_thread(Thread& thread);
 /// Gives up the CPU in the state the thread has set for itself (Stopped, Traced); until wake_thread names that state.
 void schedule();
 /// Gives up the CPU for others of its queue (sched_yield).

@@ -55,6 +55,7 @@ struct ExecLayout {
     VirtAddr stack_begin{};
     VirtAddr arg_begin{}, arg_end{}, env_begin{}, env_end{};
     VirtAddr vdso{};
+    VirtAddr signal_trampoline{}; // where a handler returns to without sa_restorer
     u64 auxv[max_auxv] = {}; // pairs, as on the stack
     usize auxv_words = 0;
 };

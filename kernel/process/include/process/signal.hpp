@@ -6,6 +6,7 @@
 
 #include <abi/linux/signal.hpp>
 #include <core/spinlock.hpp>
+#include <core/wait_queue.hpp>
 #include <lib/address.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
@@ -24,6 +25,8 @@ struct SigSet {
     [[nodiscard]] constexpr bool has(int signal) const { return bits & bit(signal); }
     constexpr void add(int signal) { bits |= bit(signal); }
     constexpr void remove(int signal) { bits &= ~bit(signal); }
+    /// The set without SIGKILL and SIGSTOP, which nothing can block.
+    [[nodiscard]] constexpr SigSet blockable() const { return {bits & ~(bit(abi::SIGKILL) | bit(abi::SIGSTOP))}; }
     [[nodiscard]] constexpr bool is_empty() const { return bits == 0; }
     constexpr bool operator==(const SigSet&) const = default;
 };
@@ -56,7 +59,7 @@ private:
 struct QueuedSignal {
     ListNode node;
     abi::siginfo_t info;
-    u32 uid = 0; // whose RLIMIT_SIGPENDING it counts against
+    std::atomic<u32>* charged_to = nullptr; // the process's count, against RLIMIT_SIGPENDING
 };
 
 /// What is pending, with siginfo where there was memory for it.
@@ -68,6 +71,7 @@ struct PendingSignals {
 /// A thread's part.
 struct SignalState {
     SigSet blocked;
+    SigSet waited_for; // sigtimedwait: taken by the waiter although blocked
     SigSet saved_mask; // to be restored once a handler has been set up (sigsuspend, pselect, ppoll)
     bool restore_saved_mask = false;
     PendingSignals pending;
@@ -77,6 +81,11 @@ struct SignalState {
 /// A process's part.
 struct SharedSignals {
     PendingSignals pending;
+    std::atomic<u32> queued{0};     // QueuedSignals of the process and its threads
+    bool stop_requested = false;    // a group stop began: threads stop as they reach their loop's edge
+    bool continue_unreported = false; // the parent is to be told that a stop ended
+    u32 threads_to_stop = 0;        // living threads that have not stopped yet
+    core::WaitQueue arrivals;       // woken at every signal that becomes pending (signalfd)
 };
 
 /// Sends to a process (any thread may take it), one thread, or every member of a group. Any context; tree_lock may be
@@ -89,6 +98,30 @@ void send_kernel_signal(Process& process, int signal);
 void send_kernel_signal(ProcessGroup& group, int signal);
 /// A synchronous fault of the current thread: when blocked or ignored, the default action is taken (U5).
 void force_signal(Thread& thread, int signal, int code, VirtAddr address);
+/// What a failed system call sends when the caller gave a signal number: EINVAL outside 0 … 64.
+Result<void> check_signal_number(int signal);
+/// siginfo of kill(2) and tkill(2): the current process as sender.
+abi::siginfo_t user_signal_info(int signal, int code);
+/// The same as send_signal, telling EAGAIN when a real-time signal can't be queued (sigqueue(3)).
+Result<void> try_send_signal(Process& process, const abi::siginfo_t& info);
+Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info);
+/// Whether the current thread may send `signal` to `target` (kill(2)): EPERM.
+Result<void> check_kill_permission(Process& target, int signal);
+
+/// Takes a pending signal of `wanted` away (sigtimedwait, signalfd), blocked or not: the thread's own before the process's.
+/// False when there is none. No locks held.
+bool take_pending_signal(Thread& thread, SigSet wanted, abi::siginfo_t& out);
+/// Replaces the current thread's mask; SIGKILL and SIGSTOP stay unblocked.
+void set_blocked_mask(Thread& thread, SigSet mask);
+/// Installs `mask` until the call ends; the old one returns after a handler has been set up, or at once without one
+/// (sigsuspend, ppoll, pselect, epoll_pwait). Call restore_temporary_mask when the call ends without a signal.
+void set_temporary_mask(Thread& thread, SigSet mask);
+void restore_temporary_mask(Thread& thread);
+/// Changes an action (sigaction(2)) and drops pending signals that are now ignored; returns the old one.
+SignalAction change_action(Thread& thread, int signal, const SignalAction& action);
+/// A thread leaves its process (exit): group stops don't wait for it, and process-directed signals it would have taken go
+/// to others. signal_lock held.
+void forget_thread_locked(Process& process, Thread& thread);
 
 /// Before user code runs: takes stop and exit requests, delivers signals, and settles a call that ended in a restart code.
 /// Does not return when the process dies.

@@ -1,0 +1,184 @@
+// Delivery at the edge of the loop: which signal, which action, the frame, and the fate of an interrupted call.
+//
+// No lock is held while a frame is written (SEMANTICS S15). The first signal decides once whether an interrupted call is
+// restarted (U6).
+#include <abi_arch/syscall_numbers.hpp>
+#include <arch/signal_frame.hpp>
+#include <mm/address_space.hpp>
+#include <process/session.hpp>
+
+#include "queue.hpp"
+
+namespace linnet::process {
+
+using namespace signal_detail;
+
+namespace {
+
+struct Dequeued {
+    abi::siginfo_t info;
+    SignalAction action;
+};
+
+/// Takes the next signal to act on: faults of the thread itself, then the lowest number, its own before the process's.
+bool dequeue_next(Thread& thread, Dequeued& out) {
+    Process& process = thread.process();
+    core::InterruptSpinGuard guard(process.signal_lock);
+    SigSet open{~thread.signals.blocked.bits};
+    SigSet synchronous{open.bits & synchronous_signals.bits};
+    bool found = dequeue_locked(thread.signals.pending, synchronous, out.info) ||
+                 dequeue_locked(thread.signals.pending, open, out.info) ||
+                 dequeue_locked(process.signals.pending, open, out.info);
+    if (found) {
+        out.action = process.actions->get(out.info.si_signo);
+        if (out.action.handler > abi::SIG_IGN && (out.action.flags & abi::SA_RESETHAND)) {
+            SignalAction reset = out.action;
+            reset.handler = abi::SIG_DFL;
+            process.actions->set(out.info.si_signo, reset);
+        }
+    }
+    recalculate_locked(thread);
+    return found;
+}
+
+bool is_restart_code(long result) {
+    return result <= -static_cast<long>(Errno::RestartIfRequested) && result >= -static_cast<long>(Errno::RestartBlock);
+}
+
+/// A call ended in a restart code and no handler runs: it goes on.
+void restart_without_handler(arch::UserContext& context) {
+    if (!context.in_syscall()) return;
+    long result = context.syscall_result();
+    if (!is_restart_code(result)) return;
+    if (result == -static_cast<long>(Errno::RestartBlock))
+        context.restart_as(abi::nr::restart_syscall);
+    else
+        context.restart_syscall();
+    context.mark_not_syscall();
+}
+
+/// The same when a handler runs first.
+void settle_before_handler(arch::UserContext& context, const SignalAction& action) {
+    if (!context.in_syscall()) return;
+    long result = context.syscall_result();
+    if (is_restart_code(result)) {
+        bool restart = result == -static_cast<long>(Errno::RestartAlways) ||
+                       (result == -static_cast<long>(Errno::RestartIfRequested) && (action.flags & abi::SA_RESTART));
+        if (restart)
+            context.restart_syscall();
+        else
+            context.set_syscall_result(-static_cast<long>(Errno::EINTR));
+    }
+    context.mark_not_syscall();
+}
+
+bool is_on_alternate_stack(const abi::stack_t& stack, VirtAddr sp) {
+    if (stack.ss_flags & abi::SS_AUTODISARM) return false;
+    return sp.value > stack.ss_sp && sp.value - stack.ss_sp <= stack.ss_size;
+}
+
+/// Builds the frame and switches the mask. A stack that can't be written is a fault of the program (S12).
+void run_handler(Thread& thread, const Dequeued& signal) {
+    SignalState& state = thread.signals;
+    arch::UserContext& context = thread.registers;
+    settle_before_handler(context, signal.action);
+
+    arch::SignalDelivery delivery;
+    delivery.signal = signal.info.si_signo;
+    delivery.info = &signal.info;
+    delivery.handler = VirtAddr{signal.action.handler};
+    delivery.action_flags = signal.action.flags;
+    delivery.restorer = VirtAddr{signal.action.restorer};
+    delivery.vdso_trampoline = thread.own_address_space().layout.signal_trampoline;
+    delivery.blocked_mask = state.restore_saved_mask ? state.saved_mask.bits : state.blocked.bits;
+    state.restore_saved_mask = false;
+    delivery.alternate_stack = state.alternate_stack;
+    bool on_alternate = state.alternate_stack.ss_size != 0 && is_on_alternate_stack(state.alternate_stack, context.sp());
+    if (on_alternate) delivery.alternate_stack.ss_flags |= abi::SS_ONSTACK;
+    delivery.stack_top = context.sp();
+    if ((signal.action.flags & abi::SA_ONSTACK) && state.alternate_stack.ss_size != 0 && !on_alternate) {
+        delivery.stack_top = VirtAddr{state.alternate_stack.ss_sp + state.alternate_stack.ss_size};
+        delivery.on_alternate_stack = true;
+    }
+    if (!arch::push_signal_frame(context, delivery)) {
+        if (signal.info.si_signo == abi::SIGSEGV) {
+            core::InterruptSpinGuard guard(thread.process().signal_lock);
+            thread.process().actions->set(abi::SIGSEGV, SignalAction{});
+        }
+        return force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, VirtAddr{0});
+    }
+    if (state.alternate_stack.ss_flags & abi::SS_AUTODISARM)
+        state.alternate_stack = {.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};
+    SigSet mask{state.blocked.bits | signal.action.mask.bits};
+    if (!(signal.action.flags & abi::SA_NODEFER)) mask.add(signal.info.si_signo);
+    set_blocked_mask(thread, mask);
+}
+
+/// The terminal's stop signals don't stop a process that nobody could continue (setpgid(2), orphaned groups).
+bool stop_is_allowed(Process& process, int signal) {
+    return signal == abi::SIGSTOP || !process.process_group()->is_orphaned();
+}
+
+void take_default_action(Thread& thread, int signal) {
+    Process& process = thread.process();
+    switch (default_action(signal)) {
+    case DefaultAction::Ignore:
+        return;
+    case DefaultAction::Stop: {
+        if (!stop_is_allowed(process, signal)) return;
+        core::InterruptSpinGuard guard(process.signal_lock);
+        // A SIGCONT that came after the dequeue has won.
+        if (!process.signals.pending.set.has(abi::SIGCONT)) begin_group_stop_locked(process, signal);
+        return;
+    }
+    case DefaultAction::Terminate:
+        if (process.pid() != 1) begin_group_exit(process, signal);
+        return;
+    }
+}
+
+} // namespace
+
+void set_blocked_mask(Thread& thread, SigSet mask) {
+    Process& process = thread.process();
+    core::InterruptSpinGuard guard(process.signal_lock);
+    SigSet newly_blocked{mask.bits & ~thread.signals.blocked.bits};
+    thread.signals.blocked = mask.blockable();
+    recalculate_locked(thread);
+    // A process-directed signal chosen for this thread may now have to go to another.
+    if (process.signals.pending.set.bits & newly_blocked.bits) offer_to_others_locked(process, thread);
+}
+
+void set_temporary_mask(Thread& thread, SigSet mask) {
+    thread.signals.saved_mask = thread.signals.blocked;
+    thread.signals.restore_saved_mask = true;
+    set_blocked_mask(thread, mask);
+}
+
+void restore_temporary_mask(Thread& thread) {
+    if (!thread.signals.restore_saved_mask) return;
+    thread.signals.restore_saved_mask = false;
+    set_blocked_mask(thread, thread.signals.saved_mask);
+}
+
+void handle_pending_signals(Thread& thread) {
+    for (;;) {
+        u32 work = thread.pending_work.load(std::memory_order_acquire);
+        if (work & core::work_exit) return; // the loop's edge ends the thread
+        if (work & core::work_stop) {
+            participate_in_stop(thread);
+            continue;
+        }
+        Dequeued signal;
+        if (!dequeue_next(thread, signal)) break;
+        if (signal.action.handler == abi::SIG_IGN) continue;
+        if (signal.action.handler == abi::SIG_DFL)
+            take_default_action(thread, signal.info.si_signo);
+        else
+            run_handler(thread, signal);
+    }
+    restart_without_handler(thread.registers);
+    restore_temporary_mask(thread);
+}
+
+} // namespace linnet::process

@@ -1,0 +1,149 @@
+// Pending signals: standard ones once, real-time ones in order, with siginfo where there was memory for it.
+#include <core/thread.hpp>
+#include <new>
+
+#include "queue.hpp"
+
+namespace linnet::process {
+namespace signal_detail {
+namespace {
+
+/// Memory for a queued siginfo; none in interrupts, where the signal arrives without its details.
+QueuedSignal* make_record(Process& process) {
+    if (core::this_cpu().interrupt_depth > 0) return nullptr;
+    if (process.signals.queued.load(std::memory_order_relaxed) >= process.limits.soft(abi::RLIMIT_SIGPENDING))
+        return nullptr;
+    auto* record = new (std::nothrow) QueuedSignal;
+    if (record) {
+        record->charged_to = &process.signals.queued;
+        process.signals.queued.fetch_add(1, std::memory_order_relaxed);
+    }
+    return record;
+}
+
+void free_record(QueuedSignal* record) {
+    record->charged_to->fetch_sub(1, std::memory_order_relaxed);
+    delete record;
+}
+
+} // namespace
+
+DefaultAction default_action(int signal) {
+    if (signal < abi::SIGRTMIN && stop_signals.has(signal)) return DefaultAction::Stop;
+    if (signal < abi::SIGRTMIN && ignored_by_default.has(signal)) return DefaultAction::Ignore;
+    return DefaultAction::Terminate;
+}
+
+Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::siginfo_t& info) {
+    int signal = info.si_signo;
+    bool is_realtime = signal >= abi::SIGRTMIN;
+    if (!is_realtime && pending.set.has(signal)) return Enqueued::AlreadyPending;
+    QueuedSignal* record = make_record(process);
+    // sigqueue(3) must learn that its data would be lost; kill(2) of a real-time signal arrives without details.
+    if (!record && is_realtime && info.si_code != abi::SI_USER && info.si_code != abi::SI_KERNEL)
+        return Enqueued::LimitReached;
+    if (record) {
+        record->info = info;
+        pending.queue.push_back(*record);
+    }
+    pending.set.add(signal);
+    return Enqueued::Added;
+}
+
+bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out) {
+    u64 candidates = pending.set.bits & wanted.bits;
+    if (!candidates) return false;
+    int signal = std::countr_zero(candidates) + 1;
+    QueuedSignal* found = nullptr;
+    bool more = false;
+    for (QueuedSignal& record : pending.queue) {
+        if (record.info.si_signo != signal) continue;
+        if (found) {
+            more = true;
+            break;
+        }
+        found = &record;
+    }
+    if (!more) pending.set.remove(signal);
+    if (found) {
+        pending.queue.remove(*found);
+        out = found->info;
+        free_record(found);
+    } else {
+        out = {};
+        out.si_signo = signal;
+        out.si_code = abi::SI_USER;
+    }
+    return true;
+}
+
+void drop_locked(PendingSignals& pending, SigSet which) {
+    pending.set.bits &= ~which.bits;
+    for (QueuedSignal* record = pending.queue.first(); record;) {
+        QueuedSignal* following = pending.queue.next(*record);
+        if (which.has(record->info.si_signo)) {
+            pending.queue.remove(*record);
+            free_record(record);
+        }
+        record = following;
+    }
+}
+
+void drop_everywhere_locked(Process& process, SigSet which) {
+    drop_locked(process.signals.pending, which);
+    for (Thread& thread : process.threads) drop_locked(thread.signals.pending, which);
+}
+
+bool wants_locked(const Thread& thread, int signal) {
+    if (thread.exited.load(std::memory_order_relaxed)) return false;
+    return !thread.signals.blocked.has(signal) || thread.signals.waited_for.has(signal);
+}
+
+void recalculate_locked(Thread& thread) {
+    u64 pending = thread.signals.pending.set.bits | thread.process().signals.pending.set.bits;
+    u64 taken = ~thread.signals.blocked.bits | thread.signals.waited_for.bits;
+    bool other_work = thread.pending_work.load(std::memory_order_relaxed) & (core::work_stop | core::work_exit);
+    if (pending & taken) {
+        thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
+        thread.interrupt_pending.store(true, std::memory_order_relaxed);
+    } else {
+        thread.pending_work.fetch_and(~u32{core::work_signal}, std::memory_order_relaxed);
+        thread.interrupt_pending.store(other_work, std::memory_order_relaxed);
+    }
+}
+
+void offer_to_others_locked(Process& process, Thread& thread) {
+    u64 pending = process.signals.pending.set.bits;
+    if (!pending) return;
+    for (Thread& other : process.threads) {
+        if (&other == &thread || other.exited.load(std::memory_order_relaxed)) continue;
+        if (!(pending & ~other.signals.blocked.bits)) continue;
+        other.pending_work.fetch_or(core::work_signal, std::memory_order_seq_cst);
+        other.interrupt();
+    }
+}
+
+} // namespace signal_detail
+
+void flush_pending(PendingSignals& pending) { signal_detail::drop_locked(pending, SigSet{~u64{0}}); }
+
+bool has_pending_signal(Thread& thread) {
+    core::InterruptSpinGuard guard(thread.process().signal_lock);
+    u64 pending = thread.signals.pending.set.bits | thread.process().signals.pending.set.bits;
+    return pending & ~thread.signals.blocked.bits;
+}
+
+bool take_pending_signal(Thread& thread, SigSet wanted, abi::siginfo_t& out) {
+    core::InterruptSpinGuard guard(thread.process().signal_lock);
+    bool found = signal_detail::dequeue_locked(thread.signals.pending, wanted, out) ||
+                 signal_detail::dequeue_locked(thread.process().signals.pending, wanted, out);
+    signal_detail::recalculate_locked(thread);
+    return found;
+}
+
+void inherit_signal_state(SignalState& child, const SignalState& parent) {
+    child.blocked = parent.blocked;
+    child.alternate_stack = parent.alternate_stack;
+}
+
+} // namespace linnet::process

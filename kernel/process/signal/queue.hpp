@@ -1,0 +1,45 @@
+// Inside of process/signal: the pending queues and the default actions. Everything `_locked` wants Process::signal_lock.
+#pragma once
+
+#include <process/process.hpp>
+#include <process/signal.hpp>
+
+namespace linnet::process::signal_detail {
+
+constexpr SigSet set_of(auto... signals) { return {(SigSet::bit(signals) | ...)}; }
+
+inline constexpr SigSet stop_signals = set_of(abi::SIGSTOP, abi::SIGTSTP, abi::SIGTTIN, abi::SIGTTOU);
+inline constexpr SigSet ignored_by_default = set_of(abi::SIGCHLD, abi::SIGCONT, abi::SIGURG, abi::SIGWINCH);
+/// Raised by the instruction that runs; delivered before anything else.
+inline constexpr SigSet synchronous_signals =
+    set_of(abi::SIGSEGV, abi::SIGBUS, abi::SIGILL, abi::SIGTRAP, abi::SIGFPE, abi::SIGSYS);
+
+/// How `signal` acts when its action is SIG_DFL (signal(7)).
+enum class DefaultAction : u8 { Terminate, Ignore, Stop };
+DefaultAction default_action(int signal);
+
+/// Puts a signal into `pending`; false when it was dropped because the same standard signal is pending already or, for a
+/// real-time signal, because the limit is reached.
+enum class Enqueued : u8 { Added, AlreadyPending, LimitReached };
+Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::siginfo_t& info);
+/// Takes the lowest signal of `pending & wanted`. False: none.
+bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out);
+/// Drops all pending signals of `which`.
+void drop_locked(PendingSignals& pending, SigSet which);
+void drop_everywhere_locked(Process& process, SigSet which);
+
+/// Whether the thread would take `signal` now.
+bool wants_locked(const Thread& thread, int signal);
+/// Sets or clears work_signal and interrupt_pending by what is pending.
+void recalculate_locked(Thread& thread);
+
+/// Process-directed signals that `thread` doesn't take any more go to other threads.
+void offer_to_others_locked(Process& process, Thread& thread);
+
+/// Stops and continues (stop.cpp).
+void begin_group_stop_locked(Process& process, int signal);
+void participate_in_stop(Thread& thread);
+/// SIGCONT or SIGKILL was sent: stopped threads go on. True when the process had been stopped.
+bool end_group_stop_locked(Process& process);
+
+} // namespace linnet::process::signal_detail
