@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::span<const Entry> all_families[] = {signal_calls};
 
+// Not constexpr: reaching it stops the compilation with its name.
+void two_calls_with_one_number();
+
 consteval usize table_size() {
     int highest = 0;
     for (auto family : all_families)
@@ -23,7 +26,7 @@ consteval std::array<Handler, table_size()> make_handlers() {
     for (auto family : all_families)
         for (const Entry& entry : family) {
             if (entry.number < 0) continue;
-            if (handlers[static_cast<usize>(entry.number)]) throw "two calls with one number";
+            if (handlers[static_cast<usize>(entry.number)]) two_calls_with_one_number();
             handlers[static_cast<usize>(entry.number)] = entry.handler;
         }
     return handlers;

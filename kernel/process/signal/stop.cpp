@@ -1,6 +1,8 @@
 // Group stop and continue: all threads of a process stop together, and the parent learns of it once.
 //
 // Locks: tree_lock before Process::signal_lock; neither while stopped.
+#include <core/sched.hpp>
+
 #include "queue.hpp"
 
 namespace linnet::process::signal_detail {
