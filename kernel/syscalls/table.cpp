@@ -7,12 +7,13 @@
 #include <syscalls/table.hpp>
 
 namespace linnet::syscalls {
-namespace {
-
-constexpr std::span<const Entry> all_families[] = {signal_calls};
 
 // Not constexpr: reaching it stops the compilation with its name.
 void two_calls_with_one_number();
+
+namespace {
+
+constexpr std::span<const Entry> all_families[] = {signal_calls};
 
 consteval usize table_size() {
     int highest = 0;
