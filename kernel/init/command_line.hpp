@@ -1,0 +1,30 @@
+// The kernel command line: words mean what Linux's kernel-parameters page says; unknown ones go to init.
+#pragma once
+
+#include <lib/array_list.hpp>
+#include <string_view>
+
+namespace linnet::init {
+
+struct CommandLine {
+    std::string_view rdinit = "/init";
+    bool rdinit_given = false;
+    std::string_view init;                       // empty: /sbin/init, /etc/init, /bin/init, /bin/sh in turn
+    std::string_view console;                    // the last console=
+    bool root_is_read_only = false;
+    u64 max_cpus = ~u64{0};
+    u64 memory_limit = ~u64{0};
+    bool strace = false;
+    ArrayList<std::string_view> init_arguments;  // unknown words without '=', and all behind "--"
+    ArrayList<std::string_view> environment;     // unknown NAME=VALUE words
+
+    /// Parses `text`, which must stay; also applies what has an immediate effect (loglevel=, quiet, debug, panic=). ENOMEM.
+    static Result<CommandLine> parse(std::string_view text);
+};
+
+/// The values that are needed before the heap exists: mem= and maxcpus=.
+u64 early_memory_limit(std::string_view text);
+/// An unsigned number with an optional suffix K, M or G; false when `text` isn't one.
+bool parse_size(std::string_view text, u64& out);
+
+} // namespace linnet::init

@@ -1,0 +1,93 @@
+// From the architecture's first C++ call to PID 1: the order in which the rooms wake up.
+//
+// kernel_main() runs on the boot thread, which may not sleep: it ends as CPU 0's idle thread. What may sleep (drivers that
+// wait, unpacking the initramfs, starting PID 1) happens in the `init` kernel thread.
+#include <abi/linux/utsname.hpp>
+#include <arch/hooks.hpp>
+#include <arch/platform.hpp>
+#include <boot/boot_info.hpp>
+#include <core/irq.hpp>
+#include <core/log.hpp>
+#include <core/panic.hpp>
+#include <core/random.hpp>
+#include <core/sched.hpp>
+#include <core/timer.hpp>
+#include <core/work_queue.hpp>
+#include <drivers/driver.hpp>
+#include <mm/init.hpp>
+#include <syscalls/table.hpp>
+
+#include "command_line.hpp"
+#include "cpus.hpp"
+#include "first_process.hpp"
+
+namespace linnet::init {
+namespace {
+
+constinit CommandLine* command_line = nullptr;
+
+/// Drops RAM above the limit of mem=.
+void limit_memory(boot::BootInfo& info, u64 limit) {
+    u64 total = 0;
+    usize kept = 0;
+    for (usize i = 0; i < info.usable_count && total < limit; ++i) {
+        boot::MemoryRegion& region = info.usable[i];
+        if (region.size > limit - total) region.size = align_down(limit - total, arch::page_size);
+        total += region.size;
+        if (region.size > 0) kept = i + 1;
+    }
+    info.usable_count = kept;
+}
+
+void parse_handover(const boot::Handoff& handoff) {
+    boot::BootInfo& info = boot::mutable_boot_info();
+    Result<void> parsed = boot::parse(handoff, info);
+    if (!parsed) core::panic("the boot loader's tables are unusable (error {})", parsed.error());
+    limit_memory(info, early_memory_limit(info.command_line));
+}
+
+void initialise_core() {
+    core::this_cpu().idle_thread = &core::current_thread();
+    core::this_cpu().online.store(true);
+    discover_cpus(command_line->max_cpus);
+    core::initialise_scheduler();
+    core::seed_random();
+    core::initialise_time();
+}
+
+void run_init_thread(void*) {
+    core::initialise_work_queues();
+    start_other_cpus();
+    for (auto stage : {drivers::Stage::Console, drivers::Stage::Clock, drivers::Stage::Power, drivers::Stage::Bus,
+                       drivers::Stage::Device})
+        drivers::probe_drivers(stage);
+    if (command_line->strace) syscalls::enable_tracing();
+    start_first_process(*command_line);
+    core::exit_current();
+}
+
+} // namespace
+} // namespace linnet::init
+
+namespace linnet::hooks {
+
+void kernel_main(const boot::Handoff& handoff) {
+    using namespace init;
+    arch::initialise_cpu(core::this_cpu());
+    parse_handover(handoff);
+    mm::initialise(boot::boot_info());
+    // At boot there is memory for a few words; they are needed as long as the kernel runs.
+    command_line = new (std::nothrow) CommandLine(MUST(CommandLine::parse(boot::boot_info().command_line)));
+    VERIFY(command_line);
+    core::log(core::LogLevel::Notice, "Linnet, a Linux-compatible kernel ({})",
+              std::string_view(arch::hardware_capabilities().machine));
+    core::log(core::LogLevel::Notice, "Command line: {}", boot::boot_info().command_line);
+    initialise_core();
+    drivers::probe_drivers(drivers::Stage::InterruptController);
+    arch::initialise_timer();
+    arch::enable_interrupts();
+    MUST(core::start_kernel_thread("init", run_init_thread, nullptr)); // at boot there is memory
+    core::run_idle_loop();
+}
+
+} // namespace linnet::hooks
