@@ -3,6 +3,7 @@
 #include <array>
 #include <core/log.hpp>
 #include <process/run_loop.hpp>
+#include <syscalls/poll.hpp>
 #include <syscalls/signal.hpp>
 #include <syscalls/table.hpp>
 
@@ -13,7 +14,7 @@ void two_calls_with_one_number();
 
 namespace {
 
-constexpr std::span<const Entry> all_families[] = {signal_calls};
+constexpr std::span<const Entry> all_families[] = {poll_calls, signal_calls};
 
 consteval usize table_size() {
     int highest = 0;
