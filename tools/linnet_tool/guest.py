@@ -50,7 +50,7 @@ class Guest:
         self.decoder = protocol.Decoder()
         self.outbox = bytearray()
         self.agent = self.serial = self.monitor = None
-        self._echoed = 0
+        self._echoed = self._scanned = 0
         self._monitor_text = b""
         self._wants_write = False
         self.qemu_output = None
@@ -209,6 +209,7 @@ class Guest:
             cut = len(self.log) - LOG_LIMIT // 2
             del self.log[:cut]
             self._echoed = max(0, self._echoed - cut)
+            self._scanned = max(0, self._scanned - cut)
         if self.log_file:
             self.log_file.write(text)
             self.log_file.flush()
@@ -218,9 +219,13 @@ class Guest:
                 for line in self.log[self._echoed:end].decode(errors="replace").splitlines():
                     verbose(line)
                 self._echoed = end
-        if self.panicked_at is None and b"anic" in text or b"ANIC" in text:
-            if PANIC.search(self.log):
-                self.panicked_at = self.panicked_at or time.monotonic()
+        self._look_for_panic()
+
+    def _look_for_panic(self):
+        """Searches the lines that are new, and the unfinished one before them."""
+        if self.panicked_at is None and PANIC.search(self.log, self._scanned):
+            self.panicked_at = time.monotonic()
+        self._scanned = self.log.rfind(b"\n") + 1
 
     def _on_monitor(self, _events):
         self._monitor_text += self._receive(self.monitor)

@@ -49,7 +49,7 @@ def _ninja(arch, home):
         verbose(f"the kernel for {arch.name} is up to date")
         return
     with Progress(f"building the kernel for {arch.name}"):
-        _checked(["ninja", "-C", str(home)], f"the kernel for {arch.name} does not build")
+        _checked(["ninja", "-C", str(home), "-j", str(os.cpu_count() or 1)], f"the kernel for {arch.name} does not build")
 
 
 def _checked(command, complaint):
@@ -59,4 +59,4 @@ def _checked(command, complaint):
         # What matters is where it failed, not the hundred steps before.
         lines = result.stdout.splitlines()
         start = next((i for i, line in enumerate(lines) if line.startswith("FAILED") or "Error" in line), 0)
-        raise LinnetError(complaint + ":\n" + "\n".join(lines[start:start + 60]))
+        raise LinnetError(complaint + ":\n" + "\n".join(line[:400] for line in lines[start:start + 60]))

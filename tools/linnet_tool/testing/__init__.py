@@ -141,7 +141,7 @@ def run(options):
     print(report.summary(), flush=True)
     if not report.results:
         say("nothing was tested")
-    return 1 if report.count(FAILED) else 0
+    return 1 if report.count(FAILED) or not report.results else 0
 
 
 def _run_kind(kind, module, plan):

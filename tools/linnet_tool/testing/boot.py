@@ -1,7 +1,6 @@
 """tests/boot: Python tests of the launcher and of boot itself, each file a unittest module.
 
-A module's class attribute or the environment tells nothing; the module `linnet_tool.testing.harness` gives each test
-its architecture and kernel. A file is run once for every architecture.
+A file is run once for every architecture; `harness.BootTest` gives each test its architecture and kernel.
 """
 
 import importlib.util

@@ -1,7 +1,15 @@
 """What tests/boot's tests are made of: the launcher as a user calls it, in this guest architecture and kernel."""
 
+import fcntl
 import os
+import pty
+import re
+import select
+import signal
+import struct
 import subprocess
+import termios
+import time
 import unittest
 from dataclasses import dataclass
 
@@ -58,6 +66,12 @@ class BootTest(unittest.TestCase):
         """Starts `./linnet WORDS…` and returns the process."""
         return subprocess.Popen(self.command(*words), **how)
 
+    def terminal(self, *options, rows=33, columns=99):
+        """`./linnet run` on a terminal of its own."""
+        screen = Terminal(self.command(*self.run_options(), *options), rows, columns)
+        self.addCleanup(screen.close)
+        return screen
+
     def assert_complaint(self, call, status=125):
         """One clear line of ours, and never a traceback."""
         self.assertEqual(call.status, status, call.err)
@@ -66,3 +80,60 @@ class BootTest(unittest.TestCase):
         self.assertEqual(len(lines), 1, call.err)
         self.assertTrue(lines[0].startswith("linnet: "), call.err)
         self.assertNotIn("internal error", lines[0])
+
+
+class Terminal:
+    """The launcher on a pseudo-terminal, driven as a user types."""
+
+    def __init__(self, command, rows=33, columns=99):
+        self.seen = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            # The size must be there before the launcher looks.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.environ.update(TERM="vt100", CI="true")
+            os.execv(command[0], command)
+        self.settings = termios.tcgetattr(self.fd)
+
+    def type(self, text):
+        os.write(self.fd, text)
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def expect(self, pattern, limit=30):
+        """Waits until the regular expression comes; returns the match, and forgets all up to its end."""
+        end = time.monotonic() + limit
+        while not (found := re.search(pattern, self.seen)):
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            try:
+                data = os.read(self.fd, 4096) if ready else b""
+            except OSError:
+                data = b""
+            if not data:
+                raise AssertionError(f"waited for {pattern!r}, have {self.seen[-2000:]!r}")
+            self.seen += data
+        self.seen = self.seen[found.end():]
+        return found
+
+    def leave(self, limit=30):
+        """Reads to the end and returns the launcher's exit status."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            ready, _, _ = select.select([self.fd], [], [], 0.2)
+            try:
+                if ready:
+                    self.seen += os.read(self.fd, 4096)
+            except OSError:
+                pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = None
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError(f"the launcher did not end; have {self.seen[-2000:]!r}")
+
+    def close(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)

@@ -5,7 +5,7 @@ import subprocess
 import xml.etree.ElementTree as ElementTree
 
 from .. import debian, packages
-from ..paths import BUILD, ensure
+from ..paths import BUILD, ROOT, ensure
 from ..ui import LinnetError, Progress
 from . import FAILED, PASSED, SKIPPED, TESTS, Result
 
@@ -31,8 +31,8 @@ def run(plan):
 
 def build(home):
     if not (home / "build.ninja").exists():
-        checked(["cmake", "-G", "Ninja", "-S", str(FOLDER), "-B", str(home), "-DLINNET_HOST_TESTS=ON",
-                 "-DCMAKE_CXX_COMPILER=clang++-19", "-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_BUILD_TYPE=Debug"],
+        checked(["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(home), "-DLINNET_HOST_TESTS=ON",
+                 "-DCMAKE_BUILD_TYPE=Debug"],
                 "CMake could not configure the unit tests")
     with Progress("building the unit tests"):
         checked(["ninja", "-C", str(home), "-j", str(min(2, os.cpu_count() or 1))], "the unit tests do not build")

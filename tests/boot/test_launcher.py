@@ -1,0 +1,58 @@
+"""Bad input to the launcher: one clear line, a status, never a traceback. No guest is started here."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from linnet_tool.testing.harness import BootTest
+
+
+class BadInput(BootTest):
+    once = True
+
+    def complain(self, *words, status=125):
+        self.assert_complaint(self.launch(*words), status)
+
+    def test_architecture(self):
+        self.complain("run", "--arch", "vax")
+        self.complain("build", "--arch", "vax", status=1)
+
+    def test_options(self):
+        self.complain("run", "--nonsense")
+        self.complain("run", "--smp", "0")
+        self.complain("run", "--smp", "many")
+        self.complain("run", "--mem", "lots")
+        self.complain("run", "--timeout", "-1")
+        self.complain("run", "--machine", "toaster")
+        self.complain("run", "--kernel", "hurd")
+        self.complain("run", "--kernel", "linux", "--env", "novalue", "--", "true")
+        self.complain("frobnicate", status=2)
+        self.complain("test", "nonsense", status=2)
+        self.complain("build", "--", "x", status=2)
+
+    def test_roots(self):
+        with tempfile.TemporaryDirectory() as folder:
+            here = Path(folder)
+            linux = ("run", "--kernel", "linux", "--rootfs")
+            self.complain(*linux, here / "missing")
+            self.complain(*linux, "no-such-name")
+            (here / "empty").mkdir()
+            self.complain(*linux, here / "empty")
+            (here / "shell-less/etc").mkdir(parents=True)
+            (here / "shell-less/etc/motd").write_text("hello\n")
+            self.complain(*linux, here / "shell-less")
+            (here / "garbage").write_bytes(os.urandom(100_000))
+            self.complain(*linux, here / "garbage")
+            (here / "nothing").write_bytes(b"")
+            self.complain(*linux, here / "nothing")
+            disk = bytearray(1 << 20)
+            disk[0x438:0x43A] = b"\x53\xef"
+            (here / "disk.img").write_bytes(disk)
+            self.complain(*linux, here / "disk.img")
+            self.complain(*linux, "/dev/null")
+
+    def test_log_that_cannot_be_written(self):
+        self.complain("run", "--kernel", "linux", "--log", "/nowhere/log", "--", "true")
+
+    def test_command_and_own_init(self):
+        self.complain("run", "--kernel", "linux", "--append", "rdinit=/bin/sh", "--", "true")
