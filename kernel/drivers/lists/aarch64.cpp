@@ -3,6 +3,9 @@
 
 namespace linnet::drivers {
 
-const std::span<const Driver* const> driver_list{};
+extern const Driver gic_v2_driver, gic_v3_driver, pl031_driver;
+
+static constexpr const Driver* drivers[] = {&gic_v2_driver, &gic_v3_driver, &pl031_driver};
+const std::span<const Driver* const> driver_list{drivers};
 
 } // namespace linnet::drivers
