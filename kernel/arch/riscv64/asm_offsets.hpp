@@ -13,7 +13,7 @@
 #define CPU_EXTENDED_OWNER 24
 
 // UserContext: regs[0] is pc, regs[n] is xn.
-#define USER_REGISTER(n) ((n) * 8)
+#define USER_REGISTER(n) 8 * (n)
 #define USER_STATUS 256
 #define USER_ORIGINAL_A0 264
 #define USER_IN_SYSCALL 272
@@ -22,7 +22,7 @@
 
 // Frame of a trap from kernel code: regs[0] is sepc, regs[n] is xn, then sstatus, scause, stval; the saved frame pointer
 // and pc at the end form a stack-frame record for backtraces.
-#define FRAME_REGISTER(n) ((n) * 8)
+#define FRAME_REGISTER(n) 8 * (n)
 #define FRAME_STATUS 256
 #define FRAME_CAUSE 264
 #define FRAME_VALUE 272

@@ -5,6 +5,7 @@
 #include <arch/mmu.hpp>
 #include <arch/page.hpp>
 
+#include "isa.hpp"
 #include "start.hpp"
 
 extern "C" const char kernel_image_begin[], kernel_image_end[];
@@ -45,6 +46,8 @@ extern "C" [[noreturn]] void arch_start(u64 hart, u64 device_tree, u64 image, ui
     cpu.current = &thread;
     cpu.number = 0;
     cpu.hardware_id = hart;
+
+    probe_registers();
 
     boot::Handoff handoff;
     handoff.protocol = boot::Handoff::Protocol::DeviceTree;

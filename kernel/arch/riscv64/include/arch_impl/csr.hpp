@@ -12,6 +12,7 @@ inline constexpr u64 sstatus_sum = 1u << 18;
 // Two-bit states of the FP and vector units: off, initial, clean, dirty.
 inline constexpr unsigned sstatus_vs_shift = 9;
 inline constexpr unsigned sstatus_fs_shift = 13;
+inline constexpr u64 sstatus_user_64bit = u64{2} << 32;
 inline constexpr u64 unit_off = 0, unit_initial = 1, unit_clean = 2, unit_dirty = 3;
 inline constexpr u64 sstatus_vs = u64{3} << sstatus_vs_shift;
 inline constexpr u64 sstatus_fs = u64{3} << sstatus_fs_shift;

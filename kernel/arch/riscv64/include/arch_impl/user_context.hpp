@@ -73,12 +73,18 @@ public:
     // ---- of the RISC-V folder ----
     static constexpr u64 ecall_size = 4;
     static constexpr u32 no_cpu = ~u32{0};
+    static constexpr u64 initial_status = csr::sstatus_spie | csr::sstatus_user_64bit; // U-mode, interrupts on, units off
 
     u64 unit_state(unsigned shift) const { return (status >> shift) & 3; }
     void set_unit_state(unsigned shift, u64 state) { status = (status & ~(u64{3} << shift)) | (state << shift); }
 
+    /// Turns on the FP or vector unit that user code has not used yet; false when there is none left.
+    bool turn_on_next_unit();
+    /// Makes memory right: stores dirty registers. Interrupts are off and this is the running thread's context.
+    void store_dirty_units();
+
     u64 regs[32] = {}; // [0] is pc, [n] is xn
-    u64 status = csr::sstatus_spie;
+    u64 status = initial_status;
     u64 original_a0 = 0;
     u32 came_by_syscall = 0;
     u32 extended_cpu = no_cpu;

@@ -1,0 +1,110 @@
+// Finds out what the harts can do. The harts of one machine are taken to be alike, as Linux user space does too.
+#include "isa.hpp"
+
+#include <arch/cpu.hpp>
+#include <arch/hooks.hpp>
+#include <arch/mmu.hpp>
+#include <string_view>
+
+#include "exception_table.hpp"
+#include "start.hpp"
+
+extern "C" linnet::u64 arch_read_vector_register_bytes();
+
+namespace linnet::arch {
+
+bool page_memory_types_supported = false;
+
+namespace {
+
+constinit Isa machine_isa;
+
+constexpr u64 letter_bit(char letter) { return u64{1} << (letter - 'a'); }
+
+/// Evaluates to whether an instruction that reads or writes a CSR works; illegal ones go to the fix-up.
+#define CSR_WORKS(instruction)                                                                               \
+    ({                                                                                                       \
+        u64 works_;                                                                                          \
+        asm volatile("li %0, 0\n"                                                                            \
+                     "1: " instruction "\n"                                                                  \
+                     "li %0, 1\n"                                                                            \
+                     "2:\n" LINNET_EXCEPTION_ENTRY(1b, 2b)                                                   \
+                     : "=&r"(works_)                                                                         \
+                     :                                                                                       \
+                     : "t0", "memory");                                                                      \
+        works_ != 0;                                                                                         \
+    })
+
+bool contains_extension(std::string_view isa_string, std::string_view name) {
+    for (usize at = isa_string.find(name); at != isa_string.npos; at = isa_string.find(name, at + 1)) {
+        usize end = at + name.size();
+        if (isa_string[at - 1] == '_' && (end == isa_string.size() || isa_string[end] == '_')) return true;
+    }
+    return false;
+}
+
+/// "rv64imafdc_zicsr_…": single letters up to the first '_' or multi-letter name.
+u64 parse_letters(std::string_view isa_string) {
+    u64 letters = 0;
+    if (!isa_string.starts_with("rv64")) return 0;
+    for (char letter : isa_string.substr(4)) {
+        if (letter < 'a' || letter > 'y' || letter == 's' || letter == 'x') break;
+        letters |= letter_bit(letter);
+    }
+    constexpr u64 general = letter_bit('i') | letter_bit('m') | letter_bit('a') | letter_bit('f') | letter_bit('d');
+    if (letters & letter_bit('g')) letters |= general;
+    return letters;
+}
+
+std::string_view boot_hart_isa_string() {
+    // The boot hart's node has its id as unit address, in hexadecimal.
+    char path[32] = "/cpus/cpu@";
+    usize length = 10;
+    unsigned digit = 60;
+    while (digit > 0 && (boot_hart() >> digit) == 0) digit -= 4;
+    for (;; digit -= 4) {
+        path[length++] = "0123456789abcdef"[(boot_hart() >> digit) & 15];
+        if (digit == 0) break;
+    }
+    std::span<const u8> value = hooks::device_tree_property({path, length}, "riscv,isa");
+    std::string_view text(reinterpret_cast<const char*>(value.data()), value.size());
+    return text.substr(0, text.find('\0'));
+}
+
+u32 count_asid_bits() {
+    u64 before = LINNET_READ_CSR(satp);
+    LINNET_WRITE_CSR(satp, before | csr::satp_asid_mask << csr::satp_asid_shift);
+    u64 after = LINNET_READ_CSR(satp);
+    LINNET_WRITE_CSR(satp, before);
+    asm volatile("sfence.vma" : : : "memory");
+    return static_cast<u32>(__builtin_popcountll((after >> csr::satp_asid_shift) & csr::satp_asid_mask));
+}
+
+} // namespace
+
+const Isa& isa() { return machine_isa; }
+
+usize vector_register_bytes() { return machine_isa.vector_register_bytes; }
+
+void probe_registers() {
+    Isa& isa = machine_isa;
+    isa.asid_bits = count_asid_bits();
+    // The firmware must have opened these to S-mode, which no string tells.
+    isa.has_supervisor_timer = CSR_WORKS("li t0, -1; csrw 0x14d, t0");
+    isa.has_seed = CSR_WORKS("csrrw t0, 0x015, zero");
+}
+
+void read_isa_string() {
+    std::string_view text = boot_hart_isa_string();
+    Isa& isa = machine_isa;
+    isa.letters = parse_letters(text);
+    isa.has_floating_point = (isa.letters & letter_bit('f')) && (isa.letters & letter_bit('d'));
+    page_memory_types_supported = contains_extension(text, "svpbmt");
+    if (isa.letters & letter_bit('v')) {
+        LINNET_SET_CSR(sstatus, csr::sstatus_vs);
+        isa.vector_register_bytes = static_cast<u32>(arch_read_vector_register_bytes());
+        LINNET_CLEAR_CSR(sstatus, csr::sstatus_vs);
+    }
+}
+
+} // namespace linnet::arch

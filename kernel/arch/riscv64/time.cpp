@@ -1,0 +1,51 @@
+// The one-shot timer: stimecmp where the harts have Sstc, the firmware's otherwise.
+#include <arch/cpu.hpp>
+#include <arch/hooks.hpp>
+#include <arch/time.hpp>
+
+#include "isa.hpp"
+#include "sbi.hpp"
+
+namespace linnet::arch {
+
+namespace {
+
+constinit u64 frequency = 0;
+constinit bool has_timer_extension = false;
+
+/// A big-endian number of one or two cells.
+u64 read_cells(std::span<const u8> bytes) {
+    u64 value = 0;
+    if (bytes.size() <= sizeof value)
+        for (u8 byte : bytes) value = value << 8 | byte;
+    return value;
+}
+
+} // namespace
+
+u64 counter_frequency() { return frequency; }
+
+void calibrate_counter() {
+    read_isa_string();
+    has_timer_extension = sbi::has_extension(sbi::timer_extension);
+    frequency = read_cells(hooks::device_tree_property("/cpus", "timebase-frequency"));
+    if (frequency == 0) frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
+    constexpr u64 usual_frequency = 10'000'000; // every tree has the property; without it clocks only run at a wrong pace
+    if (frequency == 0) frequency = usual_frequency;
+}
+
+void set_timer_deadline(u64 deadline) {
+    if (isa().has_supervisor_timer)
+        LINNET_WRITE_CSR(0x14d, deadline); // stimecmp
+    else if (has_timer_extension)
+        sbi::call(sbi::timer_extension, 0, deadline);
+    else
+        sbi::legacy_set_timer(deadline);
+}
+
+void initialise_timer() {
+    set_timer_deadline(~u64{0});
+    LINNET_SET_CSR(sie, u64{1} << csr::interrupt_timer);
+}
+
+} // namespace linnet::arch
