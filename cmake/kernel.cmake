@@ -20,7 +20,7 @@ target_compile_options(kernel_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-nostdinc++ -nostdlibinc
         "SHELL:-isystem ${FREESTANDING}/config" "SHELL:-isystem ${LIBCXX_INCLUDE}" "SHELL:-isystem ${FREESTANDING}/c"
         "SHELL:-idirafter /usr/include"
-        -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-use-cxa-atexit
+        -fno-exceptions -fno-rtti -fno-c++-static-destructors -fno-threadsafe-statics -fno-use-cxa-atexit
         -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST -DBOOST_ENABLE_ASSERT_HANDLER
         -Wall -Wextra -Werror -Wvla -Wframe-larger-than=1536 -Wno-gnu-statement-expression-from-macro-expansion>
     $<$<CONFIG:Release>:-O2 -g1>
