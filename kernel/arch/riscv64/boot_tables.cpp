@@ -7,7 +7,7 @@
 #include "sbi.hpp"
 
 extern "C" const char kernel_image_begin[], kernel_image_end[], kernel_text_start[], kernel_text_end[],
-    kernel_rodata_begin[], kernel_rodata_end[], kernel_data_begin[];
+    kernel_rodata_end[], boot_stack_guard[];
 
 namespace linnet::arch {
 
@@ -34,12 +34,13 @@ static Policy::Entry pointer_to(const Table& table) {
     return Policy::make_table({reinterpret_cast<u64>(&table)}); // our addresses are physical here
 }
 
-/// Rights of a page of the image: text is executable, constants are read-only, the rest is data.
+/// Rights of a page of the image: text is executable, constants are read-only, the rest is data, but for the page below
+/// the boot stack.
 static u64 rights_of(const char* page) {
     constexpr u64 common = Policy::valid | Policy::readable | Policy::global | Policy::accessed | Policy::dirty;
     if (page < kernel_text_end) return common | Policy::executable;
     if (page < kernel_rodata_end) return common;
-    return common | Policy::writable;
+    return page == boot_stack_guard ? 0 : common | Policy::writable;
 }
 
 } // namespace linnet::arch

@@ -59,6 +59,7 @@ on_kernel_addresses:
     mv      a1, s2
     mv      a2, s3
     lla     a3, boot_stack_top
+    li      ra, 0                   // ends backtraces, as s0 does
     tail    arch_start
     .size start_boot_hart, . - start_boot_hart
 
@@ -106,6 +107,7 @@ secondary_on_kernel_addresses:
     ld      tp, CPU_CURRENT(a0)
     ld      sp, THREAD_KERNEL_STACK_TOP(tp)
     li      s0, 0
+    li      ra, 0
     tail    arch_start_secondary
     .size arch_secondary_entry, . - arch_secondary_entry
 
@@ -117,6 +119,8 @@ boot_satp:                          // in .data: read by other harts before they
 
     .section .bss.boot_stack, "aw", @nobits
     .balign 4096
-boot_stack:
+    .globl boot_stack_guard
+boot_stack_guard:                   // left unmapped
+    .space  4096
     .space  1 << KERNEL_STACK_SHIFT
 boot_stack_top:

@@ -21,11 +21,12 @@ constinit Isa machine_isa;
 
 constexpr u64 letter_bit(char letter) { return u64{1} << (letter - 'a'); }
 
-/// Evaluates to whether an instruction that reads or writes a CSR works; illegal ones go to the fix-up.
+/// Evaluates to whether an instruction that swaps t0 (all ones) with a CSR works; illegal ones go to the fix-up.
 #define CSR_WORKS(instruction)                                                                               \
     ({                                                                                                       \
         u64 works_;                                                                                          \
         asm volatile("li %0, 0\n"                                                                            \
+                     "li t0, -1\n"                                                                           \
                      "1: " instruction "\n"                                                                  \
                      "li %0, 1\n"                                                                            \
                      "2:\n" LINNET_EXCEPTION_ENTRY(1b, 2b)                                                   \
@@ -90,7 +91,7 @@ void probe_registers() {
     Isa& isa = machine_isa;
     isa.asid_bits = count_asid_bits();
     // The firmware must have opened these to S-mode, which no string tells.
-    isa.has_supervisor_timer = CSR_WORKS("li t0, -1; csrw 0x14d, t0");
+    isa.has_supervisor_timer = CSR_WORKS("csrw 0x14d, t0");
     isa.has_seed = CSR_WORKS("csrrw t0, 0x015, zero");
 }
 

@@ -61,5 +61,6 @@ arch_switch_context:
     .type arch_first_switch, @function
 arch_first_switch:
     li      s0, 0                   // ends backtraces
+    li      ra, 0
     tail    arch_enter_thread
     .size arch_first_switch, . - arch_first_switch
