@@ -5,6 +5,10 @@
 #include <arch_impl/port_io.hpp>
 
 namespace linnet::arch {
+
+/// usercopy.S: reads two words that may not be mapped.
+extern "C" bool arch_read_kernel_words(void* out, const void* from);
+
 namespace {
 
 constexpr u16 com1 = 0x3f8;
@@ -43,12 +47,8 @@ void firmware_reboot() {
 }
 
 bool read_stack_frame(uintptr_t frame, StackFrame& out) {
-    // A frame is an aligned address in the kernel half; data of the image, the direct map and the kernel area are all
-    // mapped where stacks lie, and a guard page ends a broken chain in the fault handler's own report.
     if (frame % 8 != 0 || frame < direct_map_base.value || frame > ~uintptr_t{0} - sizeof(StackFrame)) return false;
-    const auto* words = reinterpret_cast<const uintptr_t*>(frame);
-    out = {words[0], words[1]};
-    return true;
+    return arch_read_kernel_words(&out, reinterpret_cast<const void*>(frame));
 }
 
 uintptr_t current_frame_pointer() {

@@ -33,8 +33,7 @@ struct CpuState {
     UserContext* entered = nullptr; // whose user code runs or ran last
     /// Whose FP/vector registers and FS/GS bases are in this CPU. Another CPU that takes the state over clears it.
     std::atomic<UserContext*> live_context{nullptr};
-    bool local_apic_ready = false;
-    u32 local_apic_timer_armed = 0;
+    u64 timer_deadline = ~u64{0};
     u64 gdt[gdt_entries] = {};
     u32 padding = 0;              // aligns the 64-bit words of the packed task state
     TaskState tss{};

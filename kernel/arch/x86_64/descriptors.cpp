@@ -1,0 +1,137 @@
+// GDT, TSS and IDT (Intel SDM vol. 3, 3.4, 6.14, 8.7). The selectors are Linux's, since user code can read cs and ss.
+#include "descriptors.hpp"
+#include "offsets.h"
+#include <arch/cpu.hpp>
+#include <arch_impl/registers.hpp>
+#include <new>
+
+extern "C" {
+extern const char arch_trap_stubs[];
+void arch_syscall_entry();
+}
+
+namespace linnet::arch {
+namespace {
+
+struct InterruptGate {
+    u16 offset_low = 0;
+    u16 selector = 0;
+    u8 stack = 0;
+    u8 attributes = 0;
+    u16 offset_middle = 0;
+    u32 offset_high = 0;
+    u32 reserved = 0;
+};
+static_assert(sizeof(InterruptGate) == 16);
+
+struct [[gnu::packed]] TablePointer {
+    u16 limit;
+    u64 base;
+};
+
+/// The stacks of NMI, debug, and double fault with machine check, one block a CPU. Above each lies the CpuHeader's
+/// address, from which paranoid_entry takes the GS base.
+struct ExceptionStacks {
+    static constexpr usize small = 4096, large = 8192;
+    alignas(16) u8 nmi[small] = {};
+    u8 debug[small] = {};
+    u8 fatal[large] = {};
+};
+constexpr u8 ist_nmi = 1, ist_debug = 2, ist_fatal = 3;
+
+constinit InterruptGate interrupt_table[256];
+constinit ExceptionStacks boot_exception_stacks;
+
+constexpr u64 code64 = 0x00af9b000000ffff, data = 0x00cf93000000ffff, user_privilege = u64{3} << 45;
+
+/// The stack pointer for the TSS: a 16-byte slot at the end holds `cpu`.
+u64 prepare_stack(u8* stack, usize size, CpuHeader& cpu) {
+    u8* slot = stack + size - 16;
+    *reinterpret_cast<CpuHeader**>(slot) = &cpu;
+    return reinterpret_cast<u64>(slot);
+}
+
+void fill_gdt(CpuHeader& cpu) {
+    u64* gdt = cpu.state.gdt;
+    auto base = reinterpret_cast<u64>(&cpu.state.tss);
+    gdt[KERNEL_CS / 8] = code64;
+    gdt[KERNEL_DS / 8] = data;
+    // No 32-bit user code segment: user code can't leave 64-bit mode. Entry 4 stays null.
+    gdt[USER_DS / 8] = data | user_privilege;
+    gdt[USER_CS / 8] = code64 | user_privilege;
+    constexpr u64 available_tss = 0x89;
+    gdt[TSS_SELECTOR / 8] = (sizeof(TaskState) - 1) | (base & 0xff'ffff) << 16 | available_tss << 40 |
+                            ((base >> 24) & 0xff) << 56;
+    gdt[TSS_SELECTOR / 8 + 1] = base >> 32;
+    // Linux's per-CPU segment: its limit tells user code the CPU's number (lsl, for getcpu).
+    constexpr u64 read_only_data = 0x0040'f100'0000'0000;
+    gdt[15] = read_only_data | (cpu.number & 0xffff) | u64{(cpu.number >> 16) & 0xf} << 48;
+}
+
+void set_system_call_registers() {
+    // sysret adds 16 to the user base for cs and 8 for ss.
+    write_msr(Msr::Star, u64{KERNEL_CS} << 32 | u64{(USER_CS - 16) | 3} << 48);
+    write_msr(Msr::LongStar, reinterpret_cast<u64>(&arch_syscall_entry));
+    write_msr(Msr::CompatStar, 0);
+    constexpr u64 io_privilege = 3u << 12;
+    write_msr(Msr::SyscallMask, rflags_trap | rflags_interrupt | rflags_direction | io_privilege |
+                                    rflags_nested_task | rflags_alignment);
+}
+
+} // namespace
+
+void build_interrupt_table() {
+    constexpr u8 interrupt_gate = 0x8e, user_callable = 0x60;
+    for (unsigned vector = 0; vector < 256; ++vector) {
+        auto target = reinterpret_cast<u64>(arch_trap_stubs) + vector * 16;
+        InterruptGate& gate = interrupt_table[vector];
+        gate.offset_low = static_cast<u16>(target);
+        gate.offset_middle = static_cast<u16>(target >> 16);
+        gate.offset_high = static_cast<u32>(target >> 32);
+        gate.selector = KERNEL_CS;
+        gate.attributes = interrupt_gate;
+    }
+    interrupt_table[3].attributes |= user_callable; // int3
+    interrupt_table[4].attributes |= user_callable; // into has no 64-bit form, but int $4 is Linux's too
+    interrupt_table[1].stack = ist_debug;
+    interrupt_table[2].stack = ist_nmi;
+    interrupt_table[8].stack = ist_fatal;
+    interrupt_table[18].stack = ist_fatal;
+}
+
+Result<void> allocate_exception_stacks(CpuHeader& cpu) {
+    if (cpu.state.exception_stacks) return {};
+    auto* stacks = new (std::nothrow) ExceptionStacks;
+    if (!stacks) return error(Errno::ENOMEM);
+    cpu.state.exception_stacks = stacks;
+    return {};
+}
+
+void load_descriptors(CpuHeader& cpu) {
+    if (!cpu.state.exception_stacks) cpu.state.exception_stacks = &boot_exception_stacks;
+    auto& stacks = *static_cast<ExceptionStacks*>(cpu.state.exception_stacks);
+    TaskState& tss = cpu.state.tss;
+    tss.ist[ist_nmi - 1] = prepare_stack(stacks.nmi, sizeof(stacks.nmi), cpu);
+    tss.ist[ist_debug - 1] = prepare_stack(stacks.debug, sizeof(stacks.debug), cpu);
+    tss.ist[ist_fatal - 1] = prepare_stack(stacks.fatal, sizeof(stacks.fatal), cpu);
+    tss.io_map_base = sizeof(TaskState); // no I/O bitmap: every port is forbidden to user code
+    fill_gdt(cpu);
+
+    TablePointer gdt{sizeof(cpu.state.gdt) - 1, reinterpret_cast<u64>(cpu.state.gdt)};
+    asm volatile("lgdt %0\n\t"
+                 "pushq %1\n\t"
+                 "leaq 1f(%%rip), %%rax\n\t"
+                 "pushq %%rax\n\t"
+                 "lretq\n"
+                 "1:\n\t"
+                 "movl %2, %%ss"
+                 :
+                 : "m"(gdt), "i"(KERNEL_CS), "r"(KERNEL_DS)
+                 : "rax", "memory");
+    asm volatile("ltr %w0" ::"r"(TSS_SELECTOR) : "memory");
+    TablePointer idt{sizeof(interrupt_table) - 1, reinterpret_cast<u64>(interrupt_table)};
+    asm volatile("lidt %0" ::"m"(idt) : "memory");
+    set_system_call_registers();
+}
+
+} // namespace linnet::arch

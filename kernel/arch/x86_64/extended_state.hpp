@@ -1,0 +1,23 @@
+// FP and vector state: XSAVE images in the standard format, or FXSAVE's where the CPU has no XSAVE.
+#pragma once
+
+#include <lib/types.hpp>
+#include <span>
+
+namespace linnet::arch {
+
+/// Each CPU: XCR0. On the first also the layout and the image of a fresh program.
+void initialise_extended_state();
+/// Registers as execve(2) leaves them.
+std::span<const u8> initial_extended_state();
+
+void store_extended_state(u8* image);
+/// The image must be one that sanitise_image() has passed: a bad one would fault here.
+void load_extended_state(const u8* image);
+
+/// Gives components that the image says are in their initial state the values of it (XSAVEOPT leaves them unwritten).
+void complete_image(std::span<u8> image);
+/// Makes any bytes an image that can be loaded; only `components` of it are believed, the others become initial.
+void sanitise_image(std::span<u8> image, u64 components);
+
+} // namespace linnet::arch

@@ -1,0 +1,157 @@
+// The TSC as the clock, and each CPU's one-shot timer: TSC deadline where the CPU has it, else the local APIC's counter.
+//
+// The TSC's frequency comes from CPUID, or is measured against the 8254's channel 2, along with the APIC's.
+#include "features.hpp"
+#include "local_apic.hpp"
+#include "timer.hpp"
+#include <algorithm>
+#include <arch/cpu.hpp>
+#include <arch/time.hpp>
+#include <arch_impl/port_io.hpp>
+#include <arch_impl/registers.hpp>
+#include <lib/assert.hpp>
+
+namespace linnet::arch {
+namespace {
+
+constinit u64 frequency = 0;
+constinit u64 apic_ticks_per_counter = 0; // 32.32 fixed point
+
+constexpr u64 pit_frequency = 1'193'182;
+
+// ---- from CPUID ----
+
+u64 frequency_from_cpuid() {
+    u32 highest = cpuid(0).eax;
+    if (highest >= 0x15) {
+        CpuidResult ratio = cpuid(0x15);
+        if (ratio.eax && ratio.ebx && ratio.ecx) return u64{ratio.ecx} * ratio.ebx / ratio.eax;
+    }
+    constexpr u32 hypervisor_bit = 1u << 31, timing_leaf = 0x4000'0010;
+    if ((cpuid(1).ecx & hypervisor_bit) && cpuid(0x4000'0000).eax >= timing_leaf) return u64{cpuid(timing_leaf).eax} * 1000;
+    return 0;
+}
+
+// ---- measured ----
+
+/// The 8254's channel 2 and the TSC at one moment.
+struct Sample {
+    u64 counter;
+    u32 pit;
+    u64 uncertainty; // how long the reading took
+};
+
+Sample take_sample() {
+    constexpr u16 data = 0x42, control = 0x43;
+    constexpr u8 latch_channel_2 = 0x80;
+    u64 before = read_counter();
+    port_write8(control, latch_channel_2);
+    u64 after = read_counter();
+    u32 low = port_read8(data);
+    u32 high = port_read8(data);
+    return {before + (after - before) / 2, 0xffff - (high << 8 | low), after - before};
+}
+
+void start_pit() {
+    constexpr u16 gate = 0x61, data = 0x42, control = 0x43;
+    port_write8(gate, static_cast<u8>((port_read8(gate) & ~2u) | 1u)); // gate open, speaker off
+    port_write8(control, 0xb0);                                        // channel 2, both bytes, mode 0
+    port_write8(data, 0xff);
+    port_write8(data, 0xff);
+}
+
+/// 128 by 64 bits; the quotient must fit.
+u64 divide(unsigned __int128 dividend, u64 divisor) {
+    u64 quotient, remainder;
+    asm("divq %4"
+        : "=a"(quotient), "=d"(remainder)
+        : "a"(static_cast<u64>(dividend)), "d"(static_cast<u64>(dividend >> 64)), "r"(divisor));
+    return quotient;
+}
+
+/// Least-squares slope over about 5 ms: counter ticks a second. Single readings are only good to a tick of the 8254
+/// (838 ns), a line through many to some parts in 100,000. 0 when nothing counts there.
+u64 measure_with_pit() {
+    constexpr u32 duration = pit_frequency / 200;
+    constexpr usize max_samples = 512;
+    start_pit();
+    Sample first = take_sample();
+    i64 count = 0, sum_x = 0, sum_y = 0;
+    __int128 sum_xx = 0, sum_xy = 0;
+    u64 best = ~u64{0};
+    u32 last = 0;
+    for (usize taken = 0; taken < max_samples && last < duration; ++taken) {
+        Sample sample = take_sample();
+        best = std::min(best, sample.uncertainty);
+        last = sample.pit - first.pit;
+        // A reading that took long was interrupted by the host: it says little.
+        if (sample.uncertainty > 4 * best) continue;
+        i64 x = last, y = static_cast<i64>(sample.counter - first.counter);
+        ++count, sum_x += x, sum_y += y, sum_xx += x * x, sum_xy += static_cast<__int128>(x) * y;
+        u64 pause = read_counter() + best * 4;
+        while (read_counter() < pause) relax();
+    }
+    __int128 spread = count * sum_xx - static_cast<__int128>(sum_x) * sum_x;
+    __int128 together = count * sum_xy - static_cast<__int128>(sum_x) * sum_y;
+    if (spread <= 0 || together <= 0) return 0;
+    return divide(static_cast<unsigned __int128>(together) * pit_frequency, static_cast<u64>(spread));
+}
+
+void set_apic_timer_masked_full() { local_apic_set_timer(~u32{0}); }
+
+} // namespace
+
+u64 counter_frequency() { return frequency; }
+
+void calibrate_counter() {
+    InterruptState state = save_and_disable_interrupts();
+    set_apic_timer_masked_full();
+    u64 counter_begin = read_counter();
+    u32 apic_begin = local_apic_timer_count();
+    frequency = frequency_from_cpuid();
+    if (frequency == 0) frequency = measure_with_pit();
+    if (frequency == 0 && cpuid(0).eax >= 0x16) frequency = u64{cpuid(0x16).eax & 0xffff} * 1'000'000;
+    VERIFY(frequency != 0); // no CPUID leaf and no 8254: nothing here tells time
+    // The APIC's clock against the TSC, over what the measurement took and at least a millisecond.
+    while (read_counter() - counter_begin < frequency / 1000) relax();
+    u64 apic_elapsed = apic_begin - local_apic_timer_count(); // it counts down
+    u64 elapsed = read_counter() - counter_begin;
+    local_apic_set_timer(0);
+    apic_ticks_per_counter = ((apic_elapsed & 0xffff'ffff) << 32) / elapsed;
+    restore_interrupts(state);
+}
+
+void initialise_timer() {
+    if (cpu_features().tsc_deadline) local_apic_use_deadline_timer();
+}
+
+void set_timer_deadline(u64 deadline) {
+    InterruptState state = save_and_disable_interrupts();
+    current_thread()->cpu->state.timer_deadline = deadline;
+    if (cpu_features().tsc_deadline) {
+        // 0 disarms; a deadline in the past fires at once.
+        write_msr(Msr::TscDeadline, deadline == ~u64{0} ? 0 : std::max<u64>(deadline, 1));
+    } else if (deadline == ~u64{0}) {
+        local_apic_set_timer(0);
+    } else {
+        u64 now = read_counter();
+        u64 distance = deadline > now ? deadline - now : 0;
+        auto ticks = static_cast<unsigned __int128>(distance) * apic_ticks_per_counter >> 32;
+        // Rounded up; what the counter can't reach is armed again when it fires.
+        local_apic_set_timer(ticks >= ~u32{0} ? ~u32{0} : static_cast<u32>(ticks) + 1);
+    }
+    restore_interrupts(state);
+}
+
+bool timer_expired() {
+    u64 deadline = current_thread()->cpu->state.timer_deadline;
+    if (deadline == ~u64{0}) return false;
+    if (read_counter() < deadline) {
+        set_timer_deadline(deadline);
+        return false;
+    }
+    current_thread()->cpu->state.timer_deadline = ~u64{0};
+    return true;
+}
+
+} // namespace linnet::arch
