@@ -77,6 +77,7 @@ Thread* RunQueue::steal_for(u32 cpu) {
 void RunQueue::charge(Thread& thread, u64 now_ticks) {
     u64 ran = now_ticks - thread.slice_start;
     thread.slice_start = now_ticks;
+    thread.run_ticks += ran;
     u64 ns = ticks_to_ns(ran);
     thread.virtual_runtime += thread.nice == 0 ? ns : ns * 1024 / nice_weight(thread.nice);
 }

@@ -15,6 +15,7 @@
 #include <core/work_queue.hpp>
 #include <drivers/driver.hpp>
 #include <mm/init.hpp>
+#include <process/process.hpp>
 #include <syscalls/table.hpp>
 
 #include "command_line.hpp"
@@ -83,6 +84,7 @@ void kernel_main(const boot::Handoff& handoff) {
               std::string_view(arch::hardware_capabilities().machine));
     core::log(core::LogLevel::Notice, "Command line: {}", boot::boot_info().command_line);
     initialise_core();
+    process::initialise();
     drivers::probe_drivers(drivers::Stage::InterruptController);
     arch::initialise_timer();
     arch::enable_interrupts();

@@ -47,7 +47,7 @@ enum class ThreadState : u8 {
     Dead,
 };
 
-/// Times of a thread in counter ticks, split exactly at entry to and exit from user code.
+/// Times in counter ticks, split exactly at entry to and exit from user code.
 struct CpuTimes {
     u64 user = 0;
     u64 system = 0;
@@ -82,7 +82,8 @@ public:
     std::atomic<bool> interrupt_pending{false}; // owned by process/signal: set by interrupt(), cleared at the loop edge
     CpuMask affinity{~u64{0}};
     i8 nice = 0;
-    CpuTimes times{};
+    u64 user_ticks = 0;                    // counter ticks in user code, charged at each return from it
+    u64 run_ticks = 0;                     // counter ticks on a CPU, charged by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
 
@@ -108,8 +109,8 @@ struct Cpu : arch::CpuHeader {
     u32 interrupt_depth = 0;
     u64 interrupts = 0;
     u64 context_switches = 0;
-    CpuTimes times{};
-    u64 idle_ticks = 0;
+    u64 user_ticks = 0;
+    u64 idle_ticks = 0;                    // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0};        // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};
     void* page_cache = nullptr;            // mm: per-CPU page lists

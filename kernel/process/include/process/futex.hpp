@@ -31,6 +31,4 @@ Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u3
 /// address space is still there.
 void release_futexes(Thread& thread);
 
-void initialise_futexes();
-
 } // namespace linnet::process

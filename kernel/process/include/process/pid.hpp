@@ -9,11 +9,11 @@
 //         pid table lock            number -> PidRecord -> objects
 #pragma once
 
-#include <core/wait_queue.hpp>
 #include <lib/function_ref.hpp>
 #include <lib/intrusive_tree.hpp>
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
+#include <vfs/event_source.hpp>
 
 namespace linnet::process {
 
@@ -31,7 +31,7 @@ class PidRecord : public RefCounted<PidRecord> {
 public:
     /// Takes the next free number. EAGAIN: none left; ENOMEM.
     static Result<RefPtr<PidRecord>> allocate();
-    /// Takes exactly `pid` (clone3's set_tid). EEXIST.
+    /// Takes exactly `pid` (clone3's set_tid; 0 is the group and session of PID 1). EEXIST.
     static Result<RefPtr<PidRecord>> allocate_exactly(Pid pid);
 
     [[nodiscard]] Pid number() const { return number_; }
@@ -48,8 +48,8 @@ public:
 
     void last_reference_dropped();
 
-    /// Woken when the process of this number becomes a zombie; what a pidfd polls on.
-    core::WaitQueue exit_waiters;
+    /// Notified when the process of this number becomes a zombie; what a pidfd polls on.
+    vfs::EventSource exit_events;
 
     TreeNode tree_node;
     struct NumberOf {
@@ -60,6 +60,11 @@ public:
 private:
     explicit PidRecord(Pid number) : number_(number) {}
     friend class PidTable;
+    friend NullableRefPtr<Thread> find_thread(Pid);
+    friend NullableRefPtr<Process> find_process(Pid);
+    friend NullableRefPtr<ProcessGroup> find_group(Pid);
+    friend NullableRefPtr<Session> find_session(Pid);
+    friend NullableRefPtr<Process> next_process(Pid);
     Pid number_;
     Thread* thread_ = nullptr; // no references: each object withdraws itself before it dies
     Process* process_ = nullptr;
@@ -77,7 +82,7 @@ NullableRefPtr<Session> find_session(Pid sid);
 /// The process with the smallest pid that is at least `from`; for walking over all of them without holding a lock.
 NullableRefPtr<Process> next_process(Pid from);
 
-/// Creates the empty table; before the first process.
+/// Creates the empty table; called by process::initialise().
 void initialise_pids();
 /// The number that was given last (/proc/loadavg's fifth field).
 Pid last_pid();

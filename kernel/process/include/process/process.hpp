@@ -16,6 +16,10 @@
 #include <process/rlimit.hpp>
 #include <process/thread.hpp>
 
+namespace linnet::vfs {
+class File;
+}
+
 namespace linnet::process {
 
 class ProcessGroup;
@@ -47,9 +51,11 @@ public:
     RefPtr<Thread> leader();
     /// Parent's pid, 0 for PID 1.
     Pid parent_pid();
-    RefPtr<Process> parent_process();
-    RefPtr<ProcessGroup> process_group();
-    RefPtr<Session> session();
+    /// Null for PID 1 and for a process that has been reaped.
+    NullableRefPtr<Process> parent_process();
+    /// Null once reaped.
+    NullableRefPtr<ProcessGroup> process_group();
+    NullableRefPtr<Session> session();
     /// A living thread whose parts stand for the process (/proc/PID/maps when the leader is dead); null for a zombie.
     NullableRefPtr<Thread> any_living_thread();
 
@@ -63,10 +69,18 @@ public:
     ResourceUsage usage();
     ResourceUsage children_usage();
 
+    /// The program's file (/proc/PID/exe), against whose writing it is protected (ETXTBSY); null for a zombie.
+    NullableRefPtr<vfs::File> executable();
+    /// Exchanges it; the caller settles the write protection of both.
+    NullableRefPtr<vfs::File> exchange_executable(NullableRefPtr<vfs::File> fresh);
+    /// Remembers the largest resident size an address space of this process had, before it goes.
+    void note_peak(mm::AddressSpace& space);
+
     const RefPtr<PidRecord> record;
     ResourceLimits limits;
 
     // ---- tree_lock ----
+    Pid parent_tid = 0;                      // the thread that made it (PR_SET_PDEATHSIG, __WNOTHREAD)
     Process* parent = nullptr;               // null only for PID 1 and once reaped
     ListNode sibling_node;
     IntrusiveList<Process, &Process::sibling_node> children;
@@ -76,7 +90,6 @@ public:
     int exit_status = 0;                     // as wait4(2) gives it
     int exit_signal = 0;                     // sent to the parent, 0 for none; SIGCHLD for a plain child
     bool is_child_subreaper = false;
-    bool has_child_subreaper = false;        // some ancestor is one
     bool has_executed = false;               // since fork: setpgid(2) by the parent is EACCES
     ResourceUsage reaped_usage;              // of children waited for
     core::WaitQueue child_events;            // a child changed state; waited on by wait4
@@ -98,11 +111,12 @@ public:
     bool stop_reportable = false;            // a stop nobody has waited for
     bool continue_reportable = false;
 
+    NullableRefPtr<vfs::File> executable_;
+    std::atomic<u64> peak_resident_pages{0}; // of address spaces that are gone
+
     std::atomic<u32> living_threads{0};
-    std::atomic<u32> dumpable{1};            // PR_SET_DUMPABLE
     u64 start_time_ns = 0;
-    OwnPtr<ProcessTimers> timers;            // setitimer(2), timer_create(2); null until used
-    core::SpinLock timers_lock;
+    std::atomic<ProcessTimers*> timers{nullptr}; // setitimer(2), timer_create(2); made on first use, owned
 
     explicit Process(RefPtr<PidRecord> pid_record, RefPtr<SignalActions> signal_actions);
 };
@@ -119,8 +133,15 @@ bool begin_group_exit_locked(Process& process, int status);
 /// CLD_CONTINUED, CLD_TRAPPED. tree_lock held.
 void notify_parent_locked(Process& process, int code, int status);
 
+/// Of one thread, up to now.
+ResourceUsage usage_of(const Thread& thread);
+
+/// The table of pids and the out-of-memory handler; boot, once, after the heap works.
+void initialise();
+
 /// PID 1 once it exists.
 Process& init_process();
+/// Processes and threads not yet reaped.
 u32 process_count();
 u32 thread_count();
 

@@ -13,5 +13,7 @@ namespace linnet::process {
 
 /// Does what pending_work asks for: reschedule, exit, stop, signals. Interrupts on; the caller looks again afterwards.
 void handle_pending_work(Thread& thread);
+/// What core::work_notify stands for.
+void handle_notifications(Thread& thread);
 
 } // namespace linnet::process

@@ -27,7 +27,7 @@ class Credentials;
 
 namespace linnet::process {
 
-struct FutexWaiter;
+class UserAccount;
 
 /// How an interrupted call goes on after a stop or a signal without handler (restart class RestartBlock):
 /// restart_syscall(2) calls `resume`, which finds in `data` what it saved.
@@ -95,13 +95,13 @@ public:
 
     std::atomic<bool> exited{false};
     int exit_status = 0;               // wait status, once the thread dies by itself
-    Pid parent_tid = 0;                // the thread that created it (PR_SET_PDEATHSIG, __WNOTHREAD); tree_lock
-    int parent_death_signal = 0;       // tree_lock
+    int parent_death_signal = 0;       // PR_SET_PDEATHSIG; tree_lock
 
+    VirtAddr set_child_tid{};          // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
     VirtAddr clear_child_tid{};        // set_tid_address(2)
     VirtAddr robust_list{};            // get_robust_list(2)
     RseqArea rseq;
-    core::WaitQueue* vfork_done = nullptr; // set while a parent waits for this thread's exec or exit; tree_lock
+    std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
     std::atomic<bool> no_new_privileges{false};
@@ -125,6 +125,7 @@ public:
     NullableRefPtr<vfs::FdTable> files_;
     NullableRefPtr<vfs::FsContext> fs_;
     NullableRefPtr<const vfs::Credentials> credentials_;
+    NullableRefPtr<UserAccount> account; // of the real user id
     char name_[name_size] = {};
 };
 

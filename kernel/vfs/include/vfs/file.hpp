@@ -67,6 +67,9 @@ public:
     virtual void describe(TextSink sink) const;
     /// Itself when it is an epoll instance.
     virtual EpollFile* as_epoll() { return nullptr; }
+    /// Tells classes apart for the calls that take one kind of file only (pidfd, timerfd, …): the address of a constant
+    /// of the class.
+    virtual const void* kind() const { return nullptr; }
     /// Extra lines of /proc/PID/fdinfo/N.
     virtual void show_fdinfo(TextSink) const {}
 

@@ -1,0 +1,316 @@
+// execve(2). A program is built wholly in a new address space (program.hpp); then, past the point of no return, the other
+// threads of the process die, the caller becomes its leader, and the new image replaces the old one.
+//
+// Locks: none held while building; take_over() uses tree_lock and signal_lock as process.hpp says.
+#include <abi/linux/fcntl.hpp>
+#include <abi/linux/mman.hpp>
+#include <abi/linux/prctl.hpp>
+#include <algorithm>
+#include <process/futex.hpp>
+#include <process/process.hpp>
+#include <process/session.hpp>
+#include <process/user_account.hpp>
+#include <vfs/fd_table.hpp>
+#include <vfs/fs_context.hpp>
+#include <vfs/inode.hpp>
+#include <vfs/operations.hpp>
+
+#include "internal.hpp"
+#include "process_timers.hpp"
+#include "program.hpp"
+
+namespace linnet::process {
+namespace {
+
+constexpr usize header_size = 256;      // what is looked at to tell the format; also the longest #! line
+constexpr unsigned max_script_depth = 5;
+constexpr u64 extra_stack = 128 << 10;  // mapped below the strings from the start
+constinit std::atomic<VdsoMapper> vdso_mapper{nullptr};
+
+struct Header {
+    u8 bytes[header_size] = {};
+    usize size = 0;
+    [[nodiscard]] bool is_script() const { return size >= 2 && bytes[0] == '#' && bytes[1] == '!'; }
+};
+
+Result<Header> read_header(vfs::File& file) {
+    Header header;
+    vfs::IoBuffer buffer = vfs::IoBuffer::kernel(std::span<u8>(header.bytes));
+    header.size = TRY(vfs::read(file, buffer, 0));
+    return header;
+}
+
+struct ScriptLine {
+    std::string_view interpreter;
+    std::string_view argument; // empty: none
+};
+
+/// execve(2), "Interpreter scripts": `#!interpreter [optional-arg]`.
+Result<ScriptLine> parse_script_line(const Header& header) {
+    std::string_view text{reinterpret_cast<const char*>(header.bytes) + 2, header.size - 2};
+    text = text.substr(0, text.find('\0'));
+    usize end = text.find('\n');
+    bool is_cut = end == std::string_view::npos && header.size == header_size;
+    std::string_view line = text.substr(0, end);
+    constexpr std::string_view blanks = " \t";
+    usize begin = line.find_first_not_of(blanks);
+    if (begin == std::string_view::npos) return error(Errno::ENOEXEC);
+    line = line.substr(begin);
+    usize name_end = line.find_first_of(blanks);
+    if (name_end == std::string_view::npos) {
+        if (is_cut) return error(Errno::ENOEXEC); // the interpreter's name may go on
+        return ScriptLine{line, {}};
+    }
+    std::string_view argument = line.substr(name_end);
+    usize argument_begin = argument.find_first_not_of(blanks);
+    argument = argument_begin == std::string_view::npos ? std::string_view{} : argument.substr(argument_begin);
+    argument = argument.substr(0, argument.find_last_not_of(blanks) + 1);
+    return ScriptLine{line.substr(0, name_end), argument};
+}
+
+/// Follows `#!` lines until `file` is a program, rewriting the arguments at each.
+Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path, StringBlock& arguments) {
+    OwnPtr<char[]> path_storage; // of the script named last
+    for (unsigned depth = 0;; ++depth) {
+        Header header = TRY(read_header(*file));
+        if (!header.is_script()) return header;
+        if (depth == max_script_depth) return error(Errno::ELOOP);
+        ScriptLine line = TRY(parse_script_line(header));
+        arguments.remove_first();
+        TRY(arguments.prepend(display_path));
+        if (!line.argument.empty()) TRY(arguments.prepend(line.argument));
+        TRY(arguments.prepend(line.interpreter));
+        OwnPtr<char[]> storage(new (std::nothrow) char[line.interpreter.size()]);
+        if (!storage) return error(Errno::ENOMEM);
+        std::copy_n(line.interpreter.data(), line.interpreter.size(), storage.get());
+        display_path = {storage.get(), line.interpreter.size()};
+        path_storage = std::move(storage);
+        file = TRY(vfs::open_executable(nullptr, display_path));
+    }
+}
+
+/// The stack's mapping, large enough for what build_stack() puts on it and some more.
+Result<void> map_stack(Program& program, const StringBlock& arguments, const StringBlock& environment) {
+    VirtAddr top = mm::choose_layout(*program.space, program.randomisation);
+    u64 pointers = (arguments.count() + environment.count() + 128) * sizeof(u64);
+    u64 size = arguments.bytes().size() + environment.bytes().size() + pointers + 8192 + 4096 + 4096;
+    size = align_up(size + extra_stack, arch::page_size);
+    mm::MapRequest request;
+    request.address = top - size;
+    request.length = size;
+    request.prot = abi::PROT_READ | abi::PROT_WRITE;
+    request.flags = abi::MAP_PRIVATE | abi::MAP_ANONYMOUS | abi::MAP_GROWSDOWN | abi::MAP_FIXED;
+    request.vma_flags = mm::vma_stack;
+    TRY(program.space->map(request));
+    program.stack = top;
+    return {};
+}
+
+struct Requester {
+    const vfs::Credentials& credentials;
+    const ResourceLimits* limits; // null: a kernel thread starts PID 1
+    u32 personality = 0;
+    bool no_new_privileges = false;
+};
+
+void copy_limits(mm::AddressSpace& space, const ResourceLimits& limits, const vfs::Credentials& who) {
+    space.limits.address_space = limits.soft(abi::RLIMIT_AS);
+    space.limits.data = limits.soft(abi::RLIMIT_DATA);
+    space.limits.stack = limits.soft(abi::RLIMIT_STACK);
+    space.limits.locked = who.has(vfs::Capability::IpcLock) ? ~u64{0} : limits.soft(abi::RLIMIT_MEMLOCK);
+}
+
+/// Everything that can fail: the new address space with program, interpreter and stack.
+Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                                StringBlock& environment, const Requester& who) {
+    Program program(TRY(mm::AddressSpace::create()));
+    if (who.personality & abi::ADDR_NO_RANDOMIZE) program.randomisation = mm::Randomisation::Off;
+    usize name_begin = display_path.rfind('/') + 1; // npos + 1 is 0
+    std::string_view name = display_path.substr(name_begin).substr(0, sizeof(program.name) - 1);
+    std::copy_n(name.data(), name.size(), program.name);
+
+    if (arguments.count() == 0) TRY(arguments.append("")); // Linux since 5.18: argv[0] always exists
+    Header header = TRY(resolve_scripts(file, display_path, arguments));
+    TRY(apply_file_credentials(program, who.credentials, *file, who.no_new_privileges));
+    program.executable = std::move(file);
+    if (who.limits) copy_limits(*program.space, *who.limits, *program.credentials);
+    TRY(map_stack(program, arguments, environment));
+    TRY(load_elf(program, {header.bytes, header.size}));
+    program.space->layout.vdso = TRY(map_vdso(*program.space));
+    TRY(build_stack(program, display_path, arguments, environment));
+    program.space->dumpable = program.is_secure || !program.executable->inode().check_permission(4, *program.credentials)
+                                  ? 0
+                                  : 1;
+    TRY(program.executable->inode().deny_write_access());
+    return program;
+}
+
+/// Kills the other threads and waits until they are gone. EAGAIN when the process is dying already or another thread is
+/// at the same; then this one dies too.
+Result<void> kill_other_threads(Thread& self) {
+    Process& process = self.process();
+    {
+        core::InterruptSpinGuard guard(process.signal_lock);
+        if (process.group_exiting || process.exec_thread) return error(Errno::EAGAIN);
+        if (process.living_threads == 1) return {};
+        process.exec_thread = &self;
+        for (Thread& thread : process.threads)
+            if (&thread != &self && !thread.is_dead()) order_exit(thread);
+    }
+    core::WaitResult result = core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
+                                               [&] { return process.living_threads.load() == 1; });
+    core::InterruptSpinGuard guard(process.signal_lock);
+    process.exec_thread = nullptr;
+    return result == core::WaitResult::Ready ? Result<void>{} : error(Errno::EAGAIN);
+}
+
+/// A thread that didn't lead its process takes the dead leader's place and id.
+void become_leader(Thread& self) {
+    Process& process = self.process();
+    NullableRefPtr<Thread> old_leader; // dropped without locks
+    core::InterruptSpinGuard tree(tree_lock);
+    core::InterruptSpinGuard guard(process.signal_lock);
+    if (process.leader_ == &self) return;
+    old_leader = NullableRefPtr<Thread>(&self);
+    std::swap(process.leader_, old_leader);
+    process.dead_threads_usage.add(usage_of(*old_leader));
+    process.threads.remove(*old_leader);
+    self.record->set_thread(nullptr);
+    old_leader->record->set_thread(nullptr);
+    std::swap(self.record, old_leader->record);
+    self.record->set_thread(&self);
+    self.start_time_ns = old_leader->start_time_ns;
+    guard.unlock();
+    tree.unlock();
+    forget_thread();
+}
+
+/// Parts that others still share are copied now, so that the new program has its own.
+Result<void> unshare_parts(Thread& self) {
+    Process& process = self.process();
+    if (self.own_files().ref_count() > 1) {
+        NullableRefPtr<vfs::FdTable> mine = TRY(self.own_files().clone());
+        self.exchange_files(std::move(mine));
+    }
+    if (process.actions->ref_count() > 1) {
+        NullableRefPtr<SignalActions> mine = TRY(process.actions->copy());
+        core::InterruptSpinGuard guard(process.signal_lock);
+        std::swap(process.actions, mine);
+        guard.unlock();
+    }
+    return {};
+}
+
+void reset_thread_state(Thread& self, Program& program) {
+    Process& process = self.process();
+    process.actions->reset_handlers();
+    self.signals.alternate_stack = {.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};
+    self.restart = {};
+    self.rseq = {};
+    self.robust_list = self.clear_child_tid = {};
+    if (program.is_secure) {
+        core::InterruptSpinGuard guard(tree_lock);
+        self.parent_death_signal = 0;
+        guard.unlock();
+        self.personality &= ~abi::PER_CLEAR_ON_SETID;
+    }
+    {
+        core::InterruptSpinGuard guard(tree_lock);
+        process.has_executed = true;
+        process.exit_signal = abi::SIGCHLD;
+    }
+    self.set_name(program.name);
+}
+
+/// Past the point of no return: the old image goes.
+Result<void> take_over(Thread& self, Program& program) {
+    TRY(kill_other_threads(self));
+    become_leader(self);
+    TRY(unshare_parts(self));
+    Process& process = self.process();
+    drop_posix_timers(process);
+    release_futexes(self); // in the old memory, which others may share
+    process.note_peak(self.own_address_space());
+    self.exchange_address_space(program.space);
+    release_vfork_parent(self);
+    {
+        NullableRefPtr<vfs::File> old = process.exchange_executable(std::move(program.executable));
+        if (old) old->inode().allow_write_access();
+    }
+    reset_thread_state(self, program);
+    self.set_credentials(RefPtr<const vfs::Credentials>(program.credentials));
+    self.own_files().close_marked();
+    self.registers.reset_for_exec(program.entry, program.stack);
+    return {};
+}
+
+} // namespace
+
+void set_vdso_mapper(VdsoMapper mapper) { vdso_mapper.store(mapper); }
+
+Result<VirtAddr> map_vdso(mm::AddressSpace& space) {
+    VdsoMapper mapper = vdso_mapper.load();
+    return mapper ? mapper(space) : Result<VirtAddr>(VirtAddr{});
+}
+
+Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                     StringBlock& environment) {
+    Requester who{.credentials = self.own_credentials(),
+                  .limits = &self.process().limits,
+                  .personality = self.personality,
+                  .no_new_privileges = self.no_new_privileges};
+    Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
+    Result<void> done = take_over(self, program);
+    if (!done) begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
+    return done;
+}
+
+// ---- PID 1 ----
+
+namespace {
+
+/// Process, group and session of PID 1. As on Linux it starts in group and session 0, so that it may call setsid().
+Result<RefPtr<Process>> create_first_process() {
+    RefPtr<PidRecord> none = TRY(PidRecord::allocate_exactly(0));
+    RefPtr<PidRecord> record = TRY(PidRecord::allocate());
+    RefPtr<Session> session = TRY(Session::create(none));
+    RefPtr<ProcessGroup> group = TRY(ProcessGroup::create(none, session));
+    RefPtr<Process> process = TRY(Process::create(record, TRY(SignalActions::create())));
+    RefPtr<Thread> thread = TRY(Thread::create(record));
+    RefPtr<UserAccount> account = TRY(UserAccount::of(0));
+    process->exit_signal = abi::SIGCHLD;
+    process->group = group;
+    group->members.push_back(*process);
+    adopt_thread(*process, *thread, account);
+    process->leader_ = thread;
+    return process;
+}
+
+} // namespace
+
+Result<RefPtr<Process>> create_init(std::string_view path, std::span<const std::string_view> arguments,
+                                    std::span<const std::string_view> environment) {
+    StringBlock::Budget budget = string_budget(8 << 20);
+    StringBlock argument_block(budget);
+    StringBlock environment_block(budget);
+    for (std::string_view text : arguments) TRY(argument_block.append(text));
+    for (std::string_view text : environment) TRY(environment_block.append(text));
+
+    RefPtr<vfs::File> file = TRY(vfs::open_executable(nullptr, path));
+    Program program = TRY(prepare_program(std::move(file), path, argument_block, environment_block,
+                                          {.credentials = vfs::kernel_credentials(), .limits = nullptr}));
+    RefPtr<Process> process = TRY(create_first_process());
+    RefPtr<Thread> thread = process->leader();
+    thread->fs_ = TRY(vfs::current_fs().clone());
+    thread->files_ = TRY(vfs::current_files().clone()); // 0, 1 and 2 on the console, if init opened them
+    thread->address_space_ = program.space;
+    thread->credentials_ = program.credentials;
+    process->exchange_executable(std::move(program.executable));
+    thread->set_name(program.name);
+    thread->registers.reset_for_exec(program.entry, program.stack);
+    set_init_process(*process);
+    start_user_thread(*thread);
+    return process;
+}
+
+} // namespace linnet::process

@@ -1,0 +1,205 @@
+// clone(2) and its kin. The child is built aside, part by part, shared or copied as the flags say; then it joins its
+// process and the tree under the locks, where nothing can fail any more, and is started. It enters user code by the same
+// loop as everybody: its registers are a copy of the maker's with result 0.
+//
+// Locks: none while copying; tree_lock and signal_lock (process.hpp) to join.
+#include <core/sched.hpp>
+#include <mm/address_space.hpp>
+#include <mm/statistics.hpp>
+#include <mm/usercopy.hpp>
+#include <process/fork.hpp>
+#include <process/pidfd.hpp>
+#include <process/session.hpp>
+#include <vfs/credentials.hpp>
+#include <vfs/fd_table.hpp>
+#include <vfs/fs_context.hpp>
+#include <vfs/inode.hpp>
+
+#include "internal.hpp"
+
+namespace linnet::process {
+namespace {
+using namespace abi;
+
+constexpr u64 known_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK |
+                            CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+                            CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |
+                            CLONE_CLEAR_SIGHAND;
+
+/// clone(2), ERRORS: what makes no sense together. Namespaces aren't there: EINVAL, as on a Linux built without them.
+Result<void> check_flags(Thread& maker, const CloneRequest& request) {
+    u64 flags = request.flags;
+    if (flags & ~known_flags) return error(Errno::EINVAL);
+    if ((flags & CLONE_THREAD) && !(flags & CLONE_SIGHAND)) return error(Errno::EINVAL);
+    if ((flags & CLONE_SIGHAND) && !(flags & CLONE_VM)) return error(Errno::EINVAL);
+    if ((flags & CLONE_SIGHAND) && (flags & CLONE_CLEAR_SIGHAND)) return error(Errno::EINVAL);
+    if ((flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD))) return error(Errno::EINVAL);
+    if ((flags & CLONE_PARENT) && maker.process().pid() == 1) return error(Errno::EINVAL);
+    if (request.exit_signal < 0 || request.exit_signal > signal_count) return error(Errno::EINVAL);
+    return {};
+}
+
+Result<void> check_task_limits(Thread& maker) {
+    // A task costs a kernel stack and what hangs on it; an eighth of memory may go into that, as on Linux.
+    u64 most = mm::memory_statistics().total * arch::page_size / (8 * arch::kernel_stack_size);
+    if (thread_count() >= most) return error(Errno::EAGAIN);
+    const vfs::Credentials& who = maker.own_credentials();
+    if (maker.account->tasks.load(std::memory_order_relaxed) < maker.process().limits.soft(RLIMIT_NPROC)) return {};
+    if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin)) return {};
+    return error(Errno::EAGAIN);
+}
+
+Result<void> give_parts(Thread& maker, Thread& child, u64 flags) {
+    if (flags & CLONE_VM)
+        child.address_space_ = maker.address_space_;
+    else
+        child.address_space_ = TRY(maker.own_address_space().fork());
+    if (flags & CLONE_FILES)
+        child.files_ = maker.files_;
+    else
+        child.files_ = TRY(maker.own_files().clone());
+    if (flags & CLONE_FS)
+        child.fs_ = maker.fs_;
+    else
+        child.fs_ = TRY(maker.own_fs().clone());
+    child.credentials_ = maker.credentials_;
+    return {};
+}
+
+void give_registers(Thread& maker, Thread& child, const CloneRequest& request) {
+    child.registers.copy_from(maker.registers);
+    child.registers.set_syscall_result(0);
+    child.registers.mark_not_syscall();
+    if (request.stack.value) child.registers.set_sp(request.stack);
+    if (request.flags & CLONE_SETTLS) child.registers.set_tls(request.tls);
+    if (request.flags & CLONE_CHILD_SETTID) child.set_child_tid = request.child_tid;
+    if (request.flags & CLONE_CHILD_CLEARTID) child.clear_child_tid = request.child_tid;
+    if (!(request.flags & CLONE_VM)) child.rseq = maker.rseq;
+}
+
+/// fork(2): what a child inherits besides its parts. Not: pending signals, timers, locks, robust list, usage.
+void give_attributes(Thread& maker, Thread& child, u64 flags) {
+    child.set_name(maker.name());
+    child.affinity = maker.affinity;
+    bool reset = maker.reset_on_fork;
+    bool was_realtime = maker.policy == SCHED_FIFO || maker.policy == SCHED_RR;
+    child.policy = reset && was_realtime ? static_cast<u8>(SCHED_OTHER) : maker.policy;
+    child.realtime_priority = reset ? 0 : maker.realtime_priority;
+    child.nice = reset && maker.nice < 0 ? i8{0} : maker.nice;
+    child.io_priority = maker.io_priority;
+    child.personality = maker.personality;
+    child.no_new_privileges = maker.no_new_privileges.load();
+    child.timer_slack_ns = child.default_timer_slack_ns = maker.timer_slack_ns;
+    inherit_signal_state(child.signals, maker.signals);
+    if ((flags & CLONE_VM) && !(flags & CLONE_VFORK))
+        child.signals.alternate_stack = {.ss_sp = 0, .ss_flags = SS_DISABLE, .padding = 0, .ss_size = 0};
+}
+
+Result<RefPtr<SignalActions>> choose_actions(Process& process, u64 flags) {
+    if (flags & CLONE_SIGHAND) return RefPtr<SignalActions>(process.actions);
+    RefPtr<SignalActions> copy = TRY(process.actions->copy());
+    if (flags & CLONE_CLEAR_SIGHAND) copy->reset_handlers();
+    return copy;
+}
+
+/// The process that a child without CLONE_THREAD is the first thread of; not yet in the tree.
+Result<RefPtr<Process>> make_process(Thread& maker, Thread& child, const CloneRequest& request) {
+    Process& from = maker.process();
+    RefPtr<Process> process = TRY(Process::create(child.record, TRY(choose_actions(from, request.flags))));
+    process->limits.copy_from(from.limits);
+    process->exit_signal = (request.flags & CLONE_PARENT) ? from.exit_signal : request.exit_signal;
+    NullableRefPtr<vfs::File> executable = from.executable();
+    if (executable) TRY(executable->inode().deny_write_access());
+    process->exchange_executable(std::move(executable));
+    return process;
+}
+
+/// A signal sent to the maker's group must reach either the maker before, or the child after the fork: with one pending,
+/// or the process dying, the call starts anew once it is handled.
+Result<void> check_no_interruption(Thread& maker) {
+    if (maker.pending_work.load() & (core::work_signal | core::work_exit)) return error(Errno::RestartAlways);
+    return {};
+}
+
+Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> account) {
+    Process& process = maker.process();
+    core::InterruptSpinGuard guard(process.signal_lock);
+    if (process.group_exiting || process.exec_thread) return error(Errno::RestartAlways);
+    TRY(check_no_interruption(maker));
+    adopt_thread(process, child, std::move(account));
+    return {};
+}
+
+Result<void> join_tree(Thread& maker, Thread& child, RefPtr<Process> process, RefPtr<UserAccount> account, u64 flags) {
+    Process& from = maker.process();
+    core::InterruptSpinGuard guard(tree_lock);
+    TRY(check_no_interruption(maker));
+    Process* parent = (flags & CLONE_PARENT) ? from.parent : &from;
+    if (!parent) return error(Errno::EINVAL);
+    process->parent = parent;
+    process->parent_tid = (flags & CLONE_PARENT) ? from.parent_tid : maker.tid();
+    process->group = from.group;
+    process->leader_ = NullableRefPtr<Thread>(&child);
+    adopt_thread(*process, child, std::move(account));
+    from.group->members.push_back(*process);
+    process->ref(); // being a child is a reference
+    parent->children.push_back(*process);
+    return {};
+}
+
+Result<void> join(Thread& maker, Thread& child, const CloneRequest& request) {
+    RefPtr<UserAccount> account(maker.account);
+    if (request.flags & CLONE_THREAD) return join_process(maker, child, std::move(account));
+    RefPtr<Process> process = TRY(make_process(maker, child, request));
+    Result<void> joined = join_tree(maker, child, process, std::move(account), request.flags);
+    if (!joined)
+        if (NullableRefPtr<vfs::File> executable = process->exchange_executable({})) executable->inode().allow_write_access();
+    return joined;
+}
+
+/// vfork(2): the maker sleeps until the child has its own memory or is gone; only death ends the sleep earlier.
+void wait_for_vfork(Thread& child, core::WaitQueue& done) {
+    (void)core::wait_until(done, core::Sleep::Killable, core::Deadline::never(),
+                           [&] { return child.vfork_done.load() == nullptr; });
+    core::InterruptSpinGuard guard(tree_lock);
+    child.vfork_done = nullptr;
+}
+
+} // namespace
+
+Result<Pid> clone(Thread& maker, const CloneRequest& request) {
+    TRY(check_flags(maker, request));
+    TRY(check_task_limits(maker));
+    RefPtr<PidRecord> record =
+        TRY(request.wanted_tid ? PidRecord::allocate_exactly(request.wanted_tid) : PidRecord::allocate());
+    Pid tid = record->number();
+    RefPtr<Thread> child = TRY(Thread::create(record));
+    TRY(give_parts(maker, *child, request.flags));
+    give_registers(maker, *child, request);
+    give_attributes(maker, *child, request.flags);
+
+    NullableRefPtr<vfs::File> pidfd;
+    int pidfd_number = -1;
+    if (request.flags & CLONE_PIDFD) {
+        pidfd = TRY(create_pidfd(record, 0));
+        pidfd_number = TRY(maker.own_files().reserve());
+    }
+    ScopeGuard cancel_pidfd([&] {
+        if (pidfd_number >= 0) maker.own_files().cancel(pidfd_number);
+    });
+    mm::UserPtr<mm::Out, int> pidfd_place(request.pidfd);
+    if (pidfd) TRY(pidfd_place.copy_out(pidfd_number));
+    core::WaitQueue vfork_done;
+    if (request.flags & CLONE_VFORK) child->vfork_done = &vfork_done;
+    TRY(join(maker, *child, request));
+
+    // From here on the child exists.
+    cancel_pidfd.dismiss();
+    if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
+    if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
+    start_user_thread(*child);
+    if (request.flags & CLONE_VFORK) wait_for_vfork(*child, vfork_done);
+    return tid;
+}
+
+} // namespace linnet::process

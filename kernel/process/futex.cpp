@@ -1,0 +1,344 @@
+// Futexes: hashed queues of sleepers on words of user memory.
+//
+// A waiter queues itself first and looks at the word after that; a waker changes the word first and looks at the queue
+// after that. So no wake-up is lost although the look at the word needs no lock and may fault a page in. Who compares and
+// requeues in one step looks at the word under the bucket locks, where a fault can't be served: then the page is brought
+// in without the locks and the step begun anew.
+//
+// Locks: a bucket's, two of them in order of address. A woken waiter passes through its bucket's lock once more, so it
+// (and its stack, where the FutexWaiter lies) can't be gone while the waker still looks at it.
+#include <abi/linux/futex.hpp>
+#include <algorithm>
+#include <arch/usercopy.hpp>
+#include <core/sched.hpp>
+#include <mm/address_space.hpp>
+#include <mm/usercopy.hpp>
+#include <optional>
+#include <process/futex.hpp>
+#include <process/thread.hpp>
+
+namespace linnet::process {
+namespace {
+
+constinit core::LockClass bucket_class{"futex bucket"};
+
+struct Bucket;
+
+struct FutexWaiter {
+    ListNode node;
+    mm::MemoryIdentity key;
+    u32 bitset = 0;
+    core::Thread* thread = nullptr;
+    std::atomic<Bucket*> bucket{nullptr}; // changes only under the lock of the bucket it names
+    std::atomic<bool> woken{false};       // taken out by a waker
+};
+
+struct Bucket {
+    core::SpinLock lock{bucket_class};
+    IntrusiveList<FutexWaiter, &FutexWaiter::node> waiters;
+};
+
+constexpr usize bucket_count = 256;
+constinit Bucket buckets[bucket_count];
+
+Bucket& bucket_of(const mm::MemoryIdentity& key) {
+    u64 hash = (reinterpret_cast<u64>(key.owner) ^ (key.offset >> 2)) * 0x9e37'79b9'7f4a'7c15u;
+    return buckets[hash >> 56];
+}
+
+/// Two buckets locked in order of address; the same one once.
+class TwoBuckets {
+public:
+    TwoBuckets(Bucket& one, Bucket& other) : low_(std::min(&one, &other)->lock) {
+        if (&one != &other) high_.emplace(std::max(&one, &other)->lock);
+    }
+
+private:
+    core::SpinGuard low_;
+    std::optional<core::SpinGuard> high_;
+};
+
+Result<mm::MemoryIdentity> key_of(VirtAddr address, FutexScope scope) {
+    if (address.value % 4 != 0) return error(Errno::EINVAL);
+    if (!arch::is_user_range(address, 4)) return error(Errno::EFAULT);
+    mm::AddressSpace& space = current().own_address_space();
+    if (scope == FutexScope::Private) return mm::MemoryIdentity{&space, address.value};
+    return space.identify(address);
+}
+
+const u32* user_word(VirtAddr address) { return reinterpret_cast<const u32*>(address.value); }
+
+Result<u32> load_word(VirtAddr address) {
+    u32 value;
+    if (arch::arch_load_user_u32(&value, user_word(address)) != 0) return error(Errno::EFAULT);
+    return value;
+}
+
+/// Takes the waiter out of its queue; false when a waker was quicker, who then has finished with it.
+bool take_back(FutexWaiter& waiter) {
+    for (;;) {
+        Bucket* bucket = waiter.bucket.load(std::memory_order_acquire);
+        core::SpinGuard guard(bucket->lock);
+        if (waiter.bucket.load(std::memory_order_relaxed) != bucket) continue; // requeued meanwhile
+        if (waiter.woken.load(std::memory_order_relaxed)) return false;
+        waiter.node.unlink();
+        return true;
+    }
+}
+
+/// Wakes up to `count` waiters of `key`. The bucket's lock is held.
+u32 wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bitset) {
+    u32 woken = 0;
+    for (FutexWaiter* waiter = bucket.waiters.first(); waiter && woken < count;) {
+        FutexWaiter* next = bucket.waiters.next(*waiter);
+        if (waiter->key == key && (waiter->bitset & bitset)) {
+            bucket.waiters.remove(*waiter);
+            waiter->woken.store(true, std::memory_order_release);
+            core::wake_thread(*waiter->thread);
+            ++woken;
+        }
+        waiter = next;
+    }
+    return woken;
+}
+
+} // namespace
+
+Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
+    if (bitset == 0) return error(Errno::EINVAL);
+    FutexWaiter waiter;
+    waiter.key = TRY(key_of(address, scope));
+    waiter.bitset = bitset;
+    waiter.thread = &current();
+    Bucket& bucket = bucket_of(waiter.key);
+    waiter.bucket.store(&bucket, std::memory_order_relaxed);
+    {
+        core::SpinGuard guard(bucket.lock);
+        bucket.waiters.push_back(waiter);
+    }
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    Result<u32> value = load_word(address);
+    if (!value || *value != expected) {
+        if (!take_back(waiter)) return FutexWaitEnd::Woken;
+        return error(value ? Errno::EAGAIN : value.error());
+    }
+    core::WaitResult result = core::WaitResult::Ready;
+    while (!waiter.woken.load(std::memory_order_acquire) && result == core::WaitResult::Ready) {
+        core::prepare_to_sleep(core::Sleep::Interruptible);
+        if (waiter.woken.load(std::memory_order_acquire)) break;
+        result = core::sleep_until(core::Sleep::Interruptible, deadline);
+    }
+    core::cancel_sleep();
+    if (!take_back(waiter)) return FutexWaitEnd::Woken;
+    return result == core::WaitResult::TimedOut ? FutexWaitEnd::TimedOut : FutexWaitEnd::Interrupted;
+}
+
+Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset) {
+    if (bitset == 0) return error(Errno::EINVAL);
+    mm::MemoryIdentity key = TRY(key_of(address, scope));
+    Bucket& bucket = bucket_of(key);
+    core::SpinGuard guard(bucket.lock);
+    return wake_locked(bucket, key, count, bitset);
+}
+
+namespace {
+
+struct RequeueCounts {
+    u32 woken = 0;
+    u32 requeued = 0;
+};
+
+RequeueCounts requeue_locked(Bucket& from, const mm::MemoryIdentity& from_key, Bucket& to,
+                             const mm::MemoryIdentity& to_key, u32 wake_count, u32 requeue_count) {
+    RequeueCounts counts{.woken = wake_locked(from, from_key, wake_count, abi::FUTEX_BITSET_MATCH_ANY)};
+    for (FutexWaiter* waiter = from.waiters.first(); waiter && counts.requeued < requeue_count;) {
+        FutexWaiter* next = from.waiters.next(*waiter);
+        if (waiter->key == from_key) {
+            ++counts.requeued;
+            if (&from != &to || !(from_key == to_key)) {
+                from.waiters.remove(*waiter);
+                waiter->key = to_key;
+                to.waiters.push_back(*waiter);
+                waiter->bucket.store(&to, std::memory_order_release);
+            }
+        }
+        // Moved within one bucket, a waiter is met again at the end, where its key no longer matches.
+        waiter = next;
+    }
+    return counts;
+}
+
+} // namespace
+
+Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wake_count, u32 requeue_count,
+                           const u32* expected) {
+    mm::MemoryIdentity from_key = TRY(key_of(from, scope));
+    mm::MemoryIdentity to_key = TRY(key_of(to, scope));
+    Bucket& from_bucket = bucket_of(from_key);
+    Bucket& to_bucket = bucket_of(to_key);
+    for (;;) {
+        if (expected) TRY(load_word(from));
+        TwoBuckets guard(from_bucket, to_bucket);
+        if (expected) {
+            u32 value;
+            if (arch::arch_load_user_u32(&value, user_word(from)) != 0) continue; // paged out again: bring it back
+            if (value != *expected) return error(Errno::EAGAIN);
+        }
+        RequeueCounts counts = requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
+        return counts.woken + (expected ? counts.requeued : 0);
+    }
+}
+
+namespace {
+
+struct WakeOperation {
+    u32 operation, comparison;
+    i32 operand, compared_with;
+};
+
+i32 sign_extend_12(u32 value) { return static_cast<i32>(value << 20) >> 20; }
+
+Result<WakeOperation> decode(u32 packed) {
+    WakeOperation decoded{.operation = (packed >> 28) & 7,
+                          .comparison = (packed >> 24) & 15,
+                          .operand = sign_extend_12(packed >> 12),
+                          .compared_with = sign_extend_12(packed)};
+    if (packed >> 31) decoded.operand = static_cast<i32>(1u << (static_cast<u32>(decoded.operand) & 31));
+    if (decoded.operation > abi::FUTEX_OP_XOR || decoded.comparison > abi::FUTEX_OP_CMP_GE) return error(Errno::ENOSYS);
+    return decoded;
+}
+
+u32 apply(const WakeOperation& operation, u32 old) {
+    auto operand = static_cast<u32>(operation.operand);
+    switch (operation.operation) {
+    case abi::FUTEX_OP_SET:
+        return operand;
+    case abi::FUTEX_OP_ADD:
+        return old + operand;
+    case abi::FUTEX_OP_OR:
+        return old | operand;
+    case abi::FUTEX_OP_ANDN:
+        return old & ~operand;
+    default:
+        return old ^ operand;
+    }
+}
+
+bool compare(const WakeOperation& operation, i32 old) {
+    switch (operation.comparison) {
+    case abi::FUTEX_OP_CMP_EQ:
+        return old == operation.compared_with;
+    case abi::FUTEX_OP_CMP_NE:
+        return old != operation.compared_with;
+    case abi::FUTEX_OP_CMP_LT:
+        return old < operation.compared_with;
+    case abi::FUTEX_OP_CMP_LE:
+        return old <= operation.compared_with;
+    case abi::FUTEX_OP_CMP_GT:
+        return old > operation.compared_with;
+    default:
+        return old >= operation.compared_with;
+    }
+}
+
+/// The atomic read-modify-write of FUTEX_WAKE_OP; false when the page isn't there for writing.
+bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
+    u32 value;
+    if (arch::arch_load_user_u32(&value, user_word(address)) != 0) return false;
+    for (;;) {
+        u32 observed;
+        auto* word = const_cast<u32*>(user_word(address));
+        if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0) return false;
+        if (observed == value) break;
+        value = observed;
+    }
+    old = value;
+    return true;
+}
+
+/// Brings the word's page in, writable, without changing it.
+Result<void> make_writable(VirtAddr address) {
+    u32 value = TRY(load_word(address));
+    u32 observed;
+    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) != 0)
+        return error(Errno::EFAULT);
+    return {};
+}
+
+} // namespace
+
+Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
+                           u32 packed) {
+    WakeOperation operation = TRY(decode(packed));
+    mm::MemoryIdentity first_key = TRY(key_of(first, scope));
+    mm::MemoryIdentity second_key = TRY(key_of(second, scope));
+    Bucket& first_bucket = bucket_of(first_key);
+    Bucket& second_bucket = bucket_of(second_key);
+    for (;;) {
+        TRY(make_writable(second));
+        TwoBuckets guard(first_bucket, second_bucket);
+        u32 old;
+        if (!try_operation(operation, second, old)) continue;
+        u32 woken = wake_locked(first_bucket, first_key, first_count, abi::FUTEX_BITSET_MATCH_ANY);
+        if (compare(operation, static_cast<i32>(old)))
+            woken += wake_locked(second_bucket, second_key, second_count, abi::FUTEX_BITSET_MATCH_ANY);
+        return woken;
+    }
+}
+
+// ---- what a dying thread owes ----
+
+namespace {
+
+enum class Pending : u8 { No, Yes };
+
+/// Marks one word of the robust list if the dying thread owns it. False when the list can't be followed further.
+bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending) {
+    if (word.value % 4 != 0 || !arch::is_user_range(word, 4)) return false;
+    Result<u32> value = load_word(word);
+    if (!value) return false;
+    for (;;) {
+        // Released, but the waiter that should have been told may not have been.
+        if (*value == 0 && pending == Pending::Yes)
+            return (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY), true;
+        if ((*value & abi::FUTEX_TID_MASK) != static_cast<u32>(tid)) return true;
+        u32 dead = (*value & abi::FUTEX_WAITERS) | abi::FUTEX_OWNER_DIED;
+        u32 observed;
+        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value, dead) != 0) return false;
+        if (observed == *value) break;
+        value = observed;
+    }
+    if (*value & abi::FUTEX_WAITERS) (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
+    return true;
+}
+
+/// The list is user memory: it may be cut, circular or garbage. Bit 0 of a link marks priority-inheritance futexes.
+void walk_robust_list(Thread& thread) {
+    VirtAddr head_address = thread.robust_list;
+    auto head = mm::UserPtr<mm::In, abi::robust_list_head>(head_address).copy_in();
+    if (!head) return;
+    auto word_of = [&](u64 entry) { return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)}; };
+    u64 entry = head->list;
+    u64 pending = head->list_op_pending & ~u64{1};
+    for (u32 i = 0; i < abi::ROBUST_LIST_LIMIT && (entry & ~u64{1}) != head_address.value; ++i) {
+        auto next = mm::UserPtr<mm::In, u64>(VirtAddr{entry & ~u64{1}}).copy_in();
+        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No)) return;
+        if (!next) return;
+        entry = *next;
+    }
+    if (pending) mark_owner_dead(word_of(pending), thread.tid(), Pending::Yes);
+}
+
+} // namespace
+
+void release_futexes(Thread& thread) {
+    if (thread.robust_list.value) walk_robust_list(thread);
+    thread.robust_list = {};
+    VirtAddr word = std::exchange(thread.clear_child_tid, {});
+    // With nobody left who could look, the store would only cost a copied page.
+    if (word.value == 0 || thread.own_address_space().ref_count() <= 1) return;
+    if (mm::UserPtr<mm::Out, u32>(word).copy_out(0))
+        (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
+}
+
+} // namespace linnet::process

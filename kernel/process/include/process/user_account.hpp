@@ -1,0 +1,27 @@
+// What is counted for each real user id: tasks (RLIMIT_NPROC) and queued signals (RLIMIT_SIGPENDING).
+#pragma once
+
+#include <core/spinlock.hpp>
+#include <lib/intrusive_list.hpp>
+#include <lib/ref_ptr.hpp>
+#include <lib/result.hpp>
+
+namespace linnet::process {
+
+class UserAccount : public RefCounted<UserAccount> {
+public:
+    /// The account of `uid`, made when it is the first; ENOMEM.
+    static Result<RefPtr<UserAccount>> of(u32 uid);
+    [[nodiscard]] u32 uid() const { return uid_; }
+    void last_reference_dropped();
+
+    std::atomic<u64> tasks{0};
+    std::atomic<u64> queued_signals{0};
+    ListNode node;
+
+private:
+    explicit UserAccount(u32 uid) : uid_(uid) {}
+    u32 uid_;
+};
+
+} // namespace linnet::process

@@ -1,0 +1,27 @@
+// What the parts of process share among themselves.
+#pragma once
+
+#include <process/process.hpp>
+#include <process/user_account.hpp>
+
+namespace linnet::process {
+
+/// Puts a new thread into `process` (or makes it its first): findable, counted. signal_lock held unless nobody else can
+/// know the process yet.
+void adopt_thread(Process& process, Thread& thread, RefPtr<UserAccount> account);
+/// A thread that is no longer in any process is not counted any more.
+void forget_thread();
+/// Hands a complete thread to the scheduler, with the reference that running is.
+void start_user_thread(Thread& thread);
+void set_init_process(Process& process);
+
+/// Makes a thread die at its loop's edge, waking it from killable sleeps and stops. signal_lock held.
+void order_exit(Thread& thread);
+/// A parent in vfork(2) goes on.
+void release_vfork_parent(Thread& thread);
+/// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to Reaped.
+void release_process(RefPtr<Process> process);
+/// Unlinks a zombie that has just been claimed and charges its usage to the parent. tree_lock held.
+void unlink_process_locked(Process& process);
+
+} // namespace linnet::process

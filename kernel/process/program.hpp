@@ -1,0 +1,45 @@
+// A program on its way from a file to user code: what exec builds before the point of no return. Private to process.
+#pragma once
+
+#include <mm/address_space.hpp>
+#include <process/exec.hpp>
+#include <vfs/credentials.hpp>
+#include <vfs/file.hpp>
+
+namespace linnet::process {
+
+/// Everything known about a new image; `space` is complete before anything of the caller is touched.
+struct Program {
+    explicit Program(RefPtr<mm::AddressSpace> address_space) : space(std::move(address_space)) {}
+
+    RefPtr<mm::AddressSpace> space;
+    NullableRefPtr<vfs::File> executable;
+    NullableRefPtr<const vfs::Credentials> credentials;
+    mm::Randomisation randomisation = mm::Randomisation::On;
+    bool is_secure = false;       // AT_SECURE: more rights than the caller had
+    VirtAddr program_headers{};   // AT_PHDR …
+    u64 program_header_count = 0;
+    VirtAddr program_entry{};     // AT_ENTRY
+    VirtAddr interpreter_base{};  // AT_BASE; 0 without interpreter
+    VirtAddr entry{};             // first instruction to run: the interpreter's, where there is one
+    VirtAddr stack{};             // the stack pointer it starts with
+    char name[16] = {};           // comm
+};
+
+/// Maps the ELF file `program.executable`, whose first bytes are `header`, and its interpreter. ENOEXEC when it isn't an
+/// ELF program of this machine; EINVAL and others when its headers lie.
+Result<void> load_elf(Program& program, std::span<const u8> header);
+
+/// Lays arguments, environment and the auxiliary vector on the new stack (the System V ABI's initial stack).
+Result<void> build_stack(Program& program, std::string_view display_path, const StringBlock& arguments,
+                         const StringBlock& environment);
+
+/// The credentials that `file` gives to who executes it: set-user-id, set-group-id, the capability rules of
+/// capabilities(7). Sets program.credentials and is_secure.
+Result<void> apply_file_credentials(Program& program, const vfs::Credentials& caller, vfs::File& file,
+                                    bool no_new_privileges);
+
+/// The vDSO, if init registered one: its address, or 0.
+Result<VirtAddr> map_vdso(mm::AddressSpace& space);
+
+} // namespace linnet::process

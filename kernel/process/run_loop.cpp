@@ -1,0 +1,75 @@
+// The life of a user thread: enter user code, see why it came back, deal with that, do pending work, enter again.
+//
+// Everything that changes what user code does next (signals, exec, sigreturn, restart) is an edit of `registers` made from
+// here. Threads die only in handle_pending_work(), with nothing else on the kernel stack.
+#include <process/run_loop.hpp>
+
+#include <core/sched.hpp>
+#include <mm/address_space.hpp>
+#include <mm/usercopy.hpp>
+#include <process/process.hpp>
+
+namespace linnet::process {
+namespace {
+
+void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
+    thread.minor_faults.fetch_add(1, std::memory_order_relaxed);
+    switch (thread.own_address_space().handle_fault(address, access)) {
+    case mm::FaultResult::Resolved:
+        return;
+    case mm::FaultResult::SegvMapErr:
+        return force_signal(thread, abi::SIGSEGV, abi::SEGV_MAPERR, address);
+    case mm::FaultResult::SegvAccErr:
+        return force_signal(thread, abi::SIGSEGV, abi::SEGV_ACCERR, address);
+    case mm::FaultResult::SegvPkuErr:
+        return force_signal(thread, abi::SIGSEGV, abi::SEGV_PKUERR, address);
+    case mm::FaultResult::BusAdrErr:
+        return force_signal(thread, abi::SIGBUS, abi::BUS_ADRERR, address);
+    case mm::FaultResult::OutOfMemory:
+        begin_group_exit(thread.process(), abi::SIGKILL);
+        return;
+    }
+}
+
+} // namespace
+
+void handle_pending_work(Thread& thread) {
+    u32 work = thread.pending_work.load(std::memory_order_acquire);
+    if (work & core::work_exit) exit_thread(thread.process().group_exit_status);
+    if (work & core::work_reschedule) core::reschedule();
+    if (work & (core::work_signal | core::work_stop)) handle_pending_signals(thread);
+    if (work & core::work_notify) handle_notifications(thread);
+}
+
+void Thread::run() {
+    // A failing store is of no consequence, as on Linux (clone(2), CLONE_CHILD_SETTID).
+    if (set_child_tid.value) (void)mm::UserPtr<mm::Out, Pid>(set_child_tid).copy_out(tid());
+    for (;;) {
+        arch::disable_interrupts();
+        while (pending_work.load(std::memory_order_acquire) != 0) {
+            arch::enable_interrupts();
+            handle_pending_work(*this);
+            arch::disable_interrupts();
+        }
+        u64 entered = arch::read_counter();
+        arch::TrapReason reason = arch::enter_user(registers);
+        u64 in_user_code = arch::read_counter() - entered;
+        user_ticks += in_user_code;
+        static_cast<core::Cpu*>(cpu)->user_ticks += in_user_code;
+        switch (reason.kind) {
+        case arch::TrapReason::Kind::Syscall:
+            syscalls::dispatch(*this);
+            break;
+        case arch::TrapReason::Kind::PageFault:
+            handle_page_fault(*this, reason.address, reason.access);
+            break;
+        case arch::TrapReason::Kind::UserFault:
+            force_signal(*this, reason.signal, reason.code, reason.address);
+            break;
+        case arch::TrapReason::Kind::Interrupt:
+            break;
+        }
+    }
+}
+
+} // namespace linnet::process

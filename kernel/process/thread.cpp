@@ -1,0 +1,117 @@
+// Threads: making and freeing them, and their parts as others read them.
+//
+// Lock: Thread::parts_lock, a leaf. The last reference to a part is always dropped outside of it.
+#include <algorithm>
+#include <mm/address_space.hpp>
+#include <mm/kernel_area.hpp>
+#include <process/process.hpp>
+#include <process/user_account.hpp>
+#include <vfs/credentials.hpp>
+#include <vfs/fd_table.hpp>
+#include <vfs/fs_context.hpp>
+
+namespace linnet::process {
+namespace {
+constinit core::LockClass parts_class{"thread parts"};
+}
+
+Thread::Thread(RefPtr<PidRecord> pid_record) : record(std::move(pid_record)), parts_lock(parts_class) {}
+
+Result<RefPtr<Thread>> Thread::create(RefPtr<PidRecord> record) {
+    auto* made = new (std::nothrow) Thread(std::move(record));
+    if (!made) return error(Errno::ENOMEM);
+    RefPtr<Thread> thread = adopt_ref(*made);
+    TRY(thread->registers.create());
+    thread->kernel_stack_top = TRY(mm::allocate_kernel_stack());
+    thread->user_context = &thread->registers;
+    arch::prepare_context(*thread);
+    thread->start_time_ns = core::monotonic_ns();
+    return thread;
+}
+
+Thread::~Thread() {
+    if (kernel_stack_top) mm::free_kernel_stack(kernel_stack_top);
+}
+
+bool Thread::is_leader() const { return process_->leader_ == this; }
+
+void Thread::on_switched_in(core::Cpu& on_cpu) {
+    if (address_space_) address_space_->activate(on_cpu);
+}
+
+void Thread::on_final_switch() {
+    mm::free_kernel_stack(std::exchange(kernel_stack_top, 0));
+    unref(); // the reference that running was
+}
+
+std::string_view Thread::name() const { return {name_, std::find(name_, name_ + name_size, '\0')}; }
+
+NullableRefPtr<mm::AddressSpace> Thread::address_space() {
+    core::SpinGuard guard(parts_lock);
+    return address_space_;
+}
+NullableRefPtr<vfs::FdTable> Thread::files() {
+    core::SpinGuard guard(parts_lock);
+    return files_;
+}
+NullableRefPtr<vfs::FsContext> Thread::fs() {
+    core::SpinGuard guard(parts_lock);
+    return fs_;
+}
+RefPtr<const vfs::Credentials> Thread::credentials() {
+    core::SpinGuard guard(parts_lock);
+    return RefPtr<const vfs::Credentials>(credentials_);
+}
+
+void Thread::copy_name(std::span<char, name_size> out) {
+    core::SpinGuard guard(parts_lock);
+    std::copy_n(name_, name_size, out.data());
+}
+
+void Thread::set_name(std::string_view name) {
+    core::SpinGuard guard(parts_lock);
+    usize length = std::min(name.size(), name_size - 1);
+    std::copy_n(name.data(), length, name_);
+    std::fill(name_ + length, name_ + name_size, '\0');
+}
+
+void Thread::set_credentials(RefPtr<const vfs::Credentials> fresh) {
+    NullableRefPtr<const vfs::Credentials> old(std::move(fresh));
+    core::SpinGuard guard(parts_lock);
+    std::swap(credentials_, old);
+    guard.unlock();
+}
+
+NullableRefPtr<mm::AddressSpace> Thread::exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh) {
+    core::PreemptionGuard no_switch; // on_switched_in() must not see the new one before it is active here
+    {
+        core::SpinGuard guard(parts_lock);
+        std::swap(address_space_, fresh);
+    }
+    if (address_space_) {
+        arch::InterruptState state = arch::save_and_disable_interrupts();
+        address_space_->activate(core::this_cpu());
+        arch::restore_interrupts(state);
+    }
+    return fresh;
+}
+NullableRefPtr<vfs::FdTable> Thread::exchange_files(NullableRefPtr<vfs::FdTable> fresh) {
+    core::SpinGuard guard(parts_lock);
+    std::swap(files_, fresh);
+    return fresh;
+}
+NullableRefPtr<vfs::FsContext> Thread::exchange_fs(NullableRefPtr<vfs::FsContext> fresh) {
+    core::SpinGuard guard(parts_lock);
+    std::swap(fs_, fresh);
+    return fresh;
+}
+
+core::CpuTimes Thread::cpu_times() const {
+    // Only the thread itself and its CPU write these; a reader elsewhere may see a moment's difference between the two.
+    u64 total = run_ticks;
+    if (on_cpu.load(std::memory_order_acquire)) total += arch::read_counter() - slice_start;
+    u64 user = std::min(user_ticks, total);
+    return {.user = user, .system = total - user};
+}
+
+} // namespace linnet::process
