@@ -91,8 +91,14 @@ public:
     static void invalidate(Dentry& dentry);
     /// Drops unused dentries of a superblock: all (unmount) or about `count`. Returns how many went.
     static usize shrink(SuperBlock& superblock, usize count);
-    /// Drops about `count` unused dentries of any superblock: for memory pressure.
-    static usize shrink_all(usize count);
+
+private:
+    enum class RemoveWhen : u8 { Always, IfUnused };
+    static void insert(Dentry& dentry, u32 key);
+    static bool remove(Dentry& dentry, RemoveWhen when);
+    enum class Names : u8 { Exchange, KeepSecond };
+    static void swap_places(Dentry& first, Dentry& second, Names names);
+    static NullableRefPtr<Dentry> rotate(SuperBlock& superblock);
 };
 
 } // namespace linnet::vfs

@@ -63,6 +63,8 @@ public:
     Result<void> replace(int fd, RefPtr<File> file, CloseOnExec close_on_exec);
 
     Result<void> close(int fd);
+    /// Closes everything; the destructor does it too.
+    void close_all();
     /// close_range(2) without CLOSE_RANGE_UNSHARE.
     void close_range(u32 first, u32 last);
     void set_close_on_exec_range(u32 first, u32 last);
@@ -78,9 +80,13 @@ public:
 private:
     FdTable() = default;
     friend class RefCounted<FdTable>;
-    struct Slots;
+    static constexpr u32 bits_per_word = 64;
+    bool is_used(u32 fd) const { return (used_[fd / bits_per_word] >> (fd % bits_per_word)) & 1; }
     Result<void> grow_to(u32 capacity);
-    NullableRefPtr<File> take_locked(int fd);
+    u32 find_free_locked(u32 from) const;
+    void mark_locked(u32 fd, CloseOnExec close_on_exec);
+    NullableRefPtr<File> take_locked(u32 fd);
+    Result<FileRef> borrow(int fd);
 
     core::SpinLock lock_;
     std::atomic<File**> files_{nullptr}; // each counted; null: closed or reserved

@@ -20,11 +20,15 @@ public:
     u32 umask() const { return umask_.load(std::memory_order_relaxed); }
     /// Returns the old one.
     u32 set_umask(u32 mask) { return umask_.exchange(mask & 0777, std::memory_order_relaxed); }
-    /// pivot_root: whoever stands on `from` moves to `to`.
-    void replace(const Path& from, const Path& to);
+    /// pivot_root: whoever has `from` as root or working directory gets `to`, in every context.
+    static void replace_everywhere(const Path& from, const Path& to);
+
+    ListNode contexts_node; // in the list of all contexts, its lock
+    ~FsContext();
 
 private:
     FsContext(const Path& root, const Path& working_directory, u32 umask);
+    void replace(const Path& from, const Path& to);
     mutable core::SpinLock lock_;
     Path root_;
     Path working_directory_;

@@ -29,12 +29,15 @@ public:
 
     void last_reference_dropped();
 
+    // ---- links of MountTable ----
+    ListNode hash_node; // table spinlock
+    ListNode list_node; // mount_lock
+
 private:
     friend class MountTable;
     Mount() = default;
     ~Mount() = default;
-    ListNode hash_node_;              // table spinlock
-    ListNode child_node_, list_node_; // mount_lock
+    bool is_below(const Mount& ancestor) const;
     NullableRefPtr<SuperBlock> superblock_;
     NullableRefPtr<Dentry> root_;
     NullableRefPtr<Mount> parent_;    // null: the root of the tree, or detached
@@ -43,6 +46,8 @@ private:
     u32 id_ = 0;
     u32 child_count_ = 0;
     bool attached_ = false;
+    bool marked_ = false;             // mount_lock: for one pass of unlink_tree
+    Mount* copy_ = nullptr;           // mount_lock: during a recursive bind
     static constexpr usize max_source = 128;
     u16 source_length_ = 0;
     char source_[max_source];
@@ -73,6 +78,13 @@ public:
         Dentry* mountpoint;
     };
     static void for_each(FunctionRef<void(const Entry&)> visit);
+
+private:
+    static Result<void> link(Mount& mount, const Path& place);
+    static void relink(Mount& mount, const Path& place);
+    static Path unlink_locked(Mount& mount);
+    static void unlink_tree(Mount& top, IntrusiveList<Mount, &Mount::list_node>& out);
+    static Result<void> copy_submount(Mount& mount, Mount& new_parent);
 };
 
 } // namespace linnet::vfs

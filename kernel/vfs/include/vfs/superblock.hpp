@@ -4,6 +4,7 @@
 // refer to it without a count: whoever holds an inode holds a mount too, or a superblock that is never destroyed.
 #pragma once
 
+#include <lib/format.hpp>
 #include <lib/intrusive_list.hpp>
 #include <vfs/dentry.hpp>
 
@@ -39,6 +40,7 @@ public:
     bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
     /// The directory that a mount of the whole shows.
     Dentry& root() const { return *root_; }
+    RefPtr<Dentry> root_reference() const { return RefPtr<Dentry>(*root_); }
 
     virtual Result<FileSystemStatistics> statistics() = 0;
     virtual Result<void> sync() { return {}; }
@@ -72,10 +74,9 @@ private:
     DeviceNumber device_;
     std::atomic<bool> read_only_{false};
     NullableRefPtr<Dentry> root_;
-    ListNode list_node_;
     core::SpinLock dentries_lock_;
     IntrusiveList<Dentry, &Dentry::cache_node> dentries_; // in the hash table, oldest first
-    usize dentry_count_ = 0;
+    std::atomic<usize> dentry_count_{0};
 };
 
 struct MountSource {

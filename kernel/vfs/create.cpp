@@ -1,0 +1,134 @@
+// Making names: mkdir, mknod, symlink, link; and the rules for new inodes.
+#include "attribute_rules.hpp"
+#include "name_rules.hpp"
+
+#include <abi/linux/fs.hpp>
+#include <vfs/mount.hpp>
+
+namespace linnet::vfs {
+
+Result<void> check_name_length(const Path& directory, std::string_view name) {
+    if (name.size() > directory.dentry->superblock().max_name_length()) return error(Errno::ENAMETOOLONG);
+    return {};
+}
+
+Result<void> may_create(const Path& directory, const Credentials& who) {
+    TRY(check_writable(directory));
+    if (directory.dentry->is_unlinked()) return error(Errno::ENOENT);
+    return directory.inode()->check_permission(may_write | may_execute, who);
+}
+
+CreateRequest new_inode_request(const Inode& directory, u32 mode, const Credentials& who) {
+    CreateRequest request;
+    request.mode = mode;
+    if (!abi::S_ISLNK(mode)) request.mode &= ~current_fs().umask() | abi::S_IFMT | (abi::S_IALLUGO & ~abi::S_IRWXUGO);
+    request.uid = who.fsuid;
+    request.gid = who.fsgid;
+    // A set-group-ID directory hands its group down, and to directories the bit too (inode(7)).
+    if (directory.mode() & abi::S_ISGID) {
+        request.gid = directory.gid();
+        if (abi::S_ISDIR(mode))
+            request.mode |= abi::S_ISGID;
+        else if ((mode & (abi::S_ISGID | abi::S_IXGRP)) == (abi::S_ISGID | abi::S_IXGRP) &&
+                 !who.is_in_group(request.gid) && !who.has(Capability::Fsetid))
+            request.mode &= ~abi::S_ISGID;
+    }
+    return request;
+}
+
+namespace {
+
+enum class NodeKind : u8 { Directory, Other };
+
+/// The common part: the last component must be a new name; `make` turns the request into an inode in the locked
+/// directory.
+template <typename Make>
+Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind, Make make) {
+    const Credentials& who = current_credentials();
+    ParentPath parent = TRY(lookup_parent(start, path));
+    if (parent.kind != LastComponent::Name) return error(Errno::EEXIST);
+    TRY(check_name_length(parent.directory, parent.name));
+    Inode& directory = *parent.directory.inode();
+    core::WriteGuard guard(directory.lock);
+    auto dentry = TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name,
+                                                       NameHash::of(parent.name)));
+    if (dentry->inode()) return error(Errno::EEXIST);
+    if (parent.trailing_slash && kind != NodeKind::Directory) return error(Errno::ENOENT);
+    TRY(may_create(parent.directory, who));
+    DentryCache::instantiate(dentry, TRY(make(directory, parent.name, who)));
+    return Path(RefPtr<Mount>(*parent.directory.mount), std::move(dentry));
+}
+
+} // namespace
+
+Result<void> make_directory(LookupStart start, std::string_view path, u32 mode) {
+    TRY(create_name(start, path, NodeKind::Directory,
+                    [&](Inode& directory, std::string_view name, const Credentials& who) {
+                        u32 wanted = abi::S_IFDIR | (mode & (abi::S_IRWXUGO | abi::S_ISVTX));
+                        return directory.create(name, new_inode_request(directory, wanted, who));
+                    }));
+    return {};
+}
+
+Result<Path> create_at(LookupStart start, std::string_view path, u32 mode, DeviceNumber device) {
+    return create_name(start, path, NodeKind::Other,
+                       [&](Inode& directory, std::string_view name, const Credentials& who) {
+                           CreateRequest request = new_inode_request(directory, mode, who);
+                           request.device = device;
+                           return directory.create(name, request);
+                       });
+}
+
+Result<void> make_node(LookupStart start, std::string_view path, u32 mode, DeviceNumber device) {
+    u32 type = mode & abi::S_IFMT;
+    mode &= abi::S_IALLUGO;
+    switch (type) {
+    case 0:
+        type = abi::S_IFREG;
+        [[fallthrough]];
+    case abi::S_IFREG:
+    case abi::S_IFIFO:
+    case abi::S_IFSOCK:
+        device = {};
+        break;
+    case abi::S_IFCHR:
+    case abi::S_IFBLK:
+        // A character device 0:0 is overlayfs's whiteout, which anybody may make.
+        if (!(type == abi::S_IFCHR && device == DeviceNumber{}) && !current_credentials().has(Capability::Mknod))
+            return error(Errno::EPERM);
+        break;
+    case abi::S_IFDIR:
+        return error(Errno::EPERM);
+    default:
+        return error(Errno::EINVAL);
+    }
+    TRY(create_at(start, path, type | mode, device));
+    return {};
+}
+
+Result<void> make_symlink(std::string_view target, LookupStart start, std::string_view path) {
+    if (target.empty()) return error(Errno::ENOENT);
+    TRY(create_name(start, path, NodeKind::Other,
+                    [&](Inode& directory, std::string_view name, const Credentials& who) {
+                        CreateRequest request =
+                            new_inode_request(directory, abi::S_IFLNK | abi::S_IRWXUGO, who);
+                        request.link_target = target;
+                        return directory.create(name, request);
+                    }));
+    return {};
+}
+
+Result<void> link(const Path& existing, LookupStart start, std::string_view path) {
+    RefPtr<Inode> target(*existing.inode());
+    TRY(create_name(start, path, NodeKind::Other,
+                    [&](Inode& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
+                        if (&directory.superblock() != &target->superblock()) return error(Errno::EXDEV);
+                        if (target->is_directory()) return error(Errno::EPERM);
+                        core::WriteGuard guard(target->lock);
+                        TRY(directory.link(name, *target));
+                        return target;
+                    }));
+    return {};
+}
+
+} // namespace linnet::vfs

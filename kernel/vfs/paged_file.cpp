@@ -1,0 +1,167 @@
+// Reading and writing regular files through their pages.
+//
+// A read takes no lock but the page's reference; a write holds the inode's lock, as Linux does, so that writes are atomic
+// against each other and against truncation. User copies happen under it, which is why page faults must never take it.
+#include "paged_file.hpp"
+
+#include "attribute_rules.hpp"
+
+#include <algorithm>
+#include <mm/vm_object.hpp>
+#include <vfs/current.hpp>
+#include <vfs/superblock.hpp>
+
+namespace linnet::vfs {
+
+Result<RefPtr<File>> PagedFile::create(const Path& path, u32 flags) {
+    auto* file = new (std::nothrow) PagedFile(path, flags);
+    if (!file) return error(Errno::ENOMEM);
+    return RefPtr<File>(adopt_ref(*file));
+}
+
+Result<RefPtr<File>> PagedFile::create_anonymous(RefPtr<Inode> inode, u32 flags) {
+    auto* file = new (std::nothrow) PagedFile(std::move(inode), flags);
+    if (!file) return error(Errno::ENOMEM);
+    return RefPtr<File>(adopt_ref(*file));
+}
+
+namespace {
+
+/// The piece of a transfer that lies in one page.
+struct PagePiece {
+    u64 index;
+    usize begin;
+    usize size;
+    PagePiece(u64 offset, usize left)
+        : index(offset >> arch::page_shift), begin(offset & (arch::page_size - 1)),
+          size(std::min(left, arch::page_size - begin)) {}
+};
+
+/// What a transfer that stopped at `failure` after `done` bytes answers.
+Result<usize> stopped(usize done, Errno failure) {
+    if (done > 0) return done;
+    return error(failure);
+}
+
+} // namespace
+
+Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
+    mm::VmObject* object = inode().pages();
+    if (!object) return error(Errno::EINVAL);
+    u64 size = inode().size();
+    if (offset >= size || to.remaining() == 0) return usize{0};
+    usize wanted = std::min<u64>(to.remaining(), size - offset);
+    bool memory_only = object->kind() == mm::VmObject::Kind::Shared;
+    usize done = 0;
+    while (done < wanted) {
+        PagePiece piece(offset + done, wanted - done);
+        mm::PageRef page = object->find_page(piece.index);
+        Result<usize> copied = usize{0};
+        if (!page && memory_only) {
+            copied = to.zero_out(piece.size); // a hole
+        } else {
+            if (!page) {
+                auto loaded = object->get_page(piece.index, arch::Access::Read);
+                if (!loaded) return stopped(done, loaded.error());
+                page = std::move(*loaded);
+            }
+            copied = to.copy_out({page.data<u8>() + piece.begin, piece.size});
+        }
+        if (!copied) return stopped(done, copied.error());
+        done += *copied;
+        if (*copied < piece.size) break;
+    }
+    if (!path().is_empty() && !(status_flags() & abi::O_NOATIME)) note_access(path());
+    return done;
+}
+
+Result<usize> PagedFile::write(IoBuffer& from, u64 offset) {
+    core::WriteGuard guard(inode().lock);
+    return write_locked(from, offset);
+}
+
+Result<usize> PagedFile::append(IoBuffer& from, u64& offset) {
+    core::WriteGuard guard(inode().lock);
+    offset = inode().size();
+    return write_locked(from, offset);
+}
+
+Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
+    mm::VmObject* object = inode().pages();
+    if (!object) return error(Errno::EINVAL);
+    if (from.remaining() == 0) return usize{0};
+    u64 limit = current_file_size_limit();
+    if (offset >= limit) {
+        file_size_limit_exceeded();
+        return error(Errno::EFBIG);
+    }
+    u64 largest = inode().superblock().max_file_size();
+    if (offset >= largest) return error(Errno::EFBIG);
+    usize wanted = std::min<u64>(from.remaining(), std::min(limit, largest) - offset);
+    TRY(drop_privilege_bits(inode(), current_credentials()));
+    TRY(inode().prepare_write(offset, wanted));
+    inode().touch_modified();
+
+    bool mark_dirty = object->wants_write_faults();
+    usize done = 0;
+    Errno failure{};
+    while (done < wanted) {
+        PagePiece piece(offset + done, wanted - done);
+        auto page = object->get_page(piece.index, arch::Access::Write);
+        if (!page) {
+            failure = page.error();
+            break;
+        }
+        auto copied = from.copy_in({page->data<u8>() + piece.begin, piece.size});
+        if (!copied) {
+            failure = copied.error();
+            break;
+        }
+        if (mark_dirty) (*page)->set(mm::page_dirty);
+        done += *copied;
+        if (*copied < piece.size) break;
+    }
+    if (done == 0) return error(failure);
+    if (offset + done > inode().size()) {
+        object->set_size(offset + done);
+        inode().set_size(offset + done);
+    }
+    return done;
+}
+
+Result<RefPtr<mm::VmObject>> PagedFile::mmap(const MapFileRequest& request) {
+    mm::VmObject* object = inode().pages();
+    if (!object) return error(Errno::ENODEV);
+    (void)request;
+    if (!path().is_empty()) note_access(path());
+    return RefPtr<mm::VmObject>(*object);
+}
+
+Result<void> PagedFile::truncate(u64 size) {
+    if (size > inode().superblock().max_file_size()) return error(Errno::EFBIG);
+    if (size > inode().size() && size > current_file_size_limit()) {
+        file_size_limit_exceeded();
+        return error(Errno::EFBIG);
+    }
+    core::WriteGuard guard(inode().lock);
+    TRY(drop_privilege_bits(inode(), current_credentials()));
+    TRY(inode().truncate(size));
+    inode().touch_modified();
+    return {};
+}
+
+Result<void> PagedFile::allocate_range(u32 mode, u64 offset, u64 length) {
+    if (offset + length > inode().superblock().max_file_size()) return error(Errno::EFBIG);
+    if (!(mode & (abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE)) && offset + length > inode().size() &&
+        offset + length > current_file_size_limit()) {
+        file_size_limit_exceeded();
+        return error(Errno::EFBIG);
+    }
+    core::WriteGuard guard(inode().lock);
+    TRY(drop_privilege_bits(inode(), current_credentials()));
+    TRY(inode().allocate_range(mode, offset, length));
+    inode().touch_modified();
+    return {};
+}
+
+} // namespace linnet::vfs

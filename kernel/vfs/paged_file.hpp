@@ -1,0 +1,28 @@
+// PagedFile: an open regular file whose data is in pages (the page cache, or tmpfs's memory). Reads and writes copy
+// straight between those pages and the caller's memory.
+#pragma once
+
+#include <vfs/file.hpp>
+
+namespace linnet::vfs {
+
+class PagedFile final : public File {
+public:
+    static Result<RefPtr<File>> create(const Path& path, u32 flags);
+    /// A file without a place (memfd).
+    static Result<RefPtr<File>> create_anonymous(RefPtr<Inode> inode, u32 flags);
+
+    Result<usize> read(IoBuffer& to, u64 offset) override;
+    Result<usize> write(IoBuffer& from, u64 offset) override;
+    Result<usize> append(IoBuffer& from, u64& offset) override;
+    Result<RefPtr<mm::VmObject>> mmap(const MapFileRequest& request) override;
+    Result<void> truncate(u64 size) override;
+    Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
+
+private:
+    PagedFile(const Path& path, u32 flags) : File(path, flags, Positioning::Seekable) {}
+    PagedFile(RefPtr<Inode> inode, u32 flags) : File(std::move(inode), flags, Positioning::Seekable) {}
+    Result<usize> write_locked(IoBuffer& from, u64 offset);
+};
+
+} // namespace linnet::vfs

@@ -1,0 +1,67 @@
+// Removing names: unlink and rmdir.
+#include "attribute_rules.hpp"
+#include "name_rules.hpp"
+
+#include <vfs/mount.hpp>
+
+namespace linnet::vfs {
+
+Result<void> may_remove(const Path& directory, const Dentry& victim, const Credentials& who) {
+    TRY(check_writable(directory));
+    const Inode& parent = *directory.inode();
+    TRY(directory.inode()->check_permission(may_write | may_execute, who));
+    if ((parent.mode() & abi::S_ISVTX) && who.fsuid != victim.inode()->uid() && who.fsuid != parent.uid() &&
+        !who.has(Capability::Fowner))
+        return error(Errno::EPERM);
+    if (victim.is_mountpoint()) return error(Errno::EBUSY);
+    return {};
+}
+
+Result<void> unlink(LookupStart start, std::string_view path) {
+    ParentPath parent = TRY(lookup_parent(start, path));
+    if (parent.kind != LastComponent::Name) return error(Errno::EISDIR);
+    TRY(check_name_length(parent.directory, parent.name));
+    Inode& directory = *parent.directory.inode();
+    // Declared before the guard: the last reference to a removed inode goes when the directory is free again.
+    NullableRefPtr<Dentry> dentry;
+    core::WriteGuard guard(directory.lock);
+    dentry = TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
+    Inode* victim = dentry->inode();
+    if (!victim) return error(Errno::ENOENT);
+    if (parent.trailing_slash) return error(victim->is_directory() ? Errno::EISDIR : Errno::ENOTDIR);
+    TRY(may_remove(parent.directory, *dentry, current_credentials()));
+    if (victim->is_directory()) return error(Errno::EISDIR);
+    core::WriteGuard victim_guard(victim->lock);
+    TRY(directory.unlink(parent.name, *victim));
+    DentryCache::forget_removed(*dentry);
+    return {};
+}
+
+Result<void> remove_directory(LookupStart start, std::string_view path) {
+    ParentPath parent = TRY(lookup_parent(start, path));
+    switch (parent.kind) {
+    case LastComponent::Name:
+        break;
+    case LastComponent::Dot:
+        return error(Errno::EINVAL);
+    case LastComponent::DotDot:
+        return error(Errno::ENOTEMPTY);
+    case LastComponent::Root:
+        return error(Errno::EBUSY);
+    }
+    TRY(check_name_length(parent.directory, parent.name));
+    Inode& directory = *parent.directory.inode();
+    NullableRefPtr<Dentry> dentry;
+    core::WriteGuard guard(directory.lock);
+    dentry = TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
+    Inode* victim = dentry->inode();
+    if (!victim) return error(Errno::ENOENT);
+    TRY(may_remove(parent.directory, *dentry, current_credentials()));
+    if (!victim->is_directory()) return error(Errno::ENOTDIR);
+    core::WriteGuard victim_guard(victim->lock);
+    TRY(directory.remove_directory(parent.name, *victim));
+    DentryCache::forget_removed(*dentry);
+    return {};
+}
+
+} // namespace linnet::vfs

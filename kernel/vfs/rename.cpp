@@ -1,0 +1,131 @@
+// rename(2), renameat2(2).
+//
+// Locks: when a directory changes its parent, the superblock's rename_lock, so that no two renames can build a loop; then
+// the two directories, an ancestor first, else by address; then the objects that are moved or replaced: non-directories by
+// address, a replaced directory.
+#include "attribute_rules.hpp"
+#include "name_rules.hpp"
+
+#include <vfs/mount.hpp>
+
+namespace linnet::vfs {
+
+namespace {
+
+/// Locks of up to two inodes in the order given; null and equal ones are skipped.
+class InodePairGuard {
+public:
+    InodePairGuard(Inode* first, Inode* second) : first_(first), second_(second == first ? nullptr : second) {
+        if (first_) first_->lock.lock();
+        if (second_) second_->lock.lock();
+    }
+    ~InodePairGuard() {
+        if (second_) second_->lock.unlock();
+        if (first_) first_->lock.unlock();
+    }
+    InodePairGuard(const InodePairGuard&) = delete;
+
+private:
+    Inode* first_;
+    Inode* second_;
+};
+
+struct Rename {
+    ParentPath from;
+    ParentPath to;
+    u32 flags;
+    NullableRefPtr<Dentry> moved;
+    NullableRefPtr<Dentry> replaced;
+
+    bool exchange() const { return (flags & abi::RENAME_EXCHANGE) != 0; }
+    Inode& old_directory() { return *from.directory.inode(); }
+    Inode& new_directory() { return *to.directory.inode(); }
+    Result<void> find_both();
+    Result<void> check_shape();
+    Result<void> check_rights(const Credentials& who);
+    Result<void> perform();
+};
+
+Result<void> Rename::find_both() {
+    moved = TRY(DentryCache::find_or_load_locked(*from.directory.dentry, from.name, NameHash::of(from.name)));
+    if (!moved->inode()) return error(Errno::ENOENT);
+    replaced = TRY(DentryCache::find_or_load_locked(*to.directory.dentry, to.name, NameHash::of(to.name)));
+    if (replaced->inode() && (flags & abi::RENAME_NOREPLACE)) return error(Errno::EEXIST);
+    if (!replaced->inode() && exchange()) return error(Errno::ENOENT);
+    return {};
+}
+
+/// Slashes, loops, directories against others.
+Result<void> Rename::check_shape() {
+    bool moves_directory = moved->inode()->is_directory();
+    if (exchange() && to.trailing_slash && !replaced->inode()->is_directory()) return error(Errno::ENOTDIR);
+    if (!moves_directory && (from.trailing_slash || (to.trailing_slash && !exchange()))) return error(Errno::ENOTDIR);
+    if (to.directory.dentry->is_same_or_below(*moved)) return error(Errno::EINVAL);
+    if (replaced->inode() && from.directory.dentry->is_same_or_below(*replaced))
+        return error(exchange() ? Errno::EINVAL : Errno::ENOTEMPTY);
+    return {};
+}
+
+Result<void> Rename::check_rights(const Credentials& who) {
+    TRY(may_remove(from.directory, *moved, who));
+    bool moves_directory = moved->inode()->is_directory();
+    if (replaced->inode()) {
+        TRY(may_remove(to.directory, *replaced, who));
+        bool replaces_directory = replaced->inode()->is_directory();
+        if (!exchange() && moves_directory && !replaces_directory) return error(Errno::ENOTDIR);
+        if (!exchange() && !moves_directory && replaces_directory) return error(Errno::EISDIR);
+        if (exchange() && replaces_directory && &old_directory() != &new_directory())
+            TRY(replaced->inode()->check_permission(may_write, who));
+    } else {
+        TRY(may_create(to.directory, who));
+    }
+    // Its ".." changes.
+    if (moves_directory && &old_directory() != &new_directory())
+        TRY(moved->inode()->check_permission(may_write, who));
+    return {};
+}
+
+Result<void> Rename::perform() {
+    Inode* first = moved->inode()->is_directory() ? nullptr : moved->inode();
+    Inode* second = replaced->inode();
+    if (second && second->is_directory() && exchange()) second = nullptr;
+    if (first && second && second < first) std::swap(first, second);
+    InodePairGuard guard(first, second);
+    TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
+    DentryCache::rename(*moved, *replaced, flags);
+    return {};
+}
+
+} // namespace
+
+Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStart new_start, std::string_view new_path,
+                    u32 flags) {
+    Rename rename{TRY(lookup_parent(old_start, old_path)), TRY(lookup_parent(new_start, new_path)), flags, {}, {}};
+    if (rename.from.directory.mount != rename.to.directory.mount) return error(Errno::EXDEV);
+    if (rename.from.kind != LastComponent::Name) return error(Errno::EBUSY);
+    if (rename.to.kind != LastComponent::Name)
+        return error((flags & abi::RENAME_NOREPLACE) ? Errno::EEXIST : Errno::EBUSY);
+    TRY(check_name_length(rename.from.directory, rename.from.name));
+    TRY(check_name_length(rename.to.directory, rename.to.name));
+    TRY(check_writable(rename.from.directory));
+
+    Inode* first = &rename.old_directory();
+    Inode* second = &rename.new_directory();
+    core::Mutex* shape_lock = first != second ? &first->superblock().rename_lock : nullptr;
+    if (shape_lock) shape_lock->lock();
+    ScopeGuard unlock_shape([&] {
+        if (shape_lock) shape_lock->unlock();
+    });
+    bool second_above = rename.from.directory.dentry->is_same_or_below(*rename.to.directory.dentry);
+    bool first_above = rename.to.directory.dentry->is_same_or_below(*rename.from.directory.dentry);
+    if (second_above || (!first_above && second < first)) std::swap(first, second);
+    InodePairGuard guard(first, second);
+
+    TRY(rename.find_both());
+    TRY(rename.check_shape());
+    TRY(rename.check_rights(current_credentials()));
+    if (rename.moved->inode() == rename.replaced->inode()) return {};
+    return rename.perform();
+}
+
+} // namespace linnet::vfs

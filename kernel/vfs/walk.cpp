@@ -1,0 +1,272 @@
+// Path walk (path_resolution(7)).
+#include "walk.hpp"
+
+#include "dentry_sequence.hpp"
+
+#include <abi/linux/fs.hpp>
+#include <cstring>
+
+namespace linnet::vfs {
+
+namespace {
+
+constexpr u32 confined = lookup_beneath | lookup_in_root;
+
+/// Search permission, the common case without a call.
+Result<void> may_search(Inode& directory, const Credentials& who) {
+    u32 mode = directory.mode();
+    if (!abi::S_ISDIR(mode)) return error(Errno::ENOTDIR);
+    if ((mode & abi::S_IXUGO) == abi::S_IXUGO) return {};
+    return directory.check_permission(may_execute, who);
+}
+
+} // namespace
+
+Result<void> Walk::begin(LookupStart start, std::string_view path) {
+    if (path.empty() && !(flags_ & lookup_empty_path)) return error(Errno::ENOENT);
+    if (flags_ & confined) {
+        start_ = start ? *start : current_fs().working_directory();
+        start_sequence_ = tree_sequence.load(std::memory_order_acquire);
+        if (flags_ & lookup_in_root) root_ = start_;
+    }
+    levels_[0].rest = path;
+    depth_ = 1;
+    if (!path.empty() && path[0] == '/') return go_to_root();
+    if (flags_ & confined)
+        current_ = start_;
+    else
+        current_ = start ? *start : current_fs().working_directory();
+    return {};
+}
+
+const Path& Walk::root() {
+    if (root_.is_empty()) root_ = current_fs().root();
+    return root_;
+}
+
+Result<void> Walk::go_to_root() {
+    if (flags_ & lookup_beneath) return error(Errno::EXDEV);
+    const Path& target = root();
+    if ((flags_ & lookup_no_cross_mount) && !current_.is_empty() && current_.mount != target.mount)
+        return error(Errno::EXDEV);
+    current_ = target;
+    return {};
+}
+
+void Walk::pop() {
+    if (depth_ > inline_levels)
+        more_levels_.pop();
+    else
+        levels_[depth_ - 1] = Level{};
+    --depth_;
+}
+
+Result<void> Walk::push(LinkTarget target, RefPtr<Inode> owner) {
+    Level level{target.text, std::move(target), std::move(owner)};
+    if (depth_ >= inline_levels)
+        TRY(more_levels_.try_push(std::move(level)));
+    else
+        levels_[depth_] = std::move(level);
+    ++depth_;
+    return {};
+}
+
+/// Splits the next component off into last_; false when nothing is left. trailing_slash_ tells whether the component is
+/// followed by slashes, which matters only for the very last.
+Result<bool> Walk::next_component() {
+    while (depth_ > 0) {
+        std::string_view& rest = top().rest;
+        usize begin = 0;
+        while (begin < rest.size() && rest[begin] == '/') ++begin;
+        if (begin == rest.size()) {
+            rest = {};
+            pop();
+            continue;
+        }
+        usize end = begin;
+        u64 hash = 0;
+        for (; end < rest.size() && rest[end] != '/'; ++end)
+            hash = (hash + static_cast<u8>(rest[end])) * 0x9e3779b97f4a7c15ull;
+        last_ = rest.substr(begin, end - begin);
+        last_hash_ = {static_cast<u32>(hash >> 32)};
+        rest = rest.substr(end);
+        last_kind_ = LastComponent::Name;
+        if (last_[0] == '.') {
+            if (last_.size() == 1) last_kind_ = LastComponent::Dot;
+            if (last_.size() == 2 && last_[1] == '.') last_kind_ = LastComponent::DotDot;
+        }
+        return true;
+    }
+    return false;
+}
+
+/// Whether only slashes are left on every level; notes them in trailing_slash_.
+bool Walk::nothing_left() {
+    bool slashes = false;
+    for (u32 depth = depth_; depth > 0; --depth) {
+        std::string_view rest = (depth <= inline_levels ? levels_[depth - 1] : more_levels_[depth - 1 - inline_levels]).rest;
+        for (char c : rest)
+            if (c != '/') return false;
+        slashes |= !rest.empty();
+    }
+    trailing_slash_ = slashes;
+    return true;
+}
+
+Result<void> Walk::dot_dot() {
+    if (flags_ & lookup_beneath) {
+        if (current_ == start_) return error(Errno::EXDEV);
+    } else if (current_ == root()) {
+        return {};
+    }
+    Path at = current_;
+    while (at.dentry == &at.mount->root()) {
+        if (!MountTable::cross_up(at)) return {};
+        if (flags_ & lookup_no_cross_mount) return error(Errno::EXDEV);
+        if (at == root()) break;
+    }
+    if (!(at == root()) && at.dentry != &at.mount->root()) at.dentry = at.dentry->parent();
+    MountTable::cross_down(at);
+    current_ = std::move(at);
+    return {};
+}
+
+Result<bool> Walk::follow(const Path& link) {
+    if (flags_ & lookup_no_symlinks) return error(Errno::ELOOP);
+    if (link.mount->flags() & abi::MS_NOSYMFOLLOW) return error(Errno::ELOOP);
+    if (++links_followed_ > abi::SYMLOOP_MAX) return error(Errno::ELOOP);
+    RefPtr<Inode> inode(*link.inode());
+    note_access(link);
+    if (auto jump = TRY(inode->follow_link())) {
+        if (flags_ & lookup_no_magic_links) return error(Errno::ELOOP);
+        if (flags_ & confined) return error(Errno::EXDEV);
+        if ((flags_ & lookup_no_cross_mount) && jump->mount != current_.mount) return error(Errno::EXDEV);
+        current_ = std::move(*jump);
+        return false;
+    }
+    LinkTarget target = TRY(inode->read_link());
+    if (target.text.empty()) return error(Errno::ENOENT);
+    bool absolute = target.text[0] == '/';
+    TRY(push(std::move(target), std::move(inode)));
+    if (absolute) TRY(go_to_root());
+    return true;
+}
+
+/// Enters `last_` in current_: finds it, crosses mounts, follows links.
+Result<void> Walk::step(bool is_final) {
+    Dentry& parent = *current_.dentry;
+    if (last_.size() > parent.superblock().max_name_length()) return error(Errno::ENAMETOOLONG);
+    auto found = DentryCache::find(parent, last_, last_hash_);
+    if (!found || parent.superblock().dentry_policy() != DentryPolicy::Cache) {
+        if (!found && (flags_ & lookup_cached)) return error(Errno::EAGAIN);
+        found = TRY(DentryCache::find_or_load(parent, last_, last_hash_));
+    }
+    Inode* inode = found->inode();
+    if (!inode) return error(Errno::ENOENT);
+    if (found->is_mountpoint()) [[unlikely]] {
+        Path next;
+        next.mount = current_.mount;
+        next.dentry = std::move(found);
+        MountTable::cross_down(next);
+        if ((flags_ & lookup_no_cross_mount) && next.mount != current_.mount) return error(Errno::EXDEV);
+        current_ = std::move(next);
+        return {};
+    }
+    if (inode->is_symlink() && (!is_final || trailing_slash_ || !(flags_ & lookup_no_follow))) [[unlikely]] {
+        Path link;
+        link.mount = current_.mount;
+        link.dentry = std::move(found);
+        TRY(follow(link));
+        return {};
+    }
+    current_.dentry = std::move(found);
+    return {};
+}
+
+Result<void> Walk::finish() {
+    bool must_be_directory = (flags_ & lookup_directory) != 0;
+    while (TRY(next_component())) {
+        TRY(may_search(*current_.inode(), who_));
+        bool is_final = nothing_left();
+        if (is_final && trailing_slash_) must_be_directory = true;
+        if (last_kind_ == LastComponent::Dot) continue;
+        if (last_kind_ == LastComponent::DotDot)
+            TRY(dot_dot());
+        else
+            TRY(step(is_final));
+    }
+    if (must_be_directory && !current_.inode()->is_directory()) return error(Errno::ENOTDIR);
+    return check_confinement();
+}
+
+Result<void> Walk::to_parent() {
+    bool any = false;
+    while (TRY(next_component())) {
+        any = true;
+        TRY(may_search(*current_.inode(), who_));
+        if (nothing_left()) return check_confinement();
+        if (last_kind_ == LastComponent::Dot) continue;
+        if (last_kind_ == LastComponent::DotDot)
+            TRY(dot_dot());
+        else
+            TRY(step(false));
+    }
+    // Only slashes: the root itself.
+    if (!any) last_kind_ = LastComponent::Root;
+    last_ = {};
+    return check_confinement();
+}
+
+Result<void> Walk::check_confinement() const {
+    if (!(flags_ & confined)) return {};
+    if (tree_sequence.load(std::memory_order_acquire) != start_sequence_) return error(Errno::EAGAIN);
+    return {};
+}
+
+Result<void> Walk::keep_last() {
+    if (depth_ <= 1) return {}; // it lies in the caller's text
+    storage_.reset(new (std::nothrow) char[last_.size() + 1]);
+    if (!storage_) return error(Errno::ENOMEM);
+    std::memcpy(storage_.get(), last_.data(), last_.size());
+    last_ = {storage_.get(), last_.size()};
+    return {};
+}
+
+void note_access(const Path& path) {
+    constexpr i64 day = 24 * 60 * 60;
+    u64 flags = path.mount->flags();
+    if (flags & (abi::MS_RDONLY | abi::MS_NOATIME)) return;
+    Inode& inode = *path.inode();
+    if ((flags & abi::MS_NODIRATIME) && inode.is_directory()) return;
+    if (flags & abi::MS_RELATIME) {
+        Timestamp last = inode.access_time();
+        if (last > inode.modify_time() && last > inode.change_time()) {
+            if (Timestamp::now().seconds - last.seconds < day) return;
+        }
+    }
+    if (path.mount->superblock().is_read_only()) return;
+    inode.touch_accessed();
+}
+
+Result<Path> lookup(LookupStart start, std::string_view path, u32 flags, const Credentials& who) {
+    Walk walk(flags, who);
+    TRY(walk.begin(start, path));
+    TRY(walk.finish());
+    return std::move(walk.current());
+}
+
+Result<ParentPath> lookup_parent(LookupStart start, std::string_view path, u32 flags, const Credentials& who) {
+    Walk walk(flags & ~lookup_empty_path, who);
+    TRY(walk.begin(start, path));
+    TRY(walk.to_parent());
+    TRY(walk.keep_last());
+    ParentPath result;
+    result.name = walk.last();
+    result.kind = walk.last_kind();
+    result.trailing_slash = walk.trailing_slash();
+    result.storage = walk.take_storage();
+    result.directory = std::move(walk.current());
+    return result;
+}
+
+} // namespace linnet::vfs
