@@ -47,6 +47,7 @@ void initialise_cpu(CpuHeader& cpu) {
         asm volatile(".inst 0xd500419f" : : : "memory"); // msr pan, #1
     }
     cpu.state.fp_owner = nullptr;
+    cpu.state.single_step = false;
     asm volatile("isb" : : : "memory");
 }
 

@@ -90,11 +90,16 @@ void UserContext::load_extended_state() {
 
 TrapReason enter_user(UserContext& context) {
     context.load_extended_state();
-    if (!context.single_step()) [[likely]] return arch_run_user(&context);
+    CpuState& cpu = current_thread()->cpu->state;
+    // The step bit is set and cleared on the way in, with interrupts off; on the way out the thread may already be on
+    // another CPU. The kernel itself is never stepped.
+    if (context.single_step() != cpu.single_step) [[unlikely]] {
+        cpu.single_step = context.single_step();
+        WRITE_SYSTEM_REGISTER(mdscr_el1, cpu.single_step ? mdscr_single_step : 0);
+    }
+    if (!cpu.single_step) [[likely]] return arch_run_user(&context);
     context.begin_step();
-    WRITE_SYSTEM_REGISTER(mdscr_el1, mdscr_single_step);
     TrapReason reason = arch_run_user(&context);
-    WRITE_SYSTEM_REGISTER(mdscr_el1, 0);
     context.end_step();
     return reason;
 }
