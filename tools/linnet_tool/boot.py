@@ -26,6 +26,7 @@ class Setup:
     sanitize: bool = False
     quiet: bool = True  # Linux only: no boot messages, which cost time on a UART
     icount: bool = False
+    direct: bool = False  # Linux on LoongArch without firmware: quicker, but without PCI
     cpu: str = ""
     extra: list = field(default_factory=list)  # further words for QEMU
 
@@ -85,7 +86,7 @@ def prepare(setup):
     if setup.kernel.startswith("linux"):
         debian_kernel = linux.get(arch, "bench" if setup.kernel == "linux-bench" else "oracle")
         image, modules = debian_kernel.image, debian_kernel.modules
-        if arch.name == "loongarch64":
+        if arch.name == "loongarch64" and not setup.direct:
             firmware = qemu.firmware(arch)
     else:
         image = kernel.build(arch, setup.debug, setup.sanitize)
@@ -112,6 +113,9 @@ def command_line(setup):
         words.append(f"rdinit={agent.INIT}")
     if setup.kernel.startswith("linux") and setup.quiet:
         words.append("quiet")
+    if setup.direct and setup.arch.name == "loongarch64" and setup.kernel.startswith("linux"):
+        # Probing a keyboard controller that is not there would take for ever.
+        words.append("initcall_blacklist=i8042_init")
     # The user's words come last, so they win.
     return " ".join(words + ([setup.append] if setup.append else []))
 

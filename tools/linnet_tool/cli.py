@@ -68,6 +68,11 @@ def build_parser():
     test.add_argument("--debug", action="store_true")
     test.add_argument("--sanitize", action="store_true")
 
+    bench = commands.add_parser("bench", help="measure Linnet beside Debian's Linux, in instructions")
+    bench.add_argument("kinds", nargs="*", metavar="boot|core|memory")
+    bench.add_argument("--arch", default=None, metavar="A|all")
+    bench.add_argument("--kernel", choices=("linnet", "linux"), default=None, help="measure only that one anew")
+
     for command in commands.choices.values():
         add_common(command)
     return parser
@@ -112,6 +117,9 @@ def dispatch(options):
     if options.verb == "test":
         from . import testing
         return testing.run(options)
+    if options.verb == "bench":
+        from . import bench
+        return bench.run(options)
     if options.verb == "build":
         return build(options)
     if options.verb == "rootfs":
