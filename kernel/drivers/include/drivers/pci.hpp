@@ -47,34 +47,34 @@ public:
     [[nodiscard]] u32 read32(u16 offset) const { return host_->read(address_, offset); }
     [[nodiscard]] u16 read16(u16 offset) const;
     [[nodiscard]] u8 read8(u16 offset) const;
-    void write32(u16 offset, u32 value) const { host_->write(address_, offset, value); }
-    void write16(u16 offset, u16 value) const;
+    void write32(u16 offset, u32 value) { host_->write(address_, offset, value); }
+    void write16(u16 offset, u16 value);
     [[nodiscard]] u16 vendor() const { return read16(0); }
     [[nodiscard]] u16 device() const { return read16(2); }
 
     /// Turns on memory decoding and bus mastering.
-    void enable() const;
+    void enable();
     /// Maps base address register `index` (memory only), assigning it first if nobody has. ENODEV, ENOMEM, ENOSPC.
-    [[nodiscard]] Result<VirtAddr> map_bar(u8 index) const;
+    [[nodiscard]] Result<VirtAddr> map_bar(u8 index);
     /// Offset of the first capability `id` after `after` (0: from the start); nothing when there is none.
     [[nodiscard]] std::optional<u16> find_capability(u8 id, u16 after = 0) const;
     /// Routes the function's interrupts (all MSI-X vectors to one message, else the pin) to `handler`.
-    Result<void> request_interrupt(core::IrqHandler handler, void* context, const char* name) const;
+    Result<void> request_interrupt(core::IrqHandler handler, void* context, const char* name);
     /// How many MSI-X table entries request_interrupt() has armed; 0: the pin is used.
     [[nodiscard]] u16 msix_vectors() const { return msix_vectors_; }
 
 private:
-    Result<void> enable_msix(const core::MsiMessage& message) const;
+    Result<void> enable_msix(const core::MsiMessage& message);
     PciHost* host_;
     PciAddress address_;
-    mutable u16 msix_vectors_ = 0;
+    u16 msix_vectors_ = 0;
 };
 
 /// A driver for PCI functions, probed for each function that it matches; listed in drivers/pci/drivers.cpp.
 struct PciDriver {
     const char* name;
     bool (*matches)(u16 vendor, u16 device);
-    Result<void> (*probe)(const PciFunction& function);
+    Result<void> (*probe)(PciFunction& function);
 };
 
 /// Scans bus 0 and the buses behind its bridges and probes drivers. Called by host bridge drivers in Stage::Bus.

@@ -1,0 +1,129 @@
+// virtio-console (section 5.3): a device with many ports. A console port is a terminal (hvc0 …), every other port a
+// character device /dev/vportNpM that passes bytes.
+#pragma once
+
+#include <core/mutex.hpp>
+#include <core/work_queue.hpp>
+#include <lib/intrusive_list.hpp>
+#include <vfs/event_source.hpp>
+#include <vfs/file.hpp>
+
+#include "virtio.hpp"
+
+namespace linnet::drivers {
+
+class VirtioConsole;
+
+/// One page of data on its way from or to the host.
+struct PortBuffer {
+    ListNode node;
+    mm::Page* page = nullptr;
+    u32 length = 0; // bytes in it
+    u32 offset = 0; // bytes of them that are taken already
+};
+
+/// A port: its two queues, the buffers between them and whoever reads and writes. The console's lock guards all of it but
+/// the contents of buffers that somebody has taken out of the lists.
+class VirtioPort {
+public:
+    static constexpr usize buffers_each_way = 16;
+
+    VirtioPort(VirtioConsole& console, u32 id) : console_(console), id_(id) {}
+    /// Makes queues and buffers. May sleep.
+    Result<void> start(VirtioTransport& transport, u16 receive_queue, u16 transmit_queue);
+
+    [[nodiscard]] u32 id() const { return id_; }
+    [[nodiscard]] std::string_view host_name() const { return {name_, name_length_}; }
+    void set_host_name(std::string_view name);
+    vfs::EventSource& events() { return events_; }
+
+    /// Non-blocking; EAGAIN when nothing is there and the host's end is open, 0 when it is closed.
+    Result<usize> read(vfs::IoBuffer& to);
+    /// EAGAIN while the host's end is closed or all buffers are under way.
+    Result<usize> write(vfs::IoBuffer& from);
+    u32 poll();
+
+    /// One opener at a time: EBUSY.
+    Result<void> open();
+    void close();
+    void host_opened(bool is_open);
+
+    /// Interrupt context: moves finished buffers.
+    void service();
+
+private:
+    friend class VirtioConsole;
+    void give_back(PortBuffer& buffer);
+    PortBuffer* take_transmit_buffer();
+
+    VirtioConsole& console_;
+    u32 id_;
+    bool started_ = false;
+    bool guest_open_ = false;
+    bool host_open_ = false;
+    char name_[64] = {};
+    usize name_length_ = 0;
+    VirtQueue* receive_ = nullptr;
+    VirtQueue* transmit_ = nullptr;
+    PortBuffer receive_buffers_[buffers_each_way];
+    PortBuffer transmit_buffers_[buffers_each_way];
+    PortBuffer* receive_by_descriptor_[buffers_each_way] = {};
+    PortBuffer* transmit_by_descriptor_[buffers_each_way] = {};
+    IntrusiveList<PortBuffer, &PortBuffer::node> received_; // filled, oldest first
+    IntrusiveList<PortBuffer, &PortBuffer::node> writable_; // empty
+    core::Mutex read_lock_;                                 // one reader at a time holds the oldest buffer
+    vfs::EventSource events_;
+};
+
+class VirtioConsole {
+public:
+    static constexpr u32 max_ports = 16;
+
+    VirtioConsole(VirtioTransport& transport, u32 number) : transport_(transport), number_(number) {}
+    Result<void> start();
+    [[nodiscard]] u32 number() const { return number_; }
+    VirtioPort* port(u32 id) { return id < max_ports ? ports_[id] : nullptr; }
+    core::InterruptSpinLock& lock() { return lock_; }
+    /// Sends a control message (5.3.6.2).
+    void send_control(u32 port, u16 event, u16 value);
+
+private:
+    static constexpr u16 control_buffers = 16;
+    struct ControlMessage {
+        u32 port;
+        u16 event;
+        u16 value;
+    };
+    static void on_interrupt(void* context);
+    void handle_control();
+    void handle_message(const ControlMessage& message, std::string_view text);
+    void add_port(u32 id);
+    u8* control_receive_slot(u16 index) { return mm::page_data<u8>(*control_page_) + control_slot_bytes * index; }
+
+    struct ControlWork : core::Work {
+        explicit ControlWork(VirtioConsole& owner)
+            : Work([](core::Work& work) { static_cast<ControlWork&>(work).console.handle_control(); }), console(owner) {}
+        VirtioConsole& console;
+    };
+    static constexpr usize control_slot_bytes = 128;
+    static constexpr usize control_transmit_offset = control_slot_bytes * control_buffers;
+
+    VirtioTransport& transport_;
+    u32 number_;
+    bool is_multiport_ = false;
+    core::InterruptSpinLock lock_;
+    VirtioPort* ports_[max_ports] = {};
+    VirtQueue* control_receive_ = nullptr;
+    VirtQueue* control_transmit_ = nullptr;
+    mm::Page* control_page_ = nullptr;
+    u16 control_by_descriptor_[control_buffers] = {};
+    u16 next_control_slot_ = 0;
+    ControlWork control_work_{*this};
+};
+
+/// Makes /dev/vportNpM; defined in port_file.cpp.
+Result<void> announce_port(VirtioConsole& console, VirtioPort& port);
+/// The port behind a device number.
+VirtioPort* find_port(u32 console, u32 port);
+
+} // namespace linnet::drivers
