@@ -3,6 +3,9 @@
 
 namespace linnet::drivers {
 
-const std::span<const Driver* const> driver_list{};
+extern const Driver pci_ecam_driver, virtio_mmio_driver;
+
+static constexpr const Driver* drivers[] = {&pci_ecam_driver, &virtio_mmio_driver};
+const std::span<const Driver* const> driver_list{drivers};
 
 } // namespace linnet::drivers
