@@ -32,13 +32,15 @@ termios2 default_termios() {
     return t;
 }
 
-LineDiscipline::LineDiscipline(LineDisciplineHost& host, const termios2& termios) : host_(host), termios_(termios) {}
+LineDiscipline::LineDiscipline(LineDisciplineHost& host, const termios2& termios)
+    : host_(host), termios_(termios) {}
 
 void LineDiscipline::set_termios(const termios2& termios) {
     bool changes_mode = ((termios.c_lflag ^ termios_.c_lflag) & (ICANON | EXTPROC)) != 0;
     termios_ = termios;
     if (!changes_mode) return;
-    // What lies in the queue when canonical mode begins counts as one line; what lies there when it ends is readable.
+    // What lies in the queue when canonical mode begins counts as one line; what lies there when it ends is
+    // readable.
     marks_.fill(Mark::None);
     canon_head_ = tail_;
     if (is_canonical() && stored() > 0) {
@@ -51,7 +53,8 @@ void LineDiscipline::set_termios(const termios2& termios) {
 bool LineDiscipline::can_take_byte() const {
     // One slot stays free for the line end, a second one for PARMRK's doubled byte.
     if (stored() + 2 < input_capacity) return true;
-    // A full line that nobody can read yet must not block: the editing keys and the line end have to get through.
+    // A full line that nobody can read yet must not block: the editing keys and the line end have to get
+    // through.
     return is_canonical() && !has_whole_line();
 }
 
@@ -198,8 +201,8 @@ LineDiscipline::ReadStep LineDiscipline::read(std::span<u8> out) {
     const usize end = by_line ? canon_head_ : head_;
     while (tail_ != end && !step.ends_read) {
         const Mark mark = by_line ? marks_[slot(tail_)] : Mark::None;
-        // An end of file is consumed even when the buffer is full just before it, as Linux does: the next read would
-        // otherwise return 0 in the middle of the input.
+        // An end of file is consumed even when the buffer is full just before it, as Linux does: the next
+        // read would otherwise return 0 in the middle of the input.
         if (mark != Mark::EndOfFile && step.count == out.size()) break;
         if (mark != Mark::EndOfFile) out[step.count++] = input_[slot(tail_)];
         step.ends_read = mark != Mark::None;

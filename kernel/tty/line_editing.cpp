@@ -1,4 +1,5 @@
-// N_TTY, the keys that edit a line before it is read: erase, word erase, kill, reprint, and how that looks on the screen.
+// N_TTY, the keys that edit a line before it is read: erase, word erase, kill, reprint, and how that looks on
+// the screen.
 #include <tty/line_discipline.hpp>
 
 namespace linnet::tty {
@@ -8,13 +9,15 @@ using namespace abi;
 namespace {
 bool is_control(u8 c) { return c < 0x20 || c == 0x7f; }
 bool is_word_part(u8 c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
+           c >= 0x80;
 }
 } // namespace
 
 void LineDiscipline::erase(EraseKind kind) {
     if (head_ == canon_head_) return;
-    if (kind == EraseKind::Line && !(has_local(ECHO) && has_local(ECHOE) && has_local(ECHOK) && has_local(ECHOKE)))
+    if (kind == EraseKind::Line &&
+        !(has_local(ECHO) && has_local(ECHOE) && has_local(ECHOK) && has_local(ECHOKE)))
         return erase_whole_line_without_picture();
     usize alphanumerics = 0;
     while (head_ != canon_head_ && erase_one(kind, alphanumerics) && kind != EraseKind::Character) {
@@ -64,7 +67,8 @@ void LineDiscipline::show_erasure(EraseKind kind, u8 c, usize width) {
     if (!is_control(c) || has_local(ECHOCTL)) echo_text("\b \b");
 }
 
-/// A tab covered as many columns as led to the next multiple of eight: they follow from what stands before it.
+/// A tab covered as many columns as led to the next multiple of eight: they follow from what stands before
+/// it.
 void LineDiscipline::erase_tab_on_screen() {
     usize columns = 0;
     bool after_tab = false;

@@ -86,7 +86,8 @@ void LineDiscipline::resume_output() {
     usize room = std::min(host_.transmit_room(), echo_length_);
     if (room == 0) return;
     usize sent = host_.transmit(std::span(echo_).first(room));
-    std::copy(echo_.begin() + static_cast<isize>(sent), echo_.begin() + static_cast<isize>(echo_length_), echo_.begin());
+    std::copy(echo_.begin() + static_cast<isize>(sent), echo_.begin() + static_cast<isize>(echo_length_),
+              echo_.begin());
     echo_length_ -= sent;
 }
 

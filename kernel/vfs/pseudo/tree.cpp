@@ -26,8 +26,8 @@ private:
     const u32 magic_;
 };
 
-constinit FileSystem proc_file_system("proc", abi::PROC_SUPER_MAGIC);
-constinit FileSystem sys_file_system("sysfs", abi::SYSFS_MAGIC);
+[[clang::no_destroy]] constinit FileSystem proc_file_system("proc", abi::PROC_SUPER_MAGIC);
+[[clang::no_destroy]] constinit FileSystem sys_file_system("sysfs", abi::SYSFS_MAGIC);
 
 } // namespace
 
@@ -142,7 +142,8 @@ Result<RefPtr<Inode>> Directory::lookup(std::string_view name) {
 
 Result<void> Directory::read_directory(u64 position, DirectorySink sink) {
     for (;;) {
-        // The sink may copy to user memory and must not run under the lock, so each child is copied out first.
+        // The sink may copy to user memory and must not run under the lock, so each child is copied out
+        // first.
         char name[max_name];
         DirectoryEntry entry;
         {
@@ -152,7 +153,9 @@ Result<void> Directory::read_directory(u64 position, DirectorySink sink) {
                 if (child.position >= position && (!next || child.position < next->position)) next = &child;
             if (!next) break;
             std::copy_n(next->name, next->length, name);
-            entry = {{name, next->length}, next->node->number(), abi::directory_type(next->node->mode()),
+            entry = {{name, next->length},
+                     next->node->number(),
+                     abi::directory_type(next->node->mode()),
                      next->position + 1};
         }
         if (!sink(entry)) return {};

@@ -1,8 +1,8 @@
-// N_TTY, the line discipline of terminals: what turns the bytes of a keyboard into lines, signals and echo, and the bytes
-// of a program into what the device prints (termios(3)).
+// N_TTY, the line discipline of terminals: what turns the bytes of a keyboard into lines, signals and echo,
+// and the bytes of a program into what the device prints (termios(3)).
 //
-// Pure logic over fixed buffers: no lock of its own (the Terminal's lock is held around every call), no sleeping, no user
-// memory. Everything it needs from outside goes through LineDisciplineHost.
+// Pure logic over fixed buffers: no lock of its own (the Terminal's lock is held around every call), no
+// sleeping, no user memory. Everything it needs from outside goes through LineDisciplineHost.
 #pragma once
 
 #include <abi/linux/termios.hpp>
@@ -46,8 +46,8 @@ public:
     void set_termios(const abi::termios2& termios);
 
     // ---- from the device ----
-    /// Takes bytes from the device; returns how many were used. Fewer than given means: keep the rest until something has
-    /// been read.
+    /// Takes bytes from the device; returns how many were used. Fewer than given means: keep the rest until
+    /// something has been read.
     usize receive(std::span<const u8> bytes);
     /// A break condition on the line.
     void receive_break();
@@ -71,6 +71,8 @@ public:
     /// Sends bytes through output processing; returns how many of them were used.
     usize write(std::span<const u8> bytes);
 
+    /// Whether receive() would use at least one byte.
+    [[nodiscard]] bool can_take_byte() const;
     [[nodiscard]] bool is_canonical() const { return has_local(abi::ICANON); }
 
 private:
@@ -90,7 +92,6 @@ private:
     [[nodiscard]] bool has_whole_line() const { return canon_head_ != tail_; }
 
     // input
-    [[nodiscard]] bool can_take_byte() const;
     void receive_byte(u8 c);
     bool handle_flow_control(u8 c);
     bool handle_signal(u8 c);

@@ -1,10 +1,10 @@
 // The toolkit of generated file systems (/proc, /sys): nodes whose contents are made when somebody looks.
 //
-// A FileSystem has one superblock and one tree, however often it is mounted. Rooms add what they know to the trees named at
-// the end of this file; nothing here knows what the files mean.
+// A FileSystem has one superblock and one tree, however often it is mounted. Rooms add what they know to the
+// trees named at the end of this file; nothing here knows what the files mean.
 //
-// Lock: Directory::children_lock_ (a leaf) guards a directory's list of children. Generators run without any lock of the
-// toolkit but that of the open file that reads.
+// Lock: Directory::children_lock_ (a leaf) guards a directory's list of children. Generators run without any
+// lock of the toolkit but that of the open file that reads.
 #pragma once
 
 #include <lib/format.hpp>
@@ -16,7 +16,7 @@ namespace linnet::vfs::pseudo {
 
 class Directory;
 
-class FileSystem final : public FileSystemType {
+class FileSystem : public FileSystemType {
 public:
     constexpr FileSystem(const char* name, u32 magic) : name_(name), magic_(magic) {}
     /// Makes the superblock with an empty root; once, before anything is added.
@@ -46,15 +46,15 @@ public:
     void mark_removed() { removed_.store(true, std::memory_order_release); }
 
 protected:
-    Node(SuperBlock& superblock, u64 number, u32 mode, u32 uid = 0, u32 gid = 0)
-        : Inode(superblock, number, mode, uid, gid) {}
+    Node(SuperBlock& superblock, u64 number, u32 mode, u32 uid = 0, u32 gid = 0, DeviceNumber device = {})
+        : Inode(superblock, number, mode, uid, gid, device) {}
 
 private:
     std::atomic<bool> removed_{false};
 };
 
-/// A file of generated text. The text is made anew by every read at offset 0; reads further on continue in the text that
-/// the open file keeps, so that a reader of small pieces sees one state.
+/// A file of generated text. The text is made anew by every read at offset 0; reads further on continue in
+/// the text that the open file keeps, so that a reader of small pieces sees one state.
 class TextNode : public Node {
 public:
     static constexpr usize text_limit = 16 << 20;

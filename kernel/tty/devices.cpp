@@ -1,0 +1,104 @@
+// /dev/tty, /dev/console and the terminals that drivers register.
+//
+// Lock: registry_lock guards the table and the console's name; a leaf.
+#include "pty.hpp"
+#include "terminal_file.hpp"
+
+#include <abi/linux/stat.hpp>
+#include <algorithm>
+#include <core/log.hpp>
+#include <process/process.hpp>
+#include <tty/device.hpp>
+#include <vfs/device_node.hpp>
+
+namespace linnet::tty {
+
+namespace {
+
+constexpr u32 tty_aux_major = 5;
+constexpr usize max_terminals = 32;
+
+constinit core::SpinLock registry_lock;
+constinit Terminal* terminals[max_terminals] = {}; // each counted, never let go
+constinit usize terminal_count = 0;
+constinit char console_name[16] = {};
+constinit usize console_name_length = 0;
+
+NullableRefPtr<Terminal> find_terminal(u64 device) {
+    core::SpinGuard guard(registry_lock);
+    for (usize i = 0; i < terminal_count; ++i)
+        if (terminals[i]->device_number() == device) return NullableRefPtr<Terminal>(terminals[i]);
+    return nullptr;
+}
+
+class RegisteredTerminals final : public vfs::DeviceDriver {
+public:
+    const char* name() const override { return "ttyS"; }
+    Result<RefPtr<vfs::File>> open(vfs::DeviceNumber number, const vfs::Path& path, u32 flags) override {
+        NullableRefPtr<Terminal> terminal = find_terminal(number.encoded());
+        if (!terminal) return error(Errno::ENXIO);
+        return open_terminal(path, flags, RefPtr<Terminal>(std::move(terminal)), FileKind::Ordinary);
+    }
+};
+
+/// Minor 0: the caller's own terminal. Minor 1: the console.
+class AuxiliaryTerminals final : public vfs::DeviceDriver {
+public:
+    const char* name() const override { return "/dev/tty"; }
+    Result<RefPtr<vfs::File>> open(vfs::DeviceNumber number, const vfs::Path& path, u32 flags) override {
+        if (number.minor == 1) {
+            NullableRefPtr<Terminal> terminal = console();
+            if (!terminal) return error(Errno::ENODEV);
+            return open_terminal(path, flags, RefPtr<Terminal>(std::move(terminal)), FileKind::Console);
+        }
+        if (!process::current_or_null()) return error(Errno::ENXIO);
+        NullableRefPtr<process::ControllingTerminal> own = process::current().process().session()->terminal();
+        if (!own) return error(Errno::ENXIO);
+        // Terminal is the only kind of controlling terminal there is.
+        RefPtr<Terminal> terminal(static_cast<Terminal&>(*own));
+        return open_terminal(path, flags | abi::O_NOCTTY, std::move(terminal), FileKind::Ordinary);
+    }
+};
+
+constinit RegisteredTerminals registered_terminals;
+constinit AuxiliaryTerminals auxiliary_terminals;
+
+} // namespace
+
+Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_view name,
+                                           vfs::DeviceNumber number) {
+    RefPtr<Terminal> terminal = TRY(Terminal::create(driver, name, number.encoded()));
+    TRY(vfs::register_character_device(number.major, number.minor, 1, registered_terminals));
+    {
+        core::SpinGuard guard(registry_lock);
+        if (terminal_count == max_terminals) return error(Errno::ENOSPC);
+        terminal->ref();
+        terminals[terminal_count++] = terminal.get();
+    }
+    TRY(vfs::announce_device_node({name, abi::S_IFCHR | 0600, number, "tty"}));
+    return terminal;
+}
+
+void choose_console(std::string_view words) {
+    const std::string_view name = words.substr(0, words.find(','));
+    core::SpinGuard guard(registry_lock);
+    console_name_length = std::min(name.size(), sizeof(console_name));
+    std::copy_n(name.begin(), console_name_length, console_name);
+}
+
+NullableRefPtr<Terminal> console() {
+    core::SpinGuard guard(registry_lock);
+    const std::string_view wanted(console_name, console_name_length);
+    for (usize i = 0; i < terminal_count; ++i)
+        if (terminals[i]->name() == wanted) return NullableRefPtr<Terminal>(terminals[i]);
+    return NullableRefPtr<Terminal>(terminal_count > 0 ? terminals[0] : nullptr);
+}
+
+Result<void> initialise() {
+    TRY(vfs::register_character_device(tty_aux_major, 0, 2, auxiliary_terminals));
+    TRY(vfs::announce_device_node({"tty", abi::S_IFCHR | 0666, {tty_aux_major, 0}, "tty"}));
+    TRY(vfs::announce_device_node({"console", abi::S_IFCHR | 0600, {tty_aux_major, 1}, "tty"}));
+    return initialise_ptys();
+}
+
+} // namespace linnet::tty
