@@ -163,41 +163,84 @@ public:
     std::atomic<bool> out_of_memory{false}; // chosen to die: allocations for it may fail early
 
 private:
-    friend class VmObject;
-    friend class FaultHandler;
+    friend void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
+    friend void write_protect_mapping(Vma& vma, VirtAddr address);
     friend class TlbBatch;
-    AddressSpace() = default;
+    using Policy = arch::PagingPolicy;
+    using Table = PageTable<Policy>;
+    using Cursor = PageCursor<Policy>;
+    using Entry = Policy::Entry;
+    /// Mappings taken out under the lock, destroyed (with what their labels and objects do then) after it.
+    struct DoomedVmas {
+        Vma* first = nullptr;
+        DoomedVmas() = default;
+        DoomedVmas(const DoomedVmas&) = delete;
+        ~DoomedVmas();
+    };
+    AddressSpace();
 
     // Every function below needs the mmap lock: exclusive, or shared where it says so.
+    // map.cpp
     Result<VirtAddr> choose_address(const MapRequest& request, u64 length);
+    VirtAddr find_gap(u64 length);
     Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags) const;
-    Result<Vma*> insert_mapping(const MapRequest& request, VirtAddr address, u64 length);
-    bool merge_into_neighbours(Vma& vma);
-    static bool can_merge(const Vma& first, const Vma& second);
+    Result<void> insert_mapping(Vma& described);
+    Result<VirtAddr> map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed);
+    Result<void> grow_brk(VirtAddr from, VirtAddr to);
+    // vma_edit.cpp
+    Result<Vma*> clone_vma(const Vma& vma);
+    void set_range(Vma& vma, VirtAddr begin, VirtAddr end);
+    Vma* merge(Vma& vma);
     Result<void> split(Vma& vma, VirtAddr at);
-    Result<void> split_around(VirtAddr begin, VirtAddr end);
-    Result<void> unmap_locked(VirtAddr begin, VirtAddr end);
-    void drop_vma(Vma& vma);
+    Result<Vma*> isolate(Vma& vma, VirtAddr begin, VirtAddr end);
     void link_vma(Vma& vma, ObjectMapping* after = nullptr);
     void unlink_vma(Vma& vma);
     void account(const Vma& vma, i64 pages);
-    bool grow_stack(VirtAddr address);
-    Result<void> clone_mappings(AddressSpace& child);
-    Result<void> copy_entries(AddressSpace& child, Vma& vma);
-    void free_tables(VirtAddr begin, VirtAddr end);
-    FaultResult populate_locked(VirtAddr begin, VirtAddr end, arch::Access access);
-    Result<void> change_flags(VirtAddr begin, VirtAddr end, u32 set, u32 clear);
-    /// Unmaps pages but keeps the Vma. Shared lock suffices.
+    template <typename Change>
+    Result<void> change_each(VirtAddr begin, VirtAddr end, Change change);
+    // unmap.cpp
+    Result<void> unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed);
     enum class Zap : u8 { All, KeepPrivate };
-    void zap_range(VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
-    void note_resident_peak();
+    /// Takes pages out but keeps the Vma. The shared lock suffices.
+    void zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
+    VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
+    void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
+    // protect.cpp, remap.cpp
+    void protect_entries(Vma& vma, TlbBatch& batch);
+    Result<void> check_remap(const Vma& vma, VirtAddr begin, u64 old_length, u64 new_length) const;
+    Result<VirtAddr> move_mapping(Vma& vma, VirtAddr begin, u64 old_length, u64 new_length, u32 flags, VirtAddr target,
+                                  DoomedVmas& doomed);
+    Result<void> move_entries(VirtAddr from, VirtAddr to, u64 length);
+    bool expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
+    // fault.cpp, object_fault.cpp: the shared lock suffices
+    FaultResult fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    FaultResult fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access, ForeignAccess how);
+    FaultResult fault_anonymous(Vma& vma, Page& table, VirtAddr address, arch::Access access);
+    FaultResult fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access);
+    FaultResult fault_private_write(Vma& vma, Page& table, VirtAddr address);
+    FaultResult fault_physical(Vma& vma, Page& table, VirtAddr address);
+    FaultResult break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen);
+    FaultResult make_shared_writable(Vma& vma, Page& table, VirtAddr address);
+    usize map_around(Vma& vma, Page& table, VirtAddr address);
+    bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::Access access);
+    FaultResult fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how);
+    bool grow_stack(VirtAddr address);
+    void flush_here(VirtAddr address);
+    Result<Page*> leaf_table(VirtAddr address);
+    void count_resident(PageKind kind, i64 pages);
+    // fork.cpp
+    Result<void> clone_mappings(AddressSpace& child);
+    Result<void> copy_entries(AddressSpace& child, const Vma& vma, TlbBatch& batch);
+    Result<void> populate_mapping(Vma& vma, VirtAddr begin, VirtAddr end, arch::Access access);
+    MappingInfo describe(const Vma& vma) const;
     void flush_range(VirtAddr begin, u64 pages);
+    void leave_all_cpus();
 
     core::RwMutex mmap_lock_;
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
     VirtAddr brk_{};
-    VirtAddr gap_hint_{};    // top-down search starts here: nothing as large as gap_hint_length_ is free above
+    VirtAddr gap_hint_{};    // top-down search starts here; above it nothing longer than gap_hint_length_ is free
     u64 gap_hint_length_ = 0;
     u32 future_lock_flags_ = 0; // MCL_FUTURE
 
@@ -207,7 +250,8 @@ private:
     std::atomic<u64> asid_{0};  // generation and number
 
     std::atomic<i64> resident_anonymous_{0}, resident_file_{0}, resident_shared_{0};
-    std::atomic<u64> peak_resident_{0};
+    mutable std::atomic<u64> peak_resident_{0};
+    std::atomic<u64> table_pages_{0};
     std::atomic<u64> total_pages_{0}, peak_total_{0}, locked_pages_{0}, data_pages_{0}, stack_pages_{0}, text_pages_{0},
         shared_pages_{0}, committed_pages_{0};
 };

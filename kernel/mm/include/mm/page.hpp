@@ -39,6 +39,7 @@ enum PageFlag : u32 {
     page_locked = 1u << 2,     // being read in or written out
     page_error = 1u << 3,      // reading it failed
     page_active = 1u << 4,     // used since reclaim last looked
+    page_code_synced = 1u << 5, // instruction fetches see its contents
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.

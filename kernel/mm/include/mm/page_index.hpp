@@ -17,7 +17,7 @@ public:
     ~PageIndex();
 
     [[nodiscard]] Page* find(u64 index) const;
-    /// Makes room so that insert(index) can't fail; call it where allocation is allowed.
+    /// ENOMEM when there is no memory for a node. Replaces what is there.
     Result<void> insert(u64 index, Page& page);
     /// Takes the entry out and returns it; null when there was none.
     Page* remove(u64 index);
@@ -34,7 +34,8 @@ private:
     };
     [[nodiscard]] bool covers(u64 index) const { return height_ * bits >= 64 || (index >> (height_ * bits)) == 0; }
     static void free_node(Node* node, unsigned height);
-    Page* find_next_in(void* entry, unsigned height, u64 base, u64& from) const;
+    static Page* find_next_in(void* entry, unsigned height, u64 base, u64& from);
+    void prune(u64 index);
 
     void* root_ = nullptr; // a Page at height 0, else a Node
     unsigned height_ = 0;

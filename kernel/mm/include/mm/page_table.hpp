@@ -106,19 +106,18 @@ public:
         walk(root_, root_level, begin, end, visit);
     }
 
-    /// Frees all tables that lie wholly in [begin, end), and calls freed(Page&) instead of freeing so that the caller can
-    /// wait for the TLB. `floor` and `ceiling` bound the hole around it: tables whose whole range lies in it go too.
+    /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling) around
+    /// it, and hands each to freed(Page&), lower ones first; the caller waits for the TLB before it frees them.
     template <typename Freed>
-    void prune(VirtAddr floor, VirtAddr ceiling, Freed freed) const {
-        prune_table(root_, root_level, VirtAddr{0}, floor, ceiling, freed);
+    void prune(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, Freed freed) const {
+        prune_table(root_, root_level, {begin, end, floor, ceiling}, freed);
     }
 
 private:
     template <typename Visit>
     static void walk(PhysAddr table, unsigned level, VirtAddr begin, VirtAddr end, Visit& visit) {
         while (begin < end) {
-            u64 next = align_down(begin.value, span(level)) + span(level);
-            VirtAddr stop = next == 0 || next > end.value ? end : VirtAddr{next};
+            VirtAddr stop = slot_end(begin, end, level);
             Entry entry = load(entries(table) + index(begin, level));
             if (Policy::is_table(entry, level)) {
                 PhysAddr below = Policy::address(entry, level);
@@ -131,23 +130,32 @@ private:
         }
     }
 
+    struct Hole {
+        VirtAddr begin, end, floor, ceiling;
+    };
     template <typename Freed>
-    static void prune_table(PhysAddr table, unsigned level, VirtAddr base, VirtAddr floor, VirtAddr ceiling,
-                            Freed& freed) {
-        u64 size = span(level);
-        u64 first = floor > base ? (floor - base) / size : 0;
-        for (u64 i = first; i < entries_per_table; ++i) {
-            VirtAddr begin = base + i * size;
-            if (begin >= ceiling) break;
-            Entry* slot = entries(table) + i;
+    static void prune_table(PhysAddr table, unsigned level, Hole hole, Freed& freed) {
+        while (hole.begin < hole.end) {
+            VirtAddr stop = slot_end(hole.begin, hole.end, level);
+            Entry* slot = entries(table) + index(hole.begin, level);
             Entry entry = load(slot);
-            if (!Policy::is_table(entry, level)) continue;
-            PhysAddr below = Policy::address(entry, level);
-            if (level > 1) prune_table(below, level - 1, begin, floor, ceiling, freed);
-            if (begin < floor || ceiling - begin < size) continue;
-            store(slot, Policy::empty());
-            freed(*page_of(below));
+            if (Policy::is_table(entry, level)) {
+                PhysAddr below = Policy::address(entry, level);
+                if (level > 1) prune_table(below, level - 1, {hole.begin, stop, hole.floor, hole.ceiling}, freed);
+                VirtAddr base{align_down(hole.begin.value, span(level))};
+                if (base >= hole.floor && hole.ceiling >= base && hole.ceiling - base >= span(level)) {
+                    store(slot, Policy::empty());
+                    freed(*page_of(below));
+                }
+            }
+            hole.begin = stop;
         }
+    }
+
+    /// Where the entry of `level` that covers `address` ends, or `end` if that comes first.
+    static VirtAddr slot_end(VirtAddr address, VirtAddr end, unsigned level) {
+        u64 next = align_down(address.value, span(level)) + span(level);
+        return next == 0 || next > end.value ? end : VirtAddr{next};
     }
 
     PhysAddr root_{};

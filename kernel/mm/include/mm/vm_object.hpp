@@ -40,6 +40,10 @@ public:
     /// References to the resident pages among [first, first + pages.size()): pages[i] is empty where there is none.
     /// Returns how many there are. Doesn't sleep.
     usize find_pages(u64 first, std::span<PageRef> pages);
+    /// Whether `page`, got from here under `index`, still belongs there (truncation takes pages out).
+    [[nodiscard]] bool still_holds(const Page& page, u64 index) const {
+        return __atomic_load_n(&page.object, __ATOMIC_ACQUIRE) == this && page.index == index;
+    }
     /// The first resident index at or after `from` (SEEK_DATA), or ~0.
     u64 next_resident(u64 from);
     [[nodiscard]] u64 resident_pages() const { return resident_.load(std::memory_order_relaxed); }
@@ -64,13 +68,24 @@ public:
     /// entries are copied meets the copy too).
     void add_mapping(ObjectMapping& mapping, Writable writable, ObjectMapping* after = nullptr);
     void remove_mapping(ObjectMapping& mapping, Writable writable);
+    /// Held while the range of a linked mapping changes, or its entries move, so that truncation misses nothing.
+    core::Mutex& mappings_lock() { return mappings_lock_; }
+    /// add_mapping, with mappings_lock() held already.
+    void add_mapping_locked(ObjectMapping& mapping, Writable writable, ObjectMapping* after = nullptr);
 
 protected:
-    explicit VmObject(Kind kind, u64 size) : size_(size), kind_(kind) {}
-    /// Adds a page under `index`; when another came first, returns that one and `page` is dropped.
+    VmObject(Kind kind, u64 size);
+    /// Adds a page under `index` and returns a reference to it; when another came first, returns that one and `page` is
+    /// dropped.
     Result<PageRef> insert_page(u64 index, PageRef page);
-    /// Takes all pages out; for destructors.
-    void drop_all_pages();
+    /// The page whatever its state (it may be being read in).
+    PageRef find_any_page(u64 index);
+    /// Takes the right to write from every mapping of the page, so that the next write is noticed.
+    void write_protect_page(u64 index);
+    /// Takes out this very page, if it is still there.
+    void remove_page(u64 index, const Page& page);
+    /// The first page at or after `from` that has `flag`; `from` becomes its index.
+    PageRef find_flagged(u64& from, u64 end, PageFlag flag);
 
 private:
     enum class PrivateCopies : u8 { Unmap, Keep };

@@ -62,6 +62,7 @@ struct Vma : ObjectMapping {
     VirtAddr end{}; // exclusive
     TreeNode node;
     AddressSpace* space = nullptr;
+    Vma* next_doomed = nullptr;
     NullableRefPtr<VmObject> object; // null: private anonymous
     u64 first_index = 0;             // page of the object that `begin` shows
     NullableRefPtr<MappingLabel> label;
@@ -103,14 +104,16 @@ public:
     [[nodiscard]] usize count() const { return count_; }
     /// The highest free range of `length` within [low, high) that keeps `guard` bytes from a mapping that grows down above
     /// it; 0 when there is none. `alignment` is a power of two.
-    VirtAddr find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
+    /// `largest_skipped`, where given, grows to the largest hole passed over.
+    VirtAddr find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard,
+                               u64* largest_skipped = nullptr);
     /// The lowest such range.
     VirtAddr find_gap_bottom_up(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
 
 private:
     Tree tree_;
     usize count_ = 0;
-    Vma* last_found_ = nullptr; // only a hint; read and written under the exclusive lock
+    std::atomic<Vma*> last_found_{nullptr}; // only a hint
 };
 
 } // namespace linnet::mm

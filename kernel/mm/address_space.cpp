@@ -1,0 +1,101 @@
+// Making and destroying address spaces, and the counters that all of them share.
+#include "kernel_area.hpp"
+#include "space.hpp"
+#include <core/panic.hpp>
+
+namespace linnet::mm {
+
+namespace {
+
+constinit core::LockClass mmap_lock_class("mmap");
+constinit Page* the_zero_page = nullptr;
+constinit std::atomic<i64> committed{0}, locked{0};
+constinit std::atomic<u64> faults{0}, copies{0};
+
+} // namespace
+
+Page& zero_page() { return *the_zero_page; }
+
+void initialise_zero_page() {
+    auto page = allocate_page(PageZeroing::Zeroed);
+    if (!page) core::panic("no memory for the zero page");
+    // Reserved: entries that show it are not counted. This reference stays.
+    (*page)->kind = PageKind::Reserved;
+    the_zero_page = page->release();
+    the_zero_page->set(page_up_to_date);
+}
+
+void commit_pages(i64 pages) { committed.fetch_add(pages, std::memory_order_relaxed); }
+u64 committed_pages() {
+    i64 pages = committed.load(std::memory_order_relaxed);
+    return pages > 0 ? static_cast<u64>(pages) : 0;
+}
+void count_fault() { faults.fetch_add(1, std::memory_order_relaxed); }
+void count_copy() { copies.fetch_add(1, std::memory_order_relaxed); }
+u64 fault_events() { return faults.load(std::memory_order_relaxed); }
+u64 copy_events() { return copies.load(std::memory_order_relaxed); }
+void count_locked(i64 pages) { locked.fetch_add(pages, std::memory_order_relaxed); }
+u64 locked_pages_total() {
+    i64 pages = locked.load(std::memory_order_relaxed);
+    return pages > 0 ? static_cast<u64>(pages) : 0;
+}
+
+AddressSpace::AddressSpace() : mmap_lock_(mmap_lock_class) {}
+
+Result<RefPtr<AddressSpace>> AddressSpace::create() {
+    auto* space = new (std::nothrow) AddressSpace();
+    if (!space) return error(Errno::ENOMEM);
+    RefPtr<AddressSpace> result = adopt_ref(*space);
+    Page* root = TRY(allocate_page_table());
+    space->tables_ = Table(page_address(*root));
+    space->table_pages_.store(1, std::memory_order_relaxed);
+    auto* entries = Table::entries(*root);
+    const auto* kernel = Table::entries(arch::kernel_root_table());
+    for (usize i = arch::kernel_root_begin; i < entries_per_table; ++i)
+        Table::store(entries + i, Table::load(kernel + i));
+    space->mmap_base = arch::user_address_end;
+    return result;
+}
+
+AddressSpace::~AddressSpace() {
+    if (tables_.root().value == 0) return;
+    leave_all_cpus();
+    // No CPU can have translations now, or it will drop them before the ASID is used again.
+    TlbBatch batch(*this);
+    batch.assume_flushed();
+    DoomedVmas doomed;
+    while (Vma* vma = vmas_.first()) {
+        zap(*vma, vma->begin, vma->end, batch);
+        account(*vma, -static_cast<i64>(vma->page_count()));
+        vmas_.remove(*vma);
+        unlink_vma(*vma);
+        vma->next_doomed = doomed.first;
+        doomed.first = vma;
+    }
+    prune_tables({}, arch::user_address_end, {}, user_tables_end, batch);
+    batch.flush();
+    free_page_table(*page_of(tables_.root()));
+}
+
+AddressSpace::DoomedVmas::~DoomedVmas() {
+    while (Vma* vma = first) {
+        first = vma->next_doomed;
+        delete vma;
+    }
+}
+
+Result<Page*> AddressSpace::leaf_table(VirtAddr address) {
+    return tables_.make_leaf_table(address,
+                                   [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); });
+}
+
+void AddressSpace::count_resident(PageKind kind, i64 pages) {
+    switch (kind) {
+    case PageKind::Anonymous: resident_anonymous_.fetch_add(pages, std::memory_order_relaxed); break;
+    case PageKind::File: resident_file_.fetch_add(pages, std::memory_order_relaxed); break;
+    case PageKind::Shared: resident_shared_.fetch_add(pages, std::memory_order_relaxed); break;
+    default: break;
+    }
+}
+
+} // namespace linnet::mm

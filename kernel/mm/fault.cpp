@@ -1,0 +1,188 @@
+// The fault handler. It is told the address and the kind of access, and looks at everything else itself: whether another
+// thread has resolved the fault meanwhile (success), whether the rights allow it, and what belongs there.
+//
+// Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry that
+// maps something is replaced by another in one step, so that no other thread ever meets a hole.
+#include "space.hpp"
+
+namespace linnet::mm {
+
+namespace {
+
+constinit std::atomic<OutOfMemoryHandler> out_of_memory_handler{nullptr};
+constinit std::atomic<u64> out_of_memory_count{0};
+
+} // namespace
+
+void set_out_of_memory_handler(OutOfMemoryHandler handler) { out_of_memory_handler.store(handler); }
+u64 out_of_memory_events() { return out_of_memory_count.load(std::memory_order_relaxed); }
+
+FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
+    count_fault();
+    for (;;) {
+        FaultResult result = fault_with_growth(address, access, ForeignAccess::Checked);
+        if (result != FaultResult::OutOfMemory) return result;
+        out_of_memory_count.fetch_add(1, std::memory_order_relaxed);
+        OutOfMemoryHandler handler = out_of_memory_handler.load();
+        if (!handler || !handler(*this)) return result;
+    }
+}
+
+FaultResult AddressSpace::fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how) {
+    if (address >= arch::user_address_end) return FaultResult::SegvMapErr;
+    address = page_floor(address);
+    for (bool grown = false;; grown = true) {
+        {
+            core::ReadGuard guard(mmap_lock_);
+            if (Vma* vma = vmas_.find(address)) return fault_in(*vma, address, access, how);
+            Vma* above = vmas_.find_ending_after(address);
+            if (grown || !above || !above->is(vma_grows_down)) return FaultResult::SegvMapErr;
+        }
+        if (!grow_stack(address)) return FaultResult::SegvMapErr;
+    }
+}
+
+/// Extends the mapping above `address` down to it, if it is a stack and the limits allow it.
+bool AddressSpace::grow_stack(VirtAddr address) {
+    core::WriteGuard guard(mmap_lock_);
+    Vma* stack = vmas_.find_ending_after(address);
+    if (!stack) return false;
+    if (stack->contains(address)) return true; // another thread was faster
+    if (!stack->is(vma_grows_down) || address < lowest_user_address) return false;
+    if (stack->end - address > limits.stack.load(std::memory_order_relaxed)) return false;
+    if (Vma* below = vmas_.previous(*stack)) {
+        // The gap keeps a stack that runs over from running into other memory; another part of a stack is no danger.
+        bool is_danger = !below->is(vma_grows_down) && below->prot != abi::PROT_NONE;
+        if (is_danger && address - below->end < stack_guard_gap) return false;
+    }
+    u64 pages = pages_in(stack->begin - address);
+    u64 total = total_pages_.load(std::memory_order_relaxed) + pages;
+    if (total > pages_in(limits.address_space.load(std::memory_order_relaxed))) return false;
+    if (stack->is(vma_locked)) {
+        u64 locked = locked_pages_.load(std::memory_order_relaxed) + pages;
+        if (locked > pages_in(limits.locked.load(std::memory_order_relaxed))) return false;
+    }
+    account(*stack, static_cast<i64>(pages));
+    set_range(*stack, address, stack->end);
+    return true;
+}
+
+/// Another access, or another CPU, may have been refused by a stale entry of this CPU.
+void AddressSpace::flush_here(VirtAddr address) {
+    core::PreemptionGuard guard;
+    arch::flush_user_tlb(address, 1, static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
+}
+
+FaultResult AddressSpace::fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
+    if (how == ForeignAccess::Checked) {
+        if (!allows(vma.prot, access)) return FaultResult::SegvAccErr;
+    } else {
+        // A debugger may read what the program could be allowed to, and write into private copies (ptrace(2)).
+        bool may = access == arch::Access::Write ? !vma.is(vma_shared) || (vma.prot & abi::PROT_WRITE)
+                                                 : (vma.max_prot & abi::PROT_READ) != 0;
+        if (!may) return FaultResult::SegvAccErr;
+    }
+    auto made = leaf_table(address);
+    if (!made) return FaultResult::OutOfMemory;
+    Page& table = **made;
+    if (!Policy::is_empty(Table::load(Table::entries(table) + Table::index(address, 0))))
+        return fault_present(vma, table, address, access, how);
+    if (!vma.object) return fault_anonymous(vma, table, address, access);
+    return fault_object(vma, table, address, access);
+}
+
+/// Private memory that nobody touched: the zero page for reads, a page of its own for writes.
+FaultResult AddressSpace::fault_anonymous(Vma& vma, Page& table, VirtAddr address, arch::Access access) {
+    if (access != arch::Access::Write) {
+        Cursor cursor(table, address);
+        if (Policy::is_empty(cursor.entry()))
+            cursor.set(Policy::make_leaf(page_address(zero_page()), read_only_flags(vma), 0));
+        return FaultResult::Resolved;
+    }
+    auto page = allocate_page(PageZeroing::Zeroed, PageKind::Anonymous);
+    if (!page) return FaultResult::OutOfMemory;
+    vma.has_private_pages.store(true, std::memory_order_relaxed);
+    Entry entry = Policy::make_leaf(page->address(), full_flags(vma), 0);
+    Cursor cursor(table, address);
+    if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved; // another thread was faster; ours is dropped
+    cursor.set(entry);
+    cursor.unlock();
+    (void)page->release();
+    count_resident(PageKind::Anonymous, 1);
+    return FaultResult::Resolved;
+}
+
+/// Something is mapped there: a spurious fault, a write to what is shared copy-on-write or watched, or marks to set.
+FaultResult AddressSpace::fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access,
+                                        ForeignAccess how) {
+    Entry entry;
+    {
+        Cursor cursor(table, address);
+        entry = cursor.entry();
+        if (Policy::is_empty(entry)) return FaultResult::Resolved; // gone again: the access will tell
+        arch::MappingFlags flags = Policy::flags(entry, 0);
+        bool wants_write = access == arch::Access::Write;
+        if (!wants_write || flags.writable) {
+            // Processors without hardware marks fault until the entry is marked.
+            flags.accessed = true;
+            if (wants_write) flags.dirty = true;
+            flags.readable = vma.prot != 0;
+            flags.executable = (vma.prot & abi::PROT_EXEC) != 0;
+            Entry marked = Policy::make_leaf(Policy::address(entry, 0), flags, 0);
+            while (!cursor.compare_exchange(entry, marked) && !Policy::is_empty(entry))
+                marked = Policy::make_leaf(Policy::address(entry, 0), flags, 0);
+            cursor.unlock();
+            flush_here(address);
+            return FaultResult::Resolved;
+        }
+    }
+    if (!vma.is(vma_shared)) return break_copy_on_write(vma, table, address, entry);
+    if (how == ForeignAccess::Forced && !(vma.prot & abi::PROT_WRITE)) return FaultResult::SegvAccErr;
+    return make_shared_writable(vma, table, address);
+}
+
+/// A private page gets an own frame, unless nobody else has it any more.
+FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen) {
+    PageRef original;
+    {
+        Cursor cursor(table, address);
+        Entry entry = cursor.entry();
+        if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0)) return FaultResult::Resolved;
+        Page* page = counted_page(vma, Policy::address(entry, 0));
+        if (page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1) {
+            // Only this entry refers to it, and new references are made under this lock.
+            cursor.set(Policy::make_leaf(page_address(*page), full_flags(vma), 0));
+            cursor.unlock();
+            flush_here(address);
+            return FaultResult::Resolved;
+        }
+        if (page) original = PageRef::share(*page);
+    }
+    bool has_contents = static_cast<bool>(original); // else it is the zero page
+    auto copy = allocate_page(has_contents ? PageZeroing::Uninitialised : PageZeroing::Zeroed, PageKind::Anonymous);
+    if (!copy) return FaultResult::OutOfMemory;
+    if (has_contents) copy_page(copy->data(), original.data());
+    if (vma.prot & abi::PROT_EXEC) sync_code(**copy);
+    count_copy();
+    vma.has_private_pages.store(true, std::memory_order_relaxed);
+
+    TlbBatch batch(*this);
+    Cursor cursor(table, address);
+    Entry entry = cursor.entry();
+    if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0) ||
+        Policy::flags(entry, 0).writable)
+        return FaultResult::Resolved;
+    cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    cursor.unlock();
+    (void)copy->release();
+    count_resident(PageKind::Anonymous, 1);
+    batch.note(address);
+    if (has_contents) {
+        count_resident(original->kind, -1);
+        if (original->kind != PageKind::Anonymous) note_unmapped(*original);
+        batch.add_page(*original.get()); // the entry's reference
+    }
+    return FaultResult::Resolved;
+}
+
+} // namespace linnet::mm

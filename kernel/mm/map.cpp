@@ -1,0 +1,201 @@
+// mmap(2), brk(2) and the choice of addresses.
+#include "page_allocator.hpp"
+#include "vma_edit.hpp"
+#include <abi_arch/mman.hpp>
+
+namespace linnet::mm {
+
+bool can_commit(u64 pages) { return pages <= managed_frames(); }
+
+Result<void> AddressSpace::check_limits(u64 pages, u32 prot, u32 vma_flags) const {
+    u64 total = total_pages_.load(std::memory_order_relaxed);
+    if (total + pages > pages_in(limits.address_space.load(std::memory_order_relaxed))) return error(Errno::ENOMEM);
+    if (counts_as_data(prot, vma_flags) &&
+        data_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
+        return error(Errno::ENOMEM);
+    if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
+    bool accountable = (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_no_reserve));
+    if (accountable && !can_commit(pages)) return error(Errno::ENOMEM);
+    if ((vma_flags & vma_locked) &&
+        locked_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.locked.load(std::memory_order_relaxed)))
+        return error(Errno::EAGAIN);
+    return {};
+}
+
+/// Top-down from the base; where nothing fits there, bottom-up from a third of the user half, as Linux does.
+VirtAddr AddressSpace::find_gap(u64 length) {
+    if (gap_hint_.value == 0 || length <= gap_hint_length_ || gap_hint_ > mmap_base) {
+        gap_hint_ = mmap_base;
+        gap_hint_length_ = 0;
+    }
+    VirtAddr found = vmas_.find_gap_top_down(length, lowest_user_address, gap_hint_, arch::page_size, stack_guard_gap,
+                                             &gap_hint_length_);
+    if (found.value != 0) {
+        gap_hint_ = found;
+        return found;
+    }
+    gap_hint_ = {};
+    VirtAddr third{align_down(arch::user_address_end.value / 3, arch::page_size)};
+    return vmas_.find_gap_bottom_up(length, third, arch::user_address_end, arch::page_size, stack_guard_gap);
+}
+
+Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 length) {
+    if (length > arch::user_address_end.value) return error(Errno::ENOMEM);
+    VirtAddr address = request.address;
+    if (request.flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE)) {
+        if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+        if (!arch::is_user_range(address, length)) return error(Errno::ENOMEM);
+        if (address < lowest_user_address) return error(Errno::EPERM);
+        if (!(request.flags & abi::MAP_FIXED_NOREPLACE)) return address;
+        Vma* other = vmas_.find_ending_after(address);
+        if (other && other->begin < address + length) return error(Errno::EEXIST);
+        return address;
+    }
+    if (address.value != 0) {
+        address = page_floor(address);
+        if (address < lowest_user_address) address = lowest_user_address;
+        if (arch::is_user_range(address, length)) {
+            Vma* other = vmas_.find_ending_after(address);
+            u64 guard = other && other->is(vma_grows_down) ? stack_guard_gap : 0;
+            if (!other || (other->begin.value >= guard && address + length <= other->begin - guard)) return address;
+        }
+    }
+    VirtAddr found{};
+    if (request.flags & abi::map_32bit)
+        found = vmas_.find_gap_bottom_up(length, {0x4000'0000}, {0x8000'0000}, arch::page_size, stack_guard_gap);
+    else
+        found = find_gap(length);
+    if (found.value == 0) return error(Errno::ENOMEM);
+    return found;
+}
+
+/// Puts in a mapping like `described`, as part of a neighbour where it can be.
+Result<void> AddressSpace::insert_mapping(Vma& described) {
+    i64 pages = static_cast<i64>(described.page_count());
+    Vma* above = vmas_.find_ending_after(described.begin);
+    Vma* below = above ? vmas_.previous(*above) : vmas_.last();
+    if (below && can_merge(*below, described)) {
+        account(described, pages);
+        set_range(*below, below->begin, described.end);
+        if (above && can_merge(*below, *above)) merge(*below);
+        return {};
+    }
+    if (above && can_merge(described, *above)) {
+        account(described, pages);
+        set_range(*above, described.begin, above->end);
+        return {};
+    }
+    Vma* vma = TRY(clone_vma(described));
+    link_vma(*vma);
+    vmas_.insert(*vma);
+    account(*vma, pages);
+    return {};
+}
+
+namespace {
+
+u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
+    u32 flags = request.vma_flags;
+    if (request.flags & abi::MAP_SHARED) flags |= vma_shared; // SHARED_VALIDATE contains the bit
+    if (request.flags & abi::MAP_GROWSDOWN) flags |= vma_grows_down;
+    if (request.flags & abi::MAP_NORESERVE) flags |= vma_no_reserve;
+    if (request.flags & abi::MAP_LOCKED) flags |= vma_locked;
+    if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
+    if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
+    return flags;
+}
+
+} // namespace
+
+Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed) {
+    VirtAddr address = TRY(choose_address(request, length));
+    u32 flags = vma_flags_of(request, future_lock_flags_);
+    if (request.limits == MapRequest::Limits::Enforced) TRY(check_limits(pages_in(length), request.prot, flags));
+    Vma described;
+    described.object = request.object;
+    if ((flags & vma_shared) && !described.object)
+        described.object = NullableRefPtr<VmObject>(TRY(AnonObject::create(length)));
+    // Before the old mapping goes: what may fail has not failed.
+    if (request.flags & abi::MAP_FIXED) TRY(unmap_locked(address, address + length, doomed));
+    described.begin = address;
+    described.end = address + length;
+    described.first_index = described.object ? pages_in(request.offset) : pages_in(address.value);
+    described.label = request.label;
+    described.flags = flags;
+    described.prot = static_cast<u8>(request.prot & 7);
+    described.max_prot = static_cast<u8>(request.max_prot & 7);
+    TRY(insert_mapping(described));
+    return address;
+}
+
+Result<VirtAddr> AddressSpace::map(const MapRequest& request) {
+    if (request.length == 0) return error(Errno::EINVAL);
+    u64 length = align_up(request.length, arch::page_size);
+    if (length == 0) return error(Errno::ENOMEM);
+    if (!is_aligned(request.offset, arch::page_size)) return error(Errno::EINVAL);
+    u64 end_offset;
+    if (request.object && __builtin_add_overflow(request.offset, length, &end_offset)) return error(Errno::EOVERFLOW);
+    DoomedVmas doomed;
+    VirtAddr address;
+    bool fill;
+    {
+        core::WriteGuard guard(mmap_lock_);
+        address = TRY(map_locked(request, length, doomed));
+        u32 eager_lock = future_lock_flags_ & abi::MCL_ONFAULT ? 0 : future_lock_flags_;
+        fill = (request.flags & (abi::MAP_POPULATE | abi::MAP_LOCKED)) || eager_lock;
+        if ((request.flags & abi::MAP_NONBLOCK) && !(request.flags & abi::MAP_LOCKED)) fill = false;
+    }
+    if (fill) {
+        bool write = (request.prot & abi::PROT_WRITE) && !(request.flags & abi::MAP_SHARED);
+        // What can't be made present now faults later: mmap has succeeded.
+        (void)populate(address, length, write ? arch::Access::Write : arch::Access::Read);
+    }
+    return address;
+}
+
+void AddressSpace::set_brk_begin(VirtAddr address) {
+    core::WriteGuard guard(mmap_lock_);
+    layout.brk_begin = address;
+    brk_ = address;
+}
+
+VirtAddr AddressSpace::current_brk() const { return brk_; }
+
+Result<void> AddressSpace::grow_brk(VirtAddr from, VirtAddr to) {
+    u64 data = (to - page_floor(layout.brk_begin)) + (layout.data_end - layout.data_begin);
+    if (data > limits.data.load(std::memory_order_relaxed)) return error(Errno::ENOMEM);
+    Vma* above = vmas_.find_ending_after(from);
+    u64 guard = above && above->is(vma_grows_down) ? stack_guard_gap : 0;
+    if (above && (above->begin.value < guard || above->begin - guard < to)) return error(Errno::ENOMEM);
+    Vma heap;
+    heap.begin = from;
+    heap.end = to;
+    heap.first_index = pages_in(from.value);
+    heap.prot = abi::PROT_READ | abi::PROT_WRITE;
+    heap.flags = vma_flags_of({}, future_lock_flags_);
+    TRY(check_limits(heap.page_count(), heap.prot, heap.flags));
+    return insert_mapping(heap);
+}
+
+VirtAddr AddressSpace::brk(VirtAddr address) {
+    DoomedVmas doomed;
+    VirtAddr populate_from{}, populate_to{};
+    VirtAddr result;
+    {
+        core::WriteGuard guard(mmap_lock_);
+        if (address < layout.brk_begin || address > arch::user_address_end) return brk_;
+        VirtAddr old_end{align_up(brk_.value, arch::page_size)};
+        VirtAddr new_end{align_up(address.value, arch::page_size)};
+        if (new_end < old_end) {
+            if (!unmap_locked(new_end, old_end, doomed)) return brk_;
+        } else if (new_end > old_end) {
+            if (!grow_brk(old_end, new_end)) return brk_;
+            if (future_lock_flags_ == abi::MCL_FUTURE) populate_from = old_end, populate_to = new_end;
+        }
+        result = brk_ = address;
+    }
+    if (populate_from < populate_to) (void)populate(populate_from, populate_to - populate_from, arch::Access::Write);
+    return result;
+}
+
+} // namespace linnet::mm

@@ -1,0 +1,128 @@
+// Faults on mappings of objects: files, shared memory, physical ranges.
+//
+// A page is looked up without the table's lock, so truncation may take it away meanwhile; under the lock the object must
+// still hold it and its size still reach there (see vm_object.cpp).
+#include "space.hpp"
+
+namespace linnet::mm {
+
+namespace {
+
+constexpr usize around_pages = 16;
+constinit std::atomic<u64> major_faults{0};
+
+bool is_inside(const VmObject& object, u64 index) { return index < divide_up(object.size(), arch::page_size); }
+
+FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::OutOfMemory : FaultResult::BusAdrErr; }
+
+} // namespace
+
+u64 major_fault_events() { return major_faults.load(std::memory_order_relaxed); }
+
+FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access) {
+    if (is_physical(vma)) return fault_physical(vma, table, address);
+    VmObject& object = *vma.object;
+    u64 index = vma.index_of(address);
+    if (!is_inside(object, index)) return FaultResult::BusAdrErr;
+    if (access == arch::Access::Write && !vma.is(vma_shared)) return fault_private_write(vma, table, address);
+    if (access != arch::Access::Write && map_around(vma, table, address) > 0) return FaultResult::Resolved;
+    bool was_resident = static_cast<bool>(object.find_page(index));
+    auto page = object.get_page(index, access);
+    if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
+    if (!was_resident && object.kind() == VmObject::Kind::File) major_faults.fetch_add(1, std::memory_order_relaxed);
+    Cursor cursor(table, address);
+    if (Policy::is_empty(cursor.entry())) map_object_page(vma, cursor, *page, index, access);
+    // When truncation was faster the access faults again and finds the end of the file.
+    return FaultResult::Resolved;
+}
+
+/// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty.
+bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::Access access) {
+    VmObject& object = *vma.object;
+    if (!object.still_holds(*page, index) || !is_inside(object, index)) return false;
+    bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
+    if (vma.prot & abi::PROT_EXEC) sync_code(*page);
+    cursor.set(Policy::make_leaf(page.address(), writable ? full_flags(vma) : read_only_flags(vma), 0));
+    count_resident(page->kind, 1);
+    note_mapped(*page);
+    (void)page.release();
+    return true;
+}
+
+/// Maps the page and its resident neighbours, of one aligned window; returns how many, or 0 when the page itself isn't
+/// resident.
+usize AddressSpace::map_around(Vma& vma, Page& table, VirtAddr address) {
+    constexpr u64 window = around_pages * arch::page_size;
+    VirtAddr begin{align_down(address.value, window)};
+    VirtAddr end = begin + window;
+    begin = std::max(begin, vma.begin);
+    end = std::min(end, vma.end);
+    if (vma.is(vma_random_read)) begin = address, end = address + arch::page_size;
+    u64 first = vma.index_of(begin);
+    u64 inside = divide_up(vma.object->size(), arch::page_size);
+    if (first >= inside) return 0;
+    usize count = static_cast<usize>(std::min(pages_in(end - begin), inside - first));
+    PageRef pages[around_pages];
+    usize found = vma.object->find_pages(first, std::span(pages, count));
+    usize wanted = static_cast<usize>(pages_in(address - begin));
+    if (found == 0 || wanted >= count || !pages[wanted]) return 0;
+    usize mapped = 0;
+    Cursor cursor(table, begin);
+    for (usize i = 0; i < count; ++i, cursor.advance())
+        if (pages[i] && Policy::is_empty(cursor.entry()) &&
+            map_object_page(vma, cursor, pages[i], first + i, arch::Access::Read))
+            ++mapped;
+    return mapped > 0 ? mapped : 1;
+}
+
+/// The first touch of a private page is a write: it gets its copy at once.
+FaultResult AddressSpace::fault_private_write(Vma& vma, Page& table, VirtAddr address) {
+    VmObject& object = *vma.object;
+    u64 index = vma.index_of(address);
+    auto original = object.get_page(index, arch::Access::Read);
+    if (!original) return original.error() == Errno::EINTR ? FaultResult::Resolved : result_of(original.error());
+    auto copy = allocate_page(PageZeroing::Uninitialised, PageKind::Anonymous);
+    if (!copy) return FaultResult::OutOfMemory;
+    copy_page(copy->data(), original->data());
+    if (vma.prot & abi::PROT_EXEC) sync_code(**copy);
+    count_copy();
+    vma.has_private_pages.store(true, std::memory_order_relaxed);
+    Cursor cursor(table, address);
+    if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved;
+    if (!object.still_holds(**original, index) || !is_inside(object, index)) return FaultResult::Resolved;
+    cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    cursor.unlock();
+    (void)copy->release();
+    count_resident(PageKind::Anonymous, 1);
+    return FaultResult::Resolved;
+}
+
+FaultResult AddressSpace::fault_physical(Vma& vma, Page& table, VirtAddr address) {
+    auto& object = static_cast<PhysicalObject&>(*vma.object);
+    auto frame = object.physical_address(vma.index_of(address));
+    if (!frame) return FaultResult::BusAdrErr;
+    arch::MappingFlags flags = full_flags(vma);
+    flags.copy_on_write = false;
+    flags.device = object.caching() == PhysicalObject::Caching::Uncached;
+    flags.write_combining = object.caching() == PhysicalObject::Caching::WriteCombining;
+    Cursor cursor(table, address);
+    if (Policy::is_empty(cursor.entry())) cursor.set(Policy::make_leaf(*frame, flags, 0));
+    return FaultResult::Resolved;
+}
+
+/// A write to a shared page whose writes are watched: the object is told, then the entry lets writes through.
+FaultResult AddressSpace::make_shared_writable(Vma& vma, Page& table, VirtAddr address) {
+    if (is_physical(vma)) return FaultResult::SegvAccErr;
+    u64 index = vma.index_of(address);
+    auto page = vma.object->get_page(index, arch::Access::Write);
+    if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
+    Cursor cursor(table, address);
+    Entry entry = cursor.entry();
+    if (Policy::is_empty(entry) || Policy::address(entry, 0) != page->address()) return FaultResult::Resolved;
+    cursor.set(Policy::make_leaf(page->address(), full_flags(vma), 0));
+    cursor.unlock();
+    flush_here(address);
+    return FaultResult::Resolved;
+}
+
+} // namespace linnet::mm

@@ -1,0 +1,240 @@
+// The page allocator: buddy lists behind one spinlock, and per-CPU lists of single frames in front of them, which need only
+// preemption turned off. Owns every Page that isn't Reserved.
+//
+// A reserve below the low watermark is for the kernel alone: user pages fail first, so that the kernel can still do what
+// it takes to kill somebody.
+//
+// Lock order: buddy_lock is a leaf.
+#include "page_allocator.hpp"
+#include <core/spinlock.hpp>
+
+namespace linnet::mm {
+
+constinit PageArray page_array;
+constinit CpuPageCache boot_cpu_page_cache;
+
+namespace {
+
+constinit core::LockClass buddy_lock_class("buddy");
+constinit core::SpinLock buddy_lock(buddy_lock_class);
+constinit BuddyAllocator buddy;
+constinit std::atomic<u64> managed{0};
+constinit std::atomic<u64> low_watermark{0};
+constinit CpuPageCache* caches[core::CpuMask::max_cpus];
+constinit std::atomic<Shrinker> shrinkers[4];
+
+bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
+
+/// Moves up to a batch of frames into the CPU's list. Preemption is off.
+bool refill(CpuPageCache& cache, PageKind kind) {
+    core::SpinGuard guard(buddy_lock);
+    u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
+    if (buddy.free_frames() <= reserve) return false;
+    // One larger block taken apart keeps a CPU's frames together and costs one list operation.
+    constexpr unsigned batch_order = std::countr_zero(CpuPageCache::batch);
+    for (unsigned order = batch_order;; order = 0) {
+        if (Page* block = buddy.allocate(order)) {
+            u32 count = 1u << order;
+            for (u32 i = count; i-- > 0;) {
+                block[i].kind = PageKind::Kernel;
+                block[i].order = 0;
+                block[i].next = cache.list;
+                cache.list = &block[i];
+            }
+            cache.count += count;
+            return true;
+        }
+        if (order == 0) return false;
+    }
+}
+
+void drain(CpuPageCache& cache, u32 count) {
+    core::SpinGuard guard(buddy_lock);
+    while (count-- > 0 && cache.list) {
+        Page* page = cache.list;
+        cache.list = page->next;
+        --cache.count;
+        buddy.free(*page, 0);
+    }
+}
+
+CpuPageCache& this_cpu_cache() { return *static_cast<CpuPageCache*>(core::this_cpu().page_cache); }
+
+Page* take_frame(PageKind kind) {
+    core::disable_preemption();
+    CpuPageCache& cache = this_cpu_cache();
+    Page* page = cache.list;
+    if (!page) [[unlikely]] {
+        if (!refill(cache, kind)) {
+            core::enable_preemption();
+            return nullptr;
+        }
+        page = cache.list;
+    }
+    cache.list = page->next;
+    --cache.count;
+    ++cache.used[static_cast<usize>(kind)];
+    ++cache.allocated;
+    core::enable_preemption();
+    return page;
+}
+
+/// Frames that lie in other parts of the kernel's caches; false when there was nothing to get.
+bool shrink() {
+    u64 got = 0;
+    {
+        core::PreemptionGuard guard;
+        CpuPageCache& cache = this_cpu_cache();
+        got += cache.count;
+        drain(cache, cache.count);
+    }
+    if (!core::may_sleep()) return got != 0;
+    for (auto& slot : shrinkers)
+        if (Shrinker shrinker = slot.load(std::memory_order_acquire)) got += shrinker();
+    return got != 0;
+}
+
+void prepare(Page& page, PageKind kind) {
+    page.kind = kind;
+    page.flags.store(0, std::memory_order_relaxed);
+    page.map_count.store(0, std::memory_order_relaxed);
+    page.refs.store(1, std::memory_order_release);
+}
+
+} // namespace
+
+Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
+    Page* page = take_frame(kind);
+    while (!page) {
+        if (!shrink()) return error(Errno::ENOMEM);
+        page = take_frame(kind);
+        if (!page) return error(Errno::ENOMEM);
+    }
+    prepare(*page, kind);
+    if (zeroing == PageZeroing::Zeroed) clear_page(page_data(*page));
+    return PageRef::adopt(*page);
+}
+
+Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind) {
+    if (order == 0) return TRY(allocate_page(zeroing, kind)).release();
+    if (order > max_order) return error(Errno::ENOMEM);
+    Page* block = nullptr;
+    for (int attempt = 0; attempt < 2 && !block; ++attempt) {
+        if (attempt > 0 && !shrink()) break;
+        core::SpinGuard guard(buddy_lock);
+        u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
+        if (buddy.free_frames() > reserve + (u64{1} << order)) block = buddy.allocate(order);
+    }
+    if (!block) return error(Errno::ENOMEM);
+    {
+        core::PreemptionGuard guard;
+        CpuPageCache& cache = this_cpu_cache();
+        cache.used[static_cast<usize>(kind)] += i64{1} << order;
+        cache.allocated += u64{1} << order;
+    }
+    prepare(*block, kind);
+    if (zeroing == PageZeroing::Zeroed)
+        for (usize i = 0; i < (usize{1} << order); ++i) clear_page(page_data(block[i]));
+    return block;
+}
+
+void free_pages(Page& page, unsigned order) {
+    core::PreemptionGuard guard;
+    CpuPageCache& cache = this_cpu_cache();
+    PageKind kind = page.kind;
+    VERIFY(kind != PageKind::Reserved && kind != PageKind::Free);
+    cache.used[static_cast<usize>(kind)] -= i64{1} << order;
+    cache.freed += u64{1} << order;
+    page.kind = PageKind::Kernel;
+    page.refs.store(0, std::memory_order_relaxed);
+    if (order > 0) {
+        core::SpinGuard lock(buddy_lock);
+        buddy.free(page, order);
+        return;
+    }
+    page.next = cache.list;
+    cache.list = &page;
+    if (++cache.count >= CpuPageCache::high_water) drain(cache, CpuPageCache::batch);
+}
+
+void free_page(Page& page) { free_pages(page, page.order); }
+
+void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
+    caches[cpu.number] = &cache;
+    cpu.page_cache = &cache;
+}
+
+void give_frames(u64 first, u64 end) {
+    core::SpinGuard guard(buddy_lock);
+    buddy.free_range(first, end);
+    managed.fetch_add(end - first);
+}
+
+void start_page_allocator() {
+    u64 frames = managed.load();
+    u64 reserve = frames / 256;
+    low_watermark.store(reserve < 64 ? 64 : (reserve > 1024 ? 1024 : reserve));
+}
+
+void add_shrinker(Shrinker shrinker) {
+    for (auto& slot : shrinkers) {
+        Shrinker none = nullptr;
+        if (slot.compare_exchange_strong(none, shrinker)) return;
+    }
+    VERIFY(!"more shrinkers than slots");
+}
+
+u64 managed_frames() { return managed.load(std::memory_order_relaxed); }
+
+u64 free_frames() {
+    u64 free = buddy.free_frames();
+    for (CpuPageCache* cache : caches)
+        if (cache) free += cache->count;
+    return free;
+}
+
+u64 used_frames(PageKind kind) {
+    i64 used = 0;
+    for (CpuPageCache* cache : caches)
+        if (cache) used += cache->used[static_cast<usize>(kind)];
+    return used > 0 ? static_cast<u64>(used) : 0;
+}
+
+u64 allocated_frame_events() {
+    u64 sum = 0;
+    for (CpuPageCache* cache : caches)
+        if (cache) sum += cache->allocated;
+    return sum;
+}
+
+u64 freed_frame_events() {
+    u64 sum = 0;
+    for (CpuPageCache* cache : caches)
+        if (cache) sum += cache->freed;
+    return sum;
+}
+
+void count_free_blocks(u64 (&counts)[max_order + 1]) {
+    core::SpinGuard guard(buddy_lock);
+    for (unsigned order = 0; order <= max_order; ++order) counts[order] = buddy.free_blocks(order);
+}
+
+// Written as plain word stores: under emulation, where instructions are counted, string instructions are no cheaper.
+__attribute__((no_builtin("memset", "memcpy"))) void clear_page(void* page) {
+    auto* word = static_cast<u64*>(page);
+    for (auto* end = word + arch::page_size / 8; word != end; word += 16) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 16; ++i) word[i] = 0;
+    }
+}
+
+__attribute__((no_builtin("memset", "memcpy"))) void copy_page(void* to, const void* from) {
+    auto* target = static_cast<u64*>(to);
+    auto* source = static_cast<const u64*>(from);
+    for (auto* end = target + arch::page_size / 8; target != end; target += 8, source += 8) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 8; ++i) target[i] = source[i];
+    }
+}
+
+} // namespace linnet::mm

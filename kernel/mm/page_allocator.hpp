@@ -1,0 +1,41 @@
+// The inside of the page allocator, for boot_memory.cpp and statistics.cpp.
+#pragma once
+
+#include "buddy.hpp"
+#include <core/thread.hpp>
+
+namespace linnet::mm {
+
+inline constexpr usize page_kind_count = static_cast<usize>(PageKind::Shared) + 1;
+
+/// Per-CPU part of the allocator: single frames kept aside, and counters that only their CPU changes (others add them up).
+struct CpuPageCache {
+    static constexpr u32 batch = 32;      // frames moved between a CPU and the buddy lists at once
+    static constexpr u32 high_water = 96; // frames above which a batch goes back
+    Page* list = nullptr;
+    u32 count = 0;
+    i64 used[page_kind_count] = {};
+    u64 allocated = 0;
+    u64 freed = 0;
+};
+
+extern constinit CpuPageCache boot_cpu_page_cache;
+
+/// Called once by boot code with the frames that the allocator may hand out: free_frames() of them are in `buddy` now.
+void start_page_allocator();
+/// The locked buddy lists; boot code and release_boot_memory() add to them.
+void give_frames(u64 first, u64 end);
+void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache);
+
+u64 managed_frames();
+u64 free_frames();
+u64 used_frames(PageKind kind);
+u64 allocated_frame_events();
+u64 freed_frame_events();
+void count_free_blocks(u64 (&counts)[max_order + 1]);
+
+/// Called when memory is short; returns how many frames it gave back. Registered caches are asked in turn.
+using Shrinker = u64 (*)();
+void add_shrinker(Shrinker shrinker);
+
+} // namespace linnet::mm

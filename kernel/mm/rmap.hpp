@@ -1,0 +1,26 @@
+// From pages back to where they show, and the counters of mapped and dirty file pages.
+#pragma once
+
+#include <mm/page.hpp>
+#include <mm/vma.hpp>
+
+namespace linnet::mm {
+
+/// Takes the entries of [begin, end) of a mapping out, private copies too unless they are kept, and flushes. The object's
+/// mappings lock is held, the mmap lock isn't needed.
+void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
+
+/// Takes the right to write from the entry of one page of a shared mapping, and flushes.
+void write_protect_mapping(Vma& vma, VirtAddr address);
+
+/// One more or one fewer user mapping of a File or Shared page.
+void note_mapped(Page& page);
+void note_unmapped(Page& page);
+u64 mapped_object_frames();
+
+/// Marks a page of a FileObject as different from what is stored, or as stored.
+void note_dirty(Page& page);
+void note_clean(Page& page);
+u64 dirty_frames();
+
+} // namespace linnet::mm

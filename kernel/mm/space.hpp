@@ -1,0 +1,87 @@
+// What the parts of AddressSpace share: rights, limits of the user half, and which frames an entry counts.
+#pragma once
+
+#include "rmap.hpp"
+#include "tlb.hpp"
+#include <arch/usercopy.hpp>
+#include <mm/address_space.hpp>
+
+namespace linnet::mm {
+
+inline constexpr u64 stack_guard_gap = u64{256} << arch::page_shift; // as Linux's default stack_guard_gap
+inline constexpr VirtAddr lowest_user_address{65536};                // vm.mmap_min_addr
+inline constexpr usize max_map_count = 65530;                        // vm.max_map_count
+inline constexpr u64 pages_in(u64 bytes) { return bytes >> arch::page_shift; }
+inline constexpr VirtAddr page_floor(VirtAddr address) { return {align_down(address.value, arch::page_size)}; }
+
+/// The end of the page tables' user half: user_address_end rounded up so that its last table can be freed too.
+inline constexpr VirtAddr user_tables_end{
+    align_up(arch::user_address_end.value, PageTable<arch::PagingPolicy>::span(arch::page_table_levels - 1))};
+
+/// Whether [address, +length) is page aligned and in the user half.
+inline bool is_mappable(VirtAddr address, u64 length) {
+    return is_aligned(address.value, arch::page_size) && arch::is_user_range(address, length);
+}
+
+/// Whether a mapping's rights allow the access. Any right implies reading, so that no architecture's quirk shows.
+inline bool allows(u32 prot, arch::Access access) {
+    switch (access) {
+    case arch::Access::Read: return prot != 0;
+    case arch::Access::Write: return (prot & abi::PROT_WRITE) != 0;
+    case arch::Access::Execute: return (prot & abi::PROT_EXEC) != 0;
+    }
+    return false;
+}
+
+/// The rights of an entry of `vma` that may not be written through yet.
+inline arch::MappingFlags read_only_flags(const Vma& vma) {
+    arch::MappingFlags flags{.readable = vma.prot != 0, .user = true};
+    flags.executable = (vma.prot & abi::PROT_EXEC) != 0;
+    flags.copy_on_write = !vma.is(vma_shared);
+    flags.protection_key = vma.protection_key;
+    return flags;
+}
+/// Those of an entry that may be written through, as far as the mapping allows it.
+inline arch::MappingFlags full_flags(const Vma& vma) {
+    arch::MappingFlags flags = read_only_flags(vma);
+    if (!(vma.prot & abi::PROT_WRITE)) return flags;
+    flags.copy_on_write = false;
+    flags.writable = flags.dirty = true;
+    return flags;
+}
+
+inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }
+
+/// The frame that an entry of a mapping owns a reference to; null for the zero page and for what is not RAM of ours.
+inline Page* counted_page(const Vma& vma, PhysAddr frame) {
+    if (is_physical(vma)) return nullptr;
+    Page* page = page_of(frame);
+    return page->kind == PageKind::Reserved ? nullptr : page;
+}
+
+/// Pages that a mapping promises to have memory for.
+inline bool is_accountable(const Vma& vma) {
+    return !vma.is(vma_shared) && (vma.prot & abi::PROT_WRITE) && !vma.is(vma_no_reserve) && !is_physical(vma);
+}
+void commit_pages(i64 pages);
+u64 committed_pages();
+/// Whether `pages` more could possibly be had (overcommit mode 0: only what is absurd is refused).
+bool can_commit(u64 pages);
+
+void count_fault();
+void count_copy();
+u64 fault_events();
+u64 major_fault_events();
+u64 out_of_memory_events();
+u64 copy_events();
+void count_locked(i64 pages);
+u64 locked_pages_total();
+
+/// Makes instruction fetches see a page that is about to be mapped executable.
+inline void sync_code(Page& page) {
+    if (page.has(page_code_synced)) return;
+    arch::synchronise_instruction_cache(page_data(page), arch::page_size);
+    page.set(page_code_synced);
+}
+
+} // namespace linnet::mm

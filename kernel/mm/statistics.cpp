@@ -1,0 +1,47 @@
+// Adding up what the parts count.
+#include "kernel_area.hpp"
+#include "page_allocator.hpp"
+#include "space.hpp"
+#include <mm/statistics.hpp>
+
+namespace linnet::mm {
+
+static_assert(free_block_orders == max_order + 1);
+
+MemoryStatistics memory_statistics() {
+    MemoryStatistics result;
+    result.total = managed_frames();
+    result.free = free_frames();
+    result.file_cache = used_frames(PageKind::File);
+    result.shared = used_frames(PageKind::Shared);
+    result.anonymous = used_frames(PageKind::Anonymous);
+    result.file_mapped = mapped_object_frames();
+    result.dirty = dirty_frames();
+    result.slab = used_frames(PageKind::Slab);
+    result.kernel_stacks = used_frames(PageKind::Stack);
+    result.page_tables = used_frames(PageKind::PageTable);
+    result.kernel_other = used_frames(PageKind::Kernel) + used_frames(PageKind::HeapBlock);
+    result.virtual_area = kernel_area_frames();
+    result.committed = committed_pages();
+    // overcommit_ratio 50, no swap (proc(5), /proc/sys/vm/overcommit_ratio)
+    result.commit_limit = result.total / 2;
+    result.locked = locked_pages_total();
+    return result;
+}
+
+MemoryEvents memory_events() {
+    MemoryEvents result;
+    result.page_faults = fault_events();
+    result.pages_allocated = allocated_frame_events();
+    result.pages_freed = freed_frame_events();
+    result.copy_on_write = copy_events();
+    result.tlb_local_flushes = local_flush_events();
+    result.tlb_remote_flushes = remote_flush_events();
+    result.major_faults = major_fault_events();
+    result.out_of_memory_kills = out_of_memory_events();
+    return result;
+}
+
+void free_blocks(u64 (&counts)[free_block_orders]) { count_free_blocks(counts); }
+
+} // namespace linnet::mm

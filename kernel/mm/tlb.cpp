@@ -1,0 +1,219 @@
+// TLB batches, address-space switches and ASIDs.
+//
+// Which CPUs must be told: those whose page-table register points at the address space (active_cpus_). With ASIDs, others
+// may hold translations too (used_cpus_); they are marked stale and flush when they run the address space again. The mask
+// is set before the tables are loaded and read after the entries changed, both sequentially consistent, so that a CPU
+// either is in the mask or walks the new entries.
+//
+// An ASID belongs to a generation. When the numbers run out a new generation begins, in which only the address spaces that
+// run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
+#include "tlb.hpp"
+#include <core/sched.hpp>
+#include <mm/address_space.hpp>
+
+namespace linnet::mm {
+
+namespace {
+
+constexpr u64 many_pages = 32; // beyond it dropping everything is cheaper than page by page
+constexpr unsigned asid_bits = 16;
+
+constinit std::atomic<u64> local_flushes{0}, remote_flushes{0};
+
+constinit core::LockClass asid_lock_class("asid");
+constinit core::InterruptSpinLock asid_lock(asid_lock_class);
+constinit std::atomic<u64> generation{1};
+constinit u32 next_asid = 1;
+/// What each CPU runs: generation and number. 0 after a new generation began, until the CPU switches.
+constinit std::atomic<u64> running[core::CpuMask::max_cpus];
+constinit u64 reserved[core::CpuMask::max_cpus]; // kept over the last change of generation
+
+struct FlushRequest {
+    const AddressSpace* space;
+    VirtAddr begin;
+    u64 pages;
+    arch::Asid asid;
+};
+
+void flush_here(const FlushRequest& request) {
+    if (request.pages > many_pages)
+        arch::flush_user_tlb_all(request.asid);
+    else
+        arch::flush_user_tlb(request.begin, request.pages, request.asid);
+    local_flushes.fetch_add(1, std::memory_order_relaxed);
+}
+
+void flush_on_other(void* context) { flush_here(*static_cast<FlushRequest*>(context)); }
+
+/// Whether a running address space kept `value` over the change of generation; then it goes on under the new one.
+bool update_reserved(u64 value, u64 fresh) {
+    bool found = false;
+    for (u64& entry : reserved)
+        if (entry == value) entry = fresh, found = true;
+    return found;
+}
+
+void begin_generation() {
+    generation.fetch_add(1);
+    next_asid = 1;
+    for (u32 i = 0; i < core::CpuMask::max_cpus; ++i) {
+        u64 value = running[i].exchange(0);
+        if (value != 0) reserved[i] = value;
+    }
+}
+
+bool is_reserved(u32 number) {
+    for (u64 entry : reserved)
+        if (entry != 0 && (entry & ((1u << asid_bits) - 1)) == number) return true;
+    return false;
+}
+
+enum class Fresh : u8 { No, Yes };
+
+/// A value of the present generation for who has `old`. asid_lock is held.
+std::pair<u64, Fresh> renew(u64 old) {
+    u64 number = old & ((1u << asid_bits) - 1);
+    u64 present = generation.load();
+    if (old != 0 && old >> asid_bits == present) return {old, Fresh::No};
+    if (old != 0 && update_reserved(old, present << asid_bits | number)) return {present << asid_bits | number, Fresh::No};
+    for (;;) {
+        while (next_asid < arch::asid_count() && is_reserved(next_asid)) ++next_asid;
+        if (next_asid < arch::asid_count()) break;
+        begin_generation();
+        present = generation.load();
+    }
+    return {present << asid_bits | next_asid++, Fresh::Yes};
+}
+
+} // namespace
+
+u64 local_flush_events() { return local_flushes.load(std::memory_order_relaxed); }
+u64 remote_flush_events() { return remote_flushes.load(std::memory_order_relaxed); }
+
+void flush_kernel_everywhere(VirtAddr begin, u64 pages) {
+    core::PreemptionGuard guard;
+    struct Request {
+        VirtAddr begin;
+        u64 pages;
+    } request{begin, pages};
+    arch::flush_kernel_tlb(begin, pages);
+    u64 others = core::online_cpus() & ~(u64{1} << core::this_cpu().number);
+    if (arch::tlb_flush_is_broadcast || others == 0) return;
+    core::run_on_cpus(
+        others,
+        [](void* context) {
+            auto* wanted = static_cast<Request*>(context);
+            arch::flush_kernel_tlb(wanted->begin, wanted->pages);
+        },
+        &request);
+}
+
+bool TlbBatch::extend() {
+    if (extension_) return true;
+    auto page = allocate_page(PageZeroing::Uninitialised);
+    if (!page) return false;
+    extension_ = static_cast<Page**>(page_data(*page->release()));
+    return true;
+}
+
+void TlbBatch::release() {
+    for (u32 i = 0; i < count_; ++i) unref_page(*(i < inline_pages ? pages_ : extension_)[slot(i)]);
+    count_ = 0;
+    while (tables_) {
+        Page* table = tables_;
+        tables_ = table->next;
+        free_page_table(*table);
+    }
+    if (extension_) free_page(*page_of(arch::virt_to_phys(extension_)));
+    extension_ = nullptr;
+    has_tables_ = false;
+}
+
+void TlbBatch::flush() {
+    if (begin_ < end_ || has_tables_) {
+        // Freed tables may be cached for the whole range they covered.
+        u64 pages = has_tables_ ? ~u64{0} : (end_ - begin_) >> arch::page_shift;
+        if (!dead_) space_.flush_range(begin_, pages);
+    }
+    begin_ = VirtAddr{~u64{0}};
+    end_ = VirtAddr{0};
+    release();
+}
+
+void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    core::PreemptionGuard guard;
+    FlushRequest request{this, begin, pages,
+                         static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))};
+    if (arch::tlb_flush_is_broadcast) return flush_here(request);
+    u64 self = u64{1} << core::this_cpu().number;
+    u64 active = active_cpus_.bits.load();
+    u64 idle_holders = used_cpus_.bits.load() & ~active & ~self;
+    if (idle_holders) stale_cpus_.bits.fetch_or(idle_holders);
+    // A CPU that came or went between the two looks is told as well.
+    active |= active_cpus_.bits.load();
+    if ((active | used_cpus_.value()) & self) flush_here(request);
+    if (u64 others = active & ~self) {
+        remote_flushes.fetch_add(static_cast<u64>(std::popcount(others)), std::memory_order_relaxed);
+        core::run_on_cpus(others, flush_on_other, &request);
+    }
+}
+
+void AddressSpace::activate(core::Cpu& cpu) {
+    auto* old = static_cast<AddressSpace*>(cpu.address_space);
+    bool has_asids = arch::asid_count() > 1;
+    if (old == this && !stale_cpus_.has(cpu.number)) {
+        if (!has_asids || running[cpu.number].load(std::memory_order_relaxed) == asid_.load(std::memory_order_relaxed))
+            return;
+    }
+    active_cpus_.add(cpu.number);
+    arch::Asid number = 0;
+    bool flush = true;
+    if (has_asids) {
+        used_cpus_.add(cpu.number);
+        u64 value = asid_.load();
+        u64 before = running[cpu.number].load();
+        bool quick = value >> asid_bits == generation.load() && before != 0 &&
+                     running[cpu.number].compare_exchange_strong(before, value);
+        if (!quick) {
+            core::InterruptSpinGuard guard(asid_lock);
+            auto [renewed, fresh] = renew(asid_.load());
+            if (fresh == Fresh::Yes) stale_cpus_.bits.store(~u64{0});
+            asid_.store(value = renewed);
+            running[cpu.number].store(value);
+        }
+        number = static_cast<arch::Asid>(value & ((1u << asid_bits) - 1));
+        u64 bit = u64{1} << cpu.number;
+        flush = (stale_cpus_.bits.fetch_and(~bit) & bit) != 0;
+    }
+    arch::activate_user_tables(tables_.root(), number, flush);
+    cpu.address_space = this;
+    if (old && old != this) old->active_cpus_.remove(cpu.number);
+}
+
+/// Takes a dying address space off every CPU that still has it loaded (kernel threads keep what they found).
+void AddressSpace::leave_all_cpus() {
+    auto leave = [](void* context) {
+        auto* space = static_cast<AddressSpace*>(context);
+        core::Cpu& cpu = core::this_cpu();
+        if (cpu.address_space != space) return;
+        arch::deactivate_user_tables();
+        cpu.address_space = nullptr;
+        if (arch::asid_count() > 1) running[cpu.number].store(0);
+        space->active_cpus_.remove(cpu.number);
+    };
+    core::PreemptionGuard guard;
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    leave(this);
+    arch::restore_interrupts(state);
+    if (u64 others = active_cpus_.bits.load()) core::run_on_cpus(others, leave, this);
+}
+
+AddressSpace* current_address_space() {
+    core::disable_preemption();
+    auto* space = static_cast<AddressSpace*>(core::this_cpu().address_space);
+    core::enable_preemption_no_switch();
+    return space;
+}
+
+} // namespace linnet::mm

@@ -1,0 +1,65 @@
+// Translation buffers: what must be flushed, on which CPUs, and which frames wait for it.
+#pragma once
+
+#include <lib/address.hpp>
+#include <mm/page.hpp>
+
+namespace linnet::mm {
+
+class AddressSpace;
+
+/// Collects frames and page tables that an operation took out of an address space, and lets go of them after every CPU has
+/// flushed. One lives on the stack of each operation that unmaps; its destructor flushes.
+class TlbBatch {
+public:
+    explicit TlbBatch(AddressSpace& space) : space_(space) {}
+    ~TlbBatch() { flush(); }
+    TlbBatch(const TlbBatch&) = delete;
+    TlbBatch& operator=(const TlbBatch&) = delete;
+
+    /// The entry for `address` lost rights or its frame.
+    void note(VirtAddr address) {
+        if (address < begin_) begin_ = address;
+        if (address >= end_) end_ = address + arch::page_size;
+    }
+    /// Takes over one reference. Call is_full() before.
+    void add_page(Page& page) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = &page, ++count_; }
+    void add_table(Page& table) {
+        table.next = tables_;
+        tables_ = &table;
+        has_tables_ = true;
+    }
+    /// No room for another page: flush() first, without locks that other CPUs wait for with interrupts off.
+    [[nodiscard]] bool is_full() {
+        if (count_ < inline_pages) return false;
+        return count_ == inline_pages ? !extend() : count_ == inline_pages + extension_pages;
+    }
+    void flush();
+    /// Nobody can have translations (a dying address space): nothing will be flushed.
+    void assume_flushed() { dead_ = true; }
+
+private:
+    static constexpr u32 inline_pages = 32;
+    static constexpr u32 extension_pages = arch::page_size / sizeof(Page*);
+    static u32 slot(u32 count) { return count < inline_pages ? count : count - inline_pages; }
+    bool extend();
+    void release();
+
+    AddressSpace& space_;
+    VirtAddr begin_{~u64{0}};
+    VirtAddr end_{0};
+    Page* tables_ = nullptr;
+    Page** extension_ = nullptr;
+    u32 count_ = 0;
+    bool has_tables_ = false;
+    bool dead_ = false;
+    Page* pages_[inline_pages];
+};
+
+/// Drops kernel translations on every CPU. May sleep.
+void flush_kernel_everywhere(VirtAddr begin, u64 pages);
+
+u64 local_flush_events();
+u64 remote_flush_events();
+
+} // namespace linnet::mm

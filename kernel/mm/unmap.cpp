@@ -1,0 +1,109 @@
+// munmap(2), and taking pages out of page tables.
+#include "vma_edit.hpp"
+
+namespace linnet::mm {
+
+Result<void> AddressSpace::unmap(VirtAddr address, u64 length) {
+    if (!is_aligned(address.value, arch::page_size) || length == 0) return error(Errno::EINVAL);
+    length = align_up(length, arch::page_size);
+    if (length == 0 || !arch::is_user_range(address, length)) return error(Errno::EINVAL);
+    DoomedVmas doomed;
+    core::WriteGuard guard(mmap_lock_);
+    return unmap_locked(address, address + length, doomed);
+}
+
+Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed) {
+    Vma* vma = vmas_.find_ending_after(begin);
+    if (!vma || vma->begin >= end) return {};
+    if (vma->begin < begin) {
+        TRY(split(*vma, begin));
+        vma = vmas_.next(*vma);
+    }
+    if (Vma* last = vmas_.find(end - 1); last && last->end > end) TRY(split(*last, end));
+
+    TlbBatch batch(*this);
+    Vma* below = vmas_.previous(*vma);
+    VirtAddr floor = below ? below->end : VirtAddr{};
+    VirtAddr first = vma->begin, last = first;
+    while (vma && vma->begin < end) {
+        Vma* next = vmas_.next(*vma);
+        last = vma->end;
+        zap(*vma, vma->begin, vma->end, batch);
+        account(*vma, -static_cast<i64>(vma->page_count()));
+        vmas_.remove(*vma);
+        unlink_vma(*vma);
+        vma->next_doomed = doomed.first;
+        doomed.first = vma;
+        vma = next;
+    }
+    VirtAddr ceiling = vma ? vma->begin : user_tables_end;
+    prune_tables(first, last, floor, ceiling, batch);
+    // A larger hole has come up: the search for free room must see it.
+    if (VirtAddr top = vma ? vma->begin : mmap_base; gap_hint_.value != 0 && top > gap_hint_)
+        gap_hint_ = top < mmap_base ? top : mmap_base;
+    return {};
+}
+
+void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch) {
+    tables_.prune(begin, end, floor, ceiling, [&](Page& table) {
+        table_pages_.fetch_sub(1, std::memory_order_relaxed);
+        batch.add_table(table);
+    });
+}
+
+void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+    tables_.for_each_leaf_table(begin, end, [&](Page& table, VirtAddr from, VirtAddr to) {
+        while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
+    });
+}
+
+/// Stops early, with the address to go on at, when the batch is full.
+VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what) {
+    i64 anonymous = 0;
+    Cursor cursor(table, begin);
+    for (; cursor.address() < end; cursor.advance()) {
+        Entry entry = cursor.entry();
+        if (Policy::is_empty(entry)) continue;
+        Page* page = counted_page(vma, Policy::address(entry, 0));
+        if (what == Zap::KeepPrivate && page && page->kind == PageKind::Anonymous) continue;
+        if (page && batch.is_full()) break;
+        cursor.exchange(Policy::empty());
+        batch.note(cursor.address());
+        if (!page) continue;
+        if (page->kind == PageKind::Anonymous) {
+            ++anonymous;
+        } else {
+            count_resident(page->kind, -1);
+            note_unmapped(*page);
+        }
+        batch.add_page(*page);
+    }
+    if (anonymous) count_resident(PageKind::Anonymous, -anonymous);
+    return cursor.address();
+}
+
+void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private) {
+    TlbBatch batch(*vma.space);
+    vma.space->zap(vma, begin, end, batch, keep_private ? AddressSpace::Zap::KeepPrivate : AddressSpace::Zap::All);
+}
+
+void write_protect_mapping(Vma& vma, VirtAddr address) {
+    AddressSpace& space = *vma.space;
+    Page* table = space.tables_.find_leaf_table(address);
+    if (!table) return;
+    TlbBatch batch(space);
+    AddressSpace::Cursor cursor(*table, address);
+    auto entry = cursor.entry();
+    while (!AddressSpace::Policy::is_empty(entry)) {
+        arch::MappingFlags flags = AddressSpace::Policy::flags(entry, 0);
+        if (!flags.writable) break;
+        flags.writable = flags.dirty = false;
+        auto fresh = AddressSpace::Policy::make_leaf(AddressSpace::Policy::address(entry, 0), flags, 0);
+        if (!cursor.compare_exchange(entry, fresh)) continue;
+        batch.note(address);
+        break;
+    }
+    cursor.unlock();
+}
+
+} // namespace linnet::mm

@@ -1,0 +1,214 @@
+// What all objects share: the index of pages, the list of mappings, truncation; and the two simple kinds.
+//
+// Truncation: the new size is stored first, then every mapping's entries go (under the lock of their table), then the
+// pages. A fault that looked before must look again under that lock: it sees the new size or its entry is removed.
+#include "rmap.hpp"
+#include <cstring>
+#include <lib/own_ptr.hpp>
+#include <mm/address_space.hpp>
+#include <mm/vm_object.hpp>
+
+namespace linnet::mm {
+
+namespace {
+constinit core::LockClass pages_lock_class("object pages");
+constinit core::LockClass mappings_lock_class("object mappings");
+} // namespace
+
+VmObject::VmObject(Kind kind, u64 size)
+    : pages_lock_(pages_lock_class), mappings_lock_(mappings_lock_class), size_(size), kind_(kind) {}
+
+VmObject::~VmObject() {
+    VERIFY(mappings_.is_empty());
+    drop_pages(0, ~u64{0});
+}
+
+PageRef VmObject::find_any_page(u64 index) {
+    core::SpinGuard guard(pages_lock_);
+    Page* page = pages_.find(index);
+    return page ? PageRef::share(*page) : PageRef();
+}
+
+PageRef VmObject::find_page(u64 index) {
+    PageRef page = find_any_page(index);
+    if (page && !page->has(page_up_to_date)) return {};
+    return page;
+}
+
+usize VmObject::find_pages(u64 first, std::span<PageRef> pages) {
+    usize found = 0;
+    core::SpinGuard guard(pages_lock_);
+    for (usize i = 0; i < pages.size(); ++i) {
+        Page* page = pages_.find(first + i);
+        if (!page || !page->has(page_up_to_date)) continue;
+        pages[i] = PageRef::share(*page);
+        ++found;
+    }
+    return found;
+}
+
+u64 VmObject::next_resident(u64 from) {
+    core::SpinGuard guard(pages_lock_);
+    return pages_.find_next(from) ? from : ~u64{0};
+}
+
+PageRef VmObject::find_flagged(u64& from, u64 end, PageFlag flag) {
+    core::SpinGuard guard(pages_lock_);
+    for (Page* page; from < end && (page = pages_.find_next(from)) && from < end; ++from)
+        if (page->has(flag)) return PageRef::share(*page);
+    return {};
+}
+
+Result<PageRef> VmObject::insert_page(u64 index, PageRef page) {
+    core::SpinGuard guard(pages_lock_);
+    if (Page* other = pages_.find(index)) return PageRef::share(*other);
+    TRY(pages_.insert(index, *page));
+    page->index = index;
+    __atomic_store_n(&page->object, this, __ATOMIC_RELEASE);
+    resident_.fetch_add(1, std::memory_order_relaxed);
+    ref_page(*page); // the index's own
+    return page;
+}
+
+void VmObject::remove_page(u64 index, const Page& page) {
+    {
+        core::SpinGuard guard(pages_lock_);
+        if (pages_.find(index) != &page) return;
+        Page* gone = pages_.remove(index);
+        __atomic_store_n(&gone->object, nullptr, __ATOMIC_RELEASE);
+        resident_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    unref_page(const_cast<Page&>(page));
+}
+
+void VmObject::drop_pages(u64 first, u64 last) {
+    u64 at = first;
+    for (;;) {
+        // A handful at a time, so that others get at the lock.
+        Page* doomed[16];
+        usize count = 0;
+        {
+            core::SpinGuard guard(pages_lock_);
+            while (count < std::size(doomed)) {
+                Page* page = pages_.find_next(at);
+                if (!page || at >= last) break;
+                pages_.remove(at);
+                __atomic_store_n(&page->object, nullptr, __ATOMIC_RELEASE);
+                doomed[count++] = page;
+            }
+            resident_.fetch_sub(count, std::memory_order_relaxed);
+        }
+        for (usize i = 0; i < count; ++i) {
+            note_clean(*doomed[i]);
+            unref_page(*doomed[i]);
+        }
+        if (count < std::size(doomed)) return;
+    }
+}
+
+void VmObject::add_mapping(ObjectMapping& mapping, Writable writable, ObjectMapping* after) {
+    core::MutexGuard guard(mappings_lock_);
+    add_mapping_locked(mapping, writable, after);
+}
+
+void VmObject::add_mapping_locked(ObjectMapping& mapping, Writable writable, ObjectMapping* after) {
+    ObjectMapping* behind = after ? mappings_.next(*after) : nullptr;
+    if (behind)
+        mappings_.insert_before(*behind, mapping);
+    else
+        mappings_.push_back(mapping);
+    mapping_count_.fetch_add(1, std::memory_order_relaxed);
+    if (writable == Writable::Yes) writable_mappings_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void VmObject::remove_mapping(ObjectMapping& mapping, Writable writable) {
+    core::MutexGuard guard(mappings_lock_);
+    mappings_.remove(mapping);
+    mapping_count_.fetch_sub(1, std::memory_order_relaxed);
+    if (writable == Writable::Yes) writable_mappings_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+/// Takes the pages [first, last) out of every mapping.
+void VmObject::unmap_range(u64 first, u64 last, PrivateCopies copies) {
+    core::MutexGuard guard(mappings_lock_);
+    for (ObjectMapping& mapping : mappings_) {
+        auto& vma = static_cast<Vma&>(mapping);
+        u64 vma_end = vma.first_index + vma.page_count();
+        u64 from = std::max(first, vma.first_index), to = std::min(last, vma_end);
+        if (from >= to) continue;
+        VirtAddr begin = vma.begin + ((from - vma.first_index) << arch::page_shift);
+        VirtAddr end = vma.begin + ((to - vma.first_index) << arch::page_shift);
+        unmap_object_range(vma, begin, end, copies == PrivateCopies::Keep);
+    }
+}
+
+void VmObject::write_protect_page(u64 index) {
+    core::MutexGuard guard(mappings_lock_);
+    for (ObjectMapping& mapping : mappings_) {
+        auto& vma = static_cast<Vma&>(mapping);
+        if (!vma.is(vma_shared) || index < vma.first_index || index - vma.first_index >= vma.page_count()) continue;
+        write_protect_mapping(vma, vma.begin + ((index - vma.first_index) << arch::page_shift));
+    }
+}
+
+void VmObject::zero_part(u64 index, usize begin, usize end) {
+    PageRef page = find_page(index);
+    if (!page) return;
+    std::memset(page.data<u8>() + begin, 0, end - begin);
+    if (kind_ == Kind::File) note_dirty(*page);
+}
+
+void VmObject::set_size(u64 size) {
+    u64 old = size_.exchange(size, std::memory_order_acq_rel);
+    if (size >= old) return;
+    u64 first = divide_up(size, arch::page_size);
+    if (is_mapped()) unmap_range(first, ~u64{0}, PrivateCopies::Unmap);
+    drop_pages(first, ~u64{0});
+    if (usize rest = size & (arch::page_size - 1)) zero_part(size >> arch::page_shift, rest, arch::page_size);
+}
+
+void VmObject::punch_hole(u64 begin, u64 end) {
+    if (begin >= end) return;
+    u64 first = divide_up(begin, arch::page_size), last = end >> arch::page_shift;
+    if (first < last) {
+        if (is_mapped()) unmap_range(first, last, PrivateCopies::Keep);
+        drop_pages(first, last);
+    }
+    usize head = begin & (arch::page_size - 1), tail = end & (arch::page_size - 1);
+    if (begin >> arch::page_shift == end >> arch::page_shift) {
+        if (head != tail) zero_part(begin >> arch::page_shift, head, tail);
+        return;
+    }
+    if (head) zero_part(begin >> arch::page_shift, head, arch::page_size);
+    if (tail) zero_part(end >> arch::page_shift, 0, tail);
+}
+
+Result<RefPtr<AnonObject>> AnonObject::create(u64 size) {
+    auto* object = new (std::nothrow) AnonObject(size);
+    if (!object) return error(Errno::ENOMEM);
+    return adopt_ref(*object);
+}
+
+AnonObject::~AnonObject() = default;
+
+Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {
+    if (PageRef page = find_any_page(index)) return page;
+    PageRef page = TRY(allocate_page(PageZeroing::Zeroed, PageKind::Shared));
+    page->object = nullptr;
+    page->set(page_up_to_date);
+    return insert_page(index, std::move(page));
+}
+
+Result<RefPtr<PhysicalObject>> PhysicalObject::create(PhysAddr begin, u64 size, Caching caching) {
+    if (!is_aligned(begin.value, arch::page_size)) return error(Errno::EINVAL);
+    auto* object = new (std::nothrow) PhysicalObject(begin, size, caching);
+    if (!object) return error(Errno::ENOMEM);
+    return adopt_ref(*object);
+}
+
+Result<PhysAddr> PhysicalObject::physical_address(u64 index) const {
+    if (index >= divide_up(size(), arch::page_size)) return error(Errno::EFAULT);
+    return begin_ + index * arch::page_size;
+}
+
+} // namespace linnet::mm

@@ -1,0 +1,93 @@
+// The ordered set of mappings.
+#include <mm/vma.hpp>
+
+namespace linnet::mm {
+
+bool Vma::counts_as_writable_mapping() const { return is(vma_shared) && (max_prot & 2) != 0; }
+
+Vma* VmaMap::find(VirtAddr address) {
+    Vma* hint = last_found_.load(std::memory_order_relaxed);
+    if (hint && hint->contains(address)) return hint;
+    auto it = tree_.upper_bound(address);
+    if (it == tree_.begin()) return nullptr;
+    --it;
+    if (!it->contains(address)) return nullptr;
+    last_found_.store(&*it, std::memory_order_relaxed);
+    return &*it;
+}
+
+Vma* VmaMap::find_ending_after(VirtAddr address) {
+    auto it = tree_.upper_bound(address);
+    if (it != tree_.begin()) {
+        auto before = it;
+        --before;
+        if (before->end > address) return &*before;
+    }
+    return it == tree_.end() ? nullptr : &*it;
+}
+
+Vma* VmaMap::next(Vma& vma) {
+    auto it = tree_.iterator_to(vma);
+    return ++it == tree_.end() ? nullptr : &*it;
+}
+
+Vma* VmaMap::previous(Vma& vma) {
+    auto it = tree_.iterator_to(vma);
+    return it == tree_.begin() ? nullptr : &*--it;
+}
+
+void VmaMap::insert(Vma& vma) {
+    // Fork and exec add in order.
+    tree_.insert(tree_.end(), vma);
+    ++count_;
+}
+
+void VmaMap::remove(Vma& vma) {
+    last_found_.store(nullptr, std::memory_order_relaxed);
+    tree_.erase(tree_.iterator_to(vma));
+    --count_;
+}
+
+namespace {
+/// Where the range that `vma` keeps for itself begins: a stack wants room to grow.
+u64 guarded_begin(const Vma& vma, u64 guard) {
+    if (!vma.is(vma_grows_down)) return vma.begin.value;
+    return vma.begin.value > guard ? vma.begin.value - guard : 0;
+}
+} // namespace
+
+VirtAddr VmaMap::find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard,
+                                   u64* largest_skipped) {
+    u64 top = high.value;
+    auto it = tree_.lower_bound(high);
+    // The mapping above may be a stack that reaches into the range with its guard.
+    if (it != tree_.end()) top = std::min(top, guarded_begin(*it, guard));
+    for (;;) {
+        u64 bottom = low.value;
+        bool is_last = it == tree_.begin();
+        if (!is_last) bottom = std::max(bottom, std::prev(it)->end.value);
+        if (top >= length && top >= bottom) {
+            u64 start = align_down(top - length, alignment);
+            if (start >= bottom && start >= low.value) return {start};
+        }
+        if (largest_skipped && top > bottom) *largest_skipped = std::max(*largest_skipped, top - bottom);
+        if (is_last || bottom <= low.value) return {0};
+        --it;
+        top = std::min(top, guarded_begin(*it, guard));
+        if (top <= low.value) return {0};
+    }
+}
+
+VirtAddr VmaMap::find_gap_bottom_up(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard) {
+    u64 start = align_up(low.value, alignment);
+    Vma* vma = find_ending_after(low);
+    for (;;) {
+        u64 end = vma ? std::min(guarded_begin(*vma, guard), high.value) : high.value;
+        if (start < end && end - start >= length) return {start};
+        if (!vma || vma->end >= high) return {0};
+        start = std::max(start, align_up(vma->end.value, alignment));
+        vma = next(*vma);
+    }
+}
+
+} // namespace linnet::mm

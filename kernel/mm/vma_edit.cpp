@@ -1,0 +1,125 @@
+// Splitting, merging and counting mappings. The mmap lock is held exclusively. Whatever changes the range of a mapping that
+// an object links does so under the object's mappings lock.
+#include "vma_edit.hpp"
+
+namespace linnet::mm {
+
+namespace {
+
+VmObject::Writable writability(const Vma& vma) {
+    return vma.counts_as_writable_mapping() ? VmObject::Writable::Yes : VmObject::Writable::No;
+}
+
+} // namespace
+
+bool can_merge(const Vma& first, const Vma& second) {
+    if (first.end != second.begin || first.flags != second.flags || first.prot != second.prot) return false;
+    if (first.max_prot != second.max_prot || first.protection_key != second.protection_key) return false;
+    if (first.is(vma_special) || first.object.get() != second.object.get()) return false;
+    if (first.label.get() != second.label.get()) return false;
+    return first.is_anonymous() || first.first_index + first.page_count() == second.first_index;
+}
+
+Result<Vma*> AddressSpace::clone_vma(const Vma& vma) {
+    auto* copy = new (std::nothrow) Vma();
+    if (!copy) return error(Errno::ENOMEM);
+    copy->begin = vma.begin;
+    copy->end = vma.end;
+    copy->space = this;
+    copy->object = vma.object;
+    copy->first_index = vma.first_index;
+    copy->label = vma.label;
+    copy->flags = vma.flags;
+    copy->prot = vma.prot;
+    copy->max_prot = vma.max_prot;
+    copy->protection_key = vma.protection_key;
+    copy->has_private_pages.store(vma.has_private_pages.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    return copy;
+}
+
+void AddressSpace::link_vma(Vma& vma, ObjectMapping* after) {
+    if (vma.object) vma.object->add_mapping(vma, writability(vma), after);
+}
+
+void AddressSpace::unlink_vma(Vma& vma) {
+    if (vma.object) vma.object->remove_mapping(vma, writability(vma));
+}
+
+/// Changes the range of a mapping in place; it stays where it is in the order.
+void AddressSpace::set_range(Vma& vma, VirtAddr begin, VirtAddr end) {
+    auto change = [&] {
+        if (begin < vma.begin)
+            vma.first_index -= pages_in(vma.begin - begin);
+        else
+            vma.first_index += pages_in(begin - vma.begin);
+        vma.begin = begin;
+        vma.end = end;
+    };
+    if (!vma.object) return change();
+    core::MutexGuard guard(vma.object->mappings_lock());
+    change();
+}
+
+Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
+    if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
+    Vma* tail = TRY(clone_vma(vma));
+    auto change = [&] {
+        tail->first_index = vma.index_of(at);
+        tail->begin = at;
+        vma.end = at;
+    };
+    if (vma.object) {
+        core::MutexGuard guard(vma.object->mappings_lock());
+        change();
+        vma.object->add_mapping_locked(*tail, writability(*tail), &vma);
+    } else {
+        change();
+    }
+    vmas_.insert(*tail);
+    return {};
+}
+
+Result<Vma*> AddressSpace::isolate(Vma& vma, VirtAddr begin, VirtAddr end) {
+    Vma* part = &vma;
+    if (part->begin < begin) {
+        TRY(split(*part, begin));
+        part = vmas_.next(*part);
+    }
+    if (part->end > end) TRY(split(*part, end));
+    return part;
+}
+
+/// Joins a mapping with its neighbours where they have become alike; returns the one that is left.
+Vma* AddressSpace::merge(Vma& vma) {
+    Vma* result = &vma;
+    auto absorb = [&](Vma& first, Vma& second) {
+        VirtAddr end = second.end;
+        if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
+        vmas_.remove(second);
+        // The first grows before the second leaves the object's list: truncation meets each page at least once.
+        set_range(first, first.begin, end);
+        unlink_vma(second);
+        delete &second; // never the last holder of the object or label: `first` has them too
+        result = &first;
+    };
+    if (Vma* next = vmas_.next(vma); next && can_merge(vma, *next)) absorb(vma, *next);
+    if (Vma* previous = vmas_.previous(*result); previous && can_merge(*previous, *result)) absorb(*previous, *result);
+    return result;
+}
+
+void AddressSpace::account(const Vma& vma, i64 pages) {
+    auto add = [&](std::atomic<u64>& counter) {
+        counter.fetch_add(static_cast<u64>(pages), std::memory_order_relaxed);
+    };
+    add(total_pages_);
+    u64 total = total_pages_.load(std::memory_order_relaxed);
+    if (total > peak_total_.load(std::memory_order_relaxed)) peak_total_.store(total, std::memory_order_relaxed);
+    if (vma.is(vma_locked)) add(locked_pages_), count_locked(pages);
+    if (vma.is(vma_shared)) add(shared_pages_);
+    if (counts_as_data(vma.prot, vma.flags)) add(data_pages_);
+    if (vma.is(vma_grows_down)) add(stack_pages_);
+    if ((vma.prot & (abi::PROT_EXEC | abi::PROT_WRITE)) == abi::PROT_EXEC) add(text_pages_);
+    if (is_accountable(vma)) commit_pages(pages);
+}
+
+} // namespace linnet::mm

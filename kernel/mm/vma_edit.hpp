@@ -1,0 +1,39 @@
+// For the operations that change mappings.
+#pragma once
+
+#include "space.hpp"
+
+namespace linnet::mm {
+
+/// Whether two neighbouring mappings are one.
+bool can_merge(const Vma& first, const Vma& second);
+
+/// Whether RLIMIT_DATA counts it: private and writable, not a stack (getrlimit(2)).
+inline bool counts_as_data(u32 prot, u32 vma_flags) {
+    return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_grows_down));
+}
+
+/// Calls change(Vma&) for each part of a mapping in [begin, end), split off for it, and joins neighbours afterwards. ENOMEM
+/// at the end when part of the range isn't mapped; the rest has been changed then, as Linux does.
+template <typename Change>
+Result<void> AddressSpace::change_each(VirtAddr begin, VirtAddr end, Change change) {
+    bool hole = false;
+    VirtAddr at = begin;
+    while (at < end) {
+        Vma* vma = vmas_.find_ending_after(at);
+        if (!vma || vma->begin >= end) return error(Errno::ENOMEM);
+        if (vma->begin > at) hole = true;
+        VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
+        Vma* part = TRY(isolate(*vma, from, to));
+        account(*part, -static_cast<i64>(part->page_count()));
+        Result<void> changed = change(*part);
+        account(*part, static_cast<i64>(part->page_count()));
+        merge(*part);
+        TRY(std::move(changed));
+        at = to;
+    }
+    if (hole) return error(Errno::ENOMEM);
+    return {};
+}
+
+} // namespace linnet::mm
