@@ -73,6 +73,13 @@ def build_parser():
     bench.add_argument("--arch", default=None, metavar="A|all")
     bench.add_argument("--kernel", choices=("linnet", "linux"), default=None, help="measure only that one anew")
 
+    debug = commands.add_parser("debug", help="boot a guest halted, with gdb attached")
+    add_guest_options(debug)
+    debug.add_argument("--execute", "-x", action="append", metavar="COMMAND", help="a gdb command to begin with")
+    debug.add_argument("--batch", action="store_true", help="leave gdb after those commands")
+
+    commands.add_parser("doctor", help="say what is installed and what is missing")
+
     for command in commands.choices.values():
         add_common(command)
     return parser
@@ -120,6 +127,12 @@ def dispatch(options):
     if options.verb == "bench":
         from . import bench
         return bench.run(options)
+    if options.verb == "debug":
+        from . import debug
+        return debug.run(options)
+    if options.verb == "doctor":
+        from . import doctor
+        return doctor.run(options)
     if options.verb == "build":
         return build(options)
     if options.verb == "rootfs":

@@ -27,15 +27,14 @@ PROGRAMS = {
 }
 FILES = {
     "/usr/lib/llvm-19/include/c++/v1/expected": "libc++-19-dev",
+    "/usr/include/boost/intrusive/set.hpp": "libboost-dev",
     "/usr/src/googletest/CMakeLists.txt": "googletest",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin": "opensbi",
-    "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.asan-x86_64.a": "libclang-rt-19-dev",
-    "/usr/include/c++/12/expected": "libstdc++-12-dev",
 }
 
 KERNEL_BUILD = ("clang++-19", "ld.lld-19", "llvm-objcopy-19", "cmake", "ninja",
-                "/usr/lib/llvm-19/include/c++/v1/expected")
+                "/usr/lib/llvm-19/include/c++/v1/expected", "/usr/include/boost/intrusive/set.hpp")
 USER_BUILD = ("clang++-19", "ld.lld-19", "ninja")
 DEBIAN_TREES = ("dpkg-deb", "/usr/share/keyrings/debian-archive-keyring.gpg")
 
