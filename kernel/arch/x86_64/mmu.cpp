@@ -29,6 +29,11 @@ void invalidate_page(u64 address) { asm volatile("invlpg (%0)" ::"r"(address) : 
 constinit const bool tlb_flush_is_broadcast = false;
 constinit const usize kernel_root_begin = 256;
 
+u64 direct_map_size() {
+    constexpr u32 gigabyte_pages = 1u << 26; // as boot.S decides
+    return u64{(cpuid(0x8000'0001).edx & gigabyte_pages) ? 512u : 4u} << 30;
+}
+
 PhysAddr kernel_root_table() { return {reinterpret_cast<u64>(boot_root_table) - kernel_image_offset}; }
 
 u32 asid_count() { return has_asids() ? 4096 : 1; }

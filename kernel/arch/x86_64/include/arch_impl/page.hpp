@@ -16,4 +16,7 @@ inline constexpr VirtAddr kernel_area_begin{0xffff'c000'0000'0000};
 inline constexpr VirtAddr kernel_area_end{0xffff'c07f'ffff'f000};
 inline constexpr u64 kernel_image_offset = 0xffff'ffff'8000'0000;
 
+/// How much of physical memory the direct map covers: 512 GiB, or 4 GiB on CPUs without 1 GiB pages.
+u64 direct_map_size();
+
 } // namespace linnet::arch
