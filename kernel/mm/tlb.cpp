@@ -35,7 +35,7 @@ struct FlushRequest {
     arch::Asid asid;
 };
 
-void flush_here(const FlushRequest& request) {
+void perform(const FlushRequest& request) {
     if (request.pages > many_pages)
         arch::flush_user_tlb_all(request.asid);
     else
@@ -43,7 +43,7 @@ void flush_here(const FlushRequest& request) {
     local_flushes.fetch_add(1, std::memory_order_relaxed);
 }
 
-void flush_on_other(void* context) { flush_here(*static_cast<FlushRequest*>(context)); }
+void flush_on_other(void* context) { perform(*static_cast<FlushRequest*>(context)); }
 
 /// Whether a running address space kept `value` over the change of generation; then it goes on under the new one.
 bool update_reserved(u64 value, u64 fresh) {
@@ -145,14 +145,14 @@ void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     core::PreemptionGuard guard;
     FlushRequest request{this, begin, pages,
                          static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))};
-    if (arch::tlb_flush_is_broadcast) return flush_here(request);
+    if (arch::tlb_flush_is_broadcast) return perform(request);
     u64 self = u64{1} << core::this_cpu().number;
     u64 active = active_cpus_.bits.load();
     u64 idle_holders = used_cpus_.bits.load() & ~active & ~self;
     if (idle_holders) stale_cpus_.bits.fetch_or(idle_holders);
     // A CPU that came or went between the two looks is told as well.
     active |= active_cpus_.bits.load();
-    if ((active | used_cpus_.value()) & self) flush_here(request);
+    if ((active | used_cpus_.value()) & self) perform(request);
     if (u64 others = active & ~self) {
         remote_flushes.fetch_add(static_cast<u64>(std::popcount(others)), std::memory_order_relaxed);
         core::run_on_cpus(others, flush_on_other, &request);
