@@ -52,16 +52,22 @@ u64 current_file_size_limit() {
     return thread ? thread->process().limits.soft(abi::RLIMIT_FSIZE) : abi::RLIM_INFINITY;
 }
 
-void file_size_limit_exceeded() {
+namespace {
+/// To the current thread, as if it had sent the signal to itself.
+void signal_current(int signo) {
     process::Thread* thread = process::current_or_null();
     if (!thread) return;
     abi::siginfo_t info{};
-    info.si_signo = abi::SIGXFSZ;
+    info.si_signo = signo;
     info.si_code = abi::SI_USER;
     info.kill.pid = thread->process().pid();
     info.kill.uid = thread->own_credentials().uid;
     process::send_signal(*thread, info);
 }
+} // namespace
+
+void file_size_limit_exceeded() { signal_current(abi::SIGXFSZ); }
+void broken_pipe() { signal_current(abi::SIGPIPE); }
 
 i32 current_process_id() {
     process::Thread* thread = process::current_or_null();

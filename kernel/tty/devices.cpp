@@ -52,7 +52,8 @@ public:
             return open_terminal(path, flags, RefPtr<Terminal>(std::move(terminal)), FileKind::Console);
         }
         if (!process::current_or_null()) return error(Errno::ENXIO);
-        NullableRefPtr<process::ControllingTerminal> own = process::current().process().session()->terminal();
+        NullableRefPtr<process::Session> session = process::current().process().session();
+        NullableRefPtr<process::ControllingTerminal> own = session ? session->terminal() : nullptr;
         if (!own) return error(Errno::ENXIO);
         // Terminal is the only kind of controlling terminal there is.
         RefPtr<Terminal> terminal(static_cast<Terminal&>(*own));

@@ -15,7 +15,10 @@ namespace {
 
 process::Process& current_process() { return process::current().process(); }
 
-bool leads_its_session(process::Process& process) { return process.session()->sid() == process.pid(); }
+bool leads_its_session(process::Process& process) {
+    NullableRefPtr<Session> session = process.session();
+    return session && session->sid() == process.pid();
+}
 
 bool ignores(process::Thread& thread, int signo) {
     if (thread.signals.blocked.has(signo)) return true;
@@ -39,16 +42,16 @@ process::Pid Terminal::foreground_group() const {
 }
 
 bool Terminal::controls_current() const {
-    RefPtr<Session> session = current_process().session();
+    NullableRefPtr<Session> session = current_process().session();
     core::SpinGuard guard(control_lock_);
-    return session_.get() == session.get();
+    return session && session_.get() == session.get();
 }
 
 Result<void> Terminal::check_foreground(int signo) {
     if (!controls_current()) return {};
-    RefPtr<ProcessGroup> mine = current_process().process_group();
+    NullableRefPtr<ProcessGroup> mine = current_process().process_group();
     NullableRefPtr<ProcessGroup> front = foreground();
-    if (!front || front.get() == mine.get()) return {};
+    if (!front || !mine || front.get() == mine.get()) return {};
     if (ignores(process::current(), signo)) {
         // Reading can't be allowed to somebody who ignores the stop; writing can.
         if (signo == abi::SIGTTIN) return error(Errno::EIO);
@@ -73,7 +76,7 @@ NullableRefPtr<ProcessGroup> Terminal::detach_session() {
 
 Result<void> Terminal::become_controlling(Taking taking) {
     process::Process& process = current_process();
-    RefPtr<Session> session = process.session();
+    NullableRefPtr<Session> session = process.session();
     if (leads_its_session(process) && controls_current()) return {};
     if (!leads_its_session(process) || session->terminal()) return error(Errno::EPERM);
     NullableRefPtr<Session> owner;
