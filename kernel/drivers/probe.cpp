@@ -55,6 +55,22 @@ Result<Interrupt> Device::interrupt(usize index) const {
     return translate_interrupt(*interrupt);
 }
 
+bool Device::is_standard_output() const {
+    const boot::Fdt& tree = boot::device_tree();
+    auto chosen = tree.find_path("/chosen");
+    auto path = chosen ? chosen->text("stdout-path") : std::nullopt;
+    if (!path) return false;
+    std::string_view name = path->substr(0, path->find(':')); // line settings follow
+    if (!name.starts_with('/')) {
+        auto aliases = tree.find_path("/aliases");
+        auto alias = aliases ? aliases->text(name) : std::nullopt;
+        if (!alias) return false;
+        name = *alias;
+    }
+    auto console = tree.find_path(name);
+    return console && *console == node;
+}
+
 void probe_drivers(Stage stage) {
     for (const Driver* driver : driver_list) {
         if (driver->stage != stage) continue;

@@ -43,6 +43,8 @@ struct Device {
     Result<VirtAddr> map_region(usize index = 0) const;
     /// Entry `index` of `interrupts`; ENODEV when there is none, EAGAIN when its controller has no driver.
     Result<Interrupt> interrupt(usize index = 0) const;
+    /// Whether the firmware's console is this device (/chosen's stdout-path).
+    bool is_standard_output() const;
 };
 
 struct Driver {
