@@ -3,6 +3,9 @@
 
 namespace linnet::drivers {
 
-const std::span<const Driver* const> driver_list{};
+extern const Driver uart_16550_driver;
+
+static constexpr const Driver* drivers[] = {&uart_16550_driver};
+const std::span<const Driver* const> driver_list = drivers;
 
 } // namespace linnet::drivers

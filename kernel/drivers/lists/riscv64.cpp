@@ -3,9 +3,10 @@
 
 namespace linnet::drivers {
 
-extern const Driver plic_driver, goldfish_rtc_driver, pci_ecam_driver, virtio_mmio_driver;
+extern const Driver plic_driver, uart_16550_driver, goldfish_rtc_driver, pci_ecam_driver, virtio_mmio_driver;
 
-static constexpr const Driver* drivers[] = {&plic_driver, &goldfish_rtc_driver, &pci_ecam_driver, &virtio_mmio_driver};
+static constexpr const Driver* drivers[] = {&plic_driver, &uart_16550_driver, &goldfish_rtc_driver, &pci_ecam_driver,
+                                            &virtio_mmio_driver};
 const std::span<const Driver* const> driver_list{drivers};
 
 } // namespace linnet::drivers

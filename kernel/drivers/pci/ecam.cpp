@@ -69,7 +69,7 @@ Result<EcamHost*> create_host(PhysAddr base, u64 size) {
 Result<void> probe(const Device& device) {
     boot::FdtRegion region = TRY(device.region());
     // Only what the scan reaches on these machines; a whole segment would take 256 MiB of kernel addresses.
-    EcamHost* host = TRY(create_host(region.address, region.size < (u64{16} << 20) ? region.size : u64{16} << 20));
+    EcamHost* host = TRY(create_host(region.begin, region.size < (u64{16} << 20) ? region.size : u64{16} << 20));
     host->set_node(device.node);
     read_windows(device.node, *host);
     scan_pci(*host);
@@ -86,6 +86,7 @@ Result<void> add_ecam_host(PhysAddr base, u64 size) {
     return {};
 }
 
+extern const Driver pci_ecam_driver;
 constinit const Driver pci_ecam_driver{
     .name = "pci-ecam", .stage = Stage::Bus, .compatible = names, .probe = probe, .probe_platform = nullptr};
 
