@@ -19,12 +19,6 @@ Result<RefPtr<File>> PagedFile::create(const Path& path, u32 flags) {
     return RefPtr<File>(adopt_ref(*file));
 }
 
-Result<RefPtr<File>> PagedFile::create_anonymous(RefPtr<Inode> inode, u32 flags) {
-    auto* file = new (std::nothrow) PagedFile(std::move(inode), flags);
-    if (!file) return error(Errno::ENOMEM);
-    return RefPtr<File>(adopt_ref(*file));
-}
-
 namespace {
 
 /// The piece of a transfer that lies in one page.
@@ -98,6 +92,8 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
     u64 largest = inode().superblock().max_file_size();
     if (offset >= largest) return error(Errno::EFBIG);
     usize wanted = std::min<u64>(from.remaining(), std::min(limit, largest) - offset);
+    if (inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
+    if (offset + wanted > inode().size() && inode().has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
     TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().prepare_write(offset, wanted));
     inode().touch_modified();
@@ -132,7 +128,8 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
 Result<RefPtr<mm::VmObject>> PagedFile::mmap(const MapFileRequest& request) {
     mm::VmObject* object = inode().pages();
     if (!object) return error(Errno::ENODEV);
-    (void)request;
+    if (request.shared && request.writable && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE))
+        return error(Errno::EPERM);
     if (!path().is_empty()) note_access(path());
     return RefPtr<mm::VmObject>(*object);
 }
@@ -144,6 +141,8 @@ Result<void> PagedFile::truncate(u64 size) {
         return error(Errno::EFBIG);
     }
     core::WriteGuard guard(inode().lock);
+    if (size < inode().size() && inode().has_seal(abi::F_SEAL_SHRINK)) return error(Errno::EPERM);
+    if (size > inode().size() && inode().has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
     TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().truncate(size));
     inode().touch_modified();
@@ -158,10 +157,39 @@ Result<void> PagedFile::allocate_range(u32 mode, u64 offset, u64 length) {
         return error(Errno::EFBIG);
     }
     core::WriteGuard guard(inode().lock);
+    bool discards = (mode & (abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_ZERO_RANGE)) != 0;
+    if (discards && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
+    if (!(mode & abi::FALLOC_FL_KEEP_SIZE) && offset + length > inode().size() && inode().has_seal(abi::F_SEAL_GROW))
+        return error(Errno::EPERM);
     TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().allocate_range(mode, offset, length));
     inode().touch_modified();
     return {};
+}
+
+Result<long> PagedFile::add_seals(u32 seals) {
+    constexpr u32 known = abi::F_SEAL_SEAL | abi::F_SEAL_SHRINK | abi::F_SEAL_GROW | abi::F_SEAL_WRITE |
+                          abi::F_SEAL_FUTURE_WRITE | abi::F_SEAL_EXEC;
+    if (!is_writable()) return error(Errno::EPERM);
+    if (seals & ~known) return error(Errno::EINVAL);
+    core::WriteGuard guard(inode().lock);
+    u32 now = inode().seals.load(std::memory_order_relaxed);
+    if (now & abi::F_SEAL_SEAL) return error(Errno::EPERM);
+    if ((seals & abi::F_SEAL_WRITE) && !(now & abi::F_SEAL_WRITE) && inode().pages()->has_writable_mappings())
+        return error(Errno::EBUSY);
+    // Sealing the execute bits of an executable file seals what it executes too (memfd_create(2)).
+    if ((seals & abi::F_SEAL_EXEC) && (inode().mode() & abi::S_IXUGO))
+        seals |= abi::F_SEAL_SHRINK | abi::F_SEAL_GROW | abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE;
+    inode().seals.store(now | seals, std::memory_order_relaxed);
+    return 0;
+}
+
+Result<long> PagedFile::fcntl(u32 command, u64 argument) {
+    u32 seals = inode().seals.load(std::memory_order_relaxed);
+    if (seals == Inode::seals_unsupported) return error(Errno::EINVAL);
+    if (command == abi::F_GET_SEALS) return seals;
+    if (command == abi::F_ADD_SEALS) return add_seals(static_cast<u32>(argument));
+    return error(Errno::EINVAL);
 }
 
 } // namespace linnet::vfs

@@ -6,11 +6,9 @@
 
 namespace linnet::vfs {
 
-class PagedFile final : public File {
+class PagedFile : public File {
 public:
     static Result<RefPtr<File>> create(const Path& path, u32 flags);
-    /// A file without a place (memfd).
-    static Result<RefPtr<File>> create_anonymous(RefPtr<Inode> inode, u32 flags);
 
     Result<usize> read(IoBuffer& to, u64 offset) override;
     Result<usize> write(IoBuffer& from, u64 offset) override;
@@ -18,10 +16,15 @@ public:
     Result<RefPtr<mm::VmObject>> mmap(const MapFileRequest& request) override;
     Result<void> truncate(u64 size) override;
     Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
+    Result<long> fcntl(u32 command, u64 argument) override;
+
+protected:
+    /// A file without a place (memfd).
+    PagedFile(RefPtr<Inode> inode, u32 flags) : File(std::move(inode), flags, Positioning::Seekable) {}
 
 private:
     PagedFile(const Path& path, u32 flags) : File(path, flags, Positioning::Seekable) {}
-    PagedFile(RefPtr<Inode> inode, u32 flags) : File(std::move(inode), flags, Positioning::Seekable) {}
+    Result<long> add_seals(u32 seals);
     Result<usize> write_locked(IoBuffer& from, u64 offset);
 };
 

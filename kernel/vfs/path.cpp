@@ -49,7 +49,13 @@ Result<Reached> build(const Path& path, const Path& root, BackwardsText& text) {
     Path at = path;
     for (;;) {
         if (at == root) return Reached::Root;
-        if (at.dentry == &at.mount->root() || at.dentry->is_root()) {
+        if (at.dentry != &at.mount->root() && at.dentry->is_root()) {
+            // An unnamed file: shown as if it lay in the root of its file system.
+            if (!text.prepend_name(*at.dentry)) return error(Errno::ENAMETOOLONG);
+            at.dentry = NullableRefPtr<Dentry>(&at.mount->root());
+            continue;
+        }
+        if (at.dentry == &at.mount->root()) {
             if (!MountTable::cross_up(at)) return Reached::OutsideRoot;
             continue;
         }
@@ -77,7 +83,7 @@ Result<PathText> PathText::of(const Path& path, const Path& root) {
     }
     if (text.is_empty() && !text.prepend("/")) return error(Errno::ENAMETOOLONG);
     result.text_ = text.text();
-    result.deleted_ = path.dentry->is_unlinked() && !path.dentry->is_root();
+    result.deleted_ = path.dentry->is_unlinked() || (path.dentry->is_root() && path.dentry != &path.mount->root());
     return result;
 }
 

@@ -194,6 +194,14 @@ public:
     /// Records a new size. lock held; the pages are the caller's business.
     void set_size(u64 size) { size_.store(size, std::memory_order_release); }
 
+    /// Seals (F_SEAL_*) of a file whose file system keeps them; others have `seals_unsupported`. Added to, under `lock`.
+    static constexpr u32 seals_unsupported = ~0u;
+    std::atomic<u32> seals{seals_unsupported};
+    bool has_seal(u32 seal) const {
+        u32 now = seals.load(std::memory_order_relaxed);
+        return now != seals_unsupported && (now & seal) != 0;
+    }
+
     // ---- shared state, generic ----
 
     /// Serialises changes of a directory's entries; of a file's size, data writes and attributes.

@@ -1,0 +1,48 @@
+// An instance of tmpfs and its options.
+#pragma once
+
+#include "accounting.hpp"
+#include "tmpfs_inode.hpp"
+
+namespace linnet::fs {
+
+/// tmpfs(5): size=, nr_blocks=, nr_inodes=, mode=, uid=, gid=.
+struct TmpfsOptions {
+    u64 pages = 0;  // 0: no limit
+    u64 inodes = 0;
+    u32 mode = 01777;
+    u32 uid = 0;
+    u32 gid = 0;
+    bool size_given = false;
+    bool inodes_given = false;
+    /// EINVAL for an unknown word or a bad value.
+    Result<void> parse(std::string_view text);
+};
+
+/// Whether limits show in statfs: not for the root file system, which has none to see.
+enum class Limits : u8 { Shown, Hidden };
+
+class TmpfsSuperBlock final : public vfs::SuperBlock {
+public:
+    static Result<RefPtr<TmpfsSuperBlock>> create(vfs::FileSystemType& type, const TmpfsOptions& options, Limits limits);
+
+    u64 next_inode_number() { return last_inode_.fetch_add(1, std::memory_order_relaxed) + 1; }
+    RefPtr<TmpfsAccounting> accounting() const { return accounting_; }
+
+    Result<vfs::FileSystemStatistics> statistics() override;
+    Result<void> remount(std::string_view options) override;
+    void show_options(TextSink sink) override;
+
+    /// Makes an inode of any kind. ENOSPC when there are no inodes left.
+    Result<RefPtr<TmpfsInode>> make_inode(const vfs::CreateRequest& request);
+
+private:
+    TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting, const TmpfsOptions& options,
+                    Limits limits);
+    RefPtr<TmpfsAccounting> accounting_;
+    TmpfsOptions options_;
+    Limits limits_;
+    std::atomic<u64> last_inode_{0};
+};
+
+} // namespace linnet::fs
