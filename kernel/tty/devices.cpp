@@ -9,7 +9,7 @@
 #include <core/log.hpp>
 #include <process/process.hpp>
 #include <tty/device.hpp>
-#include <vfs/device_node.hpp>
+#include <vfs/device_nodes.hpp>
 
 namespace linnet::tty {
 
@@ -76,7 +76,7 @@ Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_v
         terminal->ref();
         terminals[terminal_count++] = terminal.get();
     }
-    TRY(vfs::announce_device_node({name, abi::S_IFCHR | 0600, number, "tty"}));
+    TRY(vfs::announce_device(name, abi::S_IFCHR | 0600, number, "tty"));
     return terminal;
 }
 
@@ -97,8 +97,8 @@ NullableRefPtr<Terminal> console() {
 
 Result<void> initialise() {
     TRY(vfs::register_character_device(tty_aux_major, 0, 2, auxiliary_terminals));
-    TRY(vfs::announce_device_node({"tty", abi::S_IFCHR | 0666, {tty_aux_major, 0}, "tty"}));
-    TRY(vfs::announce_device_node({"console", abi::S_IFCHR | 0600, {tty_aux_major, 1}, "tty"}));
+    TRY(vfs::announce_device("tty", abi::S_IFCHR | 0666, {tty_aux_major, 0}, "tty"));
+    TRY(vfs::announce_device("console", abi::S_IFCHR | 0600, {tty_aux_major, 1}, "tty"));
     return initialise_ptys();
 }
 

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <mm/usercopy.hpp>
 #include <process/process.hpp>
-#include <vfs/device_node.hpp>
+#include <vfs/device_nodes.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/operations.hpp>
 
@@ -174,7 +174,7 @@ constinit SlaveDevices slave_devices;
 Result<void> initialise_ptys() {
     TRY(vfs::register_character_device(5, 2, 1, ptmx_device));
     TRY(vfs::register_character_device(pts_major, 0, max_ptys, slave_devices));
-    TRY(vfs::announce_device_node({"ptmx", S_IFCHR | 0666, {5, 2}, "tty"}));
+    TRY(vfs::announce_device("ptmx", S_IFCHR | 0666, {5, 2}, "tty"));
     return register_devpts();
 }
 
