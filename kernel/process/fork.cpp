@@ -10,6 +10,7 @@
 #include <process/fork.hpp>
 #include <process/pidfd.hpp>
 #include <process/session.hpp>
+#include <process/timers.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
@@ -107,7 +108,9 @@ Result<RefPtr<Process>> make_process(Thread& maker, Thread& child, const CloneRe
     Process& from = maker.process();
     RefPtr<Process> process = TRY(Process::create(child.record, TRY(choose_actions(from, request.flags))));
     process->limits.copy_from(from.limits);
+    process->has_registered_membarrier = from.has_registered_membarrier.load();
     process->exit_signal = (request.flags & CLONE_PARENT) ? from.exit_signal : request.exit_signal;
+    TRY(apply_cpu_limit(*process));
     NullableRefPtr<vfs::File> executable = from.executable();
     if (executable) TRY(executable->inode().deny_write_access());
     process->exchange_executable(std::move(executable));

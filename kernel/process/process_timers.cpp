@@ -145,6 +145,22 @@ Result<ProcessTimers*> timers_of(Process& process) {
     return timers;
 }
 
+IntervalTimerValue get_interval_timer(Process& process, int which) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    return timers ? timers->get(which) : IntervalTimerValue{};
+}
+
+Result<IntervalTimerValue> set_interval_timer(Process& process, int which, const IntervalTimerValue& value) {
+    if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire)) return IntervalTimerValue{};
+    return TRY(timers_of(process))->set(which, value);
+}
+
+Result<void> apply_cpu_limit(Process& process) {
+    if (process.limits.soft(abi::RLIMIT_CPU) == abi::RLIM_INFINITY && !process.timers.load()) return {};
+    TRY(timers_of(process))->check_cpu_limit();
+    return {};
+}
+
 void drop_all_timers(Process& process) {
     if (ProcessTimers* timers = process.timers.load(std::memory_order_acquire)) timers->stop();
 }

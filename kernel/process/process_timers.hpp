@@ -5,15 +5,9 @@
 #pragma once
 
 #include <core/timer.hpp>
-#include <process/process.hpp>
+#include <process/timers.hpp>
 
 namespace linnet::process {
-
-/// An interval timer as the calls see it: nanoseconds, 0 for off.
-struct IntervalTimerValue {
-    u64 remaining_ns = 0;
-    u64 interval_ns = 0;
-};
 
 class ProcessTimers {
 public:

@@ -35,7 +35,10 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
 
 void handle_pending_work(Thread& thread) {
     u32 work = thread.pending_work.load(std::memory_order_acquire);
-    if (work & core::work_exit) exit_thread(thread.process().group_exit_status);
+    if (work & core::work_exit) {
+        Process& process = thread.process();
+        exit_thread(process.group_exiting ? process.group_exit_status : thread.exit_status);
+    }
     if (work & core::work_reschedule) core::reschedule();
     if (work & (core::work_signal | core::work_stop)) handle_pending_signals(thread);
     if (work & core::work_notify) handle_notifications(thread);

@@ -1,0 +1,150 @@
+// Futex calls: operations, clocks and restart classes of futex(2).
+#include <abi/linux/futex.hpp>
+#include <abi/linux/prctl.hpp>
+#include <core/sched.hpp>
+#include <mm/address_space.hpp>
+#include <process/futex.hpp>
+#include <process/process.hpp>
+#include <syscalls/futex.hpp>
+#include <vfs/credentials.hpp>
+
+namespace linnet::syscalls {
+
+using process::FutexScope;
+using process::FutexWaitEnd;
+using process::Thread;
+
+namespace {
+
+Result<u64> timeout_ns(VirtAddr pointer) {
+    abi::timespec time = TRY((mm::UserPtr<mm::In, abi::timespec>(pointer).copy_in()));
+    if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= static_cast<i64>(core::ns_per_second))
+        return error(Errno::EINVAL);
+    u64 ns;
+    if (__builtin_mul_overflow(static_cast<u64>(time.tv_sec), core::ns_per_second, &ns) ||
+        __builtin_add_overflow(ns, static_cast<u64>(time.tv_nsec), &ns))
+        return ~u64{0} - 1;
+    return ns;
+}
+
+/// FUTEX_WAIT's time-out is relative, FUTEX_WAIT_BITSET's a point of time on one of two clocks.
+Result<core::Deadline> deadline_of(u32 command, u32 operation, VirtAddr pointer) {
+    if (pointer.value == 0) return core::Deadline::never();
+    u64 ns = TRY(timeout_ns(pointer));
+    if (command == abi::FUTEX_WAIT) return core::Deadline::after(ns);
+    if (!(operation & abi::FUTEX_CLOCK_REALTIME)) return core::Deadline{ns};
+    u64 offset = core::realtime_offset_ns();
+    return core::Deadline{ns > offset ? ns - offset : 0};
+}
+
+Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline);
+
+Result<long> resume_wait(Thread& thread) {
+    const u64* saved = thread.restart.data;
+    return wait({saved[0]}, static_cast<FutexScope>(saved[1]), static_cast<u32>(saved[2]), static_cast<u32>(saved[3]),
+                core::Deadline{saved[4]});
+}
+
+Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
+    switch (TRY(process::futex_wait(word, scope, expected, bitset, deadline))) {
+    case FutexWaitEnd::Woken:
+        return 0;
+    case FutexWaitEnd::TimedOut:
+        return error(Errno::ETIMEDOUT);
+    case FutexWaitEnd::Interrupted:
+        break;
+    }
+    if (deadline.is_never()) return error(Errno::RestartIfRequested);
+    // Begun anew it would wait the whole relative time again; the deadline goes on.
+    Thread& thread = process::current();
+    thread.restart = {.resume = resume_wait,
+                      .data = {word.value, static_cast<u64>(scope), expected, bitset, deadline.ns, 0}};
+    return error(Errno::RestartBlock);
+}
+
+} // namespace
+
+Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
+                       u32 third_value) {
+    u32 command = operation & ~(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
+    FutexScope scope = (operation & abi::FUTEX_PRIVATE_FLAG) ? FutexScope::Private : FutexScope::Shared;
+    // The flag belongs to the waits only (FUTEX_WAIT takes it since Linux 4.5, where a relative time has no clock).
+    if ((operation & abi::FUTEX_CLOCK_REALTIME) && command != abi::FUTEX_WAIT_BITSET && command != abi::FUTEX_WAIT)
+        return error(Errno::ENOSYS);
+    auto second_value = static_cast<u32>(timeout.value); // val2 travels in the time-out's place
+    switch (command) {
+    case abi::FUTEX_WAIT:
+        return wait(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY, TRY(deadline_of(command, operation, timeout)));
+    case abi::FUTEX_WAIT_BITSET:
+        return wait(word, scope, value, third_value, TRY(deadline_of(command, operation, timeout)));
+    case abi::FUTEX_WAKE:
+        return process::futex_wake(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY);
+    case abi::FUTEX_WAKE_BITSET:
+        return process::futex_wake(word, scope, value, third_value);
+    case abi::FUTEX_REQUEUE:
+    case abi::FUTEX_CMP_REQUEUE:
+        if (static_cast<i32>(value) < 0 || static_cast<i32>(second_value) < 0) return error(Errno::EINVAL);
+        return process::futex_requeue(word, second_word, scope, value, second_value,
+                                      command == abi::FUTEX_CMP_REQUEUE ? &third_value : nullptr);
+    case abi::FUTEX_WAKE_OP:
+        return process::futex_wake_op(word, second_word, scope, value, second_value, third_value);
+    default:
+        return error(Errno::ENOSYS);
+    }
+}
+
+Result<long> sys_set_robust_list(Thread& thread, VirtAddr head, u64 length) {
+    if (length != sizeof(abi::robust_list_head)) return error(Errno::EINVAL);
+    thread.robust_list = head;
+    return 0;
+}
+
+Result<long> sys_get_robust_list(Thread& thread, process::Pid pid, mm::UserPtr<mm::Out, u64> head,
+                                 mm::UserPtr<mm::Out, u64> length) {
+    NullableRefPtr<Thread> target(&thread);
+    if (pid != 0) target = process::find_thread(pid);
+    if (!target) return error(Errno::ESRCH);
+    const vfs::Credentials& own = thread.own_credentials();
+    RefPtr<const vfs::Credentials> theirs = target->credentials();
+    if (own.uid != theirs->euid && own.euid != theirs->euid && !own.has(vfs::Capability::SysPtrace))
+        return error(Errno::EPERM);
+    TRY(length.copy_out(sizeof(abi::robust_list_head)));
+    TRY(head.copy_out(target->robust_list.value));
+    return 0;
+}
+
+namespace {
+
+constexpr int supported_barriers = abi::MEMBARRIER_CMD_GLOBAL | abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED |
+                                   abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+
+/// A full barrier on each CPU that runs one of the address spaces: the interrupt itself orders, the fence makes it plain.
+void barrier_on(u64 cpus) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    core::run_on_cpus(cpus, [](void*) { std::atomic_thread_fence(std::memory_order_seq_cst); }, nullptr);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+} // namespace
+
+Result<long> sys_membarrier(Thread& thread, int command, u32 flags, int) {
+    if (flags != 0) return error(Errno::EINVAL);
+    switch (command) {
+    case abi::MEMBARRIER_CMD_QUERY:
+        return supported_barriers;
+    case abi::MEMBARRIER_CMD_GLOBAL:
+        barrier_on(core::online_cpus());
+        return 0;
+    case abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
+        thread.process().has_registered_membarrier = true;
+        return 0;
+    case abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED:
+        if (!thread.process().has_registered_membarrier) return error(Errno::EPERM);
+        barrier_on(thread.own_address_space().active_cpus());
+        return 0;
+    default:
+        return error(Errno::EINVAL);
+    }
+}
+
+} // namespace linnet::syscalls

@@ -1,0 +1,24 @@
+// futex(2), robust lists, membarrier(2).
+#pragma once
+
+#include <abi/linux/time.hpp>
+#include <syscalls/table.hpp>
+
+namespace linnet::syscalls {
+
+Result<long> sys_futex(process::Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
+                       u32 third_value);
+Result<long> sys_get_robust_list(process::Thread&, process::Pid pid, mm::UserPtr<mm::Out, u64> head,
+                                 mm::UserPtr<mm::Out, u64> length);
+Result<long> sys_membarrier(process::Thread&, int command, u32 flags, int cpu);
+Result<long> sys_set_robust_list(process::Thread&, VirtAddr head, u64 length);
+
+inline constexpr Entry futex_calls[] = {
+    entry<sys_futex>("futex", nr::futex, Support::Partial, "priority inheritance: ENOSYS"),
+    entry<sys_get_robust_list>("get_robust_list", nr::get_robust_list),
+    entry<sys_membarrier>("membarrier", nr::membarrier, Support::Partial,
+                          "GLOBAL and PRIVATE_EXPEDITED with its registration; others EINVAL"),
+    entry<sys_set_robust_list>("set_robust_list", nr::set_robust_list),
+};
+
+} // namespace linnet::syscalls
