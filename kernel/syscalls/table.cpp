@@ -3,9 +3,16 @@
 #include <array>
 #include <core/log.hpp>
 #include <process/run_loop.hpp>
+#include <syscalls/credentials.hpp>
+#include <syscalls/futex.hpp>
+#include <syscalls/identity.hpp>
 #include <syscalls/poll.hpp>
+#include <syscalls/process.hpp>
+#include <syscalls/resource.hpp>
+#include <syscalls/sched.hpp>
 #include <syscalls/signal.hpp>
 #include <syscalls/table.hpp>
+#include <syscalls/time.hpp>
 
 namespace linnet::syscalls {
 
@@ -14,7 +21,10 @@ void two_calls_with_one_number();
 
 namespace {
 
-constexpr std::span<const Entry> all_families[] = {poll_calls, signal_calls};
+constexpr std::span<const Entry> all_families[] = {
+    credential_calls, futex_calls, identity_calls, poll_calls, process_calls, resource_calls,
+    sched_calls, signal_calls, time_calls,
+};
 
 consteval usize table_size() {
     int highest = 0;
