@@ -20,6 +20,7 @@
 
 #include "command_line.hpp"
 #include "cpus.hpp"
+#include "file_systems.hpp"
 #include "first_process.hpp"
 
 namespace linnet::init {
@@ -59,10 +60,13 @@ void initialise_core() {
 void run_init_thread(void*) {
     core::initialise_work_queues();
     start_other_cpus();
+    MUST(start_file_systems(*command_line)); // at boot there is memory
     for (auto stage : {drivers::Stage::Console, drivers::Stage::Clock, drivers::Stage::Power, drivers::Stage::Bus,
                        drivers::Stage::Device})
         drivers::probe_drivers(stage);
     if (command_line->strace) syscalls::enable_tracing();
+    MUST(fill_root()); // the root is empty and in memory
+    open_console();
     start_first_process(*command_line);
     core::exit_current();
 }

@@ -1,0 +1,60 @@
+// Root, /dev and the initramfs.
+#include "file_systems.hpp"
+
+#include <boot/boot_info.hpp>
+#include <core/log.hpp>
+#include <fs/devtmpfs.hpp>
+#include <fs/initramfs.hpp>
+#include <fs/tmpfs.hpp>
+#include <tty/device.hpp>
+#include <vfs/fd_table.hpp>
+#include <vfs/operations.hpp>
+#include <vfs/pseudo/node.hpp>
+
+namespace linnet::init {
+
+namespace {
+
+constexpr vfs::DeviceNumber console_number{5, 1};
+
+Result<void> make_builtin_nodes() {
+    TRY(vfs::make_directory(nullptr, "/dev", 0755));
+    TRY(vfs::make_node(nullptr, "/dev/console", abi::S_IFCHR | 0600, console_number));
+    return vfs::make_directory(nullptr, "/root", 0700);
+}
+
+} // namespace
+
+Result<void> start_file_systems(const CommandLine& command_line) {
+    TRY(vfs::initialise());
+    TRY(fs::register_tmpfs());
+    TRY(vfs::mount_root("rootfs"));
+    TRY(vfs::pseudo::initialise());
+    TRY(fs::register_devtmpfs());
+    TRY(fs::register_memory_devices());
+    tty::choose_console(command_line.console);
+    return tty::initialise();
+}
+
+Result<void> fill_root() {
+    TRY(make_builtin_nodes());
+    const boot::MemoryRegion& initrd = boot::boot_info().initrd;
+    if (initrd.size == 0) return {};
+    // A broken archive is reported by the unpacker; what came before the damage may be enough to run.
+    (void)fs::unpack_initramfs({arch::phys_to_virt<const u8>(initrd.begin), initrd.size});
+    return {};
+}
+
+void open_console() {
+    Result<RefPtr<vfs::File>> console = vfs::open("/dev/console", abi::O_RDWR);
+    if (!console) {
+        core::log_warning("Warning: unable to open an initial console (error {}).", console.error());
+        return;
+    }
+    for (int i = 0; i < 3; ++i) {
+        Result<int> fd = vfs::current_files().add(*console, vfs::CloseOnExec::No);
+        if (!fd) core::log_warning("no descriptor for the console (error {})", fd.error());
+    }
+}
+
+} // namespace linnet::init
