@@ -101,10 +101,7 @@ FaultResult AddressSpace::fault_physical(Vma& vma, Page& table, VirtAddr address
     auto& object = static_cast<PhysicalObject&>(*vma.object);
     auto frame = object.physical_address(vma.index_of(address));
     if (!frame) return FaultResult::BusAdrErr;
-    arch::MappingFlags flags = full_flags(vma);
-    flags.copy_on_write = false;
-    flags.device = object.caching() == PhysicalObject::Caching::Uncached;
-    flags.write_combining = object.caching() == PhysicalObject::Caching::WriteCombining;
+    arch::MappingFlags flags = physical_flags(vma, full_flags(vma));
     Cursor cursor(table, address);
     if (Policy::is_empty(cursor.entry())) cursor.set(Policy::make_leaf(*frame, flags, 0));
     return FaultResult::Resolved;

@@ -52,6 +52,15 @@ inline arch::MappingFlags full_flags(const Vma& vma) {
 
 inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }
 
+/// Rights of an entry of a physical mapping: no copies, and cached as the object says.
+inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flags) {
+    auto caching = static_cast<const PhysicalObject&>(*vma.object).caching();
+    flags.copy_on_write = false;
+    flags.device = caching == PhysicalObject::Caching::Uncached;
+    flags.write_combining = caching == PhysicalObject::Caching::WriteCombining;
+    return flags;
+}
+
 /// The frame that an entry of a mapping owns a reference to; null for the zero page and for what is not RAM of ours.
 inline Page* counted_page(const Vma& vma, PhysAddr frame) {
     if (is_physical(vma)) return nullptr;

@@ -21,6 +21,7 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
     }
     if (Vma* last = vmas_.find(end - 1); last && last->end > end) TRY(split(*last, end));
 
+    note_resident_peak();
     TlbBatch batch(*this);
     Vma* below = vmas_.previous(*vma);
     VirtAddr floor = below ? below->end : VirtAddr{};

@@ -206,12 +206,21 @@ private:
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
+    Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, TlbBatch& batch);
     void protect_entries(Vma& vma, TlbBatch& batch);
-    Result<void> check_remap(const Vma& vma, VirtAddr begin, u64 old_length, u64 new_length) const;
-    Result<VirtAddr> move_mapping(Vma& vma, VirtAddr begin, u64 old_length, u64 new_length, u32 flags, VirtAddr target,
-                                  DoomedVmas& doomed);
+    struct RemapRequest {
+        VirtAddr old_address{};
+        u64 old_length = 0;
+        u64 new_length = 0;
+        u32 flags = 0;
+        VirtAddr new_address{};
+    };
+    Result<VirtAddr> remap_locked(RemapRequest request, DoomedVmas& doomed);
+    Result<Vma*> check_remap(const RemapRequest& request);
+    Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
     Result<void> move_entries(VirtAddr from, VirtAddr to, u64 length);
-    bool expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
+    Result<void> move_some(Page& table, VirtAddr& at, VirtAddr end, VirtAddr from, VirtAddr to);
+    Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
     // fault.cpp, object_fault.cpp: the shared lock suffices
     FaultResult fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     FaultResult fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access, ForeignAccess how);
@@ -231,8 +240,14 @@ private:
     // fork.cpp
     Result<void> clone_mappings(AddressSpace& child);
     Result<void> copy_entries(AddressSpace& child, const Vma& vma, TlbBatch& batch);
-    Result<void> populate_mapping(Vma& vma, VirtAddr begin, VirtAddr end, arch::Access access);
     MappingInfo describe(const Vma& vma) const;
+    void measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, MappingUsage& usage);
+    Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
+    Result<void> advise_part(Vma& part, int advice);
+    Result<void> will_need(VirtAddr begin, VirtAddr end);
+    Result<void> remove_from_object(VirtAddr begin, VirtAddr end);
+    u64 unlocked_pages(VirtAddr begin, VirtAddr end);
+    void note_resident_peak() const;
     void flush_range(VirtAddr begin, u64 pages);
     void leave_all_cpus();
 
@@ -253,7 +268,7 @@ private:
     mutable std::atomic<u64> peak_resident_{0};
     std::atomic<u64> table_pages_{0};
     std::atomic<u64> total_pages_{0}, peak_total_{0}, locked_pages_{0}, data_pages_{0}, stack_pages_{0}, text_pages_{0},
-        shared_pages_{0}, committed_pages_{0};
+        shared_pages_{0};
 };
 
 /// The address space that user copies of the current thread go to: the one activated last on this CPU. Null for kernel

@@ -1,0 +1,312 @@
+// madvise(2), mincore(2), msync(2), mlock(2) and its relatives.
+#include "vma_edit.hpp"
+#include <mm/page_cache.hpp>
+
+namespace linnet::mm {
+
+namespace {
+
+bool is_known_advice(int advice) {
+    switch (advice) {
+    case abi::MADV_NORMAL:
+    case abi::MADV_RANDOM:
+    case abi::MADV_SEQUENTIAL:
+    case abi::MADV_WILLNEED:
+    case abi::MADV_DONTNEED:
+    case abi::MADV_DONTNEED_LOCKED:
+    case abi::MADV_FREE:
+    case abi::MADV_REMOVE:
+    case abi::MADV_DONTFORK:
+    case abi::MADV_DOFORK:
+    case abi::MADV_DONTDUMP:
+    case abi::MADV_DODUMP:
+    case abi::MADV_WIPEONFORK:
+    case abi::MADV_KEEPONFORK:
+    case abi::MADV_COLD:
+    case abi::MADV_PAGEOUT:
+    case abi::MADV_POPULATE_READ:
+    case abi::MADV_POPULATE_WRITE: return true;
+    // Without KSM, huge pages and memory failure handling Linux says EINVAL to the rest.
+    default: return false;
+    }
+}
+
+} // namespace
+
+Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
+    if (!is_known_advice(advice) || !is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+    u64 rounded = align_up(length, arch::page_size);
+    if ((length != 0 && rounded == 0) || address.value + rounded < address.value) return error(Errno::EINVAL);
+    if (rounded == 0) return {};
+    if (!arch::is_user_range(address, rounded)) return error(Errno::ENOMEM);
+    VirtAddr end = address + rounded;
+    switch (advice) {
+    case abi::MADV_DONTNEED:
+    case abi::MADV_DONTNEED_LOCKED:
+    case abi::MADV_FREE:
+    case abi::MADV_COLD:
+    case abi::MADV_PAGEOUT: return discard(address, end, advice);
+    case abi::MADV_WILLNEED: return will_need(address, end);
+    case abi::MADV_REMOVE: return remove_from_object(address, end);
+    case abi::MADV_POPULATE_READ: return populate(address, rounded, arch::Access::Read);
+    case abi::MADV_POPULATE_WRITE: return populate(address, rounded, arch::Access::Write);
+    default: break;
+    }
+    core::WriteGuard guard(mmap_lock_);
+    return change_each(address, end, [&](Vma& part) { return advise_part(part, advice); });
+}
+
+/// Advice that is a mark on the mapping.
+Result<void> AddressSpace::advise_part(Vma& part, int advice) {
+    switch (advice) {
+    case abi::MADV_NORMAL: part.flags &= ~u32{vma_random_read | vma_sequential_read}; break;
+    case abi::MADV_RANDOM: part.flags = (part.flags & ~u32{vma_sequential_read}) | vma_random_read; break;
+    case abi::MADV_SEQUENTIAL: part.flags = (part.flags & ~u32{vma_random_read}) | vma_sequential_read; break;
+    case abi::MADV_DONTFORK: part.flags |= vma_dont_fork; break;
+    case abi::MADV_DOFORK:
+        if (is_physical(part)) return error(Errno::EINVAL);
+        part.flags &= ~u32{vma_dont_fork};
+        break;
+    case abi::MADV_DONTDUMP: part.flags |= vma_dont_dump; break;
+    case abi::MADV_DODUMP:
+        if (is_physical(part)) return error(Errno::EINVAL);
+        part.flags &= ~u32{vma_dont_dump};
+        break;
+    case abi::MADV_WIPEONFORK:
+        if (part.object || part.is(vma_shared)) return error(Errno::EINVAL);
+        part.flags |= vma_wipe_on_fork;
+        break;
+    case abi::MADV_KEEPONFORK: part.flags &= ~u32{vma_wipe_on_fork}; break;
+    default: return error(Errno::EINVAL);
+    }
+    return {};
+}
+
+/// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the checks
+/// are due.
+Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
+    bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
+    bool hole = false;
+    TlbBatch batch(*this);
+    core::ReadGuard guard(mmap_lock_);
+    VirtAddr at = begin;
+    while (at < end) {
+        Vma* vma = vmas_.find_ending_after(at);
+        if (!vma || vma->begin >= end) {
+            hole = true;
+            break;
+        }
+        if (vma->begin > at) hole = true;
+        if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma)) return error(Errno::EINVAL);
+        if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
+        VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
+        if (!only_checks) zap(*vma, from, to, batch);
+        at = to;
+    }
+    batch.flush();
+    if (hole) return error(Errno::ENOMEM);
+    return {};
+}
+
+/// Reads file pages in ahead of their use; what fails, fails again when it is used.
+Result<void> AddressSpace::will_need(VirtAddr begin, VirtAddr end) {
+    bool hole = false;
+    for (VirtAddr at = begin; at < end;) {
+        NullableRefPtr<VmObject> object;
+        u64 first = 0, last = 0;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            Vma* vma = vmas_.find_ending_after(at);
+            if (!vma || vma->begin >= end) return error(Errno::ENOMEM);
+            if (vma->begin > at) hole = true;
+            VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
+            object = vma->object;
+            first = vma->index_of(from);
+            last = first + pages_in(to - from);
+            at = to;
+        }
+        if (!object || object->kind() != VmObject::Kind::File) continue;
+        last = std::min(last, divide_up(object->size(), arch::page_size));
+        for (u64 index = first; index < last; ++index)
+            if (!object->get_page(index, arch::Access::Read)) break;
+    }
+    if (hole) return error(Errno::ENOMEM);
+    return {};
+}
+
+Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
+    for (VirtAddr at = begin; at < end;) {
+        NullableRefPtr<VmObject> object;
+        u64 first = 0, last = 0;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            Vma* vma = vmas_.find(at);
+            if (!vma) return error(Errno::ENOMEM);
+            if (vma->is(vma_locked) || !vma->object || is_physical(*vma)) return error(Errno::EINVAL);
+            if (!vma->is(vma_shared) || !(vma->prot & abi::PROT_WRITE)) return error(Errno::EACCES);
+            if (vma->object->kind() != VmObject::Kind::Shared) return error(Errno::EOPNOTSUPP);
+            VirtAddr to = std::min(end, vma->end);
+            object = vma->object;
+            first = vma->index_of(at);
+            last = first + pages_in(to - at);
+            at = to;
+        }
+        object->punch_hole(first << arch::page_shift, last << arch::page_shift);
+    }
+    return {};
+}
+
+Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access access) {
+    VirtAddr end = address + align_up(length, arch::page_size);
+    for (VirtAddr at = address; at < end; at += arch::page_size) {
+        core::ReadGuard guard(mmap_lock_);
+        Vma* vma = vmas_.find(at);
+        if (!vma) return error(Errno::ENOMEM);
+        Page* table = tables_.find_leaf_table(at);
+        if (table) {
+            Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
+            if (!Policy::is_empty(entry) && (access != arch::Access::Write || Policy::flags(entry, 0).writable)) continue;
+        }
+        switch (fault_in(*vma, at, access, ForeignAccess::Checked)) {
+        case FaultResult::Resolved: break;
+        case FaultResult::SegvAccErr: return error(Errno::EINVAL);
+        case FaultResult::OutOfMemory: return error(Errno::ENOMEM);
+        default: return error(Errno::EFAULT);
+        }
+    }
+    return {};
+}
+
+Result<void> AddressSpace::residency(VirtAddr address, std::span<u8> resident) {
+    core::ReadGuard guard(mmap_lock_);
+    for (u8& byte : resident) {
+        Vma* vma = vmas_.find(address);
+        if (!vma) return error(Errno::ENOMEM);
+        Page* table = tables_.find_leaf_table(address);
+        bool present = table && !Policy::is_empty(Table::load(Table::entries(*table) + Table::index(address, 0)));
+        if (!present && vma->object && !is_physical(*vma))
+            present = static_cast<bool>(vma->object->find_page(vma->index_of(address)));
+        byte = present ? 1 : 0;
+        address += arch::page_size;
+    }
+    return {};
+}
+
+Result<void> AddressSpace::sync(VirtAddr address, u64 length, u32 flags) {
+    constexpr u32 known = abi::MS_ASYNC | abi::MS_INVALIDATE | abi::MS_SYNC;
+    if ((flags & ~known) || ((flags & abi::MS_ASYNC) && (flags & abi::MS_SYNC))) return error(Errno::EINVAL);
+    if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+    u64 rounded = align_up(length, arch::page_size);
+    if (address.value + rounded < address.value || (length != 0 && rounded == 0)) return error(Errno::ENOMEM);
+    VirtAddr end = address + rounded;
+    bool hole = false;
+    for (VirtAddr at = address; at < end;) {
+        NullableRefPtr<VmObject> object;
+        u64 first = 0, count = 0;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            Vma* vma = vmas_.find_ending_after(at);
+            if (!vma || vma->begin >= end) return error(Errno::ENOMEM);
+            if (vma->begin > at) hole = true;
+            if ((flags & abi::MS_INVALIDATE) && vma->is(vma_locked)) return error(Errno::EBUSY);
+            VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
+            if (vma->is(vma_shared)) object = vma->object;
+            first = vma->index_of(from);
+            count = pages_in(to - from);
+            at = to;
+        }
+        if (!(flags & abi::MS_SYNC) || !object || object->kind() != VmObject::Kind::File) continue;
+        TRY(static_cast<FileObject&>(*object).write_back(first << arch::page_shift, (first + count) << arch::page_shift));
+    }
+    if (hole) return error(Errno::ENOMEM);
+    return {};
+}
+
+/// Pages of [begin, end) that a lock would add to the account.
+u64 AddressSpace::unlocked_pages(VirtAddr begin, VirtAddr end) {
+    u64 pages = 0;
+    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma))
+        if (!vma->is(vma_locked)) pages += pages_in(std::min(end, vma->end) - std::max(begin, vma->begin));
+    return pages;
+}
+
+Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mode) {
+    u64 offset = address.value & (arch::page_size - 1);
+    u64 rounded = align_up(length + offset, arch::page_size);
+    if (length + offset < length || (length != 0 && rounded == 0)) return error(Errno::EINVAL);
+    address = page_floor(address);
+    if (rounded == 0) return {};
+    if (!arch::is_user_range(address, rounded)) return error(address.value + rounded < rounded ? Errno::EINVAL : Errno::ENOMEM);
+    VirtAddr end = address + rounded;
+    {
+        core::WriteGuard guard(mmap_lock_);
+        if (mode != LockMode::Unlock) {
+            u64 limit = pages_in(limits.locked.load(std::memory_order_relaxed));
+            if (locked_pages_.load(std::memory_order_relaxed) + unlocked_pages(address, end) > limit)
+                return error(limit == 0 ? Errno::EPERM : Errno::ENOMEM);
+        }
+        TRY(change_each(address, end, [&](Vma& part) -> Result<void> {
+            if (is_physical(part)) return {};
+            part.flags &= ~u32{vma_locked | vma_lock_on_fault};
+            if (mode != LockMode::Unlock) part.flags |= vma_locked;
+            if (mode == LockMode::LockOnFault) part.flags |= vma_lock_on_fault;
+            return {};
+        }));
+    }
+    if (mode != LockMode::Lock) return {};
+    for (VirtAddr at = address; at < end; at += arch::page_size) {
+        auto made = populate(at, arch::page_size, arch::Access::Write);
+        // Read-only and inaccessible parts are made present as far as they can be.
+        if (!made) made = populate(at, arch::page_size, arch::Access::Read);
+        if (!made && made.error() == Errno::ENOMEM) return error(Errno::ENOMEM);
+    }
+    return {};
+}
+
+Result<void> AddressSpace::lock_all(u32 mcl_flags) {
+    constexpr u32 known = abi::MCL_CURRENT | abi::MCL_FUTURE | abi::MCL_ONFAULT;
+    if (mcl_flags == 0 || (mcl_flags & ~known) || mcl_flags == abi::MCL_ONFAULT) return error(Errno::EINVAL);
+    u64 limit = limits.locked.load(std::memory_order_relaxed);
+    if (limit < arch::page_size) return error(Errno::EPERM);
+    bool on_fault = (mcl_flags & abi::MCL_ONFAULT) != 0;
+    {
+        core::WriteGuard guard(mmap_lock_);
+        if ((mcl_flags & abi::MCL_CURRENT) && total_pages_.load(std::memory_order_relaxed) > pages_in(limit))
+            return error(Errno::ENOMEM);
+        future_lock_flags_ = mcl_flags & abi::MCL_FUTURE ? mcl_flags & ~abi::MCL_CURRENT : 0;
+        if (!(mcl_flags & abi::MCL_CURRENT)) return {};
+        for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+            if (is_physical(*vma)) continue;
+            account(*vma, -static_cast<i64>(vma->page_count()));
+            vma->flags = (vma->flags & ~u32{vma_lock_on_fault}) | vma_locked | (on_fault ? u32{vma_lock_on_fault} : 0);
+            account(*vma, static_cast<i64>(vma->page_count()));
+        }
+    }
+    if (on_fault) return {};
+    VirtAddr at{};
+    for (;;) {
+        VirtAddr begin, end;
+        bool writes;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            Vma* vma = vmas_.find_ending_after(at);
+            if (!vma) return {};
+            begin = vma->begin, at = end = vma->end;
+            writes = !vma->is(vma_shared) && (vma->prot & abi::PROT_WRITE);
+        }
+        (void)populate(begin, end - begin, writes ? arch::Access::Write : arch::Access::Read);
+    }
+}
+
+Result<void> AddressSpace::unlock_all() {
+    core::WriteGuard guard(mmap_lock_);
+    future_lock_flags_ = 0;
+    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+        account(*vma, -static_cast<i64>(vma->page_count()));
+        vma->flags &= ~u32{vma_locked | vma_lock_on_fault};
+        account(*vma, static_cast<i64>(vma->page_count()));
+    }
+    return {};
+}
+
+} // namespace linnet::mm

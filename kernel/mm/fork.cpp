@@ -1,0 +1,84 @@
+// fork(2)'s copy of an address space. Private pages are shared until one side writes: both sides' entries lose the right to
+// write, each page gains a reference. Only mappings that hold pages which can't be had again are walked; text and shared
+// memory come back by faults.
+//
+// The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing through
+// entries not yet reached, until the flush at the end.
+#include "vma_edit.hpp"
+
+namespace linnet::mm {
+
+Result<RefPtr<AddressSpace>> AddressSpace::fork() {
+    RefPtr<AddressSpace> child = TRY(create());
+    child->limits.address_space.store(limits.address_space.load());
+    child->limits.data.store(limits.data.load());
+    child->limits.stack.store(limits.stack.load());
+    child->limits.locked.store(limits.locked.load());
+    child->dumpable.store(dumpable.load());
+    core::WriteGuard guard(mmap_lock_);
+    child->layout = layout;
+    child->mmap_base = mmap_base;
+    child->brk_ = brk_;
+    child->gap_hint_ = gap_hint_;
+    child->gap_hint_length_ = gap_hint_length_;
+    TRY(clone_mappings(*child));
+    return child;
+}
+
+Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
+    if (!can_commit(data_pages_.load(std::memory_order_relaxed))) return error(Errno::ENOMEM);
+    TlbBatch batch(*this); // flushes before the lock is given up, whatever happened
+    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+        if (vma->is(vma_dont_fork)) continue;
+        Vma* copy = TRY(child.clone_vma(*vma));
+        // Locks are not inherited (mlock(2)).
+        copy->flags &= ~u32{vma_locked | vma_lock_on_fault};
+        copy->has_private_pages.store(false, std::memory_order_relaxed);
+        // Behind the parent's in the object's list: a truncation that runs now meets this one after the copying.
+        child.link_vma(*copy, vma);
+        child.vmas_.insert(*copy);
+        child.account(*copy, static_cast<i64>(copy->page_count()));
+        bool has_pages = !vma->is(vma_shared) && vma->has_private_pages.load(std::memory_order_relaxed);
+        if (!has_pages || vma->is(vma_wipe_on_fork)) continue;
+        copy->has_private_pages.store(true, std::memory_order_relaxed);
+        TRY(copy_entries(child, *vma, batch));
+    }
+    return {};
+}
+
+Result<void> AddressSpace::copy_entries(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
+    Result<void> result;
+    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+        if (!result) return;
+        auto made = child.leaf_table(from);
+        if (!made) {
+            result = error(made.error());
+            return;
+        }
+        Cursor source(table, from);
+        Cursor target(**made, from);
+        i64 copied = 0;
+        for (; source.address() < to; source.advance(), target.advance()) {
+            Entry entry = source.entry();
+            if (Policy::is_empty(entry)) continue;
+            Page* page = page_of(Policy::address(entry, 0));
+            // The zero page and pages of the object come back by a fault.
+            if (page->kind != PageKind::Anonymous) continue;
+            Entry shared = Policy::without_write(entry);
+            while (std::bit_cast<u64>(shared) != std::bit_cast<u64>(entry)) {
+                if (source.compare_exchange(entry, shared)) {
+                    batch.note(source.address());
+                    break;
+                }
+                shared = Policy::without_write(entry);
+            }
+            ref_page(*page);
+            target.set(shared);
+            ++copied;
+        }
+        if (copied) child.count_resident(PageKind::Anonymous, copied);
+    });
+    return result;
+}
+
+} // namespace linnet::mm

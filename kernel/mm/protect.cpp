@@ -1,0 +1,81 @@
+// mprotect(2).
+#include "vma_edit.hpp"
+
+namespace linnet::mm {
+
+Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot) {
+    if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+    if (length == 0) return {};
+    length = align_up(length, arch::page_size);
+    if (length == 0 || !arch::is_user_range(address, length)) return error(Errno::ENOMEM);
+    VirtAddr end = address + length;
+    core::WriteGuard guard(mmap_lock_);
+    Vma* first = vmas_.find(address);
+    if (prot & abi::PROT_GROWSDOWN) {
+        first = vmas_.find_ending_after(address);
+        if (!first || first->begin >= end) return error(Errno::ENOMEM);
+        if (!first->is(vma_grows_down)) return error(Errno::EINVAL);
+        address = first->begin;
+    }
+    if (!first) return error(Errno::ENOMEM);
+    u8 rights = static_cast<u8>(prot & 7);
+    TlbBatch batch(*this);
+    // Up to the first hole or refusal the change is made, as on Linux.
+    VirtAddr at = address;
+    while (at < end) {
+        Vma* vma = vmas_.find(at);
+        if (!vma) return error(Errno::ENOMEM);
+        VirtAddr to = std::min(end, vma->end);
+        if (vma->prot != rights) TRY(protect_part(*vma, at, to, rights, batch));
+        at = to;
+    }
+    return {};
+}
+
+Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, TlbBatch& batch) {
+    if (rights & ~vma.max_prot) return error(Errno::EACCES);
+    u64 pages = pages_in(end - begin);
+    bool becomes_data = counts_as_data(rights, vma.flags) && !counts_as_data(vma.prot, vma.flags);
+    if (becomes_data && data_pages_.load(std::memory_order_relaxed) + pages >
+                            pages_in(limits.data.load(std::memory_order_relaxed)))
+        return error(Errno::ENOMEM);
+    if (becomes_data && !vma.is(vma_no_reserve) && !can_commit(pages)) return error(Errno::ENOMEM);
+    Vma* part = TRY(isolate(vma, begin, end));
+    account(*part, -static_cast<i64>(pages));
+    part->prot = rights;
+    account(*part, static_cast<i64>(pages));
+    protect_entries(*part, batch);
+    merge(*part);
+    return {};
+}
+
+/// Brings the entries in line with the mapping's rights. A right to write is given at once only where a write would change
+/// nothing but the page's owner: elsewhere the fault decides.
+void AddressSpace::protect_entries(Vma& vma, TlbBatch& batch) {
+    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+        Cursor cursor(table, from);
+        for (; cursor.address() < to; cursor.advance()) {
+            Entry entry = cursor.entry();
+            if (Policy::is_empty(entry)) continue;
+            for (;;) {
+                arch::MappingFlags old = Policy::flags(entry, 0);
+                Page* page = counted_page(vma, Policy::address(entry, 0));
+                bool is_own = page && page->kind == PageKind::Anonymous &&
+                              page->refs.load(std::memory_order_acquire) == 1;
+                bool keeps_write = old.writable || (is_own && !vma.is(vma_shared));
+                arch::MappingFlags fresh = keeps_write ? full_flags(vma) : read_only_flags(vma);
+                fresh.accessed = old.accessed;
+                fresh.dirty = fresh.writable;
+                if (is_physical(vma)) fresh = physical_flags(vma, fresh);
+                if (fresh.executable && page) sync_code(*page);
+                if (!cursor.compare_exchange(entry, Policy::make_leaf(Policy::address(entry, 0), fresh, 0))) continue;
+                bool lost = (old.writable && !fresh.writable) || (old.readable && !fresh.readable) ||
+                            (old.executable && !fresh.executable);
+                if (lost) batch.note(cursor.address());
+                break;
+            }
+        }
+    });
+}
+
+} // namespace linnet::mm
