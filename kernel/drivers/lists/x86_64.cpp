@@ -3,6 +3,11 @@
 
 namespace linnet::drivers {
 
-const std::span<const Driver* const> driver_list{};
+extern const Driver io_apic_driver, com_port_driver, cmos_rtc_driver, acpi_power_driver, pc_pci_driver,
+    virtio_firmware_driver;
+
+static constexpr const Driver* drivers[] = {&io_apic_driver,    &com_port_driver, &cmos_rtc_driver,
+                                            &acpi_power_driver, &pc_pci_driver,   &virtio_firmware_driver};
+const std::span<const Driver* const> driver_list{drivers};
 
 } // namespace linnet::drivers
