@@ -7,6 +7,9 @@ set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx -mcmodel=kernel
 set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
 set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
 set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mcmodel=medium -fno-pic)
+# The vDSO runs in user space: no kernel restrictions, but no vector code either.
+set(LINNET_VDSO_FLAGS_riscv64 -march=rv64gc -mabi=lp64d)
+
 if(NOT DEFINED LINNET_FLAGS_${LINNET_ARCH})
     message(FATAL_ERROR "unknown LINNET_ARCH '${LINNET_ARCH}': x86_64, aarch64, riscv64 or loongarch64")
 endif()

@@ -1,0 +1,31 @@
+// What the vDSO's portable source needs of the machine: how its functions are called, the counter, a system call.
+#pragma once
+
+#include <lib/types.hpp>
+
+#define VDSO_NAME(name) __vdso_##name
+#define VDSO_HAS_GETCPU 1
+
+namespace linnet::abi {
+
+inline constexpr long vdso_nr_clock_gettime = 113, vdso_nr_clock_getres = 114, vdso_nr_getcpu = 168;
+
+inline u64 vdso_read_counter() {
+    u64 value;
+    asm volatile("rdtime.d %0, \$zero" : "=r"(value) : : "memory");
+    return value;
+}
+
+inline long vdso_syscall2(long number, long first, long second) {
+    register long a7 asm("$a7") = number;
+    register long a0 asm("$a0") = first;
+    register long a1 asm("$a1") = second;
+    register long a2 asm("$a2") = 0;
+    asm volatile("syscall 0"
+                 : "+r"(a0)
+                 : "r"(a7), "r"(a1), "r"(a2)
+                 : "$t0", "$t1", "$t2", "$t3", "$t4", "$t5", "$t6", "$t7", "$t8", "memory");
+    return a0;
+}
+
+} // namespace linnet::abi

@@ -1,0 +1,80 @@
+// Keeps the image and the data page as pages that every process maps.
+#include <abi/linux/mman.hpp>
+#include <core/panic.hpp>
+#include <core/spinlock.hpp>
+#include <core/time.hpp>
+#include <cstring>
+#include <mm/page.hpp>
+#include <vdso/data.hpp>
+#include <vdso/vdso.hpp>
+
+#include <vdso_symbols.hpp>
+
+extern "C" const char vdso_image_begin[];
+extern "C" const char vdso_image_end[];
+
+namespace linnet::vdso {
+namespace {
+
+constinit core::InterruptSpinLock data_lock;
+constinit Data* data = nullptr;
+constinit NullableRefPtr<mm::VmObject> object; // page 0: data; then the image
+constinit u64 image_size = 0;
+constinit mm::ConstantLabel data_label("[vvar]");
+constinit mm::ConstantLabel image_label("[vdso]");
+
+} // namespace
+
+Result<void> initialise() {
+    auto bytes = static_cast<u64>(vdso_image_end - vdso_image_begin);
+    image_size = align_up(bytes, arch::page_size);
+    RefPtr<mm::AnonObject> pages = TRY(mm::AnonObject::create(arch::page_size + image_size));
+    mm::PageRef first = TRY(pages->get_page(0, arch::Access::Write));
+    data = static_cast<Data*>(first.data());
+    for (u64 at = 0; at < bytes; at += arch::page_size) {
+        mm::PageRef page = TRY(pages->get_page(1 + at / arch::page_size, arch::Access::Write));
+        memcpy(page.data(), vdso_image_begin + at, bytes - at < arch::page_size ? bytes - at : arch::page_size);
+    }
+    const core::ClockScale& scale = core::clock_scale();
+    data->mult = scale.mult;
+    data->shift = scale.shift;
+    data->base_counter = scale.base_counter;
+    data->realtime_offset_ns = core::realtime_offset_ns();
+    object = pages;
+    return {};
+}
+
+Result<Placement> map_into(mm::AddressSpace& space) {
+    mm::MapRequest request;
+    request.length = arch::page_size + image_size;
+    request.prot = abi::PROT_READ;
+    request.max_prot = abi::PROT_READ;
+    request.flags = abi::MAP_PRIVATE;
+    request.object = object;
+    request.label = NullableRefPtr<mm::MappingLabel>(&data_label);
+    request.vma_flags = mm::vma_special;
+    request.limits = mm::MapRequest::Limits::Ignored;
+    VirtAddr base = TRY(space.map(request));
+    // The image takes the place of all but the first page. Private, so that a debugger's breakpoint stays in its process.
+    request.address = base + arch::page_size;
+    request.length = image_size;
+    request.prot = abi::PROT_READ | abi::PROT_EXEC;
+    request.max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC;
+    request.flags = abi::MAP_PRIVATE | abi::MAP_FIXED;
+    request.offset = arch::page_size;
+    request.label = NullableRefPtr<mm::MappingLabel>(&image_label);
+    Placement placement;
+    placement.image = TRY(space.map(request));
+    if (trampoline_offset) placement.signal_trampoline = placement.image + trampoline_offset;
+    return placement;
+}
+
+void update_realtime_offset(u64 offset_ns) {
+    core::InterruptSpinGuard guard(data_lock);
+    if (!data) return;
+    data->sequence.fetch_add(1, std::memory_order_acq_rel);
+    data->realtime_offset_ns = offset_ns;
+    data->sequence.fetch_add(1, std::memory_order_release);
+}
+
+} // namespace linnet::vdso
