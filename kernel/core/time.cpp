@@ -9,6 +9,7 @@ constexpr u32 scale_shift = 32;
 constinit ClockScale scale{};
 constinit std::atomic<u64> realtime_offset{0};
 constinit u64 frequency = 0;
+constinit std::atomic<void (*)(u64)> realtime_observer{nullptr};
 
 } // namespace
 
@@ -37,7 +38,13 @@ u64 monotonic_ns() {
 }
 
 u64 realtime_offset_ns() { return realtime_offset.load(std::memory_order_relaxed); }
-void set_realtime_offset_ns(u64 offset) { realtime_offset.store(offset, std::memory_order_relaxed); }
+void set_realtime_offset_ns(u64 offset) {
+    realtime_offset.store(offset, std::memory_order_relaxed);
+    if (auto* observer = realtime_observer.load(std::memory_order_acquire)) observer(offset);
+}
+void observe_realtime_offset(void (*observer)(u64 offset)) {
+    realtime_observer.store(observer, std::memory_order_release);
+}
 
 Deadline Deadline::after(u64 nanoseconds) {
     u64 now = monotonic_ns();

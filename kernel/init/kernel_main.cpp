@@ -16,7 +16,9 @@
 #include <drivers/driver.hpp>
 #include <mm/init.hpp>
 #include <process/process.hpp>
+#include <process/exec.hpp>
 #include <syscalls/table.hpp>
+#include <vdso/vdso.hpp>
 
 #include "command_line.hpp"
 #include "cpus.hpp"
@@ -57,6 +59,16 @@ void initialise_core() {
     core::initialise_time();
 }
 
+void start_vdso() {
+    MUST(vdso::initialise()); // at boot there is memory for two pages
+    core::observe_realtime_offset(vdso::update_realtime_offset);
+    process::set_vdso_mapper([](mm::AddressSpace& space) -> Result<VirtAddr> {
+        vdso::Placement placement = TRY(vdso::map_into(space));
+        space.layout.signal_trampoline = placement.signal_trampoline;
+        return placement.image;
+    });
+}
+
 void run_init_thread(void*) {
     core::initialise_work_queues();
     start_other_cpus();
@@ -67,6 +79,7 @@ void run_init_thread(void*) {
     if (command_line->strace) syscalls::enable_tracing();
     MUST(fill_root()); // the root is empty and in memory
     open_console();
+    start_vdso();
     start_first_process(*command_line);
     core::exit_current();
 }

@@ -37,6 +37,8 @@ u64 monotonic_ns();
 /// CLOCK_REALTIME = monotonic + this offset, in nanoseconds since 1970.
 u64 realtime_offset_ns();
 void set_realtime_offset_ns(u64 offset);
+/// Told of every new offset (the vDSO's data page). Set once at boot.
+void observe_realtime_offset(void (*observer)(u64 offset));
 inline u64 realtime_ns() { return monotonic_ns() + realtime_offset_ns(); }
 u64 ticks_to_ns(u64 ticks);
 u64 ns_to_ticks(u64 ns);
