@@ -12,7 +12,7 @@ Result<void> drop_privilege_bits(Inode& inode, const Credentials& who);
 bool may_act_as_owner(const Inode& inode, const Credentials& who);
 /// EROFS when the mount or its file system can't be changed.
 Result<void> check_writable(const Path& path);
-/// See walk.hpp.
+/// See operations.hpp.
 void note_access(const Path& path);
 
 } // namespace linnet::vfs

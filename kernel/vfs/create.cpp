@@ -125,6 +125,8 @@ Result<void> link(const Path& existing, LookupStart start, std::string_view path
                         if (&directory.superblock() != &target->superblock()) return error(Errno::EXDEV);
                         if (target->is_directory()) return error(Errno::EPERM);
                         core::WriteGuard guard(target->lock);
+                        // A removed file stays removed; one opened with O_TMPFILE may get its first name.
+                        if (target->link_count() == 0 && !existing.dentry->is_root()) return error(Errno::ENOENT);
                         TRY(directory.link(name, *target));
                         return target;
                     }));

@@ -2,7 +2,7 @@
 //
 // The table's spinlock guards slots and bitmaps. Files leave the table under the lock and are released after it: the last
 // reference to a file may sleep.
-#include "file_locks.hpp"
+#include <vfs/file_locks.hpp>
 
 #include <algorithm>
 #include <bit>

@@ -1,6 +1,6 @@
 // File: defaults, and the generic part of read(2) and write(2).
 #include "attribute_rules.hpp"
-#include "file_locks.hpp"
+#include <vfs/file_locks.hpp>
 #include "write_access.hpp"
 
 #include <abi/linux/fs.hpp>

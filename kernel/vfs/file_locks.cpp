@@ -1,5 +1,5 @@
 // Advisory locks: setting, splitting, waiting, and deadlock detection among owners of POSIX locks.
-#include "file_locks.hpp"
+#include <vfs/file_locks.hpp>
 
 #include <algorithm>
 #include <core/mutex.hpp>

@@ -1,5 +1,5 @@
 // Inode: attributes, default operations, write-access counts and attachments.
-#include "file_locks.hpp"
+#include <vfs/file_locks.hpp>
 #include "paged_file.hpp"
 #include "directory_file.hpp"
 

@@ -52,6 +52,8 @@ struct TimeChange {
     Timestamp time{};
 };
 Result<void> change_times(const Path& path, TimeChange access, TimeChange modify);
+/// Sets the access time of what was read through `path`, by the rules of the mount (noatime, relatime …).
+void note_access(const Path& path);
 /// truncate(2): permission to write is checked.
 Result<void> truncate(const Path& path, u64 size);
 

@@ -1,0 +1,46 @@
+// Arguments that name a file: a directory descriptor and a path string, as every *at call takes them.
+#pragma once
+
+#include <mm/usercopy.hpp>
+#include <process/thread.hpp>
+#include <vfs/fd_table.hpp>
+#include <vfs/lookup.hpp>
+
+namespace linnet::syscalls {
+
+/// A path copied from user memory. Short ones stay on the stack.
+class UserPath {
+public:
+    UserPath() = default;
+    UserPath(const UserPath&) = delete;
+    /// ENAMETOOLONG, EFAULT.
+    Result<void> copy_in(mm::UserString from);
+    [[nodiscard]] std::string_view text() const { return text_; }
+
+private:
+    static constexpr usize inline_size = 192;
+    std::string_view text_;
+    OwnPtr<char[]> large_;
+    char small_[inline_size];
+};
+
+/// A path and where it begins.
+class PathArgument {
+public:
+    PathArgument() = default;
+    PathArgument(const PathArgument&) = delete;
+    /// Copies the path and resolves the descriptor, where the path is relative. EBADF; ENOTDIR for a file without a place.
+    Result<void> get(process::Thread& thread, int directory_fd, mm::UserString path);
+    [[nodiscard]] std::string_view text() const { return path_.text(); }
+    [[nodiscard]] vfs::LookupStart start() const { return start_.is_empty() ? nullptr : &start_; }
+    Result<vfs::Path> lookup(u32 flags = vfs::lookup_default) const { return vfs::lookup(start(), text(), flags); }
+
+private:
+    UserPath path_;
+    vfs::Path start_;
+};
+
+/// AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH as lookup flags; EINVAL for any flag outside `known`.
+Result<u32> lookup_flags_of(u32 at_flags, u32 known);
+
+} // namespace linnet::syscalls
