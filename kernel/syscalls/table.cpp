@@ -4,13 +4,17 @@
 #include <core/log.hpp>
 #include <process/run_loop.hpp>
 #include <syscalls/credentials.hpp>
+#include <syscalls/file.hpp>
 #include <syscalls/futex.hpp>
 #include <syscalls/identity.hpp>
+#include <syscalls/mount.hpp>
+#include <syscalls/path.hpp>
 #include <syscalls/poll.hpp>
 #include <syscalls/process.hpp>
 #include <syscalls/resource.hpp>
 #include <syscalls/sched.hpp>
 #include <syscalls/signal.hpp>
+#include <syscalls/stat.hpp>
 #include <syscalls/table.hpp>
 #include <syscalls/time.hpp>
 
@@ -22,8 +26,8 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls, futex_calls, identity_calls, poll_calls, process_calls, resource_calls,
-    sched_calls, signal_calls, time_calls,
+    credential_calls, file_calls,     futex_calls, identity_calls, mount_calls, path_calls, poll_calls,
+    process_calls,    resource_calls, sched_calls, signal_calls,   stat_calls,  time_calls,
 };
 
 consteval usize table_size() {
