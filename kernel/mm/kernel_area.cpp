@@ -7,6 +7,7 @@
 // Lock order: area_lock -> page allocator; stack_lock is a leaf.
 #include "kernel_area.hpp"
 #include "tlb.hpp"
+#include <core/hooks.hpp>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/spinlock.hpp>
@@ -310,3 +311,10 @@ bool is_kernel_stack_guard(VirtAddr address) {
 }
 
 } // namespace linnet::mm
+
+namespace linnet::hooks {
+
+Result<uintptr_t> allocate_kernel_stack() { return mm::allocate_kernel_stack(); }
+void free_kernel_stack(uintptr_t top) { mm::free_kernel_stack(top); }
+
+} // namespace linnet::hooks
