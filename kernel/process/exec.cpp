@@ -175,6 +175,7 @@ void become_leader(Thread& self) {
     std::swap(process.leader_, old_leader);
     process.dead_threads_usage.add(usage_of(*old_leader));
     process.threads.remove(*old_leader);
+    old_leader->account->tasks.fetch_sub(1, std::memory_order_relaxed);
     self.record->set_thread(nullptr);
     old_leader->record->set_thread(nullptr);
     std::swap(self.record, old_leader->record);

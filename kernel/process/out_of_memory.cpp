@@ -1,5 +1,7 @@
 // Out of memory: the process that holds most memory dies, not the kernel.
 #include <core/log.hpp>
+#include <core/mutex.hpp>
+#include <core/sched.hpp>
 #include <mm/address_space.hpp>
 #include <mm/statistics.hpp>
 #include <process/out_of_memory.hpp>
@@ -8,7 +10,13 @@
 namespace linnet::process {
 namespace {
 
-constinit std::atomic<bool> choosing{false};
+constexpr u64 patience_ns = 1'000'000'000; // for a victim to go before another is chosen
+constexpr u64 pause_ns = 2'000'000;
+
+/// Who was killed last, and when; chosen by one thread at a time. A mutex: looking for a victim takes locks itself.
+constinit core::Mutex choice_lock;
+constinit NullableRefPtr<Process> last_victim;
+constinit u64 last_kill_ns = 0;
 
 u64 resident_pages(Process& process) {
     NullableRefPtr<Thread> thread = process.any_living_thread();
@@ -21,7 +29,8 @@ u64 resident_pages(Process& process) {
     return statistics.anonymous + statistics.shared + statistics.page_tables;
 }
 
-bool kill_largest() {
+/// Kills the largest; false when there is nobody to kill. choice_lock held.
+bool kill_largest_locked() {
     NullableRefPtr<Process> victim;
     u64 most = 0;
     for (NullableRefPtr<Process> process = next_process(2); process; process = next_process(process->pid() + 1)) {
@@ -36,16 +45,24 @@ bool kill_largest() {
                     most * arch::page_size / 1024);
     space->out_of_memory = true;
     begin_group_exit(*victim, abi::SIGKILL);
+    last_victim = std::move(victim);
+    last_kill_ns = core::monotonic_ns();
     return true;
+}
+
+bool choose_victim() {
+    core::MutexGuard guard(choice_lock);
+    bool still_dying = last_victim && last_victim->exit_state.load() == ExitState::Alive &&
+                       core::monotonic_ns() - last_kill_ns < patience_ns;
+    return still_dying || kill_largest_locked();
 }
 
 bool handle_out_of_memory(mm::AddressSpace& asking) {
     // The chosen one gets no second chance: it must die to make room.
-    if (asking.out_of_memory.load()) return false;
-    if (choosing.exchange(true)) return true; // somebody else is at it
-    bool found = kill_largest();
-    choosing = false;
-    return found && !asking.out_of_memory.load();
+    if (asking.out_of_memory.load() || core::current_thread().has_fatal_signal()) return false;
+    if (!choose_victim() || asking.out_of_memory.load()) return false;
+    core::sleep_for(pause_ns);
+    return true;
 }
 
 } // namespace
