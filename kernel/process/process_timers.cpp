@@ -17,7 +17,7 @@ ProcessTimers::CpuCheck::CpuCheck(ProcessTimers& timers)
     : Timer([](core::Timer& timer) { static_cast<CpuCheck&>(timer).owner.on_cpu_check(); }), owner(timers) {}
 
 ProcessTimers::ProcessTimers(Process& process)
-    : process_(process), lock_(timers_class), real_(*this), cpu_check_(*this) {}
+    : lock(timers_class), process_(process), real_(*this), cpu_check_(*this) {}
 
 u64 ProcessTimers::user_ns_locked() const { return core::ticks_to_ns(process_.usage().times.user); }
 u64 ProcessTimers::total_ns_locked() const {
@@ -27,7 +27,7 @@ u64 ProcessTimers::total_ns_locked() const {
 
 void ProcessTimers::on_real_timer() {
     {
-        core::InterruptSpinGuard guard(lock_);
+        core::InterruptSpinGuard guard(lock);
         if (stopped_ || !real_.is_set) return;
         u64 now = core::monotonic_ns();
         if (now < real_.deadline_ns) return; // set anew meanwhile
@@ -60,7 +60,7 @@ void ProcessTimers::expire_cpu_limit_locked(u64 now_ns) {
 }
 
 void ProcessTimers::on_cpu_check() {
-    core::InterruptSpinGuard guard(lock_);
+    core::InterruptSpinGuard guard(lock);
     if (stopped_) return;
     expire_cpu_timer_locked(virtual_, user_ns_locked(), abi::SIGVTALRM);
     u64 total = total_ns_locked();
@@ -97,12 +97,12 @@ IntervalTimerValue ProcessTimers::value_locked(int which) const {
 }
 
 IntervalTimerValue ProcessTimers::get(int which) {
-    core::InterruptSpinGuard guard(lock_);
+    core::InterruptSpinGuard guard(lock);
     return value_locked(which);
 }
 
 IntervalTimerValue ProcessTimers::set(int which, const IntervalTimerValue& value) {
-    core::InterruptSpinGuard guard(lock_);
+    core::InterruptSpinGuard guard(lock);
     IntervalTimerValue old = value_locked(which);
     if (stopped_) return old;
     if (which == abi::ITIMER_REAL) {
@@ -121,18 +121,19 @@ IntervalTimerValue ProcessTimers::set(int which, const IntervalTimerValue& value
 }
 
 void ProcessTimers::check_cpu_limit() {
-    core::InterruptSpinGuard guard(lock_);
+    core::InterruptSpinGuard guard(lock);
     next_limit_signal_ns_ = 0;
     if (!stopped_) arm_cpu_check_locked();
 }
 
 void ProcessTimers::stop() {
     {
-        core::InterruptSpinGuard guard(lock_);
+        core::InterruptSpinGuard guard(lock);
         stopped_ = true;
     }
     core::cancel_timer_sync(real_);
     core::cancel_timer_sync(cpu_check_);
+    delete_posix_timers();
 }
 
 Result<ProcessTimers*> timers_of(Process& process) {
@@ -165,6 +166,8 @@ void drop_all_timers(Process& process) {
     if (ProcessTimers* timers = process.timers.load(std::memory_order_acquire)) timers->stop();
 }
 
-void drop_posix_timers(Process&) {}
+void drop_posix_timers(Process& process) {
+    if (ProcessTimers* timers = process.timers.load(std::memory_order_acquire)) timers->delete_posix_timers();
+}
 
 } // namespace linnet::process

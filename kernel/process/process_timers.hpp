@@ -1,4 +1,5 @@
-// Timers of a process: the three interval timers of setitimer(2), alarm(2), and the limit on CPU time. Made on first use.
+// Timers of a process: the three interval timers of setitimer(2), alarm(2), the timers of timer_create(2), and the limit on
+// CPU time. Made on first use.
 //
 // Lock: ProcessTimers::lock, taken in timer callbacks; outside of Process::signal_lock, which sending and summing CPU time
 // take inside it.
@@ -9,6 +10,25 @@
 
 namespace linnet::process {
 
+class ProcessTimers;
+
+/// A timer of timer_create(2); guarded by ProcessTimers::lock.
+struct PosixTimer : core::Timer {
+    PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock);
+
+    ProcessTimers& owner;
+    const int id;
+    const int clock;
+    int notify = 0;                   // SIGEV_*
+    int signal = 0;
+    u64 value = 0;                    // sigev_value
+    NullableRefPtr<PidRecord> target; // SIGEV_THREAD_ID
+    u64 interval_ns = 0;
+    u64 expiry_ns = 0;                // monotonic; 0: off
+    int overrun = 0;                  // of the signal sent last
+    ListNode list_node;
+};
+
 class ProcessTimers {
 public:
     explicit ProcessTimers(Process& process);
@@ -18,6 +38,18 @@ public:
     IntervalTimerValue set(int which, const IntervalTimerValue& value);
     /// The limit on CPU time has changed.
     void check_cpu_limit();
+    /// A timer that nobody can name before link_posix_timer(). EAGAIN: too many.
+    Result<PosixTimer*> add_posix_timer(int clock);
+    void link_posix_timer(PosixTimer& timer);
+    /// Null when there is none of that id. lock held.
+    PosixTimer* find_posix_timer_locked(int id);
+    Result<void> delete_posix_timer(int id);
+    void delete_posix_timers();
+    void on_posix_timer(PosixTimer& timer);
+    Process& process() { return process_; }
+
+    core::InterruptSpinLock lock;
+
     /// Stops everything and waits for callbacks that run. No locks held.
     void stop();
 
@@ -48,7 +80,8 @@ private:
     void expire_cpu_limit_locked(u64 now_ns);
 
     Process& process_;
-    core::InterruptSpinLock lock_;
+    IntrusiveList<PosixTimer, &PosixTimer::list_node> posix_timers_;
+    int next_timer_id_ = 0;
     RealTimer real_;
     CpuTimer virtual_;
     CpuTimer profiling_;

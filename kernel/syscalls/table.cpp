@@ -17,6 +17,7 @@
 #include <syscalls/stat.hpp>
 #include <syscalls/table.hpp>
 #include <syscalls/time.hpp>
+#include <syscalls/timer.hpp>
 
 namespace linnet::syscalls {
 
@@ -27,7 +28,7 @@ namespace {
 
 constexpr std::span<const Entry> all_families[] = {
     credential_calls, file_calls,     futex_calls, identity_calls, mount_calls, path_calls, poll_calls,
-    process_calls,    resource_calls, sched_calls, signal_calls,   stat_calls,  time_calls,
+    process_calls,    resource_calls, sched_calls, signal_calls,   stat_calls,  time_calls, timer_calls,
 };
 
 consteval usize table_size() {

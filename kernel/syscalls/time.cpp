@@ -1,10 +1,12 @@
 // Time calls: which clock shows what, sleeps with their restart classes, interval timers.
 #include <algorithm>
 #include <process/process.hpp>
+#include <process/timerfd.hpp>
 #include <process/timers.hpp>
 #include <syscalls/time.hpp>
 #include <vfs/credentials.hpp>
 
+#include "clock_values.hpp"
 #include "usage.hpp"
 
 namespace linnet::syscalls {
@@ -15,21 +17,6 @@ using process::Thread;
 namespace {
 
 constexpr u64 ns_per_us = 1000;
-constexpr i64 most_seconds = 9'223'372'036; // KTIME_MAX in seconds: what a clock can be set to
-
-Result<u64> to_ns(const abi::timespec& time) {
-    if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= static_cast<i64>(core::ns_per_second))
-        return error(Errno::EINVAL);
-    // A time beyond the clock's range is the end of time.
-    if (time.tv_sec >= most_seconds) return ~u64{0} >> 1;
-    return static_cast<u64>(time.tv_sec) * core::ns_per_second + static_cast<u64>(time.tv_nsec);
-}
-
-Result<u64> to_ns(const abi::timeval& time) {
-    if (time.tv_sec < 0 || time.tv_usec < 0 || time.tv_usec >= 1'000'000) return error(Errno::EINVAL);
-    if (time.tv_sec >= most_seconds) return ~u64{0} >> 1;
-    return static_cast<u64>(time.tv_sec) * core::ns_per_second + static_cast<u64>(time.tv_usec) * ns_per_us;
-}
 
 /// Dynamic clock ids (clock_getcpuclockid(3)): the pid inverted above three bits: thread or process, and which of its times.
 struct CpuClock {
@@ -114,6 +101,7 @@ Result<long> set_real_time(Thread& thread, u64 ns) {
     u64 now = core::monotonic_ns();
     if (ns < now) return error(Errno::EINVAL); // the clock would have been before 1970 at boot
     core::set_realtime_offset_ns(ns - now);
+    process::wall_clock_was_set();
     return 0;
 }
 

@@ -1,0 +1,246 @@
+// POSIX timers (timer_create(2)). A timer has at most one signal pending; what expires meanwhile is counted in that signal's
+// overrun, as POSIX has it.
+//
+// Locks: ProcessTimers::lock, then Process::signal_lock. A timer is unlinked first and then waited for, so that its callback
+// never meets a freed one.
+#include <algorithm>
+#include <process/posix_timers.hpp>
+#include <vfs/credentials.hpp>
+
+#include "process_timers.hpp"
+
+namespace linnet::process {
+namespace {
+
+constexpr int most_timers = 4096;
+constexpr u64 delay_max = 0x7fffffff; // DELAYTIMER_MAX
+
+bool is_on_wall_clock(int clock) { return clock == abi::CLOCK_REALTIME || clock == abi::CLOCK_TAI; }
+
+/// Adds to the overrun of a pending signal of this timer; false when none is pending.
+bool count_in_pending(PendingSignals& pending, const PosixTimer& timer, u64 missed) {
+    for (QueuedSignal& queued : pending.queue) {
+        if (queued.info.si_code != abi::SI_TIMER || queued.info.timer.timer_id != timer.id) continue;
+        u64 sum = static_cast<u64>(queued.info.timer.overrun) + missed;
+        queued.info.timer.overrun = static_cast<int>(std::min(sum, delay_max));
+        return true;
+    }
+    return false;
+}
+
+void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
+    if (timer.notify == abi::SIGEV_NONE) return;
+    NullableRefPtr<Thread> thread = timer.target ? timer.target->thread() : nullptr;
+    if (timer.target && !thread) return;
+    {
+        core::InterruptSpinGuard guard(process.signal_lock);
+        PendingSignals& pending = thread ? thread->signals.pending : process.signals.pending;
+        if (count_in_pending(pending, timer, expirations)) {
+            timer.overrun = static_cast<int>(std::min(static_cast<u64>(timer.overrun) + expirations, delay_max));
+            return;
+        }
+    }
+    timer.overrun = static_cast<int>(std::min(expirations - 1, delay_max));
+    abi::siginfo_t info{};
+    info.si_signo = timer.signal;
+    info.si_code = abi::SI_TIMER;
+    info.timer.timer_id = timer.id;
+    info.timer.overrun = timer.overrun;
+    info.timer.value.sival_ptr = timer.value;
+    if (thread)
+        send_signal(*thread, info);
+    else
+        send_signal(process, info);
+}
+
+} // namespace
+
+PosixTimer::PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock)
+    : Timer([](core::Timer& fired) {
+          auto& timer = static_cast<PosixTimer&>(fired);
+          timer.owner.on_posix_timer(timer);
+      }),
+      owner(timers), id(timer_id), clock(timer_clock) {}
+
+void ProcessTimers::on_posix_timer(PosixTimer& timer) {
+    core::InterruptSpinGuard guard(lock);
+    u64 now = core::monotonic_ns();
+    if (timer.expiry_ns == 0 || now < timer.expiry_ns) return; // set anew meanwhile
+    u64 expirations = 1;
+    if (timer.interval_ns) {
+        expirations += (now - timer.expiry_ns) / timer.interval_ns;
+        timer.expiry_ns += expirations * timer.interval_ns;
+        core::arm_timer(timer, timer.expiry_ns);
+    } else {
+        timer.expiry_ns = 0;
+    }
+    send_expiry(process_, timer, expirations);
+}
+
+Result<PosixTimer*> ProcessTimers::add_posix_timer(int clock) {
+    int id;
+    {
+        core::InterruptSpinGuard guard(lock);
+        if (next_timer_id_ >= most_timers) {
+            // Numbers are used again once the first round is over.
+            id = 0;
+            while (id < most_timers && find_posix_timer_locked(id)) ++id;
+            if (id == most_timers) return error(Errno::EAGAIN);
+        } else {
+            id = next_timer_id_++;
+        }
+    }
+    auto* timer = new (std::nothrow) PosixTimer(*this, id, clock);
+    if (!timer) return error(Errno::ENOMEM);
+    return timer;
+}
+
+PosixTimer* ProcessTimers::find_posix_timer_locked(int id) {
+    for (PosixTimer& timer : posix_timers_)
+        if (timer.id == id) return &timer;
+    return nullptr;
+}
+
+void ProcessTimers::link_posix_timer(PosixTimer& timer) {
+    core::InterruptSpinGuard guard(lock);
+    posix_timers_.push_back(timer);
+}
+
+Result<void> ProcessTimers::delete_posix_timer(int id) {
+    PosixTimer* timer;
+    {
+        core::InterruptSpinGuard guard(lock);
+        timer = find_posix_timer_locked(id);
+        if (!timer) return error(Errno::EINVAL);
+        timer->expiry_ns = 0;
+        posix_timers_.remove(*timer);
+    }
+    core::cancel_timer_sync(*timer);
+    delete timer;
+    return {};
+}
+
+void ProcessTimers::delete_posix_timers() {
+    for (;;) {
+        PosixTimer* timer;
+        {
+            core::InterruptSpinGuard guard(lock);
+            timer = posix_timers_.pop_front();
+            if (timer) timer->expiry_ns = 0;
+            if (!timer) next_timer_id_ = 0;
+        }
+        if (!timer) return;
+        core::cancel_timer_sync(*timer);
+        delete timer;
+    }
+}
+
+// ---- the calls ----
+
+namespace {
+
+Result<void> apply_event(Process& process, PosixTimer& timer, const abi::sigevent& event) {
+    timer.notify = event.sigev_notify;
+    timer.signal = event.sigev_signo;
+    timer.value = event.sigev_value;
+    if (event.sigev_notify == abi::SIGEV_NONE) return {};
+    if (event.sigev_signo <= 0 || event.sigev_signo > abi::signal_count) return error(Errno::EINVAL);
+    if (event.sigev_notify == abi::SIGEV_SIGNAL || event.sigev_notify == abi::SIGEV_THREAD) return {};
+    if (event.sigev_notify != (abi::SIGEV_SIGNAL | abi::SIGEV_THREAD_ID)) return error(Errno::EINVAL);
+    NullableRefPtr<Thread> thread = find_thread(event.sigev_notify_thread_id);
+    if (!thread || &thread->process() != &process) return error(Errno::EINVAL);
+    timer.target = thread->record;
+    return {};
+}
+
+Result<void> check_clock(int clock) {
+    switch (clock) {
+    case abi::CLOCK_REALTIME:
+    case abi::CLOCK_MONOTONIC:
+    case abi::CLOCK_BOOTTIME:
+    case abi::CLOCK_TAI:
+        return {};
+    case abi::CLOCK_PROCESS_CPUTIME_ID:
+    case abi::CLOCK_THREAD_CPUTIME_ID:
+    case abi::CLOCK_MONOTONIC_RAW:
+    case abi::CLOCK_REALTIME_COARSE:
+    case abi::CLOCK_MONOTONIC_COARSE:
+        return error(Errno::EOPNOTSUPP);
+    default:
+        return error(clock < 0 ? Errno::EOPNOTSUPP : Errno::EINVAL);
+    }
+}
+
+TimerSetting setting_of(const PosixTimer& timer) {
+    u64 now = core::monotonic_ns();
+    if (timer.expiry_ns == 0) return {0, timer.interval_ns};
+    return {timer.expiry_ns > now ? timer.expiry_ns - now : 1, timer.interval_ns};
+}
+
+} // namespace
+
+Result<int> create_timer(Process& process, int clock, const abi::sigevent* event) {
+    TRY(check_clock(clock));
+    ProcessTimers* timers = TRY(timers_of(process));
+    PosixTimer* timer = TRY(timers->add_posix_timer(clock));
+    timer->signal = abi::SIGALRM;
+    timer->value = static_cast<u64>(timer->id);
+    if (event) {
+        if (Result<void> applied = apply_event(process, *timer, *event); !applied) {
+            delete timer;
+            return error(applied.error());
+        }
+    }
+    int id = timer->id;
+    timers->link_posix_timer(*timer);
+    return id;
+}
+
+Result<TimerSetting> set_timer(Process& process, int id, TimerMode mode, const TimerSetting& setting) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    if (!timers) return error(Errno::EINVAL);
+    core::InterruptSpinGuard guard(timers->lock);
+    PosixTimer* timer = timers->find_posix_timer_locked(id);
+    if (!timer) return error(Errno::EINVAL);
+    TimerSetting old = setting_of(*timer);
+    core::cancel_timer(*timer);
+    timer->interval_ns = setting.interval_ns;
+    timer->expiry_ns = 0;
+    timer->overrun = 0;
+    if (setting.value_ns == 0) return old;
+    u64 now = core::monotonic_ns();
+    if (mode == TimerMode::Relative) {
+        if (__builtin_add_overflow(now, setting.value_ns, &timer->expiry_ns)) timer->expiry_ns = ~u64{0} - 1;
+    } else {
+        u64 offset = is_on_wall_clock(timer->clock) ? core::realtime_offset_ns() : 0;
+        timer->expiry_ns = setting.value_ns > offset ? setting.value_ns - offset : 1;
+    }
+    core::arm_timer(*timer, timer->expiry_ns);
+    return old;
+}
+
+Result<TimerSetting> get_timer(Process& process, int id) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    if (!timers) return error(Errno::EINVAL);
+    core::InterruptSpinGuard guard(timers->lock);
+    PosixTimer* timer = timers->find_posix_timer_locked(id);
+    if (!timer) return error(Errno::EINVAL);
+    return setting_of(*timer);
+}
+
+Result<int> timer_overrun(Process& process, int id) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    if (!timers) return error(Errno::EINVAL);
+    core::InterruptSpinGuard guard(timers->lock);
+    PosixTimer* timer = timers->find_posix_timer_locked(id);
+    if (!timer) return error(Errno::EINVAL);
+    return timer->overrun;
+}
+
+Result<void> delete_timer(Process& process, int id) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    if (!timers) return error(Errno::EINVAL);
+    return timers->delete_posix_timer(id);
+}
+
+} // namespace linnet::process
