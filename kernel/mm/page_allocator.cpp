@@ -98,6 +98,8 @@ void prepare(Page& page, PageKind kind) {
     page.kind = kind;
     page.flags.store(0, std::memory_order_relaxed);
     page.map_count.store(0, std::memory_order_relaxed);
+    page.object = nullptr;
+    page.index = 0;
     page.refs.store(1, std::memory_order_release);
 }
 

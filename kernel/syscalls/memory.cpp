@@ -1,0 +1,254 @@
+// Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
+#include <abi_arch/mman.hpp>
+#include <lib/array_list.hpp>
+#include <mm/address_space.hpp>
+#include <process/pid.hpp>
+#include <process/process.hpp>
+#include <syscalls/memory.hpp>
+#include <vfs/credentials.hpp>
+#include <vfs/fd_table.hpp>
+
+namespace linnet::syscalls {
+
+using process::Thread;
+
+namespace {
+
+constexpr u64 all_rights = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC | abi::PROT_SEM;
+
+/// What MAP_SHARED_VALIDATE accepts: the flags that older kernels knew (mmap(2)).
+constexpr u64 validated_flags = abi::MAP_SHARED_VALIDATE | abi::MAP_FIXED | abi::MAP_ANONYMOUS | abi::map_32bit |
+                                abi::MAP_GROWSDOWN | abi::MAP_DENYWRITE | abi::MAP_EXECUTABLE | abi::MAP_LOCKED |
+                                abi::MAP_NORESERVE | abi::MAP_POPULATE | abi::MAP_NONBLOCK | abi::MAP_STACK |
+                                abi::MAP_HUGETLB | abi::MAP_FIXED_NOREPLACE;
+
+/// Fills in what a mapping of `file` needs, with the checks of mmap(2).
+Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset) {
+    u32 type = request.flags & abi::MAP_TYPE;
+    bool shared = type != abi::MAP_PRIVATE;
+    if (type == abi::MAP_SHARED_VALIDATE && (request.flags & ~validated_flags)) return error(Errno::EOPNOTSUPP);
+    if (shared && (request.prot & abi::PROT_WRITE) && !file.is_writable()) return error(Errno::EACCES);
+    if (!file.is_readable()) return error(Errno::EACCES);
+    if (request.flags & abi::MAP_GROWSDOWN) return error(Errno::EINVAL);
+    u64 end;
+    if (__builtin_add_overflow(offset, request.length, &end) || end > u64{0x7fff'ffff'ffff'ffff})
+        return error(Errno::EOVERFLOW);
+    bool writable = shared && (request.prot & abi::PROT_WRITE);
+    bool executable = (request.prot & abi::PROT_EXEC) != 0;
+    request.object = NullableRefPtr<mm::VmObject>(TRY(file.mmap({.offset = offset,
+                                                                 .length = request.length,
+                                                                 .shared = shared,
+                                                                 .writable = writable,
+                                                                 .executable = executable})));
+    request.offset = offset;
+    request.label = NullableRefPtr<mm::MappingLabel>(&file);
+    // mprotect may not give later what the open file doesn't allow.
+    if (shared && !file.is_writable()) request.max_prot &= ~u32{abi::PROT_WRITE};
+    return {};
+}
+
+} // namespace
+
+Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u64 flags, int fd, u64 offset) {
+    if (!is_aligned(offset, arch::page_size)) return error(Errno::EINVAL);
+    mm::MapRequest request;
+    request.address = address;
+    request.length = length;
+    request.prot = static_cast<u32>(prot & (abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC));
+    request.flags = static_cast<u32>(flags);
+    u32 type = request.flags & abi::MAP_TYPE;
+    if (!(flags & abi::MAP_ANONYMOUS)) {
+        vfs::FileRef file = TRY(thread.own_files().use(fd));
+        if (length == 0) return error(Errno::EINVAL);
+        if (type < abi::MAP_SHARED || type > abi::MAP_SHARED_VALIDATE) return error(Errno::EINVAL);
+        if (flags & abi::MAP_HUGETLB) return error(Errno::EINVAL);
+        TRY(add_file(request, *file, offset));
+        return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
+    }
+    if (length == 0 || (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE)) return error(Errno::EINVAL);
+    if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
+    if (flags & abi::MAP_HUGETLB) return error(Errno::ENOMEM);
+    return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
+}
+
+Result<long> sys_munmap(Thread& thread, VirtAddr address, u64 length) {
+    TRY(thread.own_address_space().unmap(address, length));
+    return 0;
+}
+
+Result<long> sys_mprotect(Thread& thread, VirtAddr address, u64 length, u64 prot) {
+    constexpr u64 growth = abi::PROT_GROWSDOWN | abi::PROT_GROWSUP;
+    // No stack of ours grows upwards.
+    if (prot & abi::PROT_GROWSUP) return error(Errno::EINVAL);
+    if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+    if (length == 0) return 0;
+    if (prot & ~(all_rights | growth)) return error(Errno::EINVAL);
+    TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot)));
+    return 0;
+}
+
+Result<long> sys_mremap(Thread& thread, VirtAddr old_address, u64 old_length, u64 new_length, u64 flags,
+                        VirtAddr new_address) {
+    if (flags >> 32) return error(Errno::EINVAL);
+    VirtAddr moved = TRY(thread.own_address_space().remap(old_address, old_length, new_length, static_cast<u32>(flags),
+                                                          new_address));
+    return static_cast<long>(moved.value);
+}
+
+Result<long> sys_brk(Thread& thread, VirtAddr address) {
+    return static_cast<long>(thread.own_address_space().brk(address).value);
+}
+
+Result<long> sys_madvise(Thread& thread, VirtAddr address, u64 length, int advice) {
+    TRY(thread.own_address_space().advise(address, length, advice));
+    return 0;
+}
+
+Result<long> sys_msync(Thread& thread, VirtAddr address, u64 length, u32 flags) {
+    TRY(thread.own_address_space().sync(address, length, flags));
+    return 0;
+}
+
+Result<long> sys_mincore(Thread& thread, VirtAddr address, u64 length, mm::UserPtr<mm::Out, u8> vector) {
+    if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
+    if (!arch::is_user_range(address, length)) return error(Errno::ENOMEM);
+    u64 pages = divide_up(length, arch::page_size);
+    if (!arch::is_user_range(vector.address(), pages)) return error(Errno::EFAULT);
+    u8 resident[256];
+    for (u64 done = 0; done < pages;) {
+        usize count = std::min<u64>(pages - done, sizeof(resident));
+        TRY(thread.own_address_space().residency(address + done * arch::page_size, {resident, count}));
+        TRY(vector.element(done).copy_out(std::span<const u8>(resident, count)));
+        done += count;
+    }
+    return 0;
+}
+
+Result<long> sys_mlock(Thread& thread, VirtAddr address, u64 length) {
+    TRY(thread.own_address_space().lock_range(address, length, mm::AddressSpace::LockMode::Lock));
+    return 0;
+}
+
+Result<long> sys_mlock2(Thread& thread, VirtAddr address, u64 length, u32 flags) {
+    if (flags & ~abi::MLOCK_ONFAULT) return error(Errno::EINVAL);
+    using Mode = mm::AddressSpace::LockMode;
+    TRY(thread.own_address_space().lock_range(address, length, flags ? Mode::LockOnFault : Mode::Lock));
+    return 0;
+}
+
+Result<long> sys_munlock(Thread& thread, VirtAddr address, u64 length) {
+    TRY(thread.own_address_space().lock_range(address, length, mm::AddressSpace::LockMode::Unlock));
+    return 0;
+}
+
+Result<long> sys_mlockall(Thread& thread, u32 flags) {
+    TRY(thread.own_address_space().lock_all(flags));
+    return 0;
+}
+
+Result<long> sys_munlockall(Thread& thread) {
+    TRY(thread.own_address_space().unlock_all());
+    return 0;
+}
+
+namespace {
+
+constexpr u64 most_vectors = 1024; // IOV_MAX
+
+/// A walk over the ranges of an iovec array.
+struct VectorCursor {
+    std::span<const abi::iovec> vectors;
+    u64 offset = 0;
+
+    void skip_empty() {
+        while (!vectors.empty() && offset == vectors.front().iov_len) {
+            vectors = vectors.subspan(1);
+            offset = 0;
+        }
+    }
+    [[nodiscard]] bool at_end() const { return vectors.empty(); }
+    [[nodiscard]] VirtAddr address() const { return {vectors.front().iov_base + offset}; }
+    [[nodiscard]] u64 left() const { return vectors.front().iov_len - offset; }
+};
+
+Result<void> copy_vectors(ArrayList<abi::iovec>& to, mm::UserPtr<mm::In, abi::iovec> from, u64 count) {
+    if (count > most_vectors) return error(Errno::EINVAL);
+    TRY(to.try_resize(count));
+    TRY(from.copy_in(to.span()));
+    u64 total = 0;
+    for (const abi::iovec& vector : to)
+        if (__builtin_add_overflow(total, vector.iov_len, &total) || total > u64{0x7fff'ffff'ffff'ffff})
+            return error(Errno::EINVAL);
+    return {};
+}
+
+/// Reading another's memory takes what attaching with ptrace(2) takes.
+Result<void> check_may_access(Thread& thread, Thread& other) {
+    if (&thread.process() == &other.process()) return {};
+    const vfs::Credentials& own = thread.own_credentials();
+    if (own.has(vfs::Capability::SysPtrace)) return {};
+    RefPtr<const vfs::Credentials> theirs = other.credentials();
+    bool same = own.uid == theirs->euid && own.uid == theirs->suid && own.uid == theirs->uid &&
+                own.gid == theirs->egid && own.gid == theirs->sgid && own.gid == theirs->gid;
+    NullableRefPtr<mm::AddressSpace> space = other.address_space();
+    if (!same || !space || space->dumpable.load() != 1) return error(Errno::EPERM);
+    return {};
+}
+
+enum class Transfer : u8 { FromRemote, ToRemote };
+
+/// Copies up to the end of a page between the caller's memory and the other's page; how many bytes.
+Result<u64> transfer_piece(mm::AddressSpace& space, VirtAddr local, VirtAddr remote, u64 limit, Transfer direction) {
+    u64 offset = remote.value & (arch::page_size - 1);
+    u64 count = std::min(limit, arch::page_size - offset);
+    auto access = direction == Transfer::FromRemote ? arch::Access::Read : arch::Access::Write;
+    mm::PageRef page = TRY(space.get_user_page(remote, access));
+    u8* bytes = page.data<u8>() + offset;
+    if (direction == Transfer::FromRemote) return mm::copy_to_user_partial(local, bytes, count);
+    return mm::copy_from_user_partial(bytes, local, count);
+}
+
+Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
+                        mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags, Transfer direction) {
+    if (flags != 0) return error(Errno::EINVAL);
+    ArrayList<abi::iovec> local_vectors, remote_vectors;
+    TRY(copy_vectors(local_vectors, local, local_count));
+    TRY(copy_vectors(remote_vectors, remote, remote_count));
+    VectorCursor here{local_vectors.span()}, there{remote_vectors.span()};
+    here.skip_empty();
+    if (here.at_end()) return 0;
+    NullableRefPtr<Thread> other = process::find_thread(pid);
+    if (!other) return error(Errno::ESRCH);
+    TRY(check_may_access(thread, *other));
+    NullableRefPtr<mm::AddressSpace> space = other->address_space();
+    if (!space) return error(Errno::ESRCH);
+    u64 done = 0;
+    for (;;) {
+        here.skip_empty();
+        there.skip_empty();
+        if (here.at_end() || there.at_end()) return static_cast<long>(done);
+        u64 wanted = std::min(here.left(), there.left());
+        auto moved = transfer_piece(*space, here.address(), there.address(), wanted, direction);
+        if (!moved) {
+            if (done > 0) return static_cast<long>(done);
+            return error(Errno::EFAULT);
+        }
+        done += *moved;
+        here.offset += *moved;
+        there.offset += *moved;
+    }
+}
+
+} // namespace
+
+Result<long> sys_process_vm_readv(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
+                                  mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags) {
+    return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::FromRemote);
+}
+
+Result<long> sys_process_vm_writev(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
+                                   mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags) {
+    return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::ToRemote);
+}
+
+} // namespace linnet::syscalls
