@@ -264,6 +264,7 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
     Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
     Result<void> done = take_over(self, program);
     if (!done) begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
+    if (program.executable) program.executable->inode().allow_write_access(); // not handed over
     return done;
 }
 
@@ -302,7 +303,7 @@ Result<RefPtr<Process>> create_init(std::string_view path, std::span<const std::
     Program program = TRY(prepare_program(std::move(file), path, argument_block, environment_block,
                                           {.credentials = vfs::kernel_credentials(), .limits = nullptr}));
     RefPtr<Process> process = TRY(create_first_process());
-    RefPtr<Thread> thread = process->leader();
+    RefPtr<Thread> thread(process->leader_);
     thread->fs_ = TRY(vfs::current_fs().clone());
     thread->files_ = TRY(vfs::current_files().clone()); // 0, 1 and 2 on the console, if init opened them
     thread->address_space_ = program.space;

@@ -97,8 +97,7 @@ abi::siginfo_t child_info(Process& process, int code, int status) {
     ResourceUsage usage = process.usage();
     info.child.utime = static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
     info.child.stime = static_cast<i64>(core::ticks_to_ns(usage.times.system) / (core::ns_per_second / abi::user_hz));
-    core::InterruptSpinGuard guard(process.signal_lock);
-    info.child.uid = process.leader_->credentials()->uid;
+    info.child.uid = process.credentials()->uid;
     return info;
 }
 
@@ -292,6 +291,7 @@ void release_process(RefPtr<Process> process) {
         core::InterruptSpinGuard guard(tree_lock);
         std::swap(process->group, group);
         core::InterruptSpinGuard signal_guard(process->signal_lock);
+        process->last_credentials_ = process->leader_->credentials();
         std::swap(process->leader_, leader);
         process->threads.remove(*leader);
     }

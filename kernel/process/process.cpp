@@ -4,6 +4,7 @@
 #include <process/out_of_memory.hpp>
 #include <process/process.hpp>
 #include <process/session.hpp>
+#include <vfs/credentials.hpp>
 #include <vfs/file.hpp>
 
 #include "process_timers.hpp"
@@ -59,9 +60,14 @@ Result<RefPtr<Process>> Process::create(RefPtr<PidRecord> record, RefPtr<SignalA
     return adopt_ref(*made);
 }
 
-RefPtr<Thread> Process::leader() {
+NullableRefPtr<Thread> Process::leader() {
     core::InterruptSpinGuard guard(signal_lock);
-    return RefPtr<Thread>(leader_);
+    return leader_;
+}
+
+RefPtr<const vfs::Credentials> Process::credentials() {
+    core::InterruptSpinGuard guard(signal_lock);
+    return leader_ ? leader_->credentials() : RefPtr<const vfs::Credentials>(last_credentials_);
 }
 
 Pid Process::parent_pid() {

@@ -39,8 +39,7 @@ void fill(WaitOutcome& outcome, Process& child, int wait_status) {
     outcome.status = status.value;
     outcome.usage = child.usage();
     outcome.usage.add(child.reaped_usage);
-    core::InterruptSpinGuard guard(child.signal_lock);
-    outcome.uid = child.leader_->credentials()->uid;
+    outcome.uid = child.credentials()->uid;
 }
 
 /// A stop or continue of a living child that the waiter wants and nobody has reported.

@@ -53,7 +53,7 @@ Result<abi::rlimit64> set_limit(Thread& thread, Process& target, u32 resource, c
 Result<void> check_may_limit(Thread& thread, Process& target) {
     if (&target == &thread.process()) return {};
     const vfs::Credentials& own = thread.own_credentials();
-    RefPtr<const vfs::Credentials> theirs = target.leader()->credentials();
+    RefPtr<const vfs::Credentials> theirs = target.credentials();
     bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid && own.gid == theirs->gid &&
                 own.gid == theirs->egid && own.gid == theirs->sgid;
     if (!same && !own.has(vfs::Capability::SysResource)) return error(Errno::EPERM);

@@ -168,7 +168,7 @@ Result<void> check_kill_permission(Process& target, int signal) {
     Thread& self = current();
     if (&target == &self.process()) return {};
     const vfs::Credentials& own = self.own_credentials();
-    RefPtr<const vfs::Credentials> theirs = target.leader()->credentials();
+    RefPtr<const vfs::Credentials> theirs = target.credentials();
     if (own.euid == theirs->suid || own.euid == theirs->uid || own.uid == theirs->suid || own.uid == theirs->uid)
         return {};
     if (own.has(vfs::Capability::Kill)) return {};

@@ -47,8 +47,10 @@ public:
     ~Process();
 
     [[nodiscard]] Pid pid() const { return record->number(); }
-    /// The leader; it stays (perhaps Dead) until the process is reaped.
-    RefPtr<Thread> leader();
+    /// The leader; it stays (perhaps Dead) until the process is reaped, then null.
+    NullableRefPtr<Thread> leader();
+    /// The leader's credentials, also once the process has been reaped.
+    RefPtr<const vfs::Credentials> credentials();
     /// Parent's pid, 0 for PID 1.
     Pid parent_pid();
     /// Null for PID 1 and for a process that has been reaped.
@@ -112,6 +114,7 @@ public:
     bool continue_reportable = false;
 
     NullableRefPtr<vfs::File> executable_;
+    NullableRefPtr<const vfs::Credentials> last_credentials_; // of the leader, when it is gone
     std::atomic<u64> peak_resident_pages{0}; // of address spaces that are gone
 
     std::atomic<u32> living_threads{0};
