@@ -5,7 +5,9 @@
 #include <core/log.hpp>
 #include <fs/devtmpfs.hpp>
 #include <fs/initramfs.hpp>
+#include <fs/system_nodes.hpp>
 #include <fs/tmpfs.hpp>
+#include <process/proc_nodes.hpp>
 #include <tty/device.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/operations.hpp>
@@ -30,6 +32,9 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(fs::register_tmpfs());
     TRY(vfs::mount_root("rootfs"));
     TRY(vfs::pseudo::initialise());
+    TRY(fs::register_proc_files());
+    TRY(process::register_proc_nodes());
+    TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());
     tty::choose_console(command_line.console);

@@ -1,7 +1,8 @@
-// devtmpfs: one tmpfs instance, however often it is mounted. Devices that drivers announce get their node here, whether or
-// not it is mounted yet; users may add what they like.
+// devtmpfs: one tmpfs instance, however often it is mounted. Devices that drivers announce get their node
+// here, whether or not it is mounted yet; users may add what they like.
 #include <core/log.hpp>
 #include <fs/devtmpfs.hpp>
+#include <sysfs/sysfs.hpp>
 #include <tmpfs/tmpfs_superblock.hpp>
 #include <vfs/device_nodes.hpp>
 #include <vfs/mount.hpp>
@@ -55,7 +56,12 @@ Result<void> make_device(const vfs::DeviceNode& node) {
 }
 
 void on_device(const vfs::DeviceNode& node, bool removed) {
-    Result<void> result = removed ? vfs::unlink(&devtmpfs.root(), std::string_view(node.name)) : make_device(node);
+    Result<void> result =
+        removed ? vfs::unlink(&devtmpfs.root(), std::string_view(node.name)) : make_device(node);
+    if (removed)
+        hide_device_from_class(node);
+    else if (result)
+        result = show_device_in_class(node);
     if (!result) core::log_warning("devtmpfs: {}: error {}", std::string_view(node.name), result.error());
 }
 

@@ -1,0 +1,11 @@
+// The parts of this room's /proc.
+#pragma once
+
+#include <vfs/pseudo/node.hpp>
+
+namespace linnet::fs {
+
+Result<void> add_memory_files(vfs::pseudo::Directory& root);
+Result<void> add_device_files(vfs::pseudo::Directory& root);
+
+} // namespace linnet::fs

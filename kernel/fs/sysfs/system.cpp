@@ -1,0 +1,119 @@
+// /sys as far as tools look: CPUs, the kernel, and the classes of devices.
+#include "sysfs.hpp"
+
+#include <core/thread.hpp>
+#include <fs/system_nodes.hpp>
+#include <vfs/device_nodes.hpp>
+#include <vfs/pseudo/node.hpp>
+
+namespace linnet::fs {
+
+namespace {
+
+using vfs::pseudo::Directory;
+using vfs::pseudo::Node;
+using vfs::pseudo::TextNode;
+
+/// "0-3" for a set of CPU numbers.
+Result<void> put_cpu_list(TextSink sink, u64 bits) {
+    bool first = true;
+    for (u32 cpu = 0; cpu < core::CpuMask::max_cpus;) {
+        if (!(bits >> cpu & 1)) {
+            ++cpu;
+            continue;
+        }
+        u32 last = cpu;
+        while (last + 1 < core::CpuMask::max_cpus && (bits >> (last + 1) & 1)) ++last;
+        if (!first) sink(",");
+        first = false;
+        if (last > cpu)
+            format_to(sink, "{}-{}", cpu, last);
+        else
+            format_to(sink, "{}", cpu);
+        cpu = last + 1;
+    }
+    sink("\n");
+    return {};
+}
+
+u64 all_cpus() {
+    const u32 count = core::cpu_count();
+    return count >= core::CpuMask::max_cpus ? ~u64{0} : (u64{1} << count) - 1;
+}
+Result<void> show_online(TextSink sink) { return put_cpu_list(sink, core::online_cpus()); }
+Result<void> show_present(TextSink sink) { return put_cpu_list(sink, all_cpus()); }
+Result<void> show_offline(TextSink sink) { return put_cpu_list(sink, all_cpus() & ~core::online_cpus()); }
+Result<void> show_kernel_max(TextSink sink) {
+    format_to(sink, "{}\n", core::CpuMask::max_cpus - 1);
+    return {};
+}
+
+/// /sys/class/CLASS/NAME/{dev,uevent}.
+class DeviceText final : public TextNode {
+public:
+    enum class Kind : u8 { Number, Event };
+    DeviceText(const vfs::DeviceNode& node, Kind kind)
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(),
+                   abi::S_IFREG | 0444),
+          node_(node), kind_(kind) {}
+    Result<void> show(TextSink sink) override {
+        if (kind_ == Kind::Number)
+            format_to(sink, "{}:{}\n", node_.number.major, node_.number.minor);
+        else
+            format_to(sink, "MAJOR={}\nMINOR={}\nDEVNAME={}\n", node_.number.major, node_.number.minor,
+                      std::string_view(node_.name));
+        return {};
+    }
+
+private:
+    const vfs::DeviceNode node_;
+    const Kind kind_;
+};
+
+Result<void> add_device_text(Directory& directory, std::string_view name, const vfs::DeviceNode& node,
+                             DeviceText::Kind kind) {
+    auto* text = new (std::nothrow) DeviceText(node, kind);
+    if (!text) return error(Errno::ENOMEM);
+    return directory.add(name, RefPtr<Node>::adopt(*text));
+}
+
+} // namespace
+
+Result<void> register_sys_files() {
+    Directory& root = vfs::pseudo::sys().root();
+    Directory& cpus = *TRY(root.add_path("devices/system/cpu"));
+    TRY(cpus.add_text("online", show_online));
+    TRY(cpus.add_text("possible", show_present));
+    TRY(cpus.add_text("present", show_present));
+    TRY(cpus.add_text("offline", show_offline));
+    TRY(cpus.add_text("kernel_max", show_kernel_max));
+    for (u32 i = 0; i < core::cpu_count(); ++i) {
+        char name[12];
+        TRY(cpus.add_directory(format_into(name, "cpu{}", i)));
+    }
+    TRY(root.add_path("kernel/mm"));
+    TRY(root.add_path("fs/cgroup"));
+    TRY(root.add_path("class"));
+    return {};
+}
+
+Result<void> show_device_in_class(const vfs::DeviceNode& node) {
+    // Names of several levels ("input/event0") have only their last part there.
+    std::string_view name(node.name);
+    name = name.substr(name.rfind('/') + 1);
+    RefPtr<Directory> parent =
+        TRY(TRY(vfs::pseudo::sys().root().add_path("class"))->add_directory(node.class_name));
+    RefPtr<Directory> directory = TRY(parent->add_directory(name));
+    TRY(add_device_text(*directory, "dev", node, DeviceText::Kind::Number));
+    return add_device_text(*directory, "uevent", node, DeviceText::Kind::Event);
+}
+
+void hide_device_from_class(const vfs::DeviceNode& node) {
+    std::string_view name(node.name);
+    name = name.substr(name.rfind('/') + 1);
+    Result<RefPtr<Directory>> parent = vfs::pseudo::sys().root().add_path("class");
+    if (parent) parent = (*parent)->add_directory(node.class_name);
+    if (parent) (void)(*parent)->remove(name); // it isn't there when there was no memory for it
+}
+
+} // namespace linnet::fs
