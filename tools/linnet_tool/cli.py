@@ -75,6 +75,7 @@ def build_parser():
 
     debug = commands.add_parser("debug", help="boot a guest halted, with gdb attached")
     add_guest_options(debug)
+    debug.set_defaults(debug=True)
     debug.add_argument("--execute", "-x", action="append", metavar="COMMAND", help="a gdb command to begin with")
     debug.add_argument("--batch", action="store_true", help="leave gdb after those commands")
 

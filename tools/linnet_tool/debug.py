@@ -26,7 +26,7 @@ def debugger(arch):
     known = subprocess.run(["gdb-multiarch", "-nx", "-batch", "-ex", f"set architecture {GDB_ARCH[arch.name]}"],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if "Undefined item" in known.stdout:
-        raise LinnetError(f"this gdb-multiarch does not know {arch.name}; gdb 12 or later does")
+        raise LinnetError(f"this gdb-multiarch does not know {arch.name}")
     return "gdb-multiarch"
 
 
