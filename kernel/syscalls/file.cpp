@@ -20,6 +20,7 @@ Result<long> open_at(Thread& thread, int directory, UserString path, u32 flags, 
     TRY(argument.get(thread, directory, path));
     vfs::FdTable& files = thread.own_files();
     auto reservation = TRY(vfs::FdReservation::create(files));
+    if (!(flags & abi::O_PATH)) flags |= abi::O_LARGEFILE;
     auto file = TRY(vfs::open({argument.start(), argument.text(), flags, mode, lookup_flags}));
     return reservation.install(std::move(file), vfs::close_on_exec(flags));
 }

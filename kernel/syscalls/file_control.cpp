@@ -154,7 +154,7 @@ Result<long> sys_fcntl(Thread& thread, int fd, u32 command, u64 argument) {
         TRY(files.set_close_on_exec(fd, argument & abi::FD_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No));
         return 0;
     case abi::F_GETFL:
-        return TRY(files.use_any(fd))->status_flags() | ((TRY(files.use_any(fd))->is_path_only()) ? 0 : abi::O_LARGEFILE);
+        return TRY(files.use_any(fd))->status_flags();
     case abi::F_DUPFD_QUERY: {
         auto file = TRY(files.use_any(fd));
         auto other = TRY(files.use_any(static_cast<int>(argument)));

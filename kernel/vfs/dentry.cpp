@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <arch/page.hpp>
 #include <cstring>
+#include <lib/path_string.hpp>
 #include <mm/statistics.hpp>
 #include <vfs/superblock.hpp>
 
@@ -35,9 +36,7 @@ Bucket& bucket_of(u32 key) { return buckets[key & bucket_mask]; }
 constinit std::atomic<u32> tree_sequence{0};
 
 NameHash NameHash::of(std::string_view name) {
-    u64 hash = 0;
-    for (char c : name) hash = (hash + static_cast<u8>(c)) * 0x9e3779b97f4a7c15ull;
-    return {static_cast<u32>(hash >> 32)};
+    return {hash_name(name)};
 }
 
 Dentry::Dentry(SuperBlock& superblock, Dentry* parent)

@@ -29,7 +29,7 @@ Result<void> Walk::begin(LookupStart start, std::string_view path) {
         start_sequence_ = tree_sequence.load(std::memory_order_acquire);
         if (flags_ & lookup_in_root) root_ = start_;
     }
-    levels_[0].rest = path;
+    levels_[0].rest = PathSplitter(path);
     depth_ = 1;
     if (!path.empty() && path[0] == '/') return go_to_root();
     if (flags_ & confined)
@@ -62,7 +62,8 @@ void Walk::pop() {
 }
 
 Result<void> Walk::push(LinkTarget target, RefPtr<Inode> owner) {
-    Level level{target.text, std::move(target), std::move(owner)};
+    PathSplitter text(target.text);
+    Level level{text, std::move(target), std::move(owner)};
     if (depth_ >= inline_levels)
         TRY(more_levels_.try_push(std::move(level)));
     else
@@ -71,29 +72,20 @@ Result<void> Walk::push(LinkTarget target, RefPtr<Inode> owner) {
     return {};
 }
 
-/// Splits the next component off into last_; false when nothing is left. trailing_slash_ tells whether the component is
-/// followed by slashes, which matters only for the very last.
+/// Splits the next component off into last_; false when nothing is left on any level.
 Result<bool> Walk::next_component() {
-    while (depth_ > 0) {
-        std::string_view& rest = top().rest;
-        usize begin = 0;
-        while (begin < rest.size() && rest[begin] == '/') ++begin;
-        if (begin == rest.size()) {
-            rest = {};
-            pop();
-            continue;
-        }
-        usize end = begin;
-        u64 hash = 0;
-        for (; end < rest.size() && rest[end] != '/'; ++end)
-            hash = (hash + static_cast<u8>(rest[end])) * 0x9e3779b97f4a7c15ull;
-        last_ = rest.substr(begin, end - begin);
-        last_hash_ = {static_cast<u32>(hash >> 32)};
-        rest = rest.substr(end);
-        last_kind_ = LastComponent::Name;
-        if (last_[0] == '.') {
-            if (last_.size() == 1) last_kind_ = LastComponent::Dot;
-            if (last_.size() == 2 && last_[1] == '.') last_kind_ = LastComponent::DotDot;
+    for (; depth_ > 0; pop()) {
+        if (!level(depth_).rest.next(last_)) continue;
+        switch (last_.kind) {
+        case PathComponent::Kind::Name:
+            last_kind_ = LastComponent::Name;
+            break;
+        case PathComponent::Kind::Dot:
+            last_kind_ = LastComponent::Dot;
+            break;
+        case PathComponent::Kind::DotDot:
+            last_kind_ = LastComponent::DotDot;
+            break;
         }
         return true;
     }
@@ -104,10 +96,10 @@ Result<bool> Walk::next_component() {
 bool Walk::nothing_left() {
     bool slashes = false;
     for (u32 depth = depth_; depth > 0; --depth) {
-        std::string_view rest = (depth <= inline_levels ? levels_[depth - 1] : more_levels_[depth - 1 - inline_levels]).rest;
-        for (char c : rest)
-            if (c != '/') return false;
-        slashes |= !rest.empty();
+        const PathSplitter& rest = level(depth).rest;
+        if (rest.is_empty()) continue;
+        if (!rest.has_only_slashes()) return false;
+        slashes = true;
     }
     trailing_slash_ = slashes;
     return true;
@@ -155,11 +147,11 @@ Result<bool> Walk::follow(const Path& link) {
 /// Enters `last_` in current_: finds it, crosses mounts, follows links.
 Result<void> Walk::step(bool is_final) {
     Dentry& parent = *current_.dentry;
-    if (last_.size() > parent.superblock().max_name_length()) return error(Errno::ENAMETOOLONG);
-    auto found = DentryCache::find(parent, last_, last_hash_);
+    if (last_.name.size() > parent.superblock().max_name_length()) return error(Errno::ENAMETOOLONG);
+    auto found = DentryCache::find(parent, last(), last_hash());
     if (!found || parent.superblock().dentry_policy() != DentryPolicy::Cache) {
         if (!found && (flags_ & lookup_cached)) return error(Errno::EAGAIN);
-        found = TRY(DentryCache::find_or_load(parent, last_, last_hash_));
+        found = TRY(DentryCache::find_or_load(parent, last(), last_hash()));
     }
     Inode* inode = found->inode();
     if (!inode) return error(Errno::ENOENT);
@@ -225,10 +217,11 @@ Result<void> Walk::check_confinement() const {
 
 Result<void> Walk::keep_last() {
     if (depth_ <= 1) return {}; // it lies in the caller's text
-    storage_.reset(new (std::nothrow) char[last_.size() + 1]);
+    std::string_view name = last_.name;
+    storage_.reset(new (std::nothrow) char[name.size() + 1]);
     if (!storage_) return error(Errno::ENOMEM);
-    std::memcpy(storage_.get(), last_.data(), last_.size());
-    last_ = {storage_.get(), last_.size()};
+    std::memcpy(storage_.get(), name.data(), name.size());
+    last_.name = {storage_.get(), name.size()};
     return {};
 }
 

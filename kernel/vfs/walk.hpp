@@ -3,6 +3,7 @@
 // The text still to be walked is a stack: the path itself, and the targets of the symlinks that are being followed.
 #pragma once
 
+#include <lib/path_string.hpp>
 #include <vfs/fs_context.hpp>
 #include <vfs/lookup.hpp>
 #include <vfs/mount.hpp>
@@ -21,8 +22,8 @@ public:
     Result<void> to_parent();
 
     // After to_parent():
-    std::string_view last() const { return last_; }
-    NameHash last_hash() const { return last_hash_; }
+    std::string_view last() const { return last_.name; }
+    NameHash last_hash() const { return {last_.hash}; }
     LastComponent last_kind() const { return last_kind_; }
     bool trailing_slash() const { return trailing_slash_; }
     /// Follows `link`, a symlink that the last component names; to_parent() or finish() go on with its text. False: it was
@@ -39,7 +40,7 @@ public:
 
 private:
     struct Level {
-        std::string_view rest;
+        PathSplitter rest;
         LinkTarget target;           // what `rest` points into, for a followed link: its own storage …
         NullableRefPtr<Inode> owner; // … or the inode's
     };
@@ -52,7 +53,9 @@ private:
     Result<void> go_to_root();
     const Path& root();
     Result<void> push(LinkTarget target, RefPtr<Inode> owner);
-    Level& top() { return depth_ <= inline_levels ? levels_[depth_ - 1] : more_levels_[depth_ - 1 - inline_levels]; }
+    Level& level(u32 depth) {
+        return depth <= inline_levels ? levels_[depth - 1] : more_levels_[depth - 1 - inline_levels];
+    }
     void pop();
 
     u32 flags_;
@@ -65,8 +68,7 @@ private:
     u32 depth_ = 0;
     bool trailing_slash_ = false;
     LastComponent last_kind_ = LastComponent::Root;
-    NameHash last_hash_{};
-    std::string_view last_{};
+    PathComponent last_;
     Level levels_[inline_levels];
     ArrayList<Level> more_levels_;
     OwnPtr<char[]> storage_;
