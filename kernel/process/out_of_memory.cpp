@@ -29,20 +29,30 @@ u64 resident_pages(Process& process) {
     return statistics.anonymous + statistics.shared + statistics.page_tables;
 }
 
+/// What the choice compares: the memory held, moved by oom_score_adj thousandths of all memory; 0 is never chosen.
+u64 badness(Process& process) {
+    const i64 adjustment = process.oom_score_adj.load(std::memory_order_relaxed);
+    constexpr i64 never = -1000;
+    const u64 pages = adjustment == never ? 0 : resident_pages(process);
+    if (pages == 0) return 0;
+    const i64 points = static_cast<i64>(pages) + adjustment * static_cast<i64>(mm::memory_statistics().total) / 1000;
+    return points > 1 ? static_cast<u64>(points) : 1;
+}
+
 /// Kills the largest; false when there is nobody to kill. choice_lock held.
 bool kill_largest_locked() {
     NullableRefPtr<Process> victim;
     u64 most = 0;
     for (NullableRefPtr<Process> process = next_process(2); process; process = next_process(process->pid() + 1)) {
-        u64 pages = process->exit_state.load() == ExitState::Alive ? resident_pages(*process) : 0;
-        if (pages > most) most = pages, victim = process;
+        u64 points = process->exit_state.load() == ExitState::Alive ? badness(*process) : 0;
+        if (points > most) most = points, victim = process;
     }
     if (!victim) return false;
     NullableRefPtr<Thread> thread = victim->any_living_thread();
     NullableRefPtr<mm::AddressSpace> space = thread ? thread->address_space() : nullptr;
     if (!space) return true; // gone meanwhile, and its memory with it
     core::log_error("Out of memory: Killed process {} ({}) resident {} kB", victim->pid(), thread->name(),
-                    most * arch::page_size / 1024);
+                    resident_pages(*victim) * arch::page_size / 1024);
     space->out_of_memory = true;
     begin_group_exit(*victim, abi::SIGKILL);
     last_victim = std::move(victim);

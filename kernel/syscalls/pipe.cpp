@@ -1,4 +1,5 @@
-// pipe(2) and eventfd(2).
+// pipe(2), eventfd(2) and signalfd(2).
+#include <process/signalfd.hpp>
 #include <process/thread.hpp>
 #include <syscalls/poll.hpp>
 #include <vfs/eventfd.hpp>
@@ -29,6 +30,23 @@ Result<long> sys_eventfd2(Thread& thread, u32 initial, u32 flags) {
     const auto mode = (flags & abi::EFD_SEMAPHORE) ? vfs::EventFdMode::Semaphore : vfs::EventFdMode::Counter;
     RefPtr<vfs::File> file = TRY(vfs::create_eventfd(initial, mode, flags & abi::O_NONBLOCK));
     return TRY(thread.own_files().add(std::move(file), vfs::close_on_exec(flags)));
+}
+
+Result<long> sys_signalfd4(Thread& thread, int fd, SigSetIn mask, u64 set_size, u32 flags) {
+    if (flags & ~(abi::O_CLOEXEC | abi::O_NONBLOCK)) return error(Errno::EINVAL);
+    if (set_size != sizeof(SigSet)) return error(Errno::EINVAL);
+    const SigSet set = TRY(mask.copy_in());
+    if (fd != -1) {
+        vfs::FileRef file = TRY(thread.own_files().use(fd));
+        TRY(process::set_signalfd_mask(*file, set));
+        return fd;
+    }
+    RefPtr<vfs::File> file = TRY(process::create_signalfd(set, flags & abi::O_NONBLOCK));
+    return TRY(thread.own_files().add(std::move(file), vfs::close_on_exec(flags)));
+}
+
+Result<long> sys_signalfd(Thread& thread, int fd, SigSetIn mask, u64 set_size) {
+    return sys_signalfd4(thread, fd, mask, set_size, 0);
 }
 
 Result<long> sys_eventfd(Thread& thread, u32 initial) { return sys_eventfd2(thread, initial, 0); }

@@ -103,6 +103,23 @@ Result<void> show_personality(const Task& task, TextSink sink) {
     return {};
 }
 
+Result<void> show_oom_score_adj(const Task& task, TextSink sink) {
+    format_to(sink, "{}\n", task.process->oom_score_adj.load());
+    return {};
+}
+/// Lowering it needs a capability (proc_pid_oom_score_adj(5)).
+Result<void> store_oom_score_adj(const Task& task, std::string_view text) {
+    const bool is_negative = text.starts_with('-');
+    const i32 magnitude =
+        static_cast<i32>(TRY(vfs::pseudo::parse_number(text.substr(is_negative ? 1 : 0), 1000)));
+    const i32 value = is_negative ? -magnitude : magnitude;
+    if (value < task.process->oom_score_adj.load() &&
+        !vfs::current_credentials().has(vfs::Capability::SysResource))
+        return error(Errno::EACCES);
+    task.process->oom_score_adj.store(value);
+    return {};
+}
+
 enum class EntryKind : u8 { Text, PrivateText, Threads, Descriptors, DescriptorInfo, Link, Memory };
 struct Entry {
     std::string_view name;
@@ -136,6 +153,7 @@ constexpr Entry entries[] = {
     {"smaps", EntryKind::PrivateText, 0444, show_smaps},
     {"smaps_rollup", EntryKind::PrivateText, 0444, show_smaps_rollup},
     {"cgroup", EntryKind::Text, 0444, show_cgroup},
+    {"oom_score_adj", EntryKind::Text, 0644, show_oom_score_adj, store_oom_score_adj},
     {"loginuid", EntryKind::Text, 0444, show_no_login},
     {"sessionid", EntryKind::Text, 0444, show_no_login},
     {"uid_map", EntryKind::Text, 0444, show_identity_map},

@@ -87,7 +87,7 @@ Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info)
     Enqueued result = enqueue_locked(process, only ? only->signals.pending : process.signals.pending, info);
     if (result == Enqueued::Added || signal >= abi::SIGRTMIN) {
         choose_and_wake_locked(process, only, signal);
-        process.signals.arrivals.wake_all();
+        process.signals.arrivals.notify(abi::POLLIN | abi::POLLRDNORM);
     }
     return result;
 }

@@ -11,6 +11,7 @@
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
+#include <vfs/event_source.hpp>
 
 namespace linnet::process {
 
@@ -85,7 +86,7 @@ struct SharedSignals {
     bool stop_requested = false;    // a group stop began: threads stop as they reach their loop's edge
     bool continue_unreported = false; // the parent is to be told that a stop ended
     u32 threads_to_stop = 0;        // living threads that have not stopped yet
-    core::WaitQueue arrivals;       // woken at every signal that becomes pending (signalfd)
+    vfs::EventSource arrivals;      // notified of every signal that becomes pending (signalfd)
 };
 
 /// Sends to a process (any thread may take it), one thread, or every member of a group. Any context; tree_lock may be

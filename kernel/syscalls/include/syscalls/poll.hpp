@@ -1,4 +1,4 @@
-// Waiting for files: poll(2), select(2), epoll(7); and the files made only to be waited for: eventfd(2), pipe(2).
+// Waiting for files: poll(2), select(2), epoll(7); and the files made only to be waited for: eventfd(2), signalfd(2), pipe(2).
 #pragma once
 
 #include <abi/linux/poll.hpp>
@@ -40,6 +40,8 @@ Result<long> sys_epoll_pwait2(process::Thread&, int epfd, EpollEventsOut events,
 
 Result<long> sys_eventfd(process::Thread&, u32 initial);
 Result<long> sys_eventfd2(process::Thread&, u32 initial, u32 flags);
+Result<long> sys_signalfd(process::Thread&, int fd, SigSetIn mask, u64 set_size);
+Result<long> sys_signalfd4(process::Thread&, int fd, SigSetIn mask, u64 set_size, u32 flags);
 Result<long> sys_pipe(process::Thread&, mm::UserPtr<mm::Out, i32> fds);
 Result<long> sys_pipe2(process::Thread&, mm::UserPtr<mm::Out, i32> fds, u32 flags);
 
@@ -58,6 +60,8 @@ inline constexpr Entry poll_calls[] = {
     entry<sys_ppoll>("ppoll", nr::ppoll),
     entry<sys_pselect6>("pselect6", nr::pselect6),
     entry<sys_select>("select", nr::select),
+    entry<sys_signalfd>("signalfd", nr::signalfd),
+    entry<sys_signalfd4>("signalfd4", nr::signalfd4),
 };
 
 } // namespace linnet::syscalls
