@@ -75,7 +75,7 @@ void give_registers(Thread& maker, Thread& child, const CloneRequest& request) {
     if (request.flags & CLONE_SETTLS) child.registers.set_tls(request.tls);
     if (request.flags & CLONE_CHILD_SETTID) child.set_child_tid = request.child_tid;
     if (request.flags & CLONE_CHILD_CLEARTID) child.clear_child_tid = request.child_tid;
-    if (!(request.flags & CLONE_VM)) child.rseq = maker.rseq;
+    if (!(request.flags & CLONE_VM)) child.rseq = maker.rseq; // the copied memory holds a copy of the area
 }
 
 /// fork(2): what a child inherits besides its parts. Not: pending signals, timers, locks, robust list, usage.

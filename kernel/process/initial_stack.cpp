@@ -90,6 +90,8 @@ Result<void> add_auxiliary_vector(WordList& list, const Program& program, const 
     TRY(list.add_auxiliary(AT_SECURE, program.is_secure));
     TRY(list.add_auxiliary(AT_RANDOM, places.random.value));
     TRY(list.add_auxiliary(AT_HWCAP2, hardware.hwcap2));
+    TRY(list.add_auxiliary(AT_RSEQ_FEATURE_SIZE, __builtin_offsetof(abi::rseq, padding)));
+    TRY(list.add_auxiliary(AT_RSEQ_ALIGN, sizeof(abi::rseq)));
     TRY(list.add_auxiliary(AT_EXECFN, places.path.value));
     if (places.platform.value) TRY(list.add_auxiliary(AT_PLATFORM, places.platform.value));
     return list.add_auxiliary(AT_NULL, 0);

@@ -36,7 +36,9 @@ Thread::~Thread() {
 bool Thread::is_leader() const { return process_->leader_ == this; }
 
 void Thread::on_switched_in(core::Cpu& on_cpu) {
-    if (address_space_) address_space_->activate(on_cpu);
+    if (!address_space_) return;
+    address_space_->activate(on_cpu);
+    if (rseq.size) pending_work.fetch_or(core::work_notify, std::memory_order_relaxed);
 }
 
 void Thread::on_final_switch() {

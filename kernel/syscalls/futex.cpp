@@ -113,6 +113,33 @@ Result<long> sys_get_robust_list(Thread& thread, process::Pid pid, mm::UserPtr<m
     return 0;
 }
 
+// ---- restartable sequences ----
+
+Result<long> sys_rseq(Thread& thread, VirtAddr area, u32 size, u32 flags, u32 signature) {
+    process::RseqArea& current = thread.rseq;
+    if (flags & abi::RSEQ_FLAG_UNREGISTER) {
+        if (flags & ~u32{abi::RSEQ_FLAG_UNREGISTER}) return error(Errno::EINVAL);
+        if (current.size == 0 || current.address != area || current.size != size) return error(Errno::EINVAL);
+        if (current.signature != signature) return error(Errno::EPERM);
+        TRY((mm::UserPtr<mm::Out, u32>(area + __builtin_offsetof(abi::rseq, cpu_id))
+                 .copy_out(abi::RSEQ_CPU_ID_UNINITIALIZED)));
+        current = {};
+        return 0;
+    }
+    if (flags != 0) return error(Errno::EINVAL);
+    if (current.size != 0) {
+        if (current.address != area || current.size != size) return error(Errno::EINVAL);
+        return error(current.signature != signature ? Errno::EPERM : Errno::EBUSY);
+    }
+    if (size < sizeof(abi::rseq) || area.value % sizeof(abi::rseq) != 0) return error(Errno::EINVAL);
+    if (!arch::is_user_range(area, size)) return error(Errno::EFAULT);
+    current = {.address = area, .size = size, .signature = signature};
+    thread.pending_work.fetch_or(core::work_notify, std::memory_order_relaxed); // the number is stored at the way out
+    return 0;
+}
+
+// ---- membarrier ----
+
 namespace {
 
 constexpr int supported_barriers = abi::MEMBARRIER_CMD_GLOBAL | abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED |

@@ -5,6 +5,7 @@
 #include <abi_arch/syscall_numbers.hpp>
 #include <arch/signal_frame.hpp>
 #include <mm/address_space.hpp>
+#include <process/run_loop.hpp>
 #include <process/session.hpp>
 
 #include "queue.hpp"
@@ -82,6 +83,7 @@ void run_handler(Thread& thread, const Dequeued& signal) {
     SignalState& state = thread.signals;
     arch::UserContext& context = thread.registers;
     settle_before_handler(context, signal.action);
+    update_rseq(thread);
 
     arch::SignalDelivery delivery;
     delivery.signal = signal.info.si_signo;

@@ -15,5 +15,8 @@ namespace linnet::process {
 void handle_pending_work(Thread& thread);
 /// What core::work_notify stands for.
 void handle_notifications(Thread& thread);
+/// Leaves a restartable sequence and stores the CPU's number in the area of rseq(2), if there is one. Called before a signal
+/// frame is built, too.
+void update_rseq(Thread& thread);
 
 } // namespace linnet::process

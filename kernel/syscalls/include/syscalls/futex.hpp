@@ -1,4 +1,4 @@
-// futex(2), robust lists, membarrier(2).
+// What run-times of threads ask for: futex(2), robust lists, rseq(2), membarrier(2).
 #pragma once
 
 #include <abi/linux/time.hpp>
@@ -11,6 +11,7 @@ Result<long> sys_futex(process::Thread&, VirtAddr word, u32 operation, u32 value
 Result<long> sys_get_robust_list(process::Thread&, process::Pid pid, mm::UserPtr<mm::Out, u64> head,
                                  mm::UserPtr<mm::Out, u64> length);
 Result<long> sys_membarrier(process::Thread&, int command, u32 flags, int cpu);
+Result<long> sys_rseq(process::Thread&, VirtAddr area, u32 size, u32 flags, u32 signature);
 Result<long> sys_set_robust_list(process::Thread&, VirtAddr head, u64 length);
 
 inline constexpr Entry futex_calls[] = {
@@ -18,6 +19,7 @@ inline constexpr Entry futex_calls[] = {
     entry<sys_get_robust_list>("get_robust_list", nr::get_robust_list),
     entry<sys_membarrier>("membarrier", nr::membarrier, Support::Partial,
                           "GLOBAL and PRIVATE_EXPEDITED with its registration; others EINVAL"),
+    entry<sys_rseq>("rseq", nr::rseq),
     entry<sys_set_robust_list>("set_robust_list", nr::set_robust_list),
 };
 
