@@ -2,6 +2,7 @@
 #include <lib/own_ptr.hpp>
 #include <vfs/device.hpp>
 #include <vfs/device_nodes.hpp>
+#include <vfs/pseudo/node.hpp>
 
 #include "console.hpp"
 
@@ -55,6 +56,29 @@ public:
 
 constinit PortDriver port_driver;
 
+/// /sys/class/virtio-ports/vportNpM/name: what the host calls the port.
+class PortName final : public vfs::pseudo::TextNode {
+public:
+    explicit PortName(VirtioPort& port)
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
+          port_(port) {}
+    Result<void> show(TextSink sink) override {
+        format_to(sink, "{}\n", port_.host_name());
+        return {};
+    }
+
+private:
+    VirtioPort& port_;
+};
+
+Result<void> show_name(VirtioPort& port, std::string_view device) {
+    auto* node = new (std::nothrow) PortName(port);
+    if (!node) return error(Errno::ENOMEM);
+    RefPtr<vfs::pseudo::Node> name = RefPtr<vfs::pseudo::Node>::adopt(*node);
+    RefPtr<vfs::pseudo::Directory> ports = TRY(vfs::pseudo::sys().root().add_path("class/virtio-ports"));
+    return TRY(ports->add_directory(device))->add("name", std::move(name));
+}
+
 } // namespace
 
 Result<void> announce_port(VirtioConsole& console, VirtioPort& port) {
@@ -62,7 +86,8 @@ Result<void> announce_port(VirtioConsole& console, VirtioPort& port) {
     TRY(vfs::register_character_device(port_major, minor, 1, port_driver));
     char name[vfs::DeviceNode::max_name];
     std::string_view text = format_into(name, "vport{}p{}", console.number(), port.id());
-    return vfs::announce_device(text, file_type_character | 0600, {port_major, minor}, "virtio-ports");
+    TRY(vfs::announce_device(text, file_type_character | 0600, {port_major, minor}, "virtio-ports"));
+    return show_name(port, text);
 }
 
 } // namespace linnet::drivers
