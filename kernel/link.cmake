@@ -6,7 +6,8 @@ set(objects)
 foreach(room IN LISTS rooms)
     get_target_property(type ${room} TYPE)
     if(type STREQUAL "OBJECT_LIBRARY")
-        list(APPEND objects $<TARGET_OBJECTS:${room}>)
+        # The precompiled header counts as an object of its room, but is none to a linker.
+        list(APPEND objects $<FILTER:$<TARGET_OBJECTS:${room}>,EXCLUDE,\\.pch$>)
     endif()
 endforeach()
 
