@@ -5,7 +5,7 @@ import subprocess
 
 from . import debian, packages
 from .paths import BUILD, ROOT, ensure
-from .ui import LinnetError, Progress, verbose
+from .ui import Counter, LinnetError, Progress, verbose
 
 
 def folder(arch, debug=False, sanitize=False):
@@ -48,15 +48,36 @@ def _ninja(arch, home):
     if dry.returncode == 0 and "no work to do" in dry.stdout:
         verbose(f"the kernel for {arch.name} is up to date")
         return
-    with Progress(f"building the kernel for {arch.name}"):
-        _checked(["ninja", "-C", str(home), "-j", str(os.cpu_count() or 1)], f"the kernel for {arch.name} does not build")
+    what = f"building the kernel for {arch.name}"
+    with Progress(what):
+        run_ninja(home, what, f"the kernel for {arch.name} does not build")
+
+
+def run_ninja(home, what, complaint):
+    """Runs ninja in a folder and shows how far it is."""
+    command = ["ninja", "-C", str(home), "-j", str(os.cpu_count() or 1)]
+    counter = Counter(what)
+    output = []
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", env=dict(os.environ, NINJA_STATUS="[%f/%t] ")) as process:
+        for line in process.stdout:
+            output.append(line)
+            if line.startswith("[") and "] " in line:
+                counter.show(line[1:line.index("] ")])
+    counter.done()
+    if process.returncode != 0:
+        raise LinnetError(complaint + ":\n" + _what_failed("".join(output)))
 
 
 def _checked(command, complaint):
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, errors="replace", env=dict(os.environ, NINJA_STATUS="[%f/%t] "))
+                            text=True, errors="replace")
     if result.returncode != 0:
-        # What matters is where it failed, not the hundred steps before.
-        lines = result.stdout.splitlines()
-        start = next((i for i, line in enumerate(lines) if line.startswith("FAILED") or "Error" in line), 0)
-        raise LinnetError(complaint + ":\n" + "\n".join(line[:400] for line in lines[start:start + 60]))
+        raise LinnetError(complaint + ":\n" + _what_failed(result.stdout))
+
+
+def _what_failed(output):
+    """What matters is where it failed, not the hundred steps before."""
+    lines = output.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("FAILED") or "Error" in line), 0)
+    return "\n".join(line[:400] for line in lines[start:start + 60])

@@ -56,6 +56,32 @@ class Progress:
         return False
 
 
+class Counter:
+    """Shows how far a step of many parts is: in place on a terminal, else a line now and then."""
+
+    INTERVAL = 20.0
+
+    def __init__(self, what):
+        self.what = what
+        self.terminal = sys.stderr.isatty()
+        self.last = time.monotonic()
+        self.shown = False
+
+    def show(self, progress):
+        if self.terminal:
+            sys.stderr.write(f"\r\033[Klinnet: {self.what}: {progress}")
+            sys.stderr.flush()
+            self.shown = True
+        elif time.monotonic() - self.last > self.INTERVAL:
+            self.last = time.monotonic()
+            say(f"{self.what}: {progress}")
+
+    def done(self):
+        if self.shown:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
 def _utf8():
     return (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
 
