@@ -130,8 +130,9 @@ TrapReason decode_page_fault(UserContext& context, u64 address) {
     context.fault_address = address;
     // Kernel addresses are no business of mm's: nothing is mapped there for user code.
     if (address >= user_address_end.value) return user_fault(abi::SIGSEGV, abi::SEGV_MAPERR, address);
-    int code = (error & fault_key) ? abi::SEGV_PKUERR : 0;
-    return {Kind::PageFault, access_of(error), 0, code, {address}};
+    // Only a present page can be refused by its key, so there is nothing for mm to look up.
+    if (error & fault_key) return user_fault(abi::SIGSEGV, abi::SEGV_PKUERR, address);
+    return {Kind::PageFault, access_of(error), 0, 0, {address}};
 }
 
 /// si_code and si_addr as Linux fills them; SI_KERNEL with address 0 where it says no more.
@@ -156,7 +157,7 @@ TrapReason decode_exception(UserContext& context) {
 bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fixup, u64 address) {
     if (frame.error & fault_reserved_bit)
         report_kernel_fault("reserved bit set in a page-table entry", {address}, frame);
-    if (fixup == 0 || address >= user_address_end.value) return false;
+    if (fixup == 0 || address >= user_address_end.value || (frame.error & fault_key)) return false;
     bool interrupts_on = frame.rflags & rflags_interrupt;
     if (interrupts_on) enable_interrupts();
     bool resolved = hooks::kernel_page_fault({address}, access_of(frame.error));
