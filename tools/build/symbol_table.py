@@ -18,7 +18,7 @@ def main() -> int:
     symbols, start = {}, 0
     for line in lines.splitlines():
         parts = line.split(" ", 2)
-        if len(parts) != 3:
+        if len(parts) != 3 or not parts[0]:  # undefined weak symbols have no address
             continue
         address, kind, name = int(parts[0], 16), parts[1], parts[2]
         if name == "kernel_text_start":

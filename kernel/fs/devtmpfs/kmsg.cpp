@@ -55,7 +55,7 @@ std::string_view format_record(std::span<char> buffer, const core::LogRecord& re
     return {buffer.data(), used};
 }
 
-Result<usize> KernelLogFile::read_record(vfs::IoBuffer& to) {
+[[gnu::noinline]] Result<usize> KernelLogFile::read_record(vfs::IoBuffer& to) {
     core::MutexGuard guard(lock_);
     if (next_ < core::oldest_log_sequence()) {
         next_ = core::oldest_log_sequence();
