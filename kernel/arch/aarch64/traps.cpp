@@ -110,15 +110,12 @@ int floating_point_code(u64 syndrome) {
     return abi::FPE_FLTUNK;
 }
 
-/// Searches the exception table; true when `frame` now continues at the fix-up.
-bool apply_fixup(TrapFrame& frame) {
-    for (const i32* entry = __ex_table_begin; entry < __ex_table_end; entry += 2) {
-        u64 fault = reinterpret_cast<u64>(entry) + static_cast<u64>(i64{entry[0]});
-        if (fault != frame.pc) continue;
-        frame.pc = reinterpret_cast<u64>(entry + 1) + static_cast<u64>(i64{entry[1]});
-        return true;
-    }
-    return false;
+/// Where to go on when the instruction at `pc` may fault and did; 0: it may not.
+u64 find_fixup(u64 pc) {
+    for (const i32* entry = __ex_table_begin; entry < __ex_table_end; entry += 2)
+        if (reinterpret_cast<u64>(entry) + static_cast<u64>(i64{entry[0]}) == pc)
+            return reinterpret_cast<u64>(entry + 1) + static_cast<u64>(i64{entry[1]});
+    return 0;
 }
 
 [[noreturn]] void report_kernel_fault(std::string_view what, const TrapFrame& frame, u64 syndrome, u64 address) {
@@ -136,14 +133,17 @@ bool apply_fixup(TrapFrame& frame) {
     hooks::kernel_fault(what, {address}, frame.pc, frame.x[29], {text, used});
 }
 
-/// A page fault of kernel code. True: continue at frame.pc.
+/// An abort of kernel code. True: continue at frame.pc. Only the instructions of usercopy.S may touch user memory; another
+/// that does is a bug, even where a page is mapped and PAN refuses it.
 bool handle_kernel_abort(TrapFrame& frame, u64 syndrome, u64 address, Access access) {
+    u64 fixup = find_fixup(frame.pc);
+    if (fixup == 0) return false;
     if (fault_status(syndrome).signal == page_fault && address < user_address_end.value) {
         if (!(frame.pstate & psr_irq_masked)) enable_interrupts();
-        bool resolved = hooks::kernel_page_fault({address}, access);
-        if (resolved) return true;
+        if (hooks::kernel_page_fault({address}, access)) return true;
     }
-    return apply_fixup(frame);
+    frame.pc = fixup;
+    return true;
 }
 
 } // namespace

@@ -1,13 +1,9 @@
-// PL011 UART (Arm DDI 0183). The port that /chosen names as stdout also prints the kernel's log, polled, so that it works
-// in any context; terminal output goes through a ring and the transmit interrupt.
-//
-// Lock order: lock_ is a leaf, held for single register accesses and ring copies.
-#include <boot/fdt.hpp>
+// PL011 UARTs (Arm DDI 0183) that a device tree describes: /dev/ttyAMA0 …
+#include <core/irq.hpp>
 #include <core/log.hpp>
-#include <core/panic.hpp>
-#include <core/spinlock.hpp>
 #include <drivers/driver.hpp>
 #include <drivers/mmio.hpp>
+#include <drivers/serial_port.hpp>
 
 namespace linnet::drivers {
 
@@ -16,61 +12,81 @@ extern const Driver pl011_driver;
 namespace {
 
 constexpr u64 uart_data = 0x00, uart_flags = 0x18, uart_line_control = 0x2c, uart_control = 0x30,
-              uart_interrupt_mask = 0x38, uart_interrupt_clear = 0x44;
-constexpr u32 flag_transmit_full = 1 << 5;
+              uart_interrupt_mask = 0x38, uart_interrupt_status = 0x40, uart_interrupt_clear = 0x44;
+constexpr u32 flag_receive_empty = 1 << 4, flag_transmit_full = 1 << 5;
 constexpr u32 line_fifo_8bit = 0x70;
-constexpr u32 control_enabled = 1 << 0 | 1 << 8 | 1 << 9; // UART, transmitter, receiver
+constexpr u32 control_enabled = 1 << 0 | 1 << 8 | 1 << 9;    // UART, transmitter, receiver
+constexpr u32 interrupt_receive = 1 << 4 | 1 << 6;           // FIFO level reached, or bytes waiting in it for a while
+constexpr u32 interrupt_transmit = 1 << 5;                   // FIFO drained to its level
 constexpr u32 all_interrupts = 0x7ff;
 
-class Pl011 final : public core::LogConsole {
+class Pl011 final : public SerialPort {
 public:
     void initialise(VirtAddr registers);
-    void write(std::string_view text) override;
+
+protected:
+    usize receive(std::span<u8> buffer) override;
+    usize send(std::span<const u8> bytes) override;
+    void switch_interrupt(Direction direction, Switch state) override;
+    bool acknowledge_interrupt() override;
 
 private:
-    void put(u8 byte) {
-        while (mmio_read<u32>(registers_ + uart_flags) & flag_transmit_full) arch::relax();
-        mmio_write<u32>(registers_ + uart_data, byte);
-    }
-    void write_polled(std::string_view text);
+    u32 read(u64 offset) const { return mmio_read<u32>(registers_ + offset); }
+    void write_register(u64 offset, u32 value) { mmio_write<u32>(registers_ + offset, value); }
 
     VirtAddr registers_{};
-    core::InterruptSpinLock lock_;
+    u32 enabled_interrupts_ = 0;
 };
-
-constexpr usize max_ports = 4;
-constinit Pl011 ports[max_ports];
-constinit usize port_count = 0;
 
 void Pl011::initialise(VirtAddr registers) {
     registers_ = registers;
-    mmio_write<u32>(registers_ + uart_interrupt_mask, 0);
-    mmio_write<u32>(registers_ + uart_interrupt_clear, all_interrupts);
-    mmio_write<u32>(registers_ + uart_line_control, line_fifo_8bit);
-    mmio_write<u32>(registers_ + uart_control, control_enabled);
+    write_register(uart_interrupt_mask, 0);
+    write_register(uart_interrupt_clear, all_interrupts);
+    write_register(uart_line_control, line_fifo_8bit);
+    write_register(uart_control, control_enabled);
 }
 
-void Pl011::write(std::string_view text) {
-    // A panic may have come from inside, with the lock held for ever.
-    if (core::is_panicking()) return write_polled(text);
-    core::InterruptSpinGuard guard(lock_);
-    write_polled(text);
+usize Pl011::receive(std::span<u8> buffer) {
+    usize count = 0;
+    while (count < buffer.size() && !(read(uart_flags) & flag_receive_empty))
+        buffer[count++] = static_cast<u8>(read(uart_data)); // error bits lie above
+    return count;
 }
 
-void Pl011::write_polled(std::string_view text) {
-    for (char c : text) {
-        if (c == '\n') put('\r');
-        put(static_cast<u8>(c));
-    }
+usize Pl011::send(std::span<const u8> bytes) {
+    usize count = 0;
+    while (count < bytes.size() && !(read(uart_flags) & flag_transmit_full)) write_register(uart_data, bytes[count++]);
+    return count;
 }
+
+void Pl011::switch_interrupt(Direction direction, Switch state) {
+    u32 bits = direction == Direction::Receive ? interrupt_receive : interrupt_transmit;
+    enabled_interrupts_ = state == Switch::On ? enabled_interrupts_ | bits : enabled_interrupts_ & ~bits;
+    write_register(uart_interrupt_mask, enabled_interrupts_);
+}
+
+bool Pl011::acknowledge_interrupt() {
+    u32 pending = read(uart_interrupt_status);
+    write_register(uart_interrupt_clear, pending);
+    return pending != 0;
+}
+
+constexpr usize most_ports = 4;
+constinit Pl011 ports[most_ports];
+constinit usize port_count = 0;
+
+constexpr u32 tty_major = 204, first_minor = 64; // Linux's numbers of ttyAMA0
 
 Result<void> probe(const Device& device) {
-    if (port_count == max_ports) return error(Errno::ENOSPC);
-    VirtAddr registers = TRY(device.map_region());
+    if (port_count == most_ports) return error(Errno::ENOSPC);
     Pl011& port = ports[port_count];
-    port.initialise(registers);
-    if (port_count++ == 0) core::set_log_console(&port);
-    return {};
+    port.initialise(TRY(device.map_region()));
+    Interrupt interrupt = TRY(device.interrupt());
+    TRY(core::request_irq(interrupt.irq, interrupt.trigger, SerialPort::interrupt_handler, &port, "uart-pl011"));
+    u32 number = static_cast<u32>(port_count++);
+    if (number == 0 || device.is_standard_output()) core::set_log_console(&port);
+    char name[16];
+    return port.attach(format_into(name, "ttyAMA{}", number), {tty_major, first_minor + number});
 }
 
 constexpr const char* names[] = {"arm,pl011"};
