@@ -14,7 +14,7 @@ def main() -> int:
     parser.add_argument("elf")
     parser.add_argument("output")
     args = parser.parse_args()
-    lines = subprocess.run([args.nm, "--demangle", args.elf], check=True, capture_output=True, text=True).stdout
+    lines = subprocess.run([args.nm, "--demangle", "--defined-only", args.elf], check=True, capture_output=True, text=True).stdout
     symbols, start = {}, 0
     for line in lines.splitlines():
         parts = line.split(" ", 2)
