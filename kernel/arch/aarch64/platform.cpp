@@ -91,6 +91,9 @@ bool read_stack_frame(uintptr_t frame, StackFrame& out) {
     return true;
 }
 
-uintptr_t current_frame_pointer() { return reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); }
+/// The record of this function is gone when it has returned; it says where the caller's lies.
+[[gnu::noinline]] uintptr_t current_frame_pointer() {
+    return *static_cast<const uintptr_t*>(__builtin_frame_address(0));
+}
 
 } // namespace linnet::arch
