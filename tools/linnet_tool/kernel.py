@@ -5,7 +5,7 @@ import subprocess
 
 from . import debian, packages
 from .paths import BUILD, ROOT, ensure
-from .ui import Counter, LinnetError, Progress, verbose
+from .ui import Counter, LinnetError, Progress
 
 
 def folder(arch, debug=False, sanitize=False):
@@ -43,18 +43,11 @@ def _configure(arch, home, debug, sanitize):
 
 
 def _ninja(arch, home):
-    # A dry run tells whether there is anything to do, so that an up-to-date kernel costs no message.
-    dry = subprocess.run(["ninja", "-C", str(home), "-n"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if dry.returncode == 0 and "no work to do" in dry.stdout:
-        verbose(f"the kernel for {arch.name} is up to date")
-        return
-    what = f"building the kernel for {arch.name}"
-    with Progress(what):
-        run_ninja(home, what, f"the kernel for {arch.name} does not build")
+    run_ninja(home, f"building the kernel for {arch.name}", f"the kernel for {arch.name} does not build")
 
 
 def run_ninja(home, what, complaint):
-    """Runs ninja in a folder and shows how far it is."""
+    """Runs ninja in a folder; says so, and how far it is, only when there is something to build."""
     command = ["ninja", "-C", str(home), "-j", str(os.cpu_count() or 1)]
     counter = Counter(what)
     output = []
@@ -62,7 +55,7 @@ def run_ninja(home, what, complaint):
                           text=True, errors="replace", env=dict(os.environ, NINJA_STATUS="[%f/%t] ")) as process:
         for line in process.stdout:
             output.append(line)
-            if line.startswith("[") and "] " in line:
+            if line.startswith("[") and "] " in line and "Re-checking globbed" not in line:
                 counter.show(line[1:line.index("] ")])
     counter.done()
     if process.returncode != 0:

@@ -57,29 +57,38 @@ class Progress:
 
 
 class Counter:
-    """Shows how far a step of many parts is: in place on a terminal, else a line now and then."""
+    """Shows how far a step of many parts is: in place on a terminal, else a line now and then. Silent until there is a
+    first part."""
 
     INTERVAL = 20.0
 
     def __init__(self, what):
         self.what = what
         self.terminal = sys.stderr.isatty()
-        self.last = time.monotonic()
-        self.shown = False
+        self.start = self.last = None
 
     def show(self, progress):
+        now = time.monotonic()
+        if self.start is None:
+            self.start = self.last = now
+            if not self.terminal:
+                say(f"{self.what} …" if _utf8() else f"{self.what} ...")
         if self.terminal:
             sys.stderr.write(f"\r\033[Klinnet: {self.what}: {progress}")
             sys.stderr.flush()
-            self.shown = True
-        elif time.monotonic() - self.last > self.INTERVAL:
-            self.last = time.monotonic()
+        elif now - self.last > self.INTERVAL:
+            self.last = now
             say(f"{self.what}: {progress}")
 
     def done(self):
-        if self.shown:
+        if self.start is None:
+            return
+        if self.terminal:
             sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
+        seconds = time.monotonic() - self.start
+        if seconds >= 5:
+            say(f"{self.what}: done in {seconds:.0f} s")
+        sys.stderr.flush()
 
 
 def _utf8():
