@@ -145,6 +145,7 @@ public:
     // ---- switching (tlb.cpp) ----
     /// Makes this the address space of `cpu`, which is the calling one. Interrupts off.
     void activate(core::Cpu& cpu);
+    [[nodiscard]] PhysAddr root_table() const { return tables_.root(); }
     /// The bits of the CPUs whose page-table register points here.
     [[nodiscard]] u64 active_cpus() const { return active_cpus_.value(); }
 

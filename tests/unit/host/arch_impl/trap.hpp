@@ -1,0 +1,2 @@
+// The host tests enter no user code.
+#pragma once

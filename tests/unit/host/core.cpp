@@ -1,0 +1,129 @@
+// What stands in for arch and core in the unit tests: each host thread is a kernel thread on a CPU of its own; locks spin;
+// nothing is interrupted.
+#include <arch/mmu.hpp>
+#include <core/log.hpp>
+#include <core/mutex.hpp>
+#include <core/panic.hpp>
+#include <core/random.hpp>
+#include <core/sched.hpp>
+#include <core/work_queue.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+namespace linnet {
+
+void assertion_failed(const char* expression, const char* file, int line) {
+    std::fprintf(stderr, "%s:%d: VERIFY(%s)\n", file, line, expression);
+    std::abort();
+}
+
+void must_failed(const char* expression, Errno code, const char* file, int line) {
+    std::fprintf(stderr, "%s:%d: MUST(%s): errno %d\n", file, line, expression, static_cast<int>(code));
+    std::abort();
+}
+
+namespace {
+
+core::Cpu host_cpus[core::CpuMask::max_cpus];
+std::atomic<u32> host_cpu_count{0};
+
+/// The kernel thread and CPU of a host thread; the number is free again when it ends.
+struct Self {
+    core::Thread thread;
+    Self() {
+        u32 number = host_cpu_count.fetch_add(1);
+        host_cpus[number].number = number;
+        host_cpus[number].current = &thread;
+        thread.cpu = &host_cpus[number];
+    }
+};
+thread_local Self self;
+
+} // namespace
+
+namespace arch {
+
+ThreadHeader* current_thread() { return &self.thread; }
+void set_current_thread(ThreadHeader*) {}
+u32 asid_count() { return 1; }
+void activate_user_tables(PhysAddr, Asid, bool) {}
+void deactivate_user_tables() {}
+void flush_user_tlb(VirtAddr, usize, Asid) {}
+void flush_user_tlb_all(Asid) {}
+void flush_kernel_tlb(VirtAddr, usize) {}
+const bool tlb_flush_is_broadcast = true;
+const usize kernel_root_begin = 512;
+void synchronise_instruction_cache(const void*, usize) {}
+
+} // namespace arch
+
+namespace core {
+
+LockClass anonymous_lock_class("anonymous");
+
+Cpu& cpu(u32 number) { return host_cpus[number]; }
+u32 cpu_count() { return host_cpu_count.load(); }
+u64 online_cpus() { return 1; }
+void enable_preemption() { enable_preemption_no_switch(); }
+void spin_unlock_preemption() { enable_preemption_no_switch(); }
+bool may_sleep() { return current_thread().preempt_count == 0; }
+void run_on_cpus(u64, void (*)(void*), void*) {}
+bool queue_work(Work& work) { return work.function(work), true; }
+
+void log_args(LogLevel, std::string_view, std::span<const FormatArg>) {}
+void panic_args(std::string_view format, std::span<const FormatArg>) {
+    std::fprintf(stderr, "panic: %.*s\n", static_cast<int>(format.size()), format.data());
+    std::abort();
+}
+
+void Mutex::lock() {
+    while (!try_lock()) arch::relax();
+}
+bool Mutex::try_lock() {
+    Thread* nobody = nullptr;
+    return owner_.compare_exchange_strong(nobody, &current_thread());
+}
+void Mutex::unlock() { owner_.store(nullptr); }
+bool Mutex::is_held_by_current() const { return owner_.load() == &current_thread(); }
+
+bool RwMutex::try_lock_shared() {
+    u32 state = state_.load();
+    return !(state & writer) && state_.compare_exchange_strong(state, state + 1);
+}
+bool RwMutex::try_lock() {
+    u32 nobody = 0;
+    return state_.compare_exchange_strong(nobody, writer);
+}
+void RwMutex::lock_shared() {
+    while (!try_lock_shared()) arch::relax();
+}
+void RwMutex::lock() {
+    while (!try_lock()) arch::relax();
+}
+void RwMutex::unlock_shared() { state_.fetch_sub(1); }
+void RwMutex::unlock() { state_.store(0); }
+
+void WaitQueue::add(Waiter&) {}
+void WaitQueue::remove(Waiter&) {}
+void WaitQueue::wake(u32, u32) {}
+void prepare_to_sleep(Sleep) {}
+void cancel_sleep() {}
+WaitResult sleep_until(Sleep, Deadline) {
+    arch::relax();
+    return WaitResult::Ready;
+}
+
+u64 random_u64() {
+    static std::atomic<u64> state{1};
+    u64 x = state.fetch_add(0x9e37'79b9'7f4a'7c15);
+    x = (x ^ (x >> 30)) * 0xbf58'476d'1ce4'e5b9;
+    return x ^ (x >> 27);
+}
+u64 random_below(u64 bound) { return random_u64() % bound; }
+void random_bytes(std::span<u8> out) {
+    for (u8& byte : out) byte = static_cast<u8>(random_u64());
+}
+
+} // namespace core
+} // namespace linnet

@@ -1,0 +1,171 @@
+// Mappings of objects: shared memory, page-cache files, truncation.
+#include "machine.hpp"
+#include <cstring>
+#include <gtest/gtest.h>
+#include <mm/page_cache.hpp>
+
+using namespace linnet;
+using namespace linnet::test;
+using arch::Access;
+using mm::FaultResult;
+
+namespace {
+
+constexpr u64 page = arch::page_size;
+constexpr VirtAddr place{u64{5} << 30};
+
+mm::MapRequest request_for(NullableRefPtr<mm::VmObject> object, u64 pages, u32 type, VirtAddr where = place) {
+    mm::MapRequest request;
+    request.address = where;
+    request.length = pages * page;
+    request.prot = abi::PROT_READ | abi::PROT_WRITE;
+    request.flags = type | abi::MAP_FIXED;
+    request.object = std::move(object);
+    return request;
+}
+
+/// A file whose page n is filled with n + 1.
+struct CountingSource final : mm::PageSource {
+    int reads = 0, writes = 0;
+    bool fails = false;
+    Result<void> read_page(u64 index, mm::Page& target) override {
+        ++reads;
+        if (fails) return error(Errno::EIO);
+        std::memset(mm::page_data(target), static_cast<int>(index + 1), page);
+        return {};
+    }
+    Result<void> write_page(u64, mm::Page&) override { return ++writes, Result<void>{}; }
+};
+
+TEST(Objects, SharedMemoryIsSharedOverFork) {
+    start_machine();
+    Usage before = usage();
+    {
+        auto parent = MUST(mm::AddressSpace::create());
+        mm::MapRequest request = request_for({}, 4, abi::MAP_SHARED | abi::MAP_ANONYMOUS);
+        ASSERT_TRUE(parent->map(request));
+        *access(*parent, place, Access::Write) = 5;
+        auto child = MUST(parent->fork());
+        EXPECT_EQ(*access(*child, place, Access::Read), 5);
+        *access(*child, place + page, Access::Write) = 6;
+        EXPECT_EQ(*access(*parent, place + page, Access::Read), 6);
+        EXPECT_EQ(MUST(parent->identify(place + 8)), MUST(child->identify(place + 8)));
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, PrivateFilePagesAreSharedUntilWritten) {
+    start_machine();
+    Usage before = usage();
+    {
+        CountingSource source;
+        auto file = MUST(mm::FileObject::create(source, 40 * page - 100));
+        NullableRefPtr<mm::VmObject> object(file.get());
+        auto first = MUST(mm::AddressSpace::create());
+        auto second = MUST(mm::AddressSpace::create());
+        ASSERT_TRUE(first->map(request_for(object, 50, abi::MAP_PRIVATE)));
+        ASSERT_TRUE(second->map(request_for(object, 50, abi::MAP_PRIVATE)));
+        EXPECT_EQ(*access(*first, place + 3 * page, Access::Read), 4);
+        EXPECT_EQ(source.reads, 1);
+        u8* shared = access(*second, place + 3 * page, Access::Read);
+        EXPECT_EQ(shared, access(*first, place + 3 * page, Access::Read));
+        EXPECT_EQ(source.reads, 1);
+        *access(*first, place + 3 * page, Access::Write) = 77;
+        EXPECT_EQ(*access(*second, place + 3 * page, Access::Read), 4);
+        *access(*second, place + 10 * page, Access::Write) = 78; // written first, without a read before
+        EXPECT_EQ(*access(*first, place + 10 * page, Access::Read), 11);
+        FaultResult refusal{};
+        EXPECT_EQ(access(*first, place + 40 * page, Access::Read, &refusal), nullptr);
+        EXPECT_EQ(refusal, FaultResult::BusAdrErr);
+        source.fails = true;
+        EXPECT_EQ(access(*first, place + 20 * page, Access::Read, &refusal), nullptr);
+        EXPECT_EQ(refusal, FaultResult::BusAdrErr);
+        source.fails = false;
+        EXPECT_EQ(*access(*first, place + 20 * page, Access::Read), 21);
+        auto child = MUST(first->fork());
+        EXPECT_EQ(*access(*child, place + 3 * page, Access::Read), 77);
+        EXPECT_EQ(*access(*child, place + 4 * page, Access::Read), 5);
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, NeighboursAreMappedAround) {
+    start_machine();
+    CountingSource source;
+    auto file = MUST(mm::FileObject::create(source, 64 * page));
+    for (u64 i = 0; i < 64; ++i) ASSERT_TRUE(file->get_page(i, Access::Read));
+    auto space = MUST(mm::AddressSpace::create());
+    mm::MapRequest request = request_for(NullableRefPtr<mm::VmObject>(file.get()), 64, abi::MAP_PRIVATE);
+    request.prot = abi::PROT_READ | abi::PROT_EXEC;
+    ASSERT_TRUE(space->map(request));
+    ASSERT_NE(access(*space, place + 20 * page, Access::Execute), nullptr);
+    EXPECT_EQ(space->statistics().file, 16u);
+    EXPECT_EQ(mm::memory_statistics().file_mapped, 16u);
+}
+
+TEST(Objects, TruncationUnmapsEverywhere) {
+    start_machine();
+    Usage before = usage();
+    {
+        auto object = MUST(mm::AnonObject::create(20 * page));
+        NullableRefPtr<mm::VmObject> pointer(object.get());
+        auto space = MUST(mm::AddressSpace::create());
+        VirtAddr second = place + (u64{1} << 30);
+        ASSERT_TRUE(space->map(request_for(pointer, 20, abi::MAP_SHARED)));
+        ASSERT_TRUE(space->map(request_for(pointer, 20, abi::MAP_PRIVATE, second)));
+        for (u64 i = 0; i < 20; ++i) *access(*space, place + i * page + 3000, Access::Write) = static_cast<u8>(i + 1);
+        *access(*space, second + 7 * page + 3000, Access::Write) = 99;
+        object->set_size(5 * page + 2000);
+        EXPECT_EQ(object->resident_pages(), 6u);
+        EXPECT_EQ(*access(*space, place + 4 * page + 3000, Access::Read), 5);
+        EXPECT_EQ(*access(*space, place + 5 * page + 3000, Access::Read), 0); // the rest of the last page
+        FaultResult refusal{};
+        EXPECT_EQ(access(*space, place + 6 * page, Access::Read, &refusal), nullptr);
+        EXPECT_EQ(refusal, FaultResult::BusAdrErr);
+        EXPECT_EQ(access(*space, second + 7 * page, Access::Read, &refusal), nullptr); // private copies go too
+        object->set_size(20 * page);
+        EXPECT_EQ(*access(*space, place + 7 * page + 3000, Access::Read), 0);
+        object->punch_hole(100, 3 * page);
+        EXPECT_EQ(*access(*space, place + 3000, Access::Read), 0);
+        EXPECT_EQ(*access(*space, place + 2 * page + 3000, Access::Read), 0);
+        EXPECT_EQ(*access(*space, place + 3 * page + 3000, Access::Read), 4);
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, WritesToSharedFilePagesAreNoticed) {
+    start_machine();
+    CountingSource source;
+    auto file = MUST(mm::FileObject::create(source, 8 * page));
+    auto space = MUST(mm::AddressSpace::create());
+    ASSERT_TRUE(space->map(request_for(NullableRefPtr<mm::VmObject>(file.get()), 8, abi::MAP_SHARED)));
+    EXPECT_EQ(*access(*space, place, Access::Read), 1);
+    EXPECT_EQ(mm::memory_statistics().dirty, 0u);
+    *access(*space, place, Access::Write) = 9;
+    EXPECT_EQ(mm::memory_statistics().dirty, 1u);
+    ASSERT_TRUE(space->sync(place, 8 * page, abi::MS_SYNC));
+    EXPECT_EQ(source.writes, 1);
+    EXPECT_EQ(mm::memory_statistics().dirty, 0u);
+    *access(*space, place, Access::Write) = 10; // noticed again
+    EXPECT_EQ(mm::memory_statistics().dirty, 1u);
+    ASSERT_TRUE(space->sync(place, 8 * page, abi::MS_SYNC));
+    EXPECT_EQ(source.writes, 2);
+}
+
+TEST(Objects, MovedMappingsShowTheSamePages) {
+    start_machine();
+    auto object = MUST(mm::AnonObject::create(16 * page));
+    auto space = MUST(mm::AddressSpace::create());
+    ASSERT_TRUE(space->map(request_for(NullableRefPtr<mm::VmObject>(object.get()), 16, abi::MAP_SHARED)));
+    for (u64 i = 0; i < 16; ++i) *access(*space, place + i * page, Access::Write) = static_cast<u8>(i);
+    VirtAddr moved = MUST(space->remap(place + 4 * page, 4 * page, 8 * page, abi::MREMAP_MAYMOVE, {}));
+    EXPECT_EQ(*access(*space, moved + page, Access::Read), 5);
+    EXPECT_EQ(*access(*space, moved + 6 * page, Access::Read), 10);
+    EXPECT_EQ(access(*space, place + 4 * page, Access::Read), nullptr);
+    EXPECT_EQ(*access(*space, place + 8 * page, Access::Read), 8);
+    // A second view.
+    VirtAddr again = MUST(space->remap(place, 0, 2 * page, abi::MREMAP_MAYMOVE, {}));
+    EXPECT_EQ(access(*space, again + page, Access::Read), access(*space, place + page, Access::Read));
+}
+
+} // namespace
