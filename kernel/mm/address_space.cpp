@@ -1,6 +1,7 @@
 // Making and destroying address spaces, and the counters that all of them share.
 #include "kernel_area.hpp"
 #include "space.hpp"
+#include <algorithm>
 #include <core/panic.hpp>
 
 namespace linnet::mm {
@@ -11,6 +12,36 @@ constinit core::LockClass mmap_lock_class("mmap");
 constinit Page* the_zero_page = nullptr;
 constinit std::atomic<i64> committed{0}, locked{0};
 constinit std::atomic<u64> faults{0}, copies{0};
+
+/// Root entries of the kernel half that hold something. They never change once user space exists.
+constexpr usize max_kernel_entries = 16;
+constinit u16 kernel_entries[max_kernel_entries];
+constinit std::atomic<usize> kernel_entry_count{0};
+
+using KernelTable = PageTable<arch::PagingPolicy>;
+
+/// A handful of entries is in use: they are looked for once, not at each fork.
+void copy_kernel_entries(KernelTable::Entry* user_root) {
+    const auto* kernel = KernelTable::entries(arch::kernel_root_table());
+    usize count = kernel_entry_count.load(std::memory_order_acquire);
+    if (count != 0) {
+        for (usize i = 0; i < count; ++i)
+            KernelTable::store(user_root + kernel_entries[i], KernelTable::load(kernel + kernel_entries[i]));
+        return;
+    }
+    u16 found[max_kernel_entries];
+    for (usize i = arch::kernel_root_begin; i < entries_per_table; ++i) {
+        auto entry = KernelTable::load(kernel + i);
+        if (arch::PagingPolicy::is_empty(entry)) continue;
+        KernelTable::store(user_root + i, entry);
+        if (count < max_kernel_entries) found[count] = static_cast<u16>(i);
+        ++count;
+    }
+    // The first address space is made before there are several threads to make one.
+    if (count == 0 || count > max_kernel_entries) return;
+    std::copy(found, found + count, kernel_entries);
+    kernel_entry_count.store(count, std::memory_order_release);
+}
 
 } // namespace
 
@@ -49,10 +80,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::create() {
     Page* root = TRY(allocate_page_table());
     space->tables_ = Table(page_address(*root));
     space->table_pages_.store(1, std::memory_order_relaxed);
-    auto* entries = Table::entries(*root);
-    const auto* kernel = Table::entries(arch::kernel_root_table());
-    for (usize i = arch::kernel_root_begin; i < entries_per_table; ++i)
-        Table::store(entries + i, Table::load(kernel + i));
+    copy_kernel_entries(Table::entries(*root));
     space->mmap_base = arch::user_address_end;
     return result;
 }
@@ -67,12 +95,14 @@ AddressSpace::~AddressSpace() {
     while (Vma* vma = vmas_.first()) {
         zap(*vma, vma->begin, vma->end, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
+        // Everything below is gone already: only the way to this mapping is walked, never whole tables.
+        Vma* above = vmas_.next(*vma);
+        prune_tables(vma->begin, vma->end, {}, above ? above->begin : user_tables_end, batch);
         vmas_.remove(*vma);
         unlink_vma(*vma);
         vma->next_doomed = doomed.first;
         doomed.first = vma;
     }
-    prune_tables({}, arch::user_address_end, {}, user_tables_end, batch);
     batch.flush();
     free_page_table(*page_of(tables_.root()));
 }

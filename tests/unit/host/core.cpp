@@ -28,7 +28,7 @@ namespace {
 core::Cpu host_cpus[core::CpuMask::max_cpus];
 std::atomic<u32> host_cpu_count{0};
 
-/// The kernel thread and CPU of a host thread; the number is free again when it ends.
+/// The kernel thread and CPU of a host thread; numbers are given in the order of first use.
 struct Self {
     core::Thread thread;
     Self() {
@@ -62,7 +62,10 @@ namespace core {
 
 LockClass anonymous_lock_class("anonymous");
 
-Cpu& cpu(u32 number) { return host_cpus[number]; }
+Cpu& cpu(u32 number) {
+    host_cpus[number].number = number;
+    return host_cpus[number];
+}
 u32 cpu_count() { return host_cpu_count.load(); }
 u64 online_cpus() { return 1; }
 void enable_preemption() { enable_preemption_no_switch(); }

@@ -5,8 +5,8 @@
 #include <optional>
 #include <random>
 
-using namespace linnet;
-using namespace linnet::test;
+namespace linnet::test {
+
 using arch::Access;
 using mm::FaultResult;
 
@@ -361,3 +361,4 @@ TEST(AddressSpace, CopyOnWriteReusesAPageThatNobodyShares) {
 }
 
 } // namespace
+} // namespace linnet::test

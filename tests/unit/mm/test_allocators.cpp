@@ -9,8 +9,7 @@
 #include <thread>
 #include <vector>
 
-using namespace linnet;
-using namespace linnet::test;
+namespace linnet::test {
 
 namespace {
 
@@ -136,7 +135,6 @@ TEST(Heap, AlignmentIsKept) {
 TEST(Heap, ManyThreads) {
     start_machine();
     auto work = [](unsigned seed) {
-        mm::initialise_cpu(core::this_cpu());
         std::mt19937 random(seed);
         std::vector<u64*> objects;
         for (int step = 0; step < 5000; ++step) {
@@ -155,8 +153,10 @@ TEST(Heap, ManyThreads) {
         for (u64* object : objects) mm::free_bytes(object);
     };
     std::vector<std::thread> threads;
+    for (u32 i = 0; i < 4; ++i) mm::initialise_cpu(core::cpu(core::cpu_count() + i));
     for (unsigned i = 1; i <= 4; ++i) threads.emplace_back(work, i);
     for (auto& thread : threads) thread.join();
 }
 
 } // namespace
+} // namespace linnet::test

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <mm/page_cache.hpp>
 
-using namespace linnet;
-using namespace linnet::test;
+namespace linnet::test {
+
 using arch::Access;
 using mm::FaultResult;
 
@@ -169,3 +169,4 @@ TEST(Objects, MovedMappingsShowTheSamePages) {
 }
 
 } // namespace
+} // namespace linnet::test

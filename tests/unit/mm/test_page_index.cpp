@@ -5,7 +5,7 @@
 #include <mm/page_index.hpp>
 #include <random>
 
-using namespace linnet;
+namespace linnet::test {
 
 namespace {
 
@@ -52,3 +52,4 @@ TEST(PageIndex, AgreesWithAMap) {
 }
 
 } // namespace
+} // namespace linnet::test

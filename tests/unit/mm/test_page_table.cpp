@@ -4,8 +4,8 @@
 #include <map>
 #include <random>
 
-using namespace linnet;
-using namespace linnet::test;
+namespace linnet::test {
+
 using Policy = arch::PagingPolicy;
 using Table = mm::PageTable<Policy>;
 using Cursor = mm::PageCursor<Policy>;
@@ -13,7 +13,8 @@ using Cursor = mm::PageCursor<Policy>;
 namespace {
 
 struct Tables {
-    Table table{mm::page_address(*MUST(mm::allocate_page_table()))};
+    Table table;
+    Tables() { table = Table(mm::page_address(*MUST(mm::allocate_page_table()))); }
     ~Tables() {
         table.prune({}, {u64{1} << 47}, {}, {u64{1} << 47}, [](mm::Page& page) { mm::free_page_table(page); });
         mm::free_page_table(*mm::page_of(table.root()));
@@ -77,3 +78,4 @@ TEST(PageTable, PruneKeepsTablesThatNeighboursUse) {
 }
 
 } // namespace
+} // namespace linnet::test

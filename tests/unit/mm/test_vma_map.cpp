@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-using namespace linnet;
+namespace linnet::test {
 
 namespace {
 
@@ -85,3 +85,4 @@ TEST(VmaMap, KeepsTheGapBelowAStack) {
 }
 
 } // namespace
+} // namespace linnet::test
