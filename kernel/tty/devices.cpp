@@ -10,6 +10,7 @@
 #include <process/process.hpp>
 #include <tty/device.hpp>
 #include <vfs/device_nodes.hpp>
+#include <vfs/pseudo/node.hpp>
 
 namespace linnet::tty {
 
@@ -61,6 +62,12 @@ public:
     }
 };
 
+/// /sys/class/tty/console/active: which terminal the console is.
+Result<void> show_active_console(TextSink sink) {
+    if (NullableRefPtr<Terminal> terminal = console()) format_to(sink, "{}\n", terminal->name());
+    return {};
+}
+
 constinit RegisteredTerminals registered_terminals;
 constinit AuxiliaryTerminals auxiliary_terminals;
 
@@ -99,6 +106,8 @@ Result<void> initialise() {
     TRY(vfs::register_character_device(tty_aux_major, 0, 2, auxiliary_terminals));
     TRY(vfs::announce_device("tty", abi::S_IFCHR | 0666, {tty_aux_major, 0}, "tty"));
     TRY(vfs::announce_device("console", abi::S_IFCHR | 0600, {tty_aux_major, 1}, "tty"));
+    RefPtr<vfs::pseudo::Directory> console_class = TRY(vfs::pseudo::sys().root().add_path("class/tty/console"));
+    TRY(console_class->add_text("active", show_active_console));
     return initialise_ptys();
 }
 
