@@ -111,7 +111,9 @@ Result<void> wait_for_other_side(Pipe& pipe, u32 flags, u32 reader_opens, u32 wr
 
 Result<PipeEnds> create_pipe(u32 flags) {
     RefPtr<Pipe> pipe = TRY(Pipe::create());
+    pipe->is_anonymous = true;
     RefPtr<Inode> inode = TRY(create_anonymous_inode(S_IFIFO | 0600));
+    TRY(inode->attachment([&]() -> Result<RefPtr<InodeAttachment>> { return pipe; }));
     RefPtr<PipeFile> reader = TRY(make_file(inode, pipe, O_RDONLY | (flags & O_NONBLOCK)));
     RefPtr<PipeFile> writer = TRY(make_file(inode, pipe, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT))));
     return PipeEnds{std::move(reader), std::move(writer)};
@@ -122,6 +124,8 @@ Result<RefPtr<File>> open_fifo(const Path& path, u32 flags) {
         path.inode()->attachment([]() -> Result<RefPtr<InodeAttachment>> { return TRY(Pipe::create()); }));
     // Only Pipes are attached to FIFOs.
     RefPtr<Pipe> pipe(static_cast<Pipe&>(*attachment));
+    // A pipe opened again through /proc doesn't wait: its other side may be gone for good.
+    if (pipe->is_anonymous) return RefPtr<File>(TRY(make_file(RefPtr<Inode>(*path.inode()), pipe, flags)));
     const u32 access = flags & O_ACCMODE;
     const u32 reader_opens = pipe->reader_opens();
     const u32 writer_opens = pipe->writer_opens();

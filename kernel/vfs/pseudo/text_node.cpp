@@ -36,7 +36,6 @@ public:
         TRY(node_->store({text.get(), size}));
         return size;
     }
-    /// Opening a knob with O_TRUNC, as shells do, changes nothing.
     Result<void> truncate(u64) override { return {}; }
 
 private:

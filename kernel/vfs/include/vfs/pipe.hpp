@@ -46,6 +46,8 @@ public:
     [[nodiscard]] u32 writer_opens() const { return writer_opens_.load(std::memory_order_acquire); }
 
     EventSource events;
+    /// Made by pipe(2): opened again through /proc/PID/fd it stays a file without a place.
+    bool is_anonymous = false;
 
 private:
     struct Slot {

@@ -66,6 +66,8 @@ public:
     /// Asked when the file is opened.
     virtual Result<void> check_open(u32 /*flags*/) { return {}; }
     Result<RefPtr<File>> open(const Path& path, u32 flags) override;
+    /// Opening a knob with O_TRUNC, as shells do, changes nothing.
+    Result<void> truncate(u64) override { return {}; }
 
 protected:
     using Node::Node;
