@@ -33,7 +33,8 @@ std::string_view format_line(std::span<char> out, const core::LogRecord& record)
     std::string_view text(record.text, record.length);
     while (text.ends_with('\n')) text.remove_suffix(1);
     return format_into(out, "<{}>[{5}.{06}] {}\n", static_cast<u32>(record.level),
-                       record.time_ns / core::ns_per_second, record.time_ns % core::ns_per_second / 1000, text);
+                       record.time_ns / core::ns_per_second, record.time_ns % core::ns_per_second / 1000,
+                       text);
 }
 
 /// Calls `visit` with each record from `from` on and its line, until it returns false.
@@ -83,15 +84,17 @@ Result<long> read_unread(CharsOut buffer, usize length) {
         usize used = 0;
         {
             core::MutexGuard guard(reader_lock);
-            TRY(for_each_line(next_to_read, [&](const core::LogRecord& record, std::string_view line) -> Result<bool> {
-                if (used + line.size() > length) return false;
-                used += static_cast<usize>(TRY(copy_lines(buffer, line, used)));
-                next_to_read = record.sequence + 1;
-                return true;
-            }));
+            TRY(for_each_line(next_to_read,
+                              [&](const core::LogRecord& record, std::string_view line) -> Result<bool> {
+                                  if (used + line.size() > length) return false;
+                                  used += static_cast<usize>(TRY(copy_lines(buffer, line, used)));
+                                  next_to_read = record.sequence + 1;
+                                  return true;
+                              }));
         }
         if (used > 0 || core::next_log_sequence() > next_to_read) return static_cast<long>(used);
-        // The log can't wake anybody (it is written from any context), so a waiting reader looks again and again.
+        // The log can't wake anybody (it is written from any context), so a waiting reader looks again and
+        // again.
         vfs::EventWait wait;
         if (wait.sleep(core::Sleep::Interruptible, core::Deadline::after(look_again_ns)) ==
             core::WaitResult::Interrupted)
@@ -110,11 +113,13 @@ Result<long> set_console(int action, int level) {
         if (saved_level != 0) core::set_console_log_level(saved_level);
         saved_level = 0;
         return 0;
-    default:
+    case action_console_level:
         if (level < 1 || level > 8) return error(Errno::EINVAL);
         saved_level = 0;
         core::set_console_log_level(static_cast<u8>(level));
         return 0;
+    default:
+        return error(Errno::EINVAL);
     }
 }
 
