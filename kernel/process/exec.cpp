@@ -72,6 +72,8 @@ Result<ScriptLine> parse_script_line(const Header& header) {
 Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path, StringBlock& arguments) {
     OwnPtr<char[]> path_storage; // of the script named last
     for (unsigned depth = 0;; ++depth) {
+        TRY(file->inode().deny_write_access()); // ETXTBSY comes before any look at what is in it
+        file->inode().allow_write_access();
         Header header = TRY(read_header(*file));
         if (!header.is_script()) return header;
         if (depth == max_script_depth) return error(Errno::ELOOP);
