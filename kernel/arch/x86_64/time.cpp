@@ -109,7 +109,8 @@ void calibrate_counter() {
     u64 counter_begin = read_counter();
     u32 apic_begin = local_apic_timer_count();
     frequency = frequency_from_cpuid();
-    if (frequency == 0) frequency = measure_with_pit();
+    // On a busy host a whole measurement can be lost to interruptions.
+    for (unsigned tries = 0; frequency == 0 && tries < 20; ++tries) frequency = measure_with_pit();
     if (frequency == 0 && cpuid(0).eax >= 0x16) frequency = u64{cpuid(0x16).eax & 0xffff} * 1'000'000;
     VERIFY(frequency != 0); // no CPUID leaf and no 8254: nothing here tells time
     // The APIC's clock against the TSC, over what the measurement took and at least a millisecond.
