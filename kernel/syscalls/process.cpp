@@ -320,20 +320,36 @@ Result<long> sys_pidfd_getfd(Thread& thread, int pidfd, int fd, u32 flags) {
     return TRY(thread.own_files().add(std::move(wanted), vfs::CloseOnExec::Yes));
 }
 
-// ---- x86_64 only: the thread pointer, which other architectures set by an instruction ----
+// ---- x86_64 only: the bases of FS (the thread pointer) and GS, which other architectures have no calls for ----
+
+namespace {
+
+constexpr int ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004;
+
+/// The GS base, where user contexts have one.
+template <typename Context>
+VirtAddr gs_base(const Context& context) {
+    if constexpr (requires { context.gs(); }) return context.gs();
+    return {};
+}
+template <typename Context>
+void set_gs_base(Context& context, VirtAddr address) {
+    if constexpr (requires { context.set_gs(address); }) context.set_gs(address);
+}
+
+} // namespace
 
 Result<long> sys_arch_prctl(Thread& thread, int code, VirtAddr address) {
-    constexpr int ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003;
-    if (code == ARCH_SET_FS) {
-        if (address >= arch::user_address_end) return error(Errno::EPERM);
-        thread.registers.set_tls(address);
-        return 0;
+    auto give = [&](VirtAddr base) { return mm::UserPtr<mm::Out, u64>(address).copy_out(base.value); };
+    bool sets = code == ARCH_SET_FS || code == ARCH_SET_GS;
+    if (sets && address >= arch::user_address_end) return error(Errno::EPERM);
+    switch (code) {
+    case ARCH_SET_FS: thread.registers.set_tls(address); return 0;
+    case ARCH_SET_GS: set_gs_base(thread.registers, address); return 0;
+    case ARCH_GET_FS: TRY(give(thread.registers.tls())); return 0;
+    case ARCH_GET_GS: TRY(give(gs_base(thread.registers))); return 0;
+    default: return error(Errno::EINVAL);
     }
-    if (code == ARCH_GET_FS) {
-        TRY((mm::UserPtr<mm::Out, u64>(address).copy_out(thread.registers.tls().value)));
-        return 0;
-    }
-    return error(Errno::EINVAL);
 }
 
 } // namespace linnet::syscalls

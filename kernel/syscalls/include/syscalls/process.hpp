@@ -39,7 +39,7 @@ Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::O
 
 inline constexpr Entry process_calls[] = {
     entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial,
-                          "ARCH_SET_FS and ARCH_GET_FS; others EINVAL"),
+                          "the bases of FS and GS; others EINVAL"),
     entry<sys_clone>("clone", nr::clone, Support::Partial, "namespaces: EINVAL"),
     entry<sys_clone3>("clone3", nr::clone3, Support::Partial, "namespaces and cgroups: EINVAL"),
     entry<sys_execve>("execve", nr::execve),
