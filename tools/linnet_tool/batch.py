@@ -104,7 +104,7 @@ class Batch(Guest):
     def _wait(self, done, seconds, complaint):
         end = time.monotonic() + seconds
         while not done():
-            if self.panic_complete():
+            if self.panic_complete() or (self.panicked and not self.running):
                 self.kill()
                 raise GuestLost("the kernel panicked:\n" + self.panic_text())
             if not self.running:
