@@ -17,7 +17,9 @@ namespace {
 
 Result<long> open_at(Thread& thread, int directory, UserString path, u32 flags, u32 mode, u32 lookup_flags) {
     PathArgument argument;
-    TRY(argument.get(thread, directory, path));
+    TRY(argument.get(thread, directory, path,
+                     lookup_flags & vfs::lookup_in_root ? PathArgument::Directory::Always
+                                                        : PathArgument::Directory::ForRelativePaths));
     vfs::FdTable& files = thread.own_files();
     auto reservation = TRY(vfs::FdReservation::create(files));
     if (!(flags & abi::O_PATH)) flags |= abi::O_LARGEFILE;

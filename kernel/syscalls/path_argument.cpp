@@ -17,9 +17,10 @@ Result<void> UserPath::copy_in(mm::UserString from) {
     return {};
 }
 
-Result<void> PathArgument::get(process::Thread& thread, int directory_fd, mm::UserString path) {
+Result<void> PathArgument::get(process::Thread& thread, int directory_fd, mm::UserString path, Directory directory) {
     TRY(path_.copy_in(path));
-    if (directory_fd == abi::AT_FDCWD || text().starts_with('/')) return {};
+    if (directory_fd == abi::AT_FDCWD) return {};
+    if (text().starts_with('/') && directory == Directory::ForRelativePaths) return {};
     auto file = TRY(thread.own_files().use_any(directory_fd));
     if (file->path().is_empty()) return error(Errno::ENOTDIR);
     start_ = file->path();
