@@ -27,6 +27,10 @@ start_boot_hart:
     csrw    sie, zero
     li      t0, STATUS_SUM_UNITS
     csrc    sstatus, t0
+    lla     t0, boot_hart_is_here
+    li      t1, 1
+    amoswap.w.aq t1, t1, (t0)
+    bnez    t1, late_hart
     mv      s1, a0
     mv      s2, a1
 
@@ -62,6 +66,20 @@ on_kernel_addresses:
     li      ra, 0                   // ends backtraces, as s0 does
     tail    arch_start
     .size start_boot_hart, . - start_boot_hart
+
+// A second hart at the boot entry: one that start_cpu() has asked for. OpenSBI before 1.2 marks a hart as starting before it
+// notes where; a hart that looks in between comes to the first entry that the firmware knew. So start_cpu() leaves a note
+// here too.
+    .balign 4
+    .type late_hart, @function
+late_hart:
+    ld      t0, arch_starting_hart
+    fence   r, rw
+    .4byte  0x0100000f              // pause
+    bne     t0, a0, late_hart
+    ld      a1, arch_starting_cpu
+    j       arch_secondary_entry
+    .size late_hart, . - late_hart
 
 // Turns translation on with satp = a0 and goes on at the label a1 (given physically). No mapping covers the physical
 // addresses we run at: the fetch after the write to satp faults, and the fault goes to stvec, which is the label's kernel
@@ -116,6 +134,13 @@ secondary_on_kernel_addresses:
     .globl boot_satp
 boot_satp:                          // in .data: read by other harts before they have translation
     .dword  0
+    .globl arch_starting_hart, arch_starting_cpu
+arch_starting_hart:
+    .dword  -1
+arch_starting_cpu:
+    .dword  0
+boot_hart_is_here:
+    .4byte  0
 
     .section .bss.boot_stack, "aw", @nobits
     .balign 4096
