@@ -18,7 +18,7 @@ def get(arch):
     """The agent's program for an architecture, built now if its sources are newer."""
     program = BUILD / "user" / arch.name / "agent"
     if not _current(program):
-        with debian.locked(f"agent-{arch.name}"):
+        with debian.locked(f"agent-{arch.name}", BUILD):
             if not _current(program):
                 _build(arch, program)
     return program

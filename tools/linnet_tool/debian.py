@@ -20,9 +20,9 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 @contextmanager
-def locked(name):
-    """One process at a time prepares the thing `name`; the others wait and then find it done."""
-    lock = open(ensure(SHARED / "locks") / name.replace("/", "_"), "w")
+def locked(name, where=SHARED):
+    """One process at a time prepares the thing `name` below `where`; the others wait and then find it done."""
+    lock = open(ensure(where / "locks") / name.replace("/", "_"), "w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

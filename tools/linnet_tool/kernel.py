@@ -18,7 +18,7 @@ def build(arch, debug=False, sanitize=False):
         raise LinnetError("there is no kernel in this tree yet (no CMakeLists.txt)")
     packages.require(*packages.KERNEL_BUILD)
     home = folder(arch, debug, sanitize)
-    with debian.locked(f"kernel-{home.name}"):
+    with debian.locked(f"kernel-{home.name}", BUILD):
         if not (home / "build.ninja").exists():
             _configure(arch, home, debug, sanitize)
         _ninja(arch, home)

@@ -57,7 +57,7 @@ def named(name, arch, include=None, refresh=False):
     extra = sorted(set(include if include is not None else known.get("include", [])))
     wanted = {"version": VERSION, "packages": PACKAGES[name], "include": extra}
     if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):
-        with debian.locked(f"rootfs-{name}-{arch.name}"):
+        with debian.locked(f"rootfs-{name}-{arch.name}", BUILD):
             known = _read_stamp(stamp)
             if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):
                 known = _make(name, arch, wanted, archive, stamp)

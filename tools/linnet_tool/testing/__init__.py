@@ -155,9 +155,11 @@ def _run_kind(kind, module, plan):
         try:
             for future in as_completed(futures):
                 future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        except KeyboardInterrupt:
+            # The guests of the other threads die with us.
+            say("interrupted")
+            sys.stdout.flush()
+            os._exit(130)
     say(f"{kind}: {plan.report.summary(kind + '/')} in {time.monotonic() - start:.0f} s")
 
 

@@ -64,7 +64,7 @@ def compile_all(plan, arch, sources):
     home = ensure(BUILD / "tests" / "abi" / arch.name)
     programs = {path: home / name_of(path) for path in sources}
     compiler = sysroot.compiler(arch)
-    with debian.locked(f"abi-{arch.name}"):
+    with debian.locked(f"abi-{arch.name}", BUILD):
         lines = [NINJA.format(compiler=" ".join(compiler), flags=" ".join(FLAGS), include=TESTS / "include",
                               arch=arch.name)]
         lines += [f"build {program}: program {path}" for path, program in programs.items()]

@@ -24,7 +24,7 @@ def run(plan):
     if packages.run_quietly(["sh", "-c", "ls /usr/lib/llvm-19/lib/clang/19/lib/linux/*asan*.a"]).returncode != 0:
         packages.install(["libclang-rt-19-dev"])
     home = ensure(BUILD / "unit")
-    with debian.locked("unit"):
+    with debian.locked("unit", BUILD):
         build(home)
         execute(plan, home)
 
