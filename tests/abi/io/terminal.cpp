@@ -296,7 +296,7 @@ void hang_up() {
 } // namespace
 
 int main() {
-    signal(SIGALRM, SIG_DFL);
+    for (int signo : {SIGALRM, SIGINT, SIGQUIT, SIGHUP}) signal(signo, SIG_DFL);
     alarm(60);
     editing();
     end_of_file();
