@@ -60,6 +60,9 @@ void start_pit() {
     port_write8(data, 0xff);
 }
 
+/// Whether channel 2 has counted down to zero (and on from there): its output.
+bool pit_has_expired() { return (port_read8(0x61) & 0x20) != 0; }
+
 /// 128 by 64 bits; the quotient must fit.
 u64 divide(unsigned __int128 dividend, u64 divisor) {
     u64 quotient, remainder;
@@ -69,35 +72,57 @@ u64 divide(unsigned __int128 dividend, u64 divisor) {
     return quotient;
 }
 
-/// Least-squares slope over about 5 ms: counter ticks a second. Single readings are only good to a tick of the 8254
-/// (838 ns), a line through many to some parts in 100,000. 0 when nothing counts there.
-u64 measure_with_pit() {
-    constexpr u32 duration = pit_frequency / 200;
-    constexpr usize max_samples = 512;
-    start_pit();
-    Sample first = take_sample();
+/// Sums of a straight line through (8254 ticks, TSC) by least squares. Single readings are only good to a tick of the
+/// 8254 (838 ns), the line through many to some parts in 100,000.
+struct Line {
     i64 count = 0, sum_x = 0, sum_y = 0;
     __int128 sum_xx = 0, sum_xy = 0;
-    u64 best = ~u64{0};
-    u32 last = 0;
-    for (usize taken = 0; taken < max_samples && last < duration; ++taken) {
-        Sample sample = take_sample();
-        best = std::min(best, sample.uncertainty);
-        last = sample.pit - first.pit;
-        // A reading that took long was interrupted by the host: it says little.
-        if (sample.uncertainty > 4 * best) continue;
-        i64 x = last, y = static_cast<i64>(sample.counter - first.counter);
-        ++count, sum_x += x, sum_y += y, sum_xx += x * x, sum_xy += static_cast<__int128>(x) * y;
-        u64 pause = read_counter() + best * 4;
-        while (read_counter() < pause) relax();
+
+    void add(i64 x, i64 y) {
+        ++count, sum_x += x, sum_y += y;
+        sum_xx += static_cast<__int128>(x) * x, sum_xy += static_cast<__int128>(x) * y;
     }
-    __int128 spread = count * sum_xx - static_cast<__int128>(sum_x) * sum_x;
-    __int128 together = count * sum_xy - static_cast<__int128>(sum_x) * sum_y;
-    if (spread <= 0 || together <= 0) return 0;
-    return divide(static_cast<unsigned __int128>(together) * pit_frequency, static_cast<u64>(spread));
+    /// Counter ticks a second; 0 when the points tell nothing.
+    [[nodiscard]] u64 slope() const {
+        __int128 spread = count * sum_xx - static_cast<__int128>(sum_x) * sum_x;
+        __int128 together = count * sum_xy - static_cast<__int128>(sum_x) * sum_y;
+        if (spread <= 0 || together <= 0) return 0;
+        return divide(static_cast<unsigned __int128>(together) * pit_frequency, static_cast<u64>(spread));
+    }
+};
+
+/// Samples for about 5 ms. An empty line when the 8254 doesn't count, or has run out because the host took the CPU away.
+Line sample_line() {
+    constexpr u32 duration = pit_frequency / 200;
+    constexpr u32 patience = 200'000; // far more samples than fit into the time
+    start_pit();
+    Sample first = take_sample();
+    Line line;
+    u64 best = ~u64{0};
+    u32 elapsed = 0;
+    for (u32 taken = 0; elapsed < duration; ++taken) {
+        Sample sample = take_sample();
+        if (taken == patience || pit_has_expired()) return {};
+        elapsed = sample.pit - first.pit;
+        best = std::min(best, sample.uncertainty);
+        // A reading that took long was interrupted by the host: it says little.
+        if (sample.uncertainty <= 4 * best) line.add(elapsed, static_cast<i64>(sample.counter - first.counter));
+    }
+    return line;
 }
 
-void set_apic_timer_masked_full() { local_apic_set_timer(~u32{0}); }
+/// The TSC's frequency by the 8254, 0 when there is none. A busy host leaves few samples: then it is tried again, and the
+/// best of the tries counts.
+u64 measure_with_pit() {
+    constexpr i64 enough_samples = 32;
+    constexpr int tries = 20;
+    Line best;
+    for (int attempt = 0; attempt < tries && best.count < enough_samples; ++attempt) {
+        Line line = sample_line();
+        if (line.count > best.count && line.slope() != 0) best = line;
+    }
+    return best.slope();
+}
 
 } // namespace
 
@@ -105,7 +130,7 @@ u64 counter_frequency() { return frequency; }
 
 void calibrate_counter() {
     InterruptState state = save_and_disable_interrupts();
-    set_apic_timer_masked_full();
+    local_apic_set_timer(~u32{0}); // it counts down, far from its end
     u64 counter_begin = read_counter();
     u32 apic_begin = local_apic_timer_count();
     frequency = frequency_from_cpuid();
@@ -115,7 +140,7 @@ void calibrate_counter() {
     VERIFY(frequency != 0); // no CPUID leaf and no 8254: nothing here tells time
     // The APIC's clock against the TSC, over what the measurement took and at least a millisecond.
     while (read_counter() - counter_begin < frequency / 1000) relax();
-    u64 apic_elapsed = apic_begin - local_apic_timer_count(); // it counts down
+    u64 apic_elapsed = apic_begin - local_apic_timer_count();
     u64 elapsed = read_counter() - counter_begin;
     local_apic_set_timer(0);
     apic_ticks_per_counter = ((apic_elapsed & 0xffff'ffff) << 32) / elapsed;

@@ -124,6 +124,8 @@ static bool died_of_segv(int status) { return WIFSIGNALED(status) && WTERMSIG(st
 static bool survived_or_segv(int status) { return status == 0 || died_of_segv(status); }
 
 int main() {
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx")) check::skip("the CPU has no AVX");
     check_registers_survive();
     CHECK(died_of_segv(run_forgery(Forgery::KernelPc)));
     CHECK(died_of_segv(run_forgery(Forgery::NonCanonicalPc)));
