@@ -1,8 +1,10 @@
 // Interrupt handlers and the way from the trap to them.
 //
 // Lock order: irq_lock is a leaf; handlers run without it, on an array that only grows.
+#include <arch/time.hpp>
 #include <core/irq.hpp>
 #include <core/log.hpp>
+#include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/thread.hpp>
 #include <lib/own_ptr.hpp>
@@ -76,6 +78,11 @@ void interrupt(u32 cause) {
     Cpu& self = this_cpu();
     ++self.interrupt_depth;
     ++self.interrupts;
+    if (!random_is_seeded()) {
+        // When it came is as good a source as a machine without a random-number instruction and a seed has.
+        u64 now = arch::read_counter();
+        add_entropy({reinterpret_cast<const u8*>(&now), sizeof now}, 1);
+    }
     if (root) root->dispatch(cause);
     --self.interrupt_depth;
 }

@@ -6,6 +6,7 @@
 #include <arch/hooks.hpp>
 #include <arch/platform.hpp>
 #include <boot/boot_info.hpp>
+#include <boot/fdt.hpp>
 #include <core/irq.hpp>
 #include <core/log.hpp>
 #include <core/panic.hpp>
@@ -50,12 +51,20 @@ void parse_handover(const boot::Handoff& handoff) {
     limit_memory(info, early_memory_limit(info.command_line));
 }
 
+/// Boot loaders put random bytes into the device tree, where there is one.
+void seed_from_device_tree() {
+    auto chosen = boot::device_tree().find_path("/chosen");
+    if (!chosen) return;
+    if (auto seed = chosen->property("rng-seed")) core::add_entropy(*seed, static_cast<u32>(seed->size()) * 8);
+}
+
 void initialise_core() {
     core::this_cpu().idle_thread = &core::current_thread();
     core::this_cpu().online.store(true);
     discover_cpus(command_line->max_cpus);
     core::initialise_scheduler();
     core::seed_random();
+    seed_from_device_tree();
     core::initialise_time();
 }
 
