@@ -31,6 +31,13 @@ u32 key_of(const Dentry& parent, NameHash hash) {
 }
 Bucket& bucket_of(u32 key) { return buckets[key & bucket_mask]; }
 
+/// memcmp for names, which are short, without the call.
+bool same_bytes(const char* first, const char* second, usize size) {
+    for (usize i = 0; i < size; ++i)
+        if (first[i] != second[i]) return false;
+    return true;
+}
+
 } // namespace
 
 constinit std::atomic<u32> tree_sequence{0};
@@ -119,7 +126,7 @@ NullableRefPtr<Dentry> DentryCache::find(Dentry& parent, std::string_view name, 
     core::SpinGuard guard(bucket.lock);
     for (Dentry& dentry : bucket.chain) {
         if (dentry.hash_ != key || dentry.parent_ != &parent || dentry.name_length_ != name.size() ||
-            std::memcmp(dentry.name_, name.data(), name.size()) != 0)
+            !same_bytes(dentry.name_, name.data(), name.size()))
             continue;
         if (!dentry.recently_used_.load(std::memory_order_relaxed))
             dentry.recently_used_.store(true, std::memory_order_relaxed);

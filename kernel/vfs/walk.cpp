@@ -12,11 +12,13 @@ namespace {
 
 constexpr u32 confined = lookup_beneath | lookup_in_root;
 
-/// Search permission, the common case without a call.
+/// The common case of search permission: a directory that anybody may search.
+bool anybody_may_search(const Inode& directory) {
+    constexpr u32 relevant = abi::S_IFMT | abi::S_IXUGO;
+    return (directory.mode() & relevant) == (abi::S_IFDIR | abi::S_IXUGO);
+}
 Result<void> may_search(Inode& directory, const Credentials& who) {
-    u32 mode = directory.mode();
-    if (!abi::S_ISDIR(mode)) return error(Errno::ENOTDIR);
-    if ((mode & abi::S_IXUGO) == abi::S_IXUGO) return {};
+    if (!directory.is_directory()) return error(Errno::ENOTDIR);
     return directory.check_permission(may_execute, who);
 }
 
@@ -73,20 +75,11 @@ Result<void> Walk::push(LinkTarget target, RefPtr<Inode> owner) {
 }
 
 /// Splits the next component off into last_; false when nothing is left on any level.
-Result<bool> Walk::next_component() {
+bool Walk::next_component() {
+    constexpr LastComponent kinds[] = {LastComponent::Name, LastComponent::Dot, LastComponent::DotDot};
     for (; depth_ > 0; pop()) {
         if (!level(depth_).rest.next(last_)) continue;
-        switch (last_.kind) {
-        case PathComponent::Kind::Name:
-            last_kind_ = LastComponent::Name;
-            break;
-        case PathComponent::Kind::Dot:
-            last_kind_ = LastComponent::Dot;
-            break;
-        case PathComponent::Kind::DotDot:
-            last_kind_ = LastComponent::DotDot;
-            break;
-        }
+        last_kind_ = kinds[static_cast<u8>(last_.kind)];
         return true;
     }
     return false;
@@ -149,36 +142,40 @@ Result<void> Walk::step(bool is_final) {
     Dentry& parent = *current_.dentry;
     if (last_.name.size() > parent.superblock().max_name_length()) return error(Errno::ENAMETOOLONG);
     auto found = DentryCache::find(parent, last(), last_hash());
-    if (!found || parent.superblock().dentry_policy() != DentryPolicy::Cache) {
+    if (!found || parent.superblock().dentry_policy() != DentryPolicy::Cache) [[unlikely]] {
         if (!found && (flags_ & lookup_cached)) return error(Errno::EAGAIN);
         found = TRY(DentryCache::find_or_load(parent, last(), last_hash()));
     }
     Inode* inode = found->inode();
     if (!inode) return error(Errno::ENOENT);
-    if (found->is_mountpoint()) [[unlikely]] {
-        Path next;
-        next.mount = current_.mount;
-        next.dentry = std::move(found);
-        MountTable::cross_down(next);
-        if ((flags_ & lookup_no_cross_mount) && next.mount != current_.mount) return error(Errno::EXDEV);
-        current_ = std::move(next);
-        return {};
-    }
-    if (inode->is_symlink() && (!is_final || trailing_slash_ || !(flags_ & lookup_no_follow))) [[unlikely]] {
-        Path link;
-        link.mount = current_.mount;
-        link.dentry = std::move(found);
-        TRY(follow(link));
-        return {};
-    }
+    if (found->is_mountpoint() || inode->is_symlink()) [[unlikely]]
+        return step_special(std::move(found), is_final);
     current_.dentry = std::move(found);
+    return {};
+}
+
+/// Goes on from a name that is a mountpoint or a symlink.
+Result<void> Walk::step_special(NullableRefPtr<Dentry> found, bool is_final) {
+    Path next;
+    next.mount = current_.mount;
+    next.dentry = std::move(found);
+    bool covered = next.dentry->is_mountpoint();
+    if (covered) MountTable::cross_down(next);
+    if ((flags_ & lookup_no_cross_mount) && next.mount != current_.mount) return error(Errno::EXDEV);
+    bool follows = !is_final || trailing_slash_ || !(flags_ & lookup_no_follow);
+    if (next.inode()->is_symlink() && follows) {
+        TRY(follow(next));
+        return {};
+    }
+    current_ = std::move(next);
     return {};
 }
 
 Result<void> Walk::finish() {
     bool must_be_directory = (flags_ & lookup_directory) != 0;
-    while (TRY(next_component())) {
-        TRY(may_search(*current_.inode(), who_));
+    while (next_component()) {
+        Inode& here = *current_.inode();
+        if (!anybody_may_search(here)) TRY(may_search(here, who_));
         bool is_final = nothing_left();
         if (is_final && trailing_slash_) must_be_directory = true;
         if (last_kind_ == LastComponent::Dot) continue;
@@ -193,9 +190,10 @@ Result<void> Walk::finish() {
 
 Result<void> Walk::to_parent() {
     bool any = false;
-    while (TRY(next_component())) {
+    while (next_component()) {
         any = true;
-        TRY(may_search(*current_.inode(), who_));
+        Inode& here = *current_.inode();
+        if (!anybody_may_search(here)) TRY(may_search(here, who_));
         if (nothing_left()) return check_confinement();
         if (last_kind_ == LastComponent::Dot) continue;
         if (last_kind_ == LastComponent::DotDot)

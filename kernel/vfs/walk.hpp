@@ -46,10 +46,11 @@ private:
     };
     static constexpr u32 inline_levels = 2;
 
-    Result<bool> next_component();
+    bool next_component();
     bool nothing_left();
     Result<void> dot_dot();
     Result<void> step(bool is_final);
+    Result<void> step_special(NullableRefPtr<Dentry> found, bool is_final);
     Result<void> go_to_root();
     const Path& root();
     Result<void> push(LinkTarget target, RefPtr<Inode> owner);

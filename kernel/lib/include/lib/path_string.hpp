@@ -28,27 +28,34 @@ public:
 
     /// Splits the next component off; false when only slashes, or nothing, were left.
     constexpr bool next(PathComponent& out) {
+        // By pointer: this runs for every component of every path, and checked indices would double it.
+        const char* const path = rest_.data();
+        const usize size = rest_.size();
         usize begin = 0;
-        while (begin < rest_.size() && rest_[begin] == '/') ++begin;
-        if (begin == rest_.size()) {
+        while (begin < size && path[begin] == '/') ++begin;
+        if (begin == size) {
             rest_ = {};
             return false;
         }
         usize end = begin;
         u64 hash = 0;
-        for (; end < rest_.size() && rest_[end] != '/'; ++end)
-            hash = (hash + static_cast<u8>(rest_[end])) * 0x9e3779b97f4a7c15ull;
-        out.name = rest_.substr(begin, end - begin);
+        for (; end < size && path[end] != '/'; ++end)
+            hash = (hash + static_cast<u8>(path[end])) * 0x9e3779b97f4a7c15ull;
+        out.name = {path + begin, end - begin};
         out.hash = static_cast<u32>(hash >> 32);
         out.kind = PathComponent::Kind::Name;
-        if (out.name == ".") out.kind = PathComponent::Kind::Dot;
-        if (out.name == "..") out.kind = PathComponent::Kind::DotDot;
-        rest_ = rest_.substr(end);
+        if (path[begin] == '.') [[unlikely]] {
+            if (end - begin == 1) out.kind = PathComponent::Kind::Dot;
+            if (end - begin == 2 && path[begin + 1] == '.') out.kind = PathComponent::Kind::DotDot;
+        }
+        rest_ = {path + end, size - end};
         return true;
     }
     [[nodiscard]] constexpr bool is_empty() const { return rest_.empty(); }
     /// Whether no component is left: nothing, or slashes.
     [[nodiscard]] constexpr bool has_only_slashes() const {
+        // The usual case: one slash and a name.
+        if (rest_.size() >= 2 && rest_.data()[1] != '/') return false;
         for (char c : rest_)
             if (c != '/') return false;
         return true;
