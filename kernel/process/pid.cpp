@@ -15,6 +15,8 @@ public:
     core::InterruptSpinLock lock{pid_table_class};
     IntrusiveTree<PidRecord, &PidRecord::tree_node, PidRecord::NumberOf> records;
     Pid last = 0;
+    u64 given = 0;
+    std::atomic<Pid> limit{32768};
 
     PidRecord* find_locked(Pid number) {
         auto found = records.find(number);
@@ -22,6 +24,7 @@ public:
     }
     /// The first number after `last` that nobody bears, 0 if there is none.
     Pid next_free_locked() {
+        const Pid pid_max = limit.load(std::memory_order_relaxed);
         Pid number = last + 1;
         for (unsigned wraps = 0; wraps < 2; ++wraps) {
             auto place = records.lower_bound(number);
@@ -61,12 +64,26 @@ Result<RefPtr<PidRecord>> PidRecord::allocate() {
         return error(Errno::EAGAIN);
     }
     pid_table->last = record->number_;
+    ++pid_table->given;
     pid_table->records.insert(*record);
     return adopt_ref(*record);
 }
 
+Pid pid_limit() { return pid_table->limit.load(std::memory_order_relaxed); }
+
+Result<void> set_pid_limit(Pid limit) {
+    if (limit <= reserved_pids || limit > highest_pid_limit) return error(Errno::EINVAL);
+    pid_table->limit.store(limit, std::memory_order_relaxed);
+    return {};
+}
+
+u64 pids_given() {
+    core::InterruptSpinGuard guard(pid_table->lock);
+    return pid_table->given;
+}
+
 Result<RefPtr<PidRecord>> PidRecord::allocate_exactly(Pid pid) {
-    if (pid < 0 || pid >= pid_max) return error(Errno::EINVAL);
+    if (pid < 0 || pid >= pid_limit()) return error(Errno::EINVAL);
     auto* record = new (std::nothrow) PidRecord(pid);
     if (!record) return error(Errno::ENOMEM);
     core::InterruptSpinGuard guard(pid_table->lock);

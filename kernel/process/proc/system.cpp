@@ -135,6 +135,14 @@ std::string_view without_newline(std::string_view text) { return text.substr(0, 
 Result<void> store_host_name(std::string_view text) { return set_host_name(without_newline(text)); }
 Result<void> store_domain_name(std::string_view text) { return set_domain_name(without_newline(text)); }
 
+Result<void> show_pid_limit(TextSink sink) {
+    format_to(sink, "{}\n", pid_limit());
+    return {};
+}
+Result<void> store_pid_limit(std::string_view text) {
+    return set_pid_limit(static_cast<Pid>(TRY(vfs::pseudo::parse_number(text, highest_pid_limit))));
+}
+
 template <u64 Value>
 Result<void> show_constant(TextSink sink) {
     format_to(sink, "{}\n", Value);
@@ -180,7 +188,7 @@ Result<void> add_kernel_names(Directory& kernel) {
     TRY(kernel.add_text("version", show_name<&Names::version>));
     TRY(kernel.add_text("hostname", show_name<&Names::nodename>, 0644, store_host_name));
     TRY(kernel.add_text("domainname", show_name<&Names::domainname>, 0644, store_domain_name));
-    TRY(kernel.add_text("pid_max", show_constant<pid_max>));
+    TRY(kernel.add_text("pid_max", show_pid_limit, 0644, store_pid_limit));
     TRY(kernel.add_text("ngroups_max", show_constant<65536>));
     TRY(kernel.add_text("cap_last_cap", show_constant<vfs::last_capability>));
     return {};

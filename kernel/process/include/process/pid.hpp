@@ -23,8 +23,8 @@ class ProcessGroup;
 class Session;
 
 using Pid = i32;
-/// Numbers run from 1 to pid_max - 1; after a wrap they start again at reserved_pids.
-inline constexpr Pid pid_max = 4194304;
+/// Numbers run from 1 to pid_limit() - 1; after a wrap they start again at reserved_pids.
+inline constexpr Pid highest_pid_limit = 4194304;
 inline constexpr Pid reserved_pids = 300;
 
 class PidRecord : public RefCounted<PidRecord> {
@@ -84,6 +84,11 @@ NullableRefPtr<Process> next_process(Pid from);
 
 /// Creates the empty table; called by process::initialise().
 void initialise_pids();
+/// /proc/sys/kernel/pid_max: 32768 until somebody sets it (ps(1) sizes its columns by it). EINVAL outside 301 … 4194304.
+Pid pid_limit();
+Result<void> set_pid_limit(Pid limit);
+/// How many numbers have been given since boot (/proc/stat's "processes").
+u64 pids_given();
 /// The number that was given last (/proc/loadavg's fifth field).
 Pid last_pid();
 
