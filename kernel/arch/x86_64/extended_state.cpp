@@ -7,6 +7,11 @@
 #include <cstring>
 
 namespace linnet::arch {
+
+// usercopy.S
+extern "C" bool arch_xsave_user(void* to, u64 components);
+extern "C" bool arch_xrstor_user(const void* from, u64 components);
+
 namespace {
 
 constexpr usize max_image = 4096;
@@ -122,6 +127,20 @@ void load_extended_state(const u8* image) {
         asm volatile("xrstor64 (%0)" ::"r"(image), "a"(low), "d"(high) : "memory");
     else
         asm volatile("fxrstor64 (%0)" ::"r"(image) : "memory");
+}
+
+bool store_extended_state_to_user(VirtAddr image) {
+    return use_xsave && arch_xsave_user(reinterpret_cast<void*>(image.value), enabled);
+}
+
+bool load_extended_state_from_user(VirtAddr image, u64 believed) {
+    if (!use_xsave || !arch_xrstor_user(reinterpret_cast<const void*>(image.value), believed & enabled)) return false;
+    u64 others = enabled & ~believed;
+    if (others != 0)
+        asm volatile("xrstor64 (%0)" ::"r"(initial_image), "a"(static_cast<u32>(others)),
+                     "d"(static_cast<u32>(others >> 32))
+                     : "memory");
+    return true;
 }
 
 void complete_image(std::span<u8> image) {

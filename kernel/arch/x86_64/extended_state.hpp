@@ -1,6 +1,7 @@
 // FP and vector state: XSAVE images in the standard format, or FXSAVE's where the CPU has no XSAVE.
 #pragma once
 
+#include <lib/address.hpp>
 #include <lib/types.hpp>
 #include <span>
 
@@ -14,6 +15,12 @@ std::span<const u8> initial_extended_state();
 void store_extended_state(u8* image);
 /// The image must be one that sanitise_image() has passed: a bad one would fault here.
 void load_extended_state(const u8* image);
+
+/// The same with an image in user memory, of a signal frame. False, with nothing said about what was done, when there is
+/// no XSAVE, the memory isn't mapped right now or the image is malformed. Interrupts are off. Of a loaded image only
+/// `components` are believed, the others become initial.
+bool store_extended_state_to_user(VirtAddr image);
+bool load_extended_state_from_user(VirtAddr image, u64 components);
 
 /// Gives components that the image says are in their initial state the values of it (XSAVEOPT leaves them unwritten).
 void complete_image(std::span<u8> image);

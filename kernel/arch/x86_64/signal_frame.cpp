@@ -54,11 +54,26 @@ void take_registers(UserContext& context, const abi::sigcontext& in) {
     context.original_rax = -1;
 }
 
+/// The part of an XSAVE image that the kernel writes itself when the CPU writes the rest.
+struct ImageFrame {
+    abi::fpx_sw_bytes software;
+    u8 header[64]; // zero, as XSAVE wants it
+};
+static_assert(sizeof(ImageFrame) == 112);
+
 Result<void> write_image(UserContext& context, VirtAddr to) {
+    std::span<const u8> initial = initial_extended_state();
+    if (cpu_features().xsave) {
+        ImageFrame frame{};
+        __builtin_memcpy(&frame.software, initial.data() + abi::fpx_sw_bytes_offset, sizeof(frame.software));
+        TRY(copy_out(to + abi::fpx_sw_bytes_offset, &frame, sizeof(frame)));
+        TRY(copy_out(to + initial.size(), &abi::FP_XSTATE_MAGIC2, sizeof(abi::FP_XSTATE_MAGIC2)));
+        if (!is_user_range(to, initial.size())) return error(Errno::EFAULT);
+        if (context.save_extended_state_to(to)) return {};
+    }
+    // A page of it isn't there yet: by the memory image, with copies that may wait for pages.
     std::span<u8> image = context.save_extended_state();
-    TRY(copy_out(to, image.data(), image.size()));
-    if (!cpu_features().xsave) return {};
-    return copy_out(to + image.size(), &abi::FP_XSTATE_MAGIC2, sizeof(abi::FP_XSTATE_MAGIC2));
+    return copy_out(to, image.data(), image.size());
 }
 
 /// How much of the frame's FP image may be believed, as Linux decides: without both magics only the FXSAVE part.
@@ -83,6 +98,11 @@ Result<ImageExtent> judge_image(VirtAddr from) {
 
 Result<void> read_image(UserContext& context, VirtAddr from) {
     ImageExtent extent = TRY(judge_image(from));
+    usize whole = initial_extended_state().size();
+    if (cpu_features().xsave && extent.size == whole && from.value % image_alignment == 0 && is_user_range(from, whole) &&
+        context.load_extended_state_from(from, extent.components))
+        return {};
+    // A page is missing, or the image is not what the CPU takes: copied, put right and loaded by the next entry.
     // Memory becomes the truth before it is touched: were the thread to lose the CPU halfway, nothing is stored over it,
     // and it is loaded only by the next entry to user code.
     std::span<u8> image = context.save_extended_state();

@@ -158,10 +158,11 @@ bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fixup, u64 address
     if (frame.error & fault_reserved_bit)
         report_kernel_fault("reserved bit set in a page-table entry", {address}, frame);
     if (fixup == 0 || address >= user_address_end.value || (frame.error & fault_key)) return false;
-    bool interrupts_on = frame.rflags & rflags_interrupt;
-    if (interrupts_on) enable_interrupts();
+    // With interrupts off nobody may sleep for a page: the copy fails.
+    if (!(frame.rflags & rflags_interrupt)) return false;
+    enable_interrupts();
     bool resolved = hooks::kernel_page_fault({address}, access_of(frame.error));
-    if (interrupts_on) disable_interrupts();
+    disable_interrupts();
     return resolved;
 }
 

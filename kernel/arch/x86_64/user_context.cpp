@@ -204,6 +204,24 @@ std::span<u8> UserContext::save_extended_state() {
     return whole;
 }
 
+bool UserContext::save_extended_state_to(VirtAddr frame_image) {
+    InterruptState state = save_and_disable_interrupts();
+    if (current_thread()->cpu->state.live_context.load() != this) arch_load_user_state(*this);
+    bool stored = store_extended_state_to_user(frame_image);
+    restore_interrupts(state);
+    return stored;
+}
+
+bool UserContext::load_extended_state_from(VirtAddr frame_image, u64 components) {
+    InterruptState state = save_and_disable_interrupts();
+    // The bases of FS and GS stay what they are: they must be here too before registers become the truth.
+    if (current_thread()->cpu->state.live_context.load() != this) arch_load_user_state(*this);
+    bool loaded = load_extended_state_from_user(frame_image, components);
+    registers_newer = 1;
+    restore_interrupts(state);
+    return loaded;
+}
+
 void UserContext::extended_state_changed() {
     registers_newer = 0;
     sanitise_image({image, initial_extended_state().size()}, ~u64{0});

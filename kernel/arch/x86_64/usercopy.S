@@ -188,6 +188,40 @@ atomic_fault:
     movl $-1, %eax
     ret
 
+// bool arch_xsave_user(void* rdi to, u64 rsi components): the registers straight into a signal frame, whose XSAVE header
+// is zero. Marks x87 and SSE as present even in their initial state, so that a handler's edits of them count.
+    .balign 16
+    .globl arch_xsave_user
+    .type arch_xsave_user, @function
+arch_xsave_user:
+    movl %esi, %eax
+    movq %rsi, %rdx
+    shrq $32, %rdx
+    STAC
+    USER xsave_fault, xsave64 (%rdi)
+    USER xsave_fault, orq $3, 512(%rdi)
+    CLAC
+    movl $1, %eax
+    ret
+
+// bool arch_xrstor_user(const void* rdi from, u64 rsi components): and back. The CPU refuses a malformed image.
+    .balign 16
+    .globl arch_xrstor_user
+    .type arch_xrstor_user, @function
+arch_xrstor_user:
+    movl %esi, %eax
+    movq %rsi, %rdx
+    shrq $32, %rdx
+    STAC
+    USER xsave_fault, xrstor64 (%rdi)
+    CLAC
+    movl $1, %eax
+    ret
+xsave_fault:
+    CLAC
+    xorl %eax, %eax
+    ret
+
 // bool arch_read_kernel_words(u64* rdi out, const u64* rsi from): two words of kernel memory that may not be mapped.
     .balign 16
     .globl arch_read_kernel_words

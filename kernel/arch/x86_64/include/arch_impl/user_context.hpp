@@ -71,6 +71,10 @@ public:
     std::span<u8> save_extended_state();
     void extended_state_changed();
 
+    /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
+    bool save_extended_state_to(VirtAddr frame_image);
+    bool load_extended_state_from(VirtAddr frame_image, u64 components);
+
     UserRegisters registers;
     i64 original_rax = -1;      // as orig_rax of ptrace: the number, or -1 outside a syscall
     u8 registers_newer = 0;     // live registers of the CPU (see CpuState::live_context) are newer than this object
