@@ -3,6 +3,7 @@
 import platform
 from dataclasses import dataclass, field
 
+from .paths import ROOT
 from .ui import LinnetError
 
 
@@ -73,6 +74,8 @@ def get_arch(name):
     return found
 
 
-def get_arches(name):
-    """`all` or one architecture's name -> a list."""
-    return list(ARCHES.values()) if name == "all" else [get_arch(name)]
+def get_arches(name, kernel="linnet"):
+    """`all` or one architecture's name -> a list. Of our own kernel `all` means those that it has been ported to."""
+    if name != "all":
+        return [get_arch(name)]
+    return [one for one in ARCHES.values() if kernel != "linnet" or (ROOT / "kernel/arch" / one.name / "kernel.ld").exists()]

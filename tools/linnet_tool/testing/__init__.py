@@ -130,7 +130,7 @@ def run(options):
         if kind not in KINDS:
             raise LinnetError(f"no tests of the kind '{kind}' (there are: {', '.join(KINDS)})", 2)
     report = Report(options.verbose)
-    plan = Plan(arches.get_arches(options.arch or "all"), options.kernel, options.filter or "", options.long,
+    plan = Plan(arches.get_arches(options.arch or "all", options.kernel), options.kernel, options.filter or "", options.long,
                 options.record, options.debug, options.sanitize, report, threading.Semaphore(GUESTS))
     start = time.monotonic()
     modules = {"unit": unit, "boot": boot, "abi": abi, "apps": apps}
