@@ -8,6 +8,25 @@ import argparse
 import subprocess
 
 
+NAME_LIMIT = 120
+
+
+def short_name(demangled: str) -> str:
+    """The function's name alone: without parameters, return type, anonymous and inline namespaces."""
+    name = demangled.replace("(anonymous namespace)::", "").replace("std::__1::", "std::")
+    depth, start = 0, 0
+    for i, c in enumerate(name):
+        if c == "<" and not name[:i].endswith("operator"):
+            depth += 1
+        elif c == ">" and depth and name[i - 1] != "-":
+            depth -= 1
+        elif depth == 0 and c == " " and not name[:i].endswith("operator"):
+            start = i + 1  # what stood before was a return type
+        elif depth == 0 and c == "(" and i > start and not name[:i].endswith("operator"):
+            return name[start:i][:NAME_LIMIT]
+    return name[start:][:NAME_LIMIT]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nm", default="llvm-nm-19")
@@ -24,7 +43,7 @@ def main() -> int:
         if name == "kernel_text_start":
             start = address
         if kind in "tTwW" and not name.startswith((".L", "$")):
-            symbols.setdefault(address, name.split("(")[0] if "operator()" not in name else name)
+            symbols.setdefault(address, short_name(name))
     table = sorted((a - start, n) for a, n in symbols.items() if 0 <= a - start < 1 << 32)
     with open(args.output, "w") as out:
         out.write(".section .symbol_table,\"a\"\n.balign 8\n.globl kernel_symbol_table\nkernel_symbol_table:\n")
@@ -35,9 +54,8 @@ def main() -> int:
         names = []
         for _, name in table:
             out.write(f".4byte {position}\n")
-            encoded = name.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"').decode()[:120]
-            names.append(encoded)
-            position += len(encoded.encode()) + 1
+            names.append(name.replace("\\", "\\\\").replace('"', '\\"'))
+            position += len(name.encode()) + 1
         for name in names:
             out.write(f'.asciz "{name}"\n')
         out.write(".section .note.GNU-stack,\"\",%progbits\n")

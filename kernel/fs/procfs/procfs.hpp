@@ -7,5 +7,6 @@ namespace linnet::fs {
 
 Result<void> add_memory_files(vfs::pseudo::Directory& root);
 Result<void> add_device_files(vfs::pseudo::Directory& root);
+Result<void> add_sysrq(vfs::pseudo::Directory& root);
 
 } // namespace linnet::fs
