@@ -17,15 +17,8 @@ constexpr u64 delay_max = 0x7fffffff; // DELAYTIMER_MAX
 
 bool is_on_wall_clock(int clock) { return clock == abi::CLOCK_REALTIME || clock == abi::CLOCK_TAI; }
 
-/// Adds to the overrun of a pending signal of this timer; false when none is pending.
-bool count_in_pending(PendingSignals& pending, const PosixTimer& timer, u64 missed) {
-    for (QueuedSignal& queued : pending.queue) {
-        if (queued.info.si_code != abi::SI_TIMER || queued.info.timer.timer_id != timer.id) continue;
-        u64 sum = static_cast<u64>(queued.info.timer.overrun) + missed;
-        queued.info.timer.overrun = static_cast<int>(std::min(sum, delay_max));
-        return true;
-    }
-    return false;
+PendingSignals& pending_of(Process& process, Thread* thread) {
+    return thread ? thread->signals.pending : process.signals.pending;
 }
 
 void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
@@ -34,23 +27,29 @@ void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
     if (timer.target && !thread) return;
     {
         core::InterruptSpinGuard guard(process.signal_lock);
-        PendingSignals& pending = thread ? thread->signals.pending : process.signals.pending;
-        if (count_in_pending(pending, timer, expirations)) {
-            timer.overrun = static_cast<int>(std::min(static_cast<u64>(timer.overrun) + expirations, delay_max));
-            return;
+        bool is_pending = timer.record.node.is_linked();
+        u64 counted = is_pending ? static_cast<u64>(timer.overrun) + expirations : expirations - 1;
+        timer.overrun = static_cast<int>(std::min(counted, delay_max));
+        abi::siginfo_t& info = timer.record.info;
+        if (!is_pending) {
+            info = {};
+            info.si_signo = timer.signal;
+            info.si_code = abi::SI_TIMER;
+            info.timer.timer_id = timer.id;
+            info.timer.value.sival_ptr = timer.value;
         }
+        info.timer.overrun = timer.overrun;
+        if (is_pending) return;
     }
-    timer.overrun = static_cast<int>(std::min(expirations - 1, delay_max));
-    abi::siginfo_t info{};
-    info.si_signo = timer.signal;
-    info.si_code = abi::SI_TIMER;
-    info.timer.timer_id = timer.id;
-    info.timer.overrun = timer.overrun;
-    info.timer.value.sival_ptr = timer.value;
-    if (thread)
-        send_signal(*thread, info);
-    else
-        send_signal(process, info);
+    // Nobody else queues this record: expiries of one timer come one after the other.
+    send_prepared_signal(process, thread.get(), timer.record);
+}
+
+/// A timer that goes takes its pending signal with it.
+void withdraw_signal(Process& process, PosixTimer& timer) {
+    NullableRefPtr<Thread> thread = timer.target ? timer.target->thread() : nullptr;
+    core::InterruptSpinGuard guard(process.signal_lock);
+    if (timer.record.node.is_linked()) withdraw_prepared_locked(pending_of(process, thread.get()), timer.record);
 }
 
 } // namespace
@@ -116,6 +115,7 @@ Result<void> ProcessTimers::delete_posix_timer(int id) {
         posix_timers_.remove(*timer);
     }
     core::cancel_timer_sync(*timer);
+    withdraw_signal(process_, *timer);
     delete timer;
     return {};
 }
@@ -131,6 +131,7 @@ void ProcessTimers::delete_posix_timers() {
         }
         if (!timer) return;
         core::cancel_timer_sync(*timer);
+        withdraw_signal(process_, *timer);
         delete timer;
     }
 }

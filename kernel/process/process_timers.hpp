@@ -26,6 +26,7 @@ struct PosixTimer : core::Timer {
     u64 interval_ns = 0;
     u64 expiry_ns = 0;                // monotonic; 0: off
     int overrun = 0;                  // of the signal sent last
+    QueuedSignal record;              // that signal, while it is pending; guarded by signal_lock
     ListNode list_node;
 };
 

@@ -22,6 +22,7 @@ QueuedSignal* make_record(Process& process) {
 }
 
 void free_record(QueuedSignal* record) {
+    if (!record->charged_to) return; // its owner keeps it
     record->charged_to->fetch_sub(1, std::memory_order_relaxed);
     delete record;
 }
@@ -32,6 +33,11 @@ DefaultAction default_action(int signal) {
     if (signal < abi::SIGRTMIN && stop_signals.has(signal)) return DefaultAction::Stop;
     if (signal < abi::SIGRTMIN && ignored_by_default.has(signal)) return DefaultAction::Ignore;
     return DefaultAction::Terminate;
+}
+
+void enqueue_prepared_locked(PendingSignals& pending, QueuedSignal& record) {
+    pending.queue.push_back(record);
+    pending.set.add(record.info.si_signo);
 }
 
 Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::siginfo_t& info) {
@@ -139,6 +145,14 @@ bool take_pending_signal(Thread& thread, SigSet wanted, abi::siginfo_t& out) {
                  signal_detail::dequeue_locked(thread.process().signals.pending, wanted, out);
     signal_detail::recalculate_locked(thread);
     return found;
+}
+
+void withdraw_prepared_locked(PendingSignals& pending, QueuedSignal& record) {
+    if (!record.node.is_linked()) return;
+    pending.queue.remove(record);
+    for (QueuedSignal& other : pending.queue)
+        if (other.info.si_signo == record.info.si_signo) return;
+    pending.set.remove(record.info.si_signo);
 }
 
 void inherit_signal_state(SignalState& child, const SignalState& parent) {

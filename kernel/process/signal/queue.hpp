@@ -18,6 +18,8 @@ inline constexpr SigSet synchronous_signals =
 enum class DefaultAction : u8 { Terminate, Ignore, Stop };
 DefaultAction default_action(int signal);
 
+/// Appends a record that its owner keeps.
+void enqueue_prepared_locked(PendingSignals& pending, QueuedSignal& record);
 /// Puts a signal into `pending`; false when it was dropped because the same standard signal is pending already or, for a
 /// real-time signal, because the limit is reached.
 enum class Enqueued : u8 { Added, AlreadyPending, LimitReached };

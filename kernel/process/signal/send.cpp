@@ -76,7 +76,7 @@ bool apply_side_effects_locked(Process& process, int signal) {
     return false;
 }
 
-Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info) {
+Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info, QueuedSignal* prepared = nullptr) {
     int signal = info.si_signo;
     if (apply_side_effects_locked(process, signal)) process.continue_reportable = process.signals.continue_unreported = true;
     if (is_ignored_locked(process, only, signal)) return Enqueued::Added;
@@ -84,7 +84,12 @@ Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info)
         begin_group_exit_locked(process, signal);
         return Enqueued::Added;
     }
-    Enqueued result = enqueue_locked(process, only ? only->signals.pending : process.signals.pending, info);
+    PendingSignals& pending = only ? only->signals.pending : process.signals.pending;
+    Enqueued result = Enqueued::Added;
+    if (prepared)
+        enqueue_prepared_locked(pending, *prepared);
+    else
+        result = enqueue_locked(process, pending, info);
     if (result == Enqueued::Added || signal >= abi::SIGRTMIN) {
         choose_and_wake_locked(process, only, signal);
         process.signals.arrivals.notify(abi::POLLIN | abi::POLLRDNORM);
@@ -117,6 +122,13 @@ void send_signal(Thread& thread, const abi::siginfo_t& info) { (void)send(thread
 Result<void> try_send_signal(Process& process, const abi::siginfo_t& info) { return send(process, nullptr, info); }
 Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info) {
     return send(thread.process(), &thread, info);
+}
+
+void send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record) {
+    core::InterruptSpinGuard guard(process.signal_lock);
+    if (process.exit_state.load(std::memory_order_relaxed) != ExitState::Alive) return;
+    if (thread && thread->is_dead()) return;
+    (void)send_locked(process, thread, record.info, &record);
 }
 
 void send_signal(ProcessGroup& group, const abi::siginfo_t& info) {

@@ -60,7 +60,7 @@ private:
 struct QueuedSignal {
     ListNode node;
     abi::siginfo_t info;
-    std::atomic<u32>* charged_to = nullptr; // the process's count, against RLIMIT_SIGPENDING
+    std::atomic<u32>* charged_to = nullptr; // the process's count, against RLIMIT_SIGPENDING; null: not of the heap
 };
 
 /// What is pending, with siginfo where there was memory for it.
@@ -106,6 +106,11 @@ abi::siginfo_t user_signal_info(int signal, int code);
 /// The same as send_signal, telling EAGAIN when a real-time signal can't be queued (sigqueue(3)).
 Result<void> try_send_signal(Process& process, const abi::siginfo_t& info);
 Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info);
+/// Queues `record`, which its owner keeps (a POSIX timer: its signals must not be lost for want of memory) and which is not
+/// queued now. `thread` null: to the process. Any context.
+void send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record);
+/// Takes such a record out of wherever it is pending. signal_lock held.
+void withdraw_prepared_locked(PendingSignals& pending, QueuedSignal& record);
 /// Whether the current thread may send `signal` to `target` (kill(2)): EPERM.
 Result<void> check_kill_permission(Process& target, int signal);
 

@@ -1,0 +1,164 @@
+// futex(2): waiting, waking, bit sets, requeueing, FUTEX_WAKE_OP, time-outs, shared words; robust mutexes.
+#include <climits>
+#include <csignal>
+#include <ctime>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.hpp"
+
+static long futex(std::atomic<int>* word, int operation, int value, const timespec* timeout = nullptr,
+                  std::atomic<int>* second = nullptr, int third = 0) {
+    return syscall(SYS_futex, word, operation, value, timeout, second, third);
+}
+
+static std::atomic<int> word, second_word, woken;
+
+static void* waiter(void* bits) {
+    long result = futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, nullptr, nullptr, int(long(bits)));
+    if (result == 0) woken++;
+    return nullptr;
+}
+
+static void start(pthread_t* threads, int count, int bits) {
+    for (int i = 0; i < count; i++) pthread_create(&threads[i], nullptr, waiter, (void*)long(bits));
+    usleep(100000);
+}
+
+static void check_errors() {
+    word = 1;
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT, 2), EAGAIN);
+    CHECK_ERRNO(futex((std::atomic<int>*)((char*)&word + 1), FUTEX_WAIT, 2), EINVAL);
+    CHECK_ERRNO(futex((std::atomic<int>*)16, FUTEX_WAIT, 2), EFAULT);
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT_BITSET, 1, nullptr, nullptr, 0), EINVAL);
+    CHECK_ERRNO(futex(&word, 77, 1), ENOSYS);
+    timespec wrong = {0, 2000000000};
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT, 1, &wrong), EINVAL);
+    timespec before, after, relative = {0, 30000000};
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT, 1, &relative), ETIMEDOUT);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    CHECK_GE((after.tv_sec - before.tv_sec) * 1000000000 + after.tv_nsec - before.tv_nsec, 30000000);
+    after.tv_nsec += 10000000;
+    if (after.tv_nsec >= 1000000000) after.tv_sec++, after.tv_nsec -= 1000000000;
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT_BITSET, 1, &after, nullptr, -1), ETIMEDOUT);
+    clock_gettime(CLOCK_REALTIME, &after);
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 1, &after, nullptr, -1), ETIMEDOUT);
+    CHECK_EQ(futex(&word, FUTEX_WAKE, INT_MAX), 0);
+}
+
+static void check_wakes() {
+    pthread_t threads[6];
+    word = 0, woken = 0;
+    start(threads, 3, 1);
+    start(threads + 3, 3, 2);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, nullptr, nullptr, 4), 0);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, INT_MAX, nullptr, nullptr, 2), 3);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 2), 2);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX), 1);
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    CHECK_EQ(woken.load(), 6);
+}
+
+static void check_requeue() {
+    pthread_t threads[6];
+    word = 0, woken = 0;
+    start(threads, 6, -1);
+    CHECK_ERRNO(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (timespec*)100, &second_word, 99), EAGAIN);
+    CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (timespec*)3, &second_word, 0), 4);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, INT_MAX), 2);
+    CHECK_EQ(futex(&second_word, FUTEX_WAKE_PRIVATE, INT_MAX), 3);
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    CHECK_EQ(woken.load(), 6);
+    start(threads, 2, -1);
+    second_word = 5;
+    int operation = FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 5);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 2, (timespec*)1, &second_word, operation), 2);
+    CHECK_EQ(second_word.load(), 8);
+    pthread_join(threads[0], nullptr);
+    pthread_join(threads[1], nullptr);
+}
+
+static void check_shared() {
+    auto* shared = (std::atomic<int>*)mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(shared != MAP_FAILED);
+    *shared = 0;
+    pid_t child = fork();
+    if (child == 0) _exit(futex(shared, FUTEX_WAIT, 0) == 0 ? 0 : 1);
+    long count = 0;
+    for (int i = 0; i < 1000 && count == 0; i++) {
+        usleep(10000);
+        count = futex(shared, FUTEX_WAKE, 1);
+    }
+    CHECK_EQ(count, 1);
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+static void handler(int) {}
+
+static void check_interruption() {
+    struct sigaction action = {};
+    action.sa_handler = handler;
+    sigaction(SIGALRM, &action, nullptr);
+    word = 0;
+    alarm(1);
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT, 0), EINTR);
+    timespec relative = {100, 0};
+    alarm(1);
+    CHECK_ERRNO(futex(&word, FUTEX_WAIT, 0, &relative), EINTR);
+}
+
+static pthread_mutex_t robust;
+
+static void* die_with_lock(void*) {
+    pthread_mutex_lock(&robust);
+    return nullptr;
+}
+
+static void check_robust() {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(&robust, &attributes);
+    pthread_t thread;
+    pthread_create(&thread, nullptr, die_with_lock, nullptr);
+    pthread_join(thread, nullptr);
+    CHECK_EQ(pthread_mutex_lock(&robust), EOWNERDEAD);
+    CHECK_EQ(pthread_mutex_consistent(&robust), 0);
+    pthread_mutex_unlock(&robust);
+    // A hostile list ends nowhere or in a circle; exit must not hang on it.
+    pid_t child = fork();
+    if (child == 0) {
+        static struct {
+            void* next;
+            long offset;
+            void* pending;
+        } head;
+        static void* circle[2] = {&circle[1], &circle[0]};
+        head.next = circle;
+        head.offset = 8;
+        head.pending = (void*)0x1234567;
+        syscall(SYS_set_robust_list, &head, sizeof head);
+        syscall(SYS_exit_group, 3);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 3 << 8);
+    CHECK_ERRNO(syscall(SYS_set_robust_list, &word, 5), EINVAL);
+}
+
+int main() {
+    check_errors();
+    check_wakes();
+    check_requeue();
+    check_shared();
+    check_interruption();
+    check_robust();
+    return check::result();
+}
