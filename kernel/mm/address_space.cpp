@@ -43,6 +43,15 @@ void copy_kernel_entries(KernelTable::Entry* user_root) {
     kernel_entry_count.store(count, std::memory_order_release);
 }
 
+/// Tables are freed empty.
+void clear_kernel_entries(KernelTable::Entry* user_root) {
+    usize count = kernel_entry_count.load(std::memory_order_acquire);
+    for (usize i = 0; i < count; ++i) KernelTable::store(user_root + kernel_entries[i], arch::PagingPolicy::empty());
+    if (count != 0) return;
+    for (usize i = arch::kernel_root_begin; i < entries_per_table; ++i)
+        KernelTable::store(user_root + i, arch::PagingPolicy::empty());
+}
+
 } // namespace
 
 Page& zero_page() { return *the_zero_page; }
@@ -104,6 +113,7 @@ AddressSpace::~AddressSpace() {
         doomed.first = vma;
     }
     batch.flush();
+    clear_kernel_entries(Table::entries(tables_.root()));
     free_page_table(*page_of(tables_.root()));
 }
 

@@ -31,19 +31,21 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
     if (!was_resident && object.kind() == VmObject::Kind::File) major_faults.fetch_add(1, std::memory_order_relaxed);
     Cursor cursor(table, address);
-    if (Policy::is_empty(cursor.entry())) map_object_page(vma, cursor, *page, index, access);
+    bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
+    arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
+    PageKind kind = (*page)->kind;
+    if (Policy::is_empty(cursor.entry()) && is_inside(object, index) && map_object_page(vma, cursor, *page, index, flags))
+        count_resident(kind, 1);
     // When truncation was faster the access faults again and finds the end of the file.
     return FaultResult::Resolved;
 }
 
-/// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty.
-bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::Access access) {
-    VmObject& object = *vma.object;
-    if (!object.still_holds(*page, index) || !is_inside(object, index)) return false;
-    bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
-    if (vma.prot & abi::PROT_EXEC) sync_code(*page);
-    cursor.set(Policy::make_leaf(page.address(), writable ? full_flags(vma) : read_only_flags(vma), 0));
-    count_resident(page->kind, 1);
+/// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty, and the object's size
+/// has been looked at under the table's lock.
+bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags) {
+    if (!vma.object->still_holds(*page, index)) return false;
+    if (flags.executable) sync_code(*page);
+    cursor.set(Policy::make_leaf(page.address(), flags, 0));
     note_mapped(*page);
     (void)page.release();
     return true;
@@ -66,12 +68,17 @@ usize AddressSpace::map_around(Vma& vma, Page& table, VirtAddr address) {
     usize found = vma.object->find_pages(first, std::span(pages, count));
     usize wanted = static_cast<usize>(pages_in(address - begin));
     if (found == 0 || wanted >= count || !pages[wanted]) return 0;
+    PageKind kind = pages[wanted]->kind;
+    bool writable = vma.is(vma_shared) && !vma.object->wants_write_faults();
+    arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
     usize mapped = 0;
     Cursor cursor(table, begin);
-    for (usize i = 0; i < count; ++i, cursor.advance())
-        if (pages[i] && Policy::is_empty(cursor.entry()) &&
-            map_object_page(vma, cursor, pages[i], first + i, arch::Access::Read))
+    inside = divide_up(vma.object->size(), arch::page_size);
+    for (usize i = 0; i < count && first + i < inside; ++i, cursor.advance())
+        if (pages[i] && Policy::is_empty(cursor.entry()) && map_object_page(vma, cursor, pages[i], first + i, flags))
             ++mapped;
+    cursor.unlock();
+    if (mapped > 0) count_resident(kind, static_cast<i64>(mapped));
     return mapped > 0 ? mapped : 1;
 }
 

@@ -85,6 +85,13 @@ bool shrink() {
     {
         core::PreemptionGuard guard;
         CpuPageCache& cache = this_cpu_cache();
+        while (Page* table = cache.tables) {
+            cache.tables = table->next;
+            --cache.table_count;
+            table->next = cache.list;
+            cache.list = table;
+            ++cache.count;
+        }
         got += cache.count;
         drain(cache, cache.count);
     }
@@ -161,6 +168,33 @@ void free_pages(Page& page, unsigned order) {
 
 void free_page(Page& page) { free_pages(page, page.order); }
 
+Page* take_zeroed_table() {
+    core::PreemptionGuard guard;
+    CpuPageCache& cache = this_cpu_cache();
+    Page* table = cache.tables;
+    if (!table) return nullptr;
+    cache.tables = table->next;
+    --cache.table_count;
+    ++cache.used[static_cast<usize>(PageKind::PageTable)];
+    ++cache.allocated;
+    prepare(*table, PageKind::PageTable);
+    return table;
+}
+
+bool keep_zeroed_table(Page& table) {
+    core::PreemptionGuard guard;
+    CpuPageCache& cache = this_cpu_cache();
+    if (cache.table_count == CpuPageCache::most_tables) return false;
+    --cache.used[static_cast<usize>(PageKind::PageTable)];
+    ++cache.freed;
+    table.kind = PageKind::Kernel;
+    table.refs.store(0, std::memory_order_relaxed);
+    table.next = cache.tables;
+    cache.tables = &table;
+    ++cache.table_count;
+    return true;
+}
+
 void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
     caches[cpu.number] = &cache;
     cpu.page_cache = &cache;
@@ -191,7 +225,7 @@ u64 managed_frames() { return managed.load(std::memory_order_relaxed); }
 u64 free_frames() {
     u64 free = buddy.free_frames();
     for (CpuPageCache* cache : caches)
-        if (cache) free += cache->count;
+        if (cache) free += cache->count + cache->table_count;
     return free;
 }
 

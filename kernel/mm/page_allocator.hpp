@@ -12,7 +12,10 @@ inline constexpr usize page_kind_count = static_cast<usize>(PageKind::Shared) + 
 struct CpuPageCache {
     static constexpr u32 batch = 32;      // frames moved between a CPU and the buddy lists at once
     static constexpr u32 high_water = 96; // frames above which a batch goes back
+    static constexpr u32 most_tables = 32;
     Page* list = nullptr;
+    Page* tables = nullptr; // freed page tables, which are all zero: the next table need not be cleared
+    u32 table_count = 0;
     u32 count = 0;
     i64 used[page_kind_count] = {};
     u64 allocated = 0;
@@ -26,6 +29,10 @@ void start_page_allocator();
 /// The locked buddy lists; boot code and release_boot_memory() add to them.
 void give_frames(u64 first, u64 end);
 void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache);
+
+/// A zeroed frame that was a page table, or null; and giving one back, false when the list is full.
+Page* take_zeroed_table();
+bool keep_zeroed_table(Page& table);
 
 u64 managed_frames();
 u64 free_frames();

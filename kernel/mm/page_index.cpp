@@ -24,6 +24,17 @@ Page* PageIndex::find(u64 index) const {
     return static_cast<Page*>(entry);
 }
 
+Page* const* PageIndex::run(u64 index, usize& count) const {
+    count = height_ == 0 ? 1 : ways - (index & (ways - 1));
+    if (!covers(index)) return nullptr;
+    if (height_ == 0) return reinterpret_cast<Page* const*>(&root_);
+    void* entry = root_;
+    for (unsigned level = height_; level > 1 && entry; --level)
+        entry = static_cast<Node*>(entry)->slots[(index >> ((level - 1) * bits)) & (ways - 1)];
+    if (!entry) return nullptr;
+    return reinterpret_cast<Page* const*>(&static_cast<Node*>(entry)->slots[index & (ways - 1)]);
+}
+
 Result<void> PageIndex::insert(u64 index, Page& page) {
     while (!covers(index)) {
         if (root_) {

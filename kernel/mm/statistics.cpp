@@ -29,6 +29,8 @@ MemoryStatistics memory_statistics() {
     return result;
 }
 
+u64 total_memory_pages() { return managed_frames(); }
+
 MemoryEvents memory_events() {
     MemoryEvents result;
     result.page_faults = fault_events();

@@ -22,6 +22,10 @@ public:
         if (address < begin_) begin_ = address;
         if (address >= end_) end_ = address + arch::page_size;
     }
+    void note_range(VirtAddr begin, VirtAddr end) {
+        if (begin < begin_) begin_ = begin;
+        if (end > end_) end_ = end;
+    }
     /// Takes over one reference. Call is_full() before.
     void add_page(Page& page) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = &page, ++count_; }
     void add_table(Page& table) {
@@ -37,6 +41,8 @@ public:
     void flush();
     /// Nobody can have translations (a dying address space): nothing will be flushed.
     void assume_flushed() { dead_ = true; }
+    /// Then frames may go at once, without add_page().
+    [[nodiscard]] bool is_dead() const { return dead_; }
 
 private:
     static constexpr u32 inline_pages = 32;

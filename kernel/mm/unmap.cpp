@@ -60,26 +60,41 @@ void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, 
 
 /// Stops early, with the address to go on at, when the batch is full.
 VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what) {
-    i64 anonymous = 0;
+    const bool counts = !is_physical(vma), is_dead = batch.is_dead();
+    i64 anonymous = 0, others = 0;
+    PageKind other_kind = PageKind::File;
+    VirtAddr first = end, last = begin;
     Cursor cursor(table, begin);
     for (; cursor.address() < end; cursor.advance()) {
         Entry entry = cursor.entry();
         if (Policy::is_empty(entry)) continue;
-        Page* page = counted_page(vma, Policy::address(entry, 0));
-        if (what == Zap::KeepPrivate && page && page->kind == PageKind::Anonymous) continue;
-        if (page && batch.is_full()) break;
-        cursor.exchange(Policy::empty());
-        batch.note(cursor.address());
-        if (!page) continue;
-        if (page->kind == PageKind::Anonymous) {
+        Page* page = counts ? page_of(Policy::address(entry, 0)) : nullptr;
+        PageKind kind = page ? page->kind : PageKind::Reserved;
+        if (kind == PageKind::Anonymous && what == Zap::KeepPrivate) continue;
+        if (!is_dead) {
+            if (page && batch.is_full()) break;
+            cursor.exchange(Policy::empty());
+            if (last == begin) first = cursor.address();
+            last = cursor.address() + arch::page_size;
+        } else {
+            cursor.set(Policy::empty());
+        }
+        if (kind == PageKind::Reserved) continue;
+        if (kind == PageKind::Anonymous) {
             ++anonymous;
         } else {
-            count_resident(page->kind, -1);
+            ++others;
+            other_kind = kind; // all pages of one object are of one kind
             note_unmapped(*page);
         }
-        batch.add_page(*page);
+        if (is_dead)
+            unref_page(*page);
+        else
+            batch.add_page(*page);
     }
+    if (first < last) batch.note_range(first, last);
     if (anonymous) count_resident(PageKind::Anonymous, -anonymous);
+    if (others) count_resident(other_kind, -others);
     return cursor.address();
 }
 

@@ -36,13 +36,18 @@ PageRef VmObject::find_page(u64 index) {
 }
 
 usize VmObject::find_pages(u64 first, std::span<PageRef> pages) {
-    usize found = 0;
+    usize found = 0, i = 0;
     core::SpinGuard guard(pages_lock_);
-    for (usize i = 0; i < pages.size(); ++i) {
-        Page* page = pages_.find(first + i);
-        if (!page || !page->has(page_up_to_date)) continue;
-        pages[i] = PageRef::share(*page);
-        ++found;
+    while (i < pages.size()) {
+        usize count;
+        Page* const* slots = pages_.run(first + i, count);
+        count = std::min(count, pages.size() - i);
+        for (usize j = 0; slots && j < count; ++j) {
+            if (!slots[j] || !slots[j]->has(page_up_to_date)) continue;
+            pages[i + j] = PageRef::share(*slots[j]);
+            ++found;
+        }
+        i += count;
     }
     return found;
 }

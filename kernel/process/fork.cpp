@@ -42,7 +42,7 @@ Result<void> check_flags(Thread& maker, const CloneRequest& request) {
 
 Result<void> check_task_limits(Thread& maker) {
     // A task costs a kernel stack and what hangs on it; an eighth of memory may go into that, as on Linux.
-    u64 most = mm::memory_statistics().total * arch::page_size / (8 * arch::kernel_stack_size);
+    u64 most = mm::total_memory_pages() * arch::page_size / (8 * arch::kernel_stack_size);
     if (thread_count() >= most) return error(Errno::EAGAIN);
     const vfs::Credentials& who = maker.own_credentials();
     if (maker.account->tasks.load(std::memory_order_relaxed) < maker.process().limits.soft(RLIMIT_NPROC)) return {};

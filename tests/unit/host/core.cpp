@@ -70,6 +70,12 @@ u32 cpu_count() { return host_cpu_count.load(); }
 u64 online_cpus() { return 1; }
 void enable_preemption() { enable_preemption_no_switch(); }
 void spin_unlock_preemption() { enable_preemption_no_switch(); }
+void RawSpinLock::note_acquire() {}
+void RawSpinLock::note_acquired() {}
+void RawSpinLock::note_release() {}
+void assert_may_sleep(const char* file, int line) {
+    if (!may_sleep()) assertion_failed("may sleep", file, line);
+}
 bool may_sleep() { return current_thread().preempt_count == 0; }
 void run_on_cpus(u64, void (*)(void*), void*) {}
 bool queue_work(Work& work) { return work.function(work), true; }

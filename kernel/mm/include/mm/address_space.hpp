@@ -232,7 +232,7 @@ private:
     FaultResult break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen);
     FaultResult make_shared_writable(Vma& vma, Page& table, VirtAddr address);
     usize map_around(Vma& vma, Page& table, VirtAddr address);
-    bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::Access access);
+    bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags);
     FaultResult fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how);
     bool grow_stack(VirtAddr address);
     void flush_here(VirtAddr address);

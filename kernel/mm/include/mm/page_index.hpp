@@ -17,6 +17,9 @@ public:
     ~PageIndex();
 
     [[nodiscard]] Page* find(u64 index) const;
+    /// The slots from `index` on that lie in one node, and in `count` how many (at least 1); each holds a Page or null.
+    /// Null when nothing is near; `count` then says how many are empty.
+    [[nodiscard]] Page* const* run(u64 index, usize& count) const;
     /// ENOMEM when there is no memory for a node. Replaces what is there.
     Result<void> insert(u64 index, Page& page);
     /// Takes the entry out and returns it; null when there was none.

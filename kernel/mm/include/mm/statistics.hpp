@@ -26,6 +26,8 @@ struct MemoryStatistics {
     [[nodiscard]] u64 available() const { return free + file_cache; }
 };
 MemoryStatistics memory_statistics();
+/// MemoryStatistics::total alone, at next to no cost.
+u64 total_memory_pages();
 
 /// Events since boot.
 struct MemoryEvents {
