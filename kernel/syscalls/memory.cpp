@@ -16,11 +16,13 @@ namespace {
 
 constexpr u64 all_rights = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC | abi::PROT_SEM;
 
+/// The bits that name a size with MAP_HUGETLB.
+constexpr u64 huge_size_bits = 0x7c00'0000;
 /// What MAP_SHARED_VALIDATE accepts: the flags that older kernels knew (mmap(2)).
 constexpr u64 validated_flags = abi::MAP_SHARED_VALIDATE | abi::MAP_FIXED | abi::MAP_ANONYMOUS | abi::map_32bit |
                                 abi::MAP_GROWSDOWN | abi::MAP_DENYWRITE | abi::MAP_EXECUTABLE | abi::MAP_LOCKED |
                                 abi::MAP_NORESERVE | abi::MAP_POPULATE | abi::MAP_NONBLOCK | abi::MAP_STACK |
-                                abi::MAP_HUGETLB | abi::MAP_FIXED_NOREPLACE;
+                                abi::MAP_HUGETLB | huge_size_bits;
 
 /// Fills in what a mapping of `file` needs, with the checks of mmap(2).
 Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset) {

@@ -16,6 +16,10 @@ struct Tables {
     Table table;
     Tables() { table = Table(mm::page_address(*MUST(mm::allocate_page_table()))); }
     ~Tables() {
+        // Tables are freed empty.
+        table.for_each_leaf_table({}, {u64{1} << 47}, [](mm::Page& leaf, VirtAddr from, VirtAddr to) {
+            for (Cursor cursor(leaf, from); cursor.address() < to; cursor.advance()) cursor.set(Policy::empty());
+        });
         table.prune({}, {u64{1} << 47}, {}, {u64{1} << 47}, [](mm::Page& page) { mm::free_page_table(page); });
         mm::free_page_table(*mm::page_of(table.root()));
     }
