@@ -96,13 +96,16 @@ Line sample_line() {
     constexpr u32 duration = pit_frequency / 200;
     constexpr u32 patience = 200'000; // far more samples than fit into the time
     start_pit();
+    // The output is low from here to the count's end; where it reads high there is no such port (QEMU's microvm).
+    bool output_is_readable = !pit_has_expired();
     Sample first = take_sample();
     Line line;
     u64 best = ~u64{0};
     u32 elapsed = 0;
     for (u32 taken = 0; elapsed < duration; ++taken) {
         Sample sample = take_sample();
-        if (taken == patience || pit_has_expired()) return {};
+        if (taken == patience || (output_is_readable && pit_has_expired())) return {};
+        if (sample.pit < first.pit + elapsed) return {}; // wrapped
         elapsed = sample.pit - first.pit;
         best = std::min(best, sample.uncertainty);
         // A reading that took long was interrupted by the host: it says little.
