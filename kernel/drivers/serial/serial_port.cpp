@@ -137,7 +137,9 @@ bool SerialPort::handle_interrupt() {
             left = pump_transmitter();
         }
         if (count > 0) deliver({bytes.data(), count});
-        if (terminal_ && before >= low_water && left < low_water) terminal_->output_has_room();
+        // Writers wait for room, tcdrain(3) for the end.
+        const bool is_drained = before > 0 && left == 0;
+        if (terminal_ && ((before >= low_water && left < low_water) || is_drained)) terminal_->output_has_room();
     }
 }
 
