@@ -40,8 +40,8 @@ namespace {
 
 enum class NodeKind : u8 { Directory, Other };
 
-/// The common part: the last component must be a new name; `make` turns the request into an inode in the locked
-/// directory.
+/// The common part: the last component must be a new name; `make` turns the request into an inode in the
+/// directory, which is locked.
 template <typename Make>
 Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind, Make make) {
     const Credentials& who = current_credentials();
@@ -55,7 +55,7 @@ Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind
     if (dentry->inode()) return error(Errno::EEXIST);
     if (parent.trailing_slash && kind != NodeKind::Directory) return error(Errno::ENOENT);
     TRY(may_create(parent.directory, who));
-    DentryCache::instantiate(dentry, TRY(make(directory, parent.name, who)));
+    DentryCache::instantiate(dentry, TRY(make(parent.directory, parent.name, who)));
     return Path(RefPtr<Mount>(*parent.directory.mount), std::move(dentry));
 }
 
@@ -63,19 +63,20 @@ Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind
 
 Result<void> make_directory(LookupStart start, std::string_view path, u32 mode) {
     TRY(create_name(start, path, NodeKind::Directory,
-                    [&](Inode& directory, std::string_view name, const Credentials& who) {
+                    [&](const Path& directory, std::string_view name, const Credentials& who) {
                         u32 wanted = abi::S_IFDIR | (mode & (abi::S_IRWXUGO | abi::S_ISVTX));
-                        return directory.create(name, new_inode_request(directory, wanted, who));
+                        Inode& parent = *directory.inode();
+                        return parent.create(name, new_inode_request(parent, wanted, who));
                     }));
     return {};
 }
 
 Result<Path> create_at(LookupStart start, std::string_view path, u32 mode, DeviceNumber device) {
     return create_name(start, path, NodeKind::Other,
-                       [&](Inode& directory, std::string_view name, const Credentials& who) {
-                           CreateRequest request = new_inode_request(directory, mode, who);
+                       [&](const Path& directory, std::string_view name, const Credentials& who) {
+                           CreateRequest request = new_inode_request(*directory.inode(), mode, who);
                            request.device = device;
-                           return directory.create(name, request);
+                           return directory.inode()->create(name, request);
                        });
 }
 
@@ -109,11 +110,11 @@ Result<void> make_node(LookupStart start, std::string_view path, u32 mode, Devic
 Result<void> make_symlink(std::string_view target, LookupStart start, std::string_view path) {
     if (target.empty()) return error(Errno::ENOENT);
     TRY(create_name(start, path, NodeKind::Other,
-                    [&](Inode& directory, std::string_view name, const Credentials& who) {
+                    [&](const Path& directory, std::string_view name, const Credentials& who) {
                         CreateRequest request =
-                            new_inode_request(directory, abi::S_IFLNK | abi::S_IRWXUGO, who);
+                            new_inode_request(*directory.inode(), abi::S_IFLNK | abi::S_IRWXUGO, who);
                         request.link_target = target;
-                        return directory.create(name, request);
+                        return directory.inode()->create(name, request);
                     }));
     return {};
 }
@@ -121,13 +122,13 @@ Result<void> make_symlink(std::string_view target, LookupStart start, std::strin
 Result<void> link(const Path& existing, LookupStart start, std::string_view path) {
     RefPtr<Inode> target(*existing.inode());
     TRY(create_name(start, path, NodeKind::Other,
-                    [&](Inode& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
-                        if (&directory.superblock() != &target->superblock()) return error(Errno::EXDEV);
+                    [&](const Path& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
+                        if (directory.mount != existing.mount) return error(Errno::EXDEV);
                         if (target->is_directory()) return error(Errno::EPERM);
                         core::WriteGuard guard(target->lock);
                         // A removed file stays removed; one opened with O_TMPFILE may get its first name.
                         if (target->link_count() == 0 && !existing.dentry->is_root()) return error(Errno::ENOENT);
-                        TRY(directory.link(name, *target));
+                        TRY(directory.inode()->link(name, *target));
                         return target;
                     }));
     return {};
