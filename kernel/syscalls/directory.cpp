@@ -15,35 +15,52 @@ enum class Format : u8 { Dirent64, OldDirent };
 constexpr usize name_offset_64 = 19;
 constexpr usize name_offset_old = 18;
 
-/// Writes records into user memory, one copy each.
+/// Builds records in a kernel buffer, which goes to user memory whenever it is full.
 class RecordWriter {
 public:
-    RecordWriter(VirtAddr buffer, usize size, Format format) : buffer_(buffer), size_(size), format_(format) {}
+    static constexpr usize buffer_size = 2048;
+
+    RecordWriter(VirtAddr target, usize size, Format format, std::span<u8> buffer, u64 position)
+        : target_(target), room_(size), format_(format), buffer_(buffer), position_(position) {}
 
     bool add(const vfs::DirectoryEntry& entry) {
-        u8 record[name_offset_64 + abi::NAME_MAX + 16] = {};
         usize name_offset = format_ == Format::Dirent64 ? name_offset_64 : name_offset_old;
         if (entry.name.size() > abi::NAME_MAX) return fail(Errno::EIO);
         // The old form keeps the type in the last byte.
         usize tail = format_ == Format::Dirent64 ? 1 : 2;
         usize length = align_up(name_offset + entry.name.size() + tail, 8);
-        if (length > size_ - used_) return fail(Errno::EINVAL);
-        abi::dirent64 head{};
-        head.d_ino = entry.inode;
-        head.d_off = static_cast<i64>(entry.next_position);
-        head.d_reclen = static_cast<u16>(length);
-        head.d_type = entry.type;
-        std::memcpy(record, &head, name_offset);
+        if (length > room_ - used_) return fail(Errno::EINVAL);
+        if (length > buffer_.size() - used_ && !flush()) return false;
+        u8* record = buffer_.data() + used_;
+        auto reclen = static_cast<u16>(length);
+        std::memset(record + length - 8, 0, 8);
+        std::memcpy(record, &entry.inode, sizeof entry.inode);
+        std::memcpy(record + 8, &entry.next_position, sizeof entry.next_position);
+        std::memcpy(record + 16, &reclen, sizeof reclen);
+        if (format_ == Format::Dirent64) record[18] = entry.type;
         std::memcpy(record + name_offset, entry.name.data(), entry.name.size());
         if (format_ == Format::OldDirent) record[length - 1] = entry.type;
-        if (!mm::copy_to_user(buffer_ + used_, record, length)) return fail(Errno::EFAULT);
         used_ += length;
+        pending_position_ = entry.next_position;
         return true;
     }
+    /// Copies out what was built; false on a fault, after which position() is before what could not be copied.
+    bool flush() {
+        if (used_ == 0) return true;
+        if (!mm::copy_to_user(target_, buffer_.data(), used_)) return fail(Errno::EFAULT);
+        target_ += used_;
+        room_ -= used_;
+        written_ += used_;
+        used_ = 0;
+        position_ = pending_position_;
+        return true;
+    }
+    /// Where the directory's next listing goes on.
+    u64 position() const { return position_; }
     /// Bytes written; the error only if there are none.
     Result<long> result() const {
-        if (used_ == 0 && failure_) return error(*failure_);
-        return static_cast<long>(used_);
+        if (written_ == 0 && failure_) return error(*failure_);
+        return static_cast<long>(written_);
     }
 
 private:
@@ -51,19 +68,31 @@ private:
         failure_ = why;
         return false;
     }
-    VirtAddr buffer_;
-    usize size_;
-    usize used_ = 0;
+    VirtAddr target_;
+    usize room_; // left in user memory, for what is in the buffer too
     Format format_;
+    std::span<u8> buffer_;
+    usize used_ = 0;
+    usize written_ = 0;
+    u64 position_;
+    u64 pending_position_ = 0;
     std::optional<Errno> failure_;
 };
 
-Result<long> list(Thread& thread, int fd, VirtAddr buffer, u32 size, Format format) {
+Result<long> list(Thread& thread, int fd, VirtAddr target, u32 size, Format format) {
     auto file = TRY(thread.own_files().use(fd));
-    RecordWriter writer(buffer, size, format);
+    OwnPtr<u8[]> buffer(new (std::nothrow) u8[RecordWriter::buffer_size]);
+    if (!buffer) return error(Errno::ENOMEM);
     core::MutexGuard guard(file->position_lock);
-    TRY(file->read_directory(file->position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); }));
-    return writer.result();
+    RecordWriter writer(target, size, format, {buffer.get(), RecordWriter::buffer_size}, file->position);
+    u64 position = file->position;
+    auto listed =
+        file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
+    writer.flush();
+    file->position = writer.position();
+    Result<long> result = writer.result();
+    if (!listed && result && *result == 0) return error(listed.error());
+    return result;
 }
 
 } // namespace

@@ -146,6 +146,10 @@ void DentryCache::insert(Dentry& dentry, u32 key) {
         superblock.dentries_.push_back(dentry);
         superblock.dentry_count_.fetch_add(1, std::memory_order_relaxed);
     }
+    {
+        core::SpinGuard guard(dentry.parent_->lock_);
+        dentry.parent_->children_.push_back(dentry);
+    }
     Bucket& bucket = bucket_of(key);
     core::SpinGuard guard(bucket.lock);
     bucket.chain.push_front(dentry);
@@ -162,6 +166,10 @@ bool DentryCache::remove(Dentry& dentry, RemoveWhen when) {
         if (when == RemoveWhen::IfUnused && dentry.ref_count() > 2) return false;
         bucket.chain.remove(dentry);
         dentry.hashed_ = false;
+    }
+    {
+        core::SpinGuard guard(dentry.parent_->lock_);
+        dentry.sibling_node.unlink();
     }
     SuperBlock& superblock = dentry.superblock_;
     core::SpinGuard guard(superblock.dentries_lock_);
@@ -215,10 +223,24 @@ void DentryCache::instantiate(Dentry& dentry, RefPtr<Inode> inode) {
 void DentryCache::forget_removed(Dentry& dentry) {
     dentry.unlinked_.store(true, std::memory_order_release);
     if (remove(dentry, RemoveWhen::Always)) dentry.unref();
+    prune_below(dentry);
 }
 
 void DentryCache::invalidate(Dentry& dentry) {
     if (remove(dentry, RemoveWhen::Always)) dentry.unref();
+    prune_below(dentry);
+}
+
+/// Takes everything cached below a dentry out of the table: it would keep a directory that is gone.
+void DentryCache::prune_below(Dentry& top) {
+    auto first_child = [](Dentry& of) {
+        core::SpinGuard guard(of.lock_);
+        return NullableRefPtr<Dentry>(of.children_.first());
+    };
+    while (NullableRefPtr<Dentry> leaf = first_child(top)) {
+        while (NullableRefPtr<Dentry> below = first_child(*leaf)) leaf = std::move(below);
+        if (remove(*leaf, RemoveWhen::Always)) leaf->unref();
+    }
 }
 
 void DentryCache::rename(Dentry& moved, Dentry& target, u32 flags) {
@@ -236,8 +258,10 @@ void DentryCache::rename(Dentry& moved, Dentry& target, u32 flags) {
     insert(moved, moved_key);
     if (exchange)
         insert(target, key_of(*moved_parent, NameHash::of(target.name_stable())));
-    else
+    else {
         target.unlinked_.store(true, std::memory_order_release);
+        prune_below(target);
+    }
     if (moved_was_in) moved.unref();
     if (target_was_in) target.unref();
 }

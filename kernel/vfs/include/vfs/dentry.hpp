@@ -45,6 +45,7 @@ public:
     // ---- links of DentryCache ----
     ListNode hash_node;  // bucket lock
     ListNode cache_node; // the superblock's list of dentries, its lock
+    ListNode sibling_node; // the parent's list of cached children, the parent's lock_
 
 private:
     friend class DentryCache;
@@ -65,7 +66,8 @@ private:
     std::atomic<u32> mount_count_{0};
     std::atomic<Inode*> inode_{nullptr};  // counted
     SuperBlock& superblock_;
-    mutable core::SpinLock lock_;         // name and parent
+    mutable core::SpinLock lock_;         // name, parent, children
+    IntrusiveList<Dentry, &Dentry::sibling_node> children_; // those in the table
     char inline_name_[inline_name_size];
 };
 
@@ -98,6 +100,7 @@ private:
     static bool remove(Dentry& dentry, RemoveWhen when);
     enum class Names : u8 { Exchange, KeepSecond };
     static void swap_places(Dentry& first, Dentry& second, Names names);
+    static void prune_below(Dentry& top);
     static NullableRefPtr<Dentry> rotate(SuperBlock& superblock);
 };
 
