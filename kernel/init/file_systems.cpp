@@ -7,6 +7,7 @@
 #include <fs/initramfs.hpp>
 #include <fs/system_nodes.hpp>
 #include <fs/tmpfs.hpp>
+#include <mm/init.hpp>
 #include <process/proc_nodes.hpp>
 #include <tty/device.hpp>
 #include <vfs/fd_table.hpp>
@@ -47,6 +48,7 @@ Result<void> fill_root() {
     if (initrd.size == 0) return {};
     // A broken archive is reported by the unpacker; what came before the damage may be enough to run.
     (void)fs::unpack_initramfs({arch::phys_to_virt<const u8>(initrd.begin), initrd.size});
+    mm::release_boot_memory(initrd.begin, initrd.size);
     return {};
 }
 

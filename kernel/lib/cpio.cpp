@@ -90,6 +90,7 @@ Result<CpioEntry> CpioReader::read_entry() {
 Result<std::optional<CpioEntry>> CpioReader::next() {
     for (;;) {
         while (position_ < bytes_.size() && bytes_[position_] == 0) ++position_;
+        entry_position_ = position_;
         if (position_ == bytes_.size()) return std::optional<CpioEntry>{};
         if (!is_aligned(position_, 4)) return error(Errno::EINVAL);
         CpioEntry entry = TRY(read_entry());

@@ -6,7 +6,10 @@
 #include <cstring>
 #include <fs/initramfs.hpp>
 #include <lib/cpio.hpp>
+#include <lib/gzip.hpp>
 #include <lib/own_ptr.hpp>
+#include <mm/kernel_area.hpp>
+#include <mm/statistics.hpp>
 #include <vfs/operations.hpp>
 
 namespace linnet::fs {
@@ -157,22 +160,74 @@ void Unpacker::finish_directories() {
 
 } // namespace
 
-Result<void> unpack_initramfs(std::span<const u8> archive) {
-    auto unpacker = TRY(try_make<Unpacker>());
-    CpioReader reader(archive);
-    Result<void> result{};
+namespace {
+
+/// Memory for a decompressed archive.
+struct Decompressed {
+    void* memory = nullptr;
+    usize size = 0;
+    usize consumed = 0; // of the compressed bytes
+    Decompressed() = default;
+    Decompressed(Decompressed&& other) noexcept
+        : memory(std::exchange(other.memory, nullptr)), size(other.size), consumed(other.consumed) {}
+    ~Decompressed() {
+        if (memory) mm::free_virtual(memory);
+    }
+    std::span<const u8> bytes() const { return {static_cast<const u8*>(memory), size}; }
+};
+
+/// Decompresses the gzip member at the beginning of `input`. Its size is counted first: the format tells it only at the
+/// end, which is where the member's own data say.
+Result<Decompressed> decompress(std::span<const u8> input) {
+    Decompressed result;
+    result.size = TRY(measure_gzip(input)).produced;
+    if (result.size > mm::memory_statistics().free << arch::page_shift) return error(Errno::ENOMEM);
+    result.memory = TRY(mm::allocate_virtual(result.size ? result.size : 1));
+    result.consumed = TRY(gunzip(input, {static_cast<u8*>(result.memory), result.size})).consumed;
+    return result;
+}
+
+/// Unpacks cpio archives up to the end or to something that is none; returns where that is.
+Result<usize> unpack_archives(Unpacker& unpacker, std::span<const u8> bytes) {
+    CpioReader reader(bytes);
     for (;;) {
         auto entry = reader.next();
         if (!entry) {
-            result = error(entry.error());
-            break;
+            // Between two archives something compressed may begin.
+            usize begin = reader.entry_position();
+            if (is_gzip(bytes.subspan(begin))) return begin;
+            core::log_error("initramfs: broken archive at byte {}", begin);
+            return error(entry.error());
         }
-        if (!*entry) break;
-        auto unpacked = unpacker->unpack(**entry);
+        if (!*entry) return bytes.size();
+        auto unpacked = unpacker.unpack(**entry);
         if (!unpacked) core::log_warning("initramfs: {}: error {}", (*entry)->name, unpacked.error());
     }
+}
+
+Result<void> unpack_all(Unpacker& unpacker, std::span<const u8> bytes) {
+    while (!bytes.empty()) {
+        if (!is_gzip(bytes)) {
+            bytes = bytes.subspan(TRY(unpack_archives(unpacker, bytes)));
+            continue;
+        }
+        auto member = decompress(bytes);
+        if (!member) {
+            core::log_error("initramfs: damaged gzip data (error {})", member.error());
+            return error(member.error());
+        }
+        if (TRY(unpack_archives(unpacker, member->bytes())) != member->size) return error(Errno::EINVAL);
+        bytes = bytes.subspan(member->consumed);
+    }
+    return {};
+}
+
+} // namespace
+
+Result<void> unpack_initramfs(std::span<const u8> archive) {
+    auto unpacker = TRY(try_make<Unpacker>());
+    auto result = unpack_all(*unpacker, archive);
     unpacker->finish_directories();
-    if (!result) core::log_error("initramfs: broken archive at byte {}", reader.position());
     return result;
 }
 

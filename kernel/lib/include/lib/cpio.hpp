@@ -32,8 +32,8 @@ public:
 
     /// The next entry; nullopt at the end. EINVAL: what follows is no cpio archive, or it is cut off.
     Result<std::optional<CpioEntry>> next();
-    /// Bytes taken so far: where an error lies.
-    [[nodiscard]] usize position() const { return position_; }
+    /// Where the entry that was read last, or failed to be read, begins.
+    [[nodiscard]] usize entry_position() const { return entry_position_; }
 
 private:
     Result<CpioEntry> read_entry();
@@ -41,6 +41,7 @@ private:
     void align();
     std::span<const u8> bytes_;
     usize position_ = 0;
+    usize entry_position_ = 0;
     u32 archive_ = 0;
 };
 
