@@ -41,9 +41,11 @@ private:
 void Pl011::initialise(VirtAddr registers) {
     registers_ = registers;
     write_register(uart_interrupt_mask, 0);
-    write_register(uart_interrupt_clear, all_interrupts);
     write_register(uart_line_control, line_fifo_8bit);
     write_register(uart_control, control_enabled);
+    write_register(uart_interrupt_clear, all_interrupts);
+    // A byte that is there already would keep the next ones from interrupting.
+    while (!(read(uart_flags) & flag_receive_empty)) (void)read(uart_data);
 }
 
 usize Pl011::receive(std::span<u8> buffer) {
@@ -65,9 +67,13 @@ void Pl011::switch_interrupt(Direction direction, Switch state) {
     write_register(uart_interrupt_mask, enabled_interrupts_);
 }
 
+/// Reading the FIFO ends the receive interrupts. Cleared earlier they would not come again for the bytes that are still in
+/// it, so they are cleared only where there is nothing to read.
 bool Pl011::acknowledge_interrupt() {
     u32 pending = read(uart_interrupt_status);
-    write_register(uart_interrupt_clear, pending);
+    u32 cleared = pending & ~interrupt_receive;
+    if (read(uart_flags) & flag_receive_empty) cleared |= interrupt_receive;
+    write_register(uart_interrupt_clear, cleared);
     return pending != 0;
 }
 
