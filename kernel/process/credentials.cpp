@@ -8,8 +8,8 @@
 namespace linnet::process {
 namespace {
 
-/// Capabilities that go with the file-system user id (capabilities(7)): CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER,
-/// FSETID, LINUX_IMMUTABLE, MKNOD, MAC_OVERRIDE.
+/// Capabilities that go with the file-system user id (capabilities(7)): CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH,
+/// FOWNER, FSETID, LINUX_IMMUTABLE, MKNOD, MAC_OVERRIDE.
 constexpr u64 filesystem_capabilities = 0x1f | u64{1} << 9 | u64{1} << 27 | u64{1} << 32;
 
 void fix_capabilities(vfs::Credentials& fresh, const vfs::Credentials& old) {
@@ -23,7 +23,8 @@ void fix_capabilities(vfs::Credentials& fresh, const vfs::Credentials& old) {
     if (old.euid == 0 && fresh.euid != 0) fresh.effective = {};
     if (old.euid != 0 && fresh.euid == 0) fresh.effective = fresh.permitted;
     if (old.fsuid == 0 && fresh.fsuid != 0) fresh.effective.bits &= ~filesystem_capabilities;
-    if (old.fsuid != 0 && fresh.fsuid == 0) fresh.effective.bits |= fresh.permitted.bits & filesystem_capabilities;
+    if (old.fsuid != 0 && fresh.fsuid == 0)
+        fresh.effective.bits |= fresh.permitted.bits & filesystem_capabilities;
 }
 
 } // namespace

@@ -1,5 +1,5 @@
-// The hooks by which vfs asks about the current thread (vfs/current.hpp). A kernel thread counts as root in the initial
-// directory context.
+// The hooks by which vfs asks about the current thread (vfs/current.hpp). A kernel thread counts as root in
+// the initial directory context.
 #include <process/process.hpp>
 #include <vfs/current.hpp>
 #include <vfs/fd_table.hpp>
@@ -36,7 +36,8 @@ FdTable& current_files() {
     if (thread && thread->files_) return thread->own_files();
     FdTable* shared = kernel_files.load(std::memory_order_acquire);
     if (!shared) {
-        NullableRefPtr<FdTable> fresh = MUST(FdTable::create()); // first needed at boot, where the heap has room
+        NullableRefPtr<FdTable> fresh =
+            MUST(FdTable::create()); // first needed at boot, where the heap has room
         if (kernel_files.compare_exchange_strong(shared, fresh.get())) shared = fresh.release();
     }
     return *shared;

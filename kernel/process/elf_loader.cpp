@@ -1,5 +1,6 @@
-// The ELF loader: maps the segments of a program and of its interpreter (elf(5), execve(2)). The file is hostile: every
-// number is checked before use, and nothing of the caller has been changed yet when a check fails.
+// The ELF loader: maps the segments of a program and of its interpreter (elf(5), execve(2)). The file is
+// hostile: every number is checked before use, and nothing of the caller has been changed yet when a check
+// fails.
 #include <abi/linux/mman.hpp>
 #include <abi_arch/elf.hpp>
 #include <algorithm>
@@ -23,10 +24,10 @@ u64 page_up(u64 value) { return (value + page_mask) & ~page_mask; }
 struct Image {
     Elf64_Ehdr header{};
     ArrayList<Elf64_Phdr> segments;
-    u64 low = 0;       // page-aligned bounds of all PT_LOAD, as linked
+    u64 low = 0; // page-aligned bounds of all PT_LOAD, as linked
     u64 high = 0;
     u64 alignment = arch::page_size;
-    u64 bias = 0;      // run-time minus linked address
+    u64 bias = 0; // run-time minus linked address
 
     [[nodiscard]] bool is_position_independent() const { return header.e_type == ET_DYN; }
 };
@@ -41,8 +42,10 @@ Result<void> check_header(const Elf64_Ehdr& header) {
     static constexpr u8 magic[] = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
     if (!std::equal(std::begin(magic), std::end(magic), header.e_ident)) return error(Errno::ENOEXEC);
     if (header.e_type != ET_EXEC && header.e_type != ET_DYN) return error(Errno::ENOEXEC);
-    if (header.e_machine != elf_machine || header.e_phentsize != sizeof(Elf64_Phdr)) return error(Errno::ENOEXEC);
-    if (header.e_phnum == 0 || header.e_phnum * sizeof(Elf64_Phdr) > max_headers_size) return error(Errno::ENOEXEC);
+    if (header.e_machine != elf_machine || header.e_phentsize != sizeof(Elf64_Phdr))
+        return error(Errno::ENOEXEC);
+    if (header.e_phnum == 0 || header.e_phnum * sizeof(Elf64_Phdr) > max_headers_size)
+        return error(Errno::ENOEXEC);
     return {};
 }
 
@@ -227,7 +230,8 @@ Result<void> load_elf(Program& program, std::span<const u8> bytes) {
 
     u64 base = image.low;
     if (image.is_position_independent()) {
-        // A program goes apart from the libraries; one that is its own loader (static PIE, ld.so run by hand) among them.
+        // A program goes apart from the libraries; one that is its own loader (static PIE, ld.so run by hand)
+        // among them.
         if (!interpreter.empty())
             base = align_down(mm::choose_program_base(program.randomisation).value, image.alignment);
         else

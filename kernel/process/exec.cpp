@@ -1,5 +1,6 @@
-// execve(2). A program is built wholly in a new address space (program.hpp); then, past the point of no return, the other
-// threads of the process die, the caller becomes its leader, and the new image replaces the old one.
+// execve(2). A program is built wholly in a new address space (program.hpp); then, past the point of no
+// return, the other threads of the process die, the caller becomes its leader, and the new image replaces the
+// old one.
 //
 // Locks: none held while building; take_over() uses tree_lock and signal_lock as process.hpp says.
 #include <abi/linux/fcntl.hpp>
@@ -22,9 +23,9 @@
 namespace linnet::process {
 namespace {
 
-constexpr usize header_size = 256;      // what is looked at to tell the format; also the longest #! line
+constexpr usize header_size = 256; // what is looked at to tell the format; also the longest #! line
 constexpr unsigned max_script_depth = 5;
-constexpr u64 extra_stack = 128 << 10;  // mapped below the strings from the start
+constexpr u64 extra_stack = 128 << 10; // mapped below the strings from the start
 constinit std::atomic<VdsoMapper> vdso_mapper{nullptr};
 
 struct Header {
@@ -63,13 +64,15 @@ Result<ScriptLine> parse_script_line(const Header& header) {
     }
     std::string_view argument = line.substr(name_end);
     usize argument_begin = argument.find_first_not_of(blanks);
-    argument = argument_begin == std::string_view::npos ? std::string_view{} : argument.substr(argument_begin);
+    argument =
+        argument_begin == std::string_view::npos ? std::string_view{} : argument.substr(argument_begin);
     argument = argument.substr(0, argument.find_last_not_of(blanks) + 1);
     return ScriptLine{line.substr(0, name_end), argument};
 }
 
 /// Follows `#!` lines until `file` is a program, rewriting the arguments at each.
-Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path, StringBlock& arguments) {
+Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path,
+                               StringBlock& arguments) {
     OwnPtr<char[]> path_storage; // of the script named last
     for (unsigned depth = 0;; ++depth) {
         TRY(file->inode().deny_write_access()); // ETXTBSY comes before any look at what is in it
@@ -140,15 +143,14 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     TRY(load_elf(program, {header.bytes, header.size}));
     program.space->layout.vdso = TRY(map_vdso(*program.space));
     TRY(build_stack(program, display_path, arguments, environment));
-    program.space->dumpable = program.is_secure || !program.executable->inode().check_permission(4, *program.credentials)
-                                  ? 0
-                                  : 1;
+    program.space->dumpable =
+        program.is_secure || !program.executable->inode().check_permission(4, *program.credentials) ? 0 : 1;
     TRY(program.executable->inode().deny_write_access());
     return program;
 }
 
-/// Kills the other threads and waits until they are gone. EAGAIN when the process is dying already or another thread is
-/// at the same; then this one dies too.
+/// Kills the other threads and waits until they are gone. EAGAIN when the process is dying already or another
+/// thread is at the same; then this one dies too.
 Result<void> kill_other_threads(Thread& self) {
     Process& process = self.process();
     {
@@ -159,8 +161,9 @@ Result<void> kill_other_threads(Thread& self) {
         for (Thread& thread : process.threads)
             if (&thread != &self && !thread.is_dead()) order_exit(thread);
     }
-    core::WaitResult result = core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
-                                               [&] { return process.living_threads.load() == 1; });
+    core::WaitResult result =
+        core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
+                         [&] { return process.living_threads.load() == 1; });
     core::InterruptSpinGuard guard(process.signal_lock);
     process.exec_thread = nullptr;
     return result == core::WaitResult::Ready ? Result<void>{} : error(Errno::EAGAIN);
@@ -257,8 +260,8 @@ Result<VirtAddr> map_vdso(mm::AddressSpace& space) {
     return mapper ? mapper(space) : Result<VirtAddr>(VirtAddr{});
 }
 
-Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
-                     StringBlock& environment) {
+Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path,
+                     StringBlock& arguments, StringBlock& environment) {
     Requester who{.credentials = self.own_credentials(),
                   .limits = &self.process().limits,
                   .personality = self.personality,
@@ -274,7 +277,8 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
 
 namespace {
 
-/// Process, group and session of PID 1. As on Linux it starts in group and session 0, so that it may call setsid().
+/// Process, group and session of PID 1. As on Linux it starts in group and session 0, so that it may call
+/// setsid().
 Result<RefPtr<Process>> create_first_process() {
     RefPtr<PidRecord> none = TRY(PidRecord::allocate_exactly(0));
     RefPtr<PidRecord> record = TRY(PidRecord::allocate());

@@ -1,8 +1,8 @@
 // Death of threads and processes (_exit(2), exit_group(2), "zombies" in wait(2)).
 //
-// A dying thread gives back its parts first, while it may still sleep; then it leaves its process under signal_lock. The
-// last one to leave finishes the process: hangs up the terminal, hands the children over, becomes a zombie and tells the
-// parent, under tree_lock. The kernel stack goes back in core's final switch.
+// A dying thread gives back its parts first, while it may still sleep; then it leaves its process under
+// signal_lock. The last one to leave finishes the process: hangs up the terminal, hands the children over,
+// becomes a zombie and tells the parent, under tree_lock. The kernel stack goes back in core's final switch.
 #include <abi/linux/poll.hpp>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
@@ -29,7 +29,8 @@ namespace {
 
 constinit Process* the_init_process = nullptr;
 
-/// Processes that became reapable under tree_lock and are released behind it. Linked by sibling_node, which is free by then.
+/// Processes that became reapable under tree_lock and are released behind it. Linked by sibling_node, which
+/// is free by then.
 using ProcessList = IntrusiveList<Process, &Process::sibling_node>;
 
 void release_all(ProcessList& list) {
@@ -95,8 +96,10 @@ abi::siginfo_t child_info(Process& process, int code, int status) {
     info.child.pid = process.pid();
     info.child.status = status;
     ResourceUsage usage = process.usage();
-    info.child.utime = static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
-    info.child.stime = static_cast<i64>(core::ticks_to_ns(usage.times.system) / (core::ns_per_second / abi::user_hz));
+    info.child.utime =
+        static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
+    info.child.stime =
+        static_cast<i64>(core::ticks_to_ns(usage.times.system) / (core::ns_per_second / abi::user_hz));
     info.child.uid = process.credentials()->uid;
     return info;
 }
@@ -107,7 +110,8 @@ SignalAction child_action(Process& parent) {
     return parent.actions->get(abi::SIGCHLD);
 }
 
-/// Tells the parent of a zombie. True when nobody will wait for it, so that it must be released at once. tree_lock held.
+/// Tells the parent of a zombie. True when nobody will wait for it, so that it must be released at once.
+/// tree_lock held.
 bool notify_exit_locked(Process& process) {
     process.record->exit_events.notify(abi::POLLIN);
     Process* parent = process.parent;
@@ -129,7 +133,8 @@ bool notify_exit_locked(Process& process) {
     return unwanted;
 }
 
-/// A group that has just lost its last tie to job control and holds stopped members gets SIGHUP and SIGCONT (setpgid(2)).
+/// A group that has just lost its last tie to job control and holds stopped members gets SIGHUP and SIGCONT
+/// (setpgid(2)).
 void hang_up_if_orphaned_locked(Process& process, const Process& parent, const Process* dying) {
     ProcessGroup* group = process.group.get();
     if (!group || !parent.group || parent.group.get() == group) return;
@@ -187,16 +192,19 @@ void give_children_away_locked(Process& dying, ProcessList& unwanted) {
 /// The last thread has left: what belongs to the process as a whole goes.
 void finish_process(Process& process) {
     drop_all_timers(process);
-    if (NullableRefPtr<vfs::File> executable = process.exchange_executable({})) executable->inode().allow_write_access();
+    if (NullableRefPtr<vfs::File> executable = process.exchange_executable({}))
+        executable->inode().allow_write_access();
     NullableRefPtr<Session> session = process.session();
     if (session && session->is_leader(process))
-        if (NullableRefPtr<ControllingTerminal> terminal = session->terminal()) terminal->session_leader_exited(*session);
+        if (NullableRefPtr<ControllingTerminal> terminal = session->terminal())
+            terminal->session_leader_exited(*session);
 
     ProcessList unwanted;
     core::InterruptSpinGuard guard(tree_lock);
     {
         core::InterruptSpinGuard signal_guard(process.signal_lock);
-        process.exit_status = process.group_exiting ? process.group_exit_status : process.leader_->exit_status;
+        process.exit_status =
+            process.group_exiting ? process.group_exit_status : process.leader_->exit_status;
         process.stop_signal = 0;
         process.stop_reportable = process.continue_reportable = false;
     }
@@ -270,8 +278,10 @@ void notify_parent_locked(Process& process, int code, int status) {
     Process* parent = process.parent;
     if (!parent) return;
     SignalAction action = child_action(*parent);
-    bool stop_unwanted = (code == abi::CLD_STOPPED || code == abi::CLD_CONTINUED) && (action.flags & abi::SA_NOCLDSTOP);
-    if (action.handler != abi::SIG_IGN && !stop_unwanted) send_signal(*parent, child_info(process, code, status));
+    bool stop_unwanted =
+        (code == abi::CLD_STOPPED || code == abi::CLD_CONTINUED) && (action.flags & abi::SA_NOCLDSTOP);
+    if (action.handler != abi::SIG_IGN && !stop_unwanted)
+        send_signal(*parent, child_info(process, code, status));
     parent->child_events.wake_all();
 }
 

@@ -1,6 +1,6 @@
-// What executing a file does to credentials: set-user-id and set-group-id, and the transformation of capabilities
-// (execve(2); capabilities(7), "Transformation of capabilities during execve()", "Capabilities and execution of programs by
-// root").
+// What executing a file does to credentials: set-user-id and set-group-id, and the transformation of
+// capabilities (execve(2); capabilities(7), "Transformation of capabilities during execve()", "Capabilities
+// and execution of programs by root").
 #include <abi/linux/fs.hpp>
 #include <abi/linux/prctl.hpp>
 #include <abi/linux/stat.hpp>
@@ -26,7 +26,8 @@ FileCapabilities read_file_capabilities(vfs::Inode& inode) {
         u32 words[5]; // permitted, inheritable, each low; then high; then root id (version 3)
     } data{};
     FileCapabilities found;
-    Result<usize> size = inode.get_extended_attribute("security.capability", {reinterpret_cast<u8*>(&data), sizeof(data)});
+    Result<usize> size =
+        inode.get_extended_attribute("security.capability", {reinterpret_cast<u8*>(&data), sizeof(data)});
     constexpr u32 revision_mask = 0xff000000, revision_2 = 0x02000000, revision_3 = 0x03000000;
     u32 revision = data.magic & revision_mask;
     bool valid = size && ((revision == revision_2 && *size == 20) || (revision == revision_3 && *size == 24));
@@ -71,7 +72,8 @@ Result<void> apply_file_credentials(Program& program, const vfs::Credentials& ca
     fresh->effective.bits = capabilities.effective ? fresh->permitted.bits : fresh->ambient.bits;
     fresh->securebits &= ~abi::SECBIT_KEEP_CAPS;
 
-    bool gained = fresh->uid != 0 && (fresh->permitted.bits & ~fresh->ambient.bits) != 0 && capabilities.effective;
+    bool gained =
+        fresh->uid != 0 && (fresh->permitted.bits & ~fresh->ambient.bits) != 0 && capabilities.effective;
     program.is_secure = ids_changed || fresh->euid != fresh->uid || fresh->egid != fresh->gid || gained;
     program.credentials = fresh;
     return {};

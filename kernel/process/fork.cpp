@@ -1,6 +1,6 @@
-// clone(2) and its kin. The child is built aside, part by part, shared or copied as the flags say; then it joins its
-// process and the tree under the locks, where nothing can fail any more, and is started. It enters user code by the same
-// loop as everybody: its registers are a copy of the maker's with result 0.
+// clone(2) and its kin. The child is built aside, part by part, shared or copied as the flags say; then it
+// joins its process and the tree under the locks, where nothing can fail any more, and is started. It enters
+// user code by the same loop as everybody: its registers are a copy of the maker's with result 0.
 //
 // Locks: none while copying; tree_lock and signal_lock (process.hpp) to join.
 #include <core/sched.hpp>
@@ -22,12 +22,13 @@ namespace linnet::process {
 namespace {
 using namespace abi;
 
-constexpr u64 known_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE | CLONE_VFORK |
-                            CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
-                            CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |
-                            CLONE_CLEAR_SIGHAND;
+constexpr u64 known_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PTRACE |
+                            CLONE_VFORK | CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
+                            CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED |
+                            CLONE_CHILD_SETTID | CLONE_IO | CLONE_CLEAR_SIGHAND;
 
-/// clone(2), ERRORS: what makes no sense together. Namespaces aren't there: EINVAL, as on a Linux built without them.
+/// clone(2), ERRORS: what makes no sense together. Namespaces aren't there: EINVAL, as on a Linux built
+/// without them.
 Result<void> check_flags(Thread& maker, const CloneRequest& request) {
     u64 flags = request.flags;
     if (flags & ~known_flags) return error(Errno::EINVAL);
@@ -45,8 +46,10 @@ Result<void> check_task_limits(Thread& maker) {
     u64 most = mm::total_memory_pages() * arch::page_size / (8 * arch::kernel_stack_size);
     if (thread_count() >= most) return error(Errno::EAGAIN);
     const vfs::Credentials& who = maker.own_credentials();
-    if (maker.account->tasks.load(std::memory_order_relaxed) < maker.process().limits.soft(RLIMIT_NPROC)) return {};
-    if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin)) return {};
+    if (maker.account->tasks.load(std::memory_order_relaxed) < maker.process().limits.soft(RLIMIT_NPROC))
+        return {};
+    if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin))
+        return {};
     return error(Errno::EAGAIN);
 }
 
@@ -118,8 +121,8 @@ Result<RefPtr<Process>> make_process(Thread& maker, Thread& child, const CloneRe
     return process;
 }
 
-/// A signal sent to the maker's group must reach either the maker before, or the child after the fork: with one pending,
-/// or the process dying, the call starts anew once it is handled.
+/// A signal sent to the maker's group must reach either the maker before, or the child after the fork: with
+/// one pending, or the process dying, the call starts anew once it is handled.
 Result<void> check_no_interruption(Thread& maker) {
     if (maker.pending_work.load() & (core::work_signal | core::work_exit)) return error(Errno::RestartAlways);
     return {};
@@ -134,7 +137,8 @@ Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> acco
     return {};
 }
 
-Result<void> join_tree(Thread& maker, Thread& child, RefPtr<Process> process, RefPtr<UserAccount> account, u64 flags) {
+Result<void> join_tree(Thread& maker, Thread& child, RefPtr<Process> process, RefPtr<UserAccount> account,
+                       u64 flags) {
     Process& from = maker.process();
     core::InterruptSpinGuard guard(tree_lock);
     TRY(check_no_interruption(maker));
@@ -157,11 +161,13 @@ Result<void> join(Thread& maker, Thread& child, const CloneRequest& request) {
     RefPtr<Process> process = TRY(make_process(maker, child, request));
     Result<void> joined = join_tree(maker, child, process, std::move(account), request.flags);
     if (!joined)
-        if (NullableRefPtr<vfs::File> executable = process->exchange_executable({})) executable->inode().allow_write_access();
+        if (NullableRefPtr<vfs::File> executable = process->exchange_executable({}))
+            executable->inode().allow_write_access();
     return joined;
 }
 
-/// vfork(2): the maker sleeps until the child has its own memory or is gone; only death ends the sleep earlier.
+/// vfork(2): the maker sleeps until the child has its own memory or is gone; only death ends the sleep
+/// earlier.
 void wait_for_vfork(Thread& child, core::WaitQueue& done) {
     (void)core::wait_until(done, core::Sleep::Killable, core::Deadline::never(),
                            [&] { return child.vfork_done.load() == nullptr; });
@@ -199,8 +205,10 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
 
     // From here on the child exists.
     cancel_pidfd.dismiss();
-    if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
-    if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
+    if (pidfd)
+        maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
+    if (request.flags & CLONE_PARENT_SETTID)
+        (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
     start_user_thread(*child);
     if (request.flags & CLONE_VFORK) wait_for_vfork(*child, vfork_done);
     return tid;

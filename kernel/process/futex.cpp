@@ -1,12 +1,12 @@
 // Futexes: hashed queues of sleepers on words of user memory.
 //
-// A waiter queues itself first and looks at the word after that; a waker changes the word first and looks at the queue
-// after that. So no wake-up is lost although the look at the word needs no lock and may fault a page in. Who compares and
-// requeues in one step looks at the word under the bucket locks, where a fault can't be served: then the page is brought
-// in without the locks and the step begun anew.
+// A waiter queues itself first and looks at the word after that; a waker changes the word first and looks at
+// the queue after that. So no wake-up is lost although the look at the word needs no lock and may fault a
+// page in. Who compares and requeues in one step looks at the word under the bucket locks, where a fault
+// can't be served: then the page is brought in without the locks and the step begun anew.
 //
-// Locks: a bucket's, two of them in order of address. A woken waiter passes through its bucket's lock once more, so it
-// (and its stack, where the FutexWaiter lies) can't be gone while the waker still looks at it.
+// Locks: a bucket's, two of them in order of address. A woken waiter passes through its bucket's lock once
+// more, so it (and its stack, where the FutexWaiter lies) can't be gone while the waker still looks at it.
 #include <abi/linux/futex.hpp>
 #include <algorithm>
 #include <arch/usercopy.hpp>
@@ -104,7 +104,8 @@ u32 wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bi
 
 } // namespace
 
-Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
+Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset,
+                                core::Deadline deadline) {
     if (bitset == 0) return error(Errno::EINVAL);
     FutexWaiter waiter;
     waiter.key = TRY(key_of(address, scope));
@@ -181,10 +182,12 @@ Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wak
         TwoBuckets guard(from_bucket, to_bucket);
         if (expected) {
             u32 value;
-            if (arch::arch_load_user_u32(&value, user_word(from)) != 0) continue; // paged out again: bring it back
+            if (arch::arch_load_user_u32(&value, user_word(from)) != 0)
+                continue; // paged out again: bring it back
             if (value != *expected) return error(Errno::EAGAIN);
         }
-        RequeueCounts counts = requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
+        RequeueCounts counts =
+            requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
         return counts.woken + (expected ? counts.requeued : 0);
     }
 }
@@ -204,7 +207,8 @@ Result<WakeOperation> decode(u32 packed) {
                           .operand = sign_extend_12(packed >> 12),
                           .compared_with = sign_extend_12(packed)};
     if (packed >> 31) decoded.operand = static_cast<i32>(1u << (static_cast<u32>(decoded.operand) & 31));
-    if (decoded.operation > abi::FUTEX_OP_XOR || decoded.comparison > abi::FUTEX_OP_CMP_GE) return error(Errno::ENOSYS);
+    if (decoded.operation > abi::FUTEX_OP_XOR || decoded.comparison > abi::FUTEX_OP_CMP_GE)
+        return error(Errno::ENOSYS);
     return decoded;
 }
 
@@ -248,7 +252,8 @@ bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
     for (;;) {
         u32 observed;
         auto* word = const_cast<u32*>(user_word(address));
-        if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0) return false;
+        if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0)
+            return false;
         if (observed == value) break;
         value = observed;
     }
@@ -260,15 +265,16 @@ bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
 Result<void> make_writable(VirtAddr address) {
     u32 value = TRY(load_word(address));
     u32 observed;
-    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) != 0)
+    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) !=
+        0)
         return error(Errno::EFAULT);
     return {};
 }
 
 } // namespace
 
-Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
-                           u32 packed) {
+Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count,
+                           u32 second_count, u32 packed) {
     WakeOperation operation = TRY(decode(packed));
     mm::MemoryIdentity first_key = TRY(key_of(first, scope));
     mm::MemoryIdentity second_key = TRY(key_of(second, scope));
@@ -292,7 +298,8 @@ namespace {
 
 enum class Pending : u8 { No, Yes };
 
-/// Marks one word of the robust list if the dying thread owns it. False when the list can't be followed further.
+/// Marks one word of the robust list if the dying thread owns it. False when the list can't be followed
+/// further.
 bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending) {
     if (word.value % 4 != 0 || !arch::is_user_range(word, 4)) return false;
     Result<u32> value = load_word(word);
@@ -304,25 +311,32 @@ bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending) {
         if ((*value & abi::FUTEX_TID_MASK) != static_cast<u32>(tid)) return true;
         u32 dead = (*value & abi::FUTEX_WAITERS) | abi::FUTEX_OWNER_DIED;
         u32 observed;
-        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value, dead) != 0) return false;
+        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value,
+                                                 dead) != 0)
+            return false;
         if (observed == *value) break;
         value = observed;
     }
-    if (*value & abi::FUTEX_WAITERS) (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
+    if (*value & abi::FUTEX_WAITERS)
+        (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
     return true;
 }
 
-/// The list is user memory: it may be cut, circular or garbage. Bit 0 of a link marks priority-inheritance futexes.
+/// The list is user memory: it may be cut, circular or garbage. Bit 0 of a link marks priority-inheritance
+/// futexes.
 void walk_robust_list(Thread& thread) {
     VirtAddr head_address = thread.robust_list;
     auto head = mm::UserPtr<mm::In, abi::robust_list_head>(head_address).copy_in();
     if (!head) return;
-    auto word_of = [&](u64 entry) { return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)}; };
+    auto word_of = [&](u64 entry) {
+        return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)};
+    };
     u64 entry = head->list;
     u64 pending = head->list_op_pending & ~u64{1};
     for (u32 i = 0; i < abi::ROBUST_LIST_LIMIT && (entry & ~u64{1}) != head_address.value; ++i) {
         auto next = mm::UserPtr<mm::In, u64>(VirtAddr{entry & ~u64{1}}).copy_in();
-        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No)) return;
+        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No))
+            return;
         if (!next) return;
         entry = *next;
     }

@@ -6,8 +6,8 @@
 
 namespace linnet::process {
 
-/// Puts a new thread into `process` (or makes it its first): findable, counted. signal_lock held unless nobody else can
-/// know the process yet.
+/// Puts a new thread into `process` (or makes it its first): findable, counted. signal_lock held unless
+/// nobody else can know the process yet.
 void adopt_thread(Process& process, Thread& thread, RefPtr<UserAccount> account);
 /// A thread that is no longer in any process is not counted any more.
 void forget_thread();
@@ -19,7 +19,8 @@ void set_init_process(Process& process);
 void order_exit(Thread& thread);
 /// A parent in vfork(2) goes on.
 void release_vfork_parent(Thread& thread);
-/// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to Reaped.
+/// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to
+/// Reaped.
 void release_process(RefPtr<Process> process);
 /// Unlinks a zombie that has just been claimed and charges its usage to the parent. tree_lock held.
 void unlink_process_locked(Process& process);

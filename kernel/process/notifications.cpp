@@ -1,8 +1,8 @@
 // Work that waits for a thread at its loop's edge (core::work_notify): keeping the area of rseq(2) true.
 //
-// A thread that was switched away, or is about to run a signal handler, must not go on inside a restartable sequence: its pc
-// is moved to the sequence's abort handler. The area is user memory and may hold anything; what can't be right kills the
-// program with SIGSEGV, as on Linux.
+// A thread that was switched away, or is about to run a signal handler, must not go on inside a restartable
+// sequence: its pc is moved to the sequence's abort handler. The area is user memory and may hold anything;
+// what can't be right kills the program with SIGSEGV, as on Linux.
 #include <abi/linux/prctl.hpp>
 #include <mm/usercopy.hpp>
 #include <process/run_loop.hpp>
@@ -35,7 +35,8 @@ Result<void> leave_critical_section(Thread& thread) {
     return {};
 }
 
-/// Stores where the thread runs now. It may be moved right after: then on_switched_in() asks for another round.
+/// Stores where the thread runs now. It may be moved right after: then on_switched_in() asks for another
+/// round.
 Result<void> store_cpu(Thread& thread) {
     u32 cpu;
     {

@@ -13,7 +13,8 @@ namespace {
 constexpr u64 patience_ns = 1'000'000'000; // for a victim to go before another is chosen
 constexpr u64 pause_ns = 2'000'000;
 
-/// Who was killed last, and when; chosen by one thread at a time. A mutex: looking for a victim takes locks itself.
+/// Who was killed last, and when; chosen by one thread at a time. A mutex: looking for a victim takes locks
+/// itself.
 constinit core::Mutex choice_lock;
 constinit NullableRefPtr<Process> last_victim;
 constinit u64 last_kill_ns = 0;
@@ -29,13 +30,15 @@ u64 resident_pages(Process& process) {
     return statistics.anonymous + statistics.shared + statistics.page_tables;
 }
 
-/// What the choice compares: the memory held, moved by oom_score_adj thousandths of all memory; 0 is never chosen.
+/// What the choice compares: the memory held, moved by oom_score_adj thousandths of all memory; 0 is never
+/// chosen.
 u64 badness(Process& process) {
     const i64 adjustment = process.oom_score_adj.load(std::memory_order_relaxed);
     constexpr i64 never = -1000;
     const u64 pages = adjustment == never ? 0 : resident_pages(process);
     if (pages == 0) return 0;
-    const i64 points = static_cast<i64>(pages) + adjustment * static_cast<i64>(mm::memory_statistics().total) / 1000;
+    const i64 points =
+        static_cast<i64>(pages) + adjustment * static_cast<i64>(mm::memory_statistics().total) / 1000;
     return points > 1 ? static_cast<u64>(points) : 1;
 }
 
@@ -43,7 +46,8 @@ u64 badness(Process& process) {
 bool kill_largest_locked() {
     NullableRefPtr<Process> victim;
     u64 most = 0;
-    for (NullableRefPtr<Process> process = next_process(2); process; process = next_process(process->pid() + 1)) {
+    for (NullableRefPtr<Process> process = next_process(2); process;
+         process = next_process(process->pid() + 1)) {
         u64 points = process->exit_state.load() == ExitState::Alive ? badness(*process) : 0;
         if (points > most) most = points, victim = process;
     }

@@ -1,4 +1,5 @@
-// The table of pids: an ordered tree, so that a look-up is logarithmic and a walk in order needs no lock between steps.
+// The table of pids: an ordered tree, so that a look-up is logarithmic and a walk in order needs no lock
+// between steps.
 //
 // Lock: the table's own, a leaf; it masks interrupts because signals are sent from interrupt handlers.
 #include <process/pid.hpp>

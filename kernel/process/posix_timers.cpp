@@ -1,8 +1,8 @@
-// POSIX timers (timer_create(2)). A timer has at most one signal pending; what expires meanwhile is counted in that signal's
-// overrun, as POSIX has it.
+// POSIX timers (timer_create(2)). A timer has at most one signal pending; what expires meanwhile is counted
+// in that signal's overrun, as POSIX has it.
 //
-// Locks: ProcessTimers::lock, then Process::signal_lock. A timer is unlinked first and then waited for, so that its callback
-// never meets a freed one.
+// Locks: ProcessTimers::lock, then Process::signal_lock. A timer is unlinked first and then waited for, so
+// that its callback never meets a freed one.
 #include <algorithm>
 #include <process/posix_timers.hpp>
 #include <vfs/credentials.hpp>
@@ -49,7 +49,8 @@ void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
 void withdraw_signal(Process& process, PosixTimer& timer) {
     NullableRefPtr<Thread> thread = timer.target ? timer.target->thread() : nullptr;
     core::InterruptSpinGuard guard(process.signal_lock);
-    if (timer.record.node.is_linked()) withdraw_prepared_locked(pending_of(process, thread.get()), timer.record);
+    if (timer.record.node.is_linked())
+        withdraw_prepared_locked(pending_of(process, thread.get()), timer.record);
 }
 
 } // namespace

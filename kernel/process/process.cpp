@@ -104,7 +104,8 @@ NullableRefPtr<vfs::File> Process::exchange_executable(NullableRefPtr<vfs::File>
 void Process::note_peak(mm::AddressSpace& space) {
     u64 peak = space.statistics().peak_resident;
     u64 seen = peak_resident_pages.load(std::memory_order_relaxed);
-    while (peak > seen && !peak_resident_pages.compare_exchange_weak(seen, peak)) {}
+    while (peak > seen && !peak_resident_pages.compare_exchange_weak(seen, peak)) {
+    }
 }
 
 NullableRefPtr<Thread> Process::any_living_thread() {

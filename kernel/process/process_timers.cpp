@@ -1,5 +1,6 @@
-// Interval timers and the CPU-time limit. CPU time has no interrupt of its own: a check is armed for the moment at which an
-// expiry could be reached if all threads of the process ran on all CPUs, and armed again as long as it hasn't been.
+// Interval timers and the CPU-time limit. CPU time has no interrupt of its own: a check is armed for the
+// moment at which an expiry could be reached if all threads of the process ran on all CPUs, and armed again
+// as long as it hasn't been.
 #include <abi/linux/time.hpp>
 #include <algorithm>
 
@@ -12,7 +13,8 @@ constexpr u64 shortest_check_ns = 100'000;
 } // namespace
 
 ProcessTimers::RealTimer::RealTimer(ProcessTimers& timers)
-    : Timer([](core::Timer& timer) { static_cast<RealTimer&>(timer).owner.on_real_timer(); }), owner(timers) {}
+    : Timer([](core::Timer& timer) { static_cast<RealTimer&>(timer).owner.on_real_timer(); }), owner(timers) {
+}
 ProcessTimers::CpuCheck::CpuCheck(ProcessTimers& timers)
     : Timer([](core::Timer& timer) { static_cast<CpuCheck&>(timer).owner.on_cpu_check(); }), owner(timers) {}
 
@@ -80,7 +82,8 @@ void ProcessTimers::arm_cpu_check_locked() {
         consider(std::max(next_limit_signal_ns_, limit * core::ns_per_second), total);
     if (left == ~u64{0}) return;
     u64 width = std::min<u64>(process_.thread_count(), core::cpu_count());
-    core::arm_timer(cpu_check_, core::monotonic_ns() + std::max(left / std::max<u64>(width, 1), shortest_check_ns));
+    core::arm_timer(cpu_check_,
+                    core::monotonic_ns() + std::max(left / std::max<u64>(width, 1), shortest_check_ns));
 }
 
 IntervalTimerValue ProcessTimers::value_locked(int which) const {
@@ -152,7 +155,8 @@ IntervalTimerValue get_interval_timer(Process& process, int which) {
 }
 
 Result<IntervalTimerValue> set_interval_timer(Process& process, int which, const IntervalTimerValue& value) {
-    if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire)) return IntervalTimerValue{};
+    if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire))
+        return IntervalTimerValue{};
     return TRY(timers_of(process))->set(which, value);
 }
 

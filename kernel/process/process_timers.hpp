@@ -1,8 +1,8 @@
-// Timers of a process: the three interval timers of setitimer(2), alarm(2), the timers of timer_create(2), and the limit on
-// CPU time. Made on first use.
+// Timers of a process: the three interval timers of setitimer(2), alarm(2), the timers of timer_create(2),
+// and the limit on CPU time. Made on first use.
 //
-// Lock: ProcessTimers::lock, taken in timer callbacks; outside of Process::signal_lock, which sending and summing CPU time
-// take inside it.
+// Lock: ProcessTimers::lock, taken in timer callbacks; outside of Process::signal_lock, which sending and
+// summing CPU time take inside it.
 #pragma once
 
 #include <core/timer.hpp>
@@ -19,14 +19,14 @@ struct PosixTimer : core::Timer {
     ProcessTimers& owner;
     const int id;
     const int clock;
-    int notify = 0;                   // SIGEV_*
+    int notify = 0; // SIGEV_*
     int signal = 0;
     u64 value = 0;                    // sigev_value
     NullableRefPtr<PidRecord> target; // SIGEV_THREAD_ID
     u64 interval_ns = 0;
-    u64 expiry_ns = 0;                // monotonic; 0: off
-    int overrun = 0;                  // of the signal sent last
-    QueuedSignal record;              // that signal, while it is pending; guarded by signal_lock
+    u64 expiry_ns = 0;   // monotonic; 0: off
+    int overrun = 0;     // of the signal sent last
+    QueuedSignal record; // that signal, while it is pending; guarded by signal_lock
     ListNode list_node;
 };
 

@@ -1,4 +1,5 @@
-// A program on its way from a file to user code: what exec builds before the point of no return. Private to process.
+// A program on its way from a file to user code: what exec builds before the point of no return. Private to
+// process.
 #pragma once
 
 #include <mm/address_space.hpp>
@@ -16,18 +17,18 @@ struct Program {
     NullableRefPtr<vfs::File> executable;
     NullableRefPtr<const vfs::Credentials> credentials;
     mm::Randomisation randomisation = mm::Randomisation::On;
-    bool is_secure = false;       // AT_SECURE: more rights than the caller had
-    VirtAddr program_headers{};   // AT_PHDR …
+    bool is_secure = false;     // AT_SECURE: more rights than the caller had
+    VirtAddr program_headers{}; // AT_PHDR …
     u64 program_header_count = 0;
-    VirtAddr program_entry{};     // AT_ENTRY
-    VirtAddr interpreter_base{};  // AT_BASE; 0 without interpreter
-    VirtAddr entry{};             // first instruction to run: the interpreter's, where there is one
-    VirtAddr stack{};             // the stack pointer it starts with
-    char name[16] = {};           // comm
+    VirtAddr program_entry{};    // AT_ENTRY
+    VirtAddr interpreter_base{}; // AT_BASE; 0 without interpreter
+    VirtAddr entry{};            // first instruction to run: the interpreter's, where there is one
+    VirtAddr stack{};            // the stack pointer it starts with
+    char name[16] = {};          // comm
 };
 
-/// Maps the ELF file `program.executable`, whose first bytes are `header`, and its interpreter. ENOEXEC when it isn't an
-/// ELF program of this machine; EINVAL and others when its headers lie.
+/// Maps the ELF file `program.executable`, whose first bytes are `header`, and its interpreter. ENOEXEC when
+/// it isn't an ELF program of this machine; EINVAL and others when its headers lie.
 Result<void> load_elf(Program& program, std::span<const u8> header);
 
 /// Lays arguments, environment and the auxiliary vector on the new stack (the System V ABI's initial stack).

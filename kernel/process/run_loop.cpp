@@ -1,7 +1,9 @@
-// The life of a user thread: enter user code, see why it came back, deal with that, do pending work, enter again.
+// The life of a user thread: enter user code, see why it came back, deal with that, do pending work, enter
+// again.
 //
-// Everything that changes what user code does next (signals, exec, sigreturn, restart) is an edit of `registers` made from
-// here. Threads die only in handle_pending_work(), with nothing else on the kernel stack.
+// Everything that changes what user code does next (signals, exec, sigreturn, restart) is an edit of
+// `registers` made from here. Threads die only in handle_pending_work(), with nothing else on the kernel
+// stack.
 #include <process/run_loop.hpp>
 
 #include <core/sched.hpp>
@@ -27,7 +29,6 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
         return force_signal(thread, abi::SIGBUS, abi::BUS_ADRERR, address);
     case mm::FaultResult::OutOfMemory:
         begin_group_exit(thread.process(), abi::SIGKILL);
-        return;
     }
 }
 
@@ -56,9 +57,8 @@ void Thread::run() {
         }
         u64 entered = arch::read_counter();
         arch::TrapReason reason = arch::enter_user(registers);
-        u64 in_user_code = arch::read_counter() - entered;
-        user_ticks += in_user_code;
-        static_cast<core::Cpu*>(cpu)->user_ticks += in_user_code;
+        u64 spent = arch::read_counter() - entered;
+        user_ticks += spent, static_cast<core::Cpu*>(cpu)->user_ticks += spent;
         switch (reason.kind) {
         case arch::TrapReason::Kind::Syscall:
             syscalls::dispatch(*this);

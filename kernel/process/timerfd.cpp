@@ -1,7 +1,8 @@
-// timerfds. The count of expirations is computed when the timer fires or is read, so a short interval costs no interrupts
-// that nobody looks at.
+// timerfds. The count of expirations is computed when the timer fires or is read, so a short interval costs
+// no interrupts that nobody looks at.
 //
-// Locks: clock_lock (list of timers on the wall clock), then TimerFd::lock_, which the timer's callback takes too.
+// Locks: clock_lock (list of timers on the wall clock), then TimerFd::lock_, which the timer's callback takes
+// too.
 #include <abi/linux/poll.hpp>
 #include <algorithm>
 #include <core/timer.hpp>
@@ -24,8 +25,8 @@ constinit IntrusiveList<WallClockNode, &WallClockNode::node> wall_clock_timers;
 class TimerFd final : public vfs::File {
 public:
     TimerFd(int clock, u32 flags)
-        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), clock_(clock), timer_(*this),
-          lock_(timer_class) {
+        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), clock_(clock),
+          timer_(*this), lock_(timer_class) {
         if (!is_on_wall_clock()) return;
         wall_clock_.timer = this;
         core::InterruptSpinGuard guard(clock_lock);
@@ -64,7 +65,9 @@ private:
         TimerFd& owner;
     };
 
-    bool is_on_wall_clock() const { return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM; }
+    bool is_on_wall_clock() const {
+        return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM;
+    }
     void on_alarm();
     /// Counts what has expired by now and arms for the next.
     void advance_locked(u64 now_ns);

@@ -1,5 +1,5 @@
-// The accounts of the users that own tasks, hashed by uid. The list holds no references: an account goes with the last
-// thread that names it. Lock: one leaf lock for the table.
+// The accounts of the users that own tasks, hashed by uid. The list holds no references: an account goes with
+// the last thread that names it. Lock: one leaf lock for the table.
 #include <new>
 #include <process/user_account.hpp>
 

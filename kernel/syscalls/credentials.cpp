@@ -42,8 +42,10 @@ struct IdSet {
     u32 Credentials::* filesystem;
     Capability capability;
 };
-constexpr IdSet users{&Credentials::uid, &Credentials::euid, &Credentials::suid, &Credentials::fsuid, Capability::Setuid};
-constexpr IdSet groups{&Credentials::gid, &Credentials::egid, &Credentials::sgid, &Credentials::fsgid, Capability::Setgid};
+constexpr IdSet users{&Credentials::uid, &Credentials::euid, &Credentials::suid, &Credentials::fsuid,
+                      Capability::Setuid};
+constexpr IdSet groups{&Credentials::gid, &Credentials::egid, &Credentials::sgid, &Credentials::fsgid,
+                       Capability::Setgid};
 
 /// setuid, setgid: with the capability all three, else only the effective, to the real or saved one.
 Result<long> set_id(Thread& thread, const IdSet& ids, u32 id) {
@@ -70,7 +72,8 @@ Result<long> set_real_and_effective(Thread& thread, const IdSet& ids, u32 real, 
         edited.*ids.real = real;
     }
     if (effective != unchanged) {
-        bool known = effective == old.*ids.real || effective == old.*ids.effective || effective == old.*ids.saved;
+        bool known =
+            effective == old.*ids.real || effective == old.*ids.effective || effective == old.*ids.saved;
         if (!privileged && !known) return error(Errno::EPERM);
         edited.*ids.effective = effective;
     }
@@ -85,7 +88,8 @@ Result<long> set_all_three(Thread& thread, const IdSet& ids, u32 real, u32 effec
     const Credentials& old = thread.own_credentials();
     bool privileged = old.has(ids.capability);
     auto allowed = [&](u32 id) {
-        return privileged || id == unchanged || id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved;
+        return privileged || id == unchanged || id == old.*ids.real || id == old.*ids.effective ||
+               id == old.*ids.saved;
     };
     if (!allowed(real) || !allowed(effective) || !allowed(saved)) return error(Errno::EPERM);
     RefPtr<Credentials> fresh = TRY(Credentials::copy(old));
@@ -102,7 +106,8 @@ Result<long> set_all_three(Thread& thread, const IdSet& ids, u32 real, u32 effec
 Result<long> set_filesystem_id(Thread& thread, const IdSet& ids, u32 id) {
     const Credentials& old = thread.own_credentials();
     long previous = old.*ids.filesystem;
-    bool known = id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved || id == old.*ids.filesystem;
+    bool known =
+        id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved || id == old.*ids.filesystem;
     if (id == unchanged || (!known && !old.has(ids.capability))) return previous;
     Result<RefPtr<Credentials>> fresh = Credentials::copy(old);
     if (!fresh) return previous;

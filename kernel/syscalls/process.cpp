@@ -28,7 +28,8 @@ Result<long> sys_vfork(Thread& thread) {
     return process::clone(thread, {.flags = abi::CLONE_VM | abi::CLONE_VFORK, .exit_signal = abi::SIGCHLD});
 }
 
-Result<long> sys_clone(Thread& thread, u64 flags, VirtAddr stack, VirtAddr parent_tid, VirtAddr fourth, VirtAddr fifth) {
+Result<long> sys_clone(Thread& thread, u64 flags, VirtAddr stack, VirtAddr parent_tid, VirtAddr fourth,
+                       VirtAddr fifth) {
     // The old call's flags end at 32 bits; its pidfd and its parent_tid share an argument.
     flags &= 0xffffffff;
     if ((flags & abi::CLONE_PIDFD) && (flags & abi::CLONE_PARENT_SETTID)) return error(Errno::EINVAL);
@@ -44,7 +45,8 @@ Result<long> sys_clone(Thread& thread, u64 flags, VirtAddr stack, VirtAddr paren
 
 namespace {
 
-/// Copies a structure that may be older (shorter: zeros follow) or newer (longer: E2BIG unless the rest is zero) than ours.
+/// Copies a structure that may be older (shorter: zeros follow) or newer (longer: E2BIG unless the rest is
+/// zero) than ours.
 Result<abi::clone_args> copy_clone_args(VirtAddr address, u64 size) {
     if (size > arch::page_size) return error(Errno::E2BIG);
     if (size < abi::CLONE_ARGS_SIZE_VER0) return error(Errno::EINVAL);
@@ -61,11 +63,13 @@ Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
     abi::clone_args arguments = TRY(copy_clone_args(address, size));
     if (arguments.flags & (abi::CSIGNAL | abi::CLONE_DETACHED)) return error(Errno::EINVAL);
     if (arguments.flags & abi::CLONE_INTO_CGROUP) return error(Errno::EINVAL);
-    if ((arguments.flags & (abi::CLONE_THREAD | abi::CLONE_PARENT)) && arguments.exit_signal) return error(Errno::EINVAL);
+    if ((arguments.flags & (abi::CLONE_THREAD | abi::CLONE_PARENT)) && arguments.exit_signal)
+        return error(Errno::EINVAL);
     if (arguments.exit_signal & ~abi::CSIGNAL) return error(Errno::EINVAL);
     bool has_stack = arguments.stack != 0;
     if (has_stack != (arguments.stack_size != 0)) return error(Errno::EINVAL);
-    if (has_stack && !arch::is_user_range({arguments.stack}, arguments.stack_size)) return error(Errno::EINVAL);
+    if (has_stack && !arch::is_user_range({arguments.stack}, arguments.stack_size))
+        return error(Errno::EINVAL);
     CloneRequest request{.flags = arguments.flags,
                          .exit_signal = static_cast<int>(arguments.exit_signal),
                          .stack = {has_stack ? arguments.stack + arguments.stack_size : 0},
@@ -89,8 +93,10 @@ Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
 
 namespace {
 
-Result<long> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view path, VirtAddr argv, VirtAddr envp) {
-    process::StringBlock::Budget budget = process::string_budget(thread.process().limits.soft(abi::RLIMIT_STACK));
+Result<long> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view path, VirtAddr argv,
+                     VirtAddr envp) {
+    process::StringBlock::Budget budget =
+        process::string_budget(thread.process().limits.soft(abi::RLIMIT_STACK));
     process::StringBlock arguments(budget);
     process::StringBlock environment(budget);
     TRY(arguments.append_from_user(argv));
@@ -107,7 +113,8 @@ Result<long> sys_execve(Thread& thread, mm::UserString path, VirtAddr argv, Virt
     return execute(thread, std::move(file), name, argv, envp);
 }
 
-Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAddr argv, VirtAddr envp, u32 flags) {
+Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAddr argv, VirtAddr envp,
+                          u32 flags) {
     if (flags & ~(abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW)) return error(Errno::EINVAL);
     mm::OwnedString name = TRY(path.copy_in());
     bool by_descriptor = name.is_empty() && (flags & abi::AT_EMPTY_PATH);
@@ -131,7 +138,8 @@ Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAd
     bool closes = TRY(thread.own_files().get_close_on_exec(dirfd)) == vfs::CloseOnExec::Yes;
     u8 magic[2] = {};
     vfs::IoBuffer head = vfs::IoBuffer::kernel(std::span<u8>(magic));
-    if (closes && TRY(vfs::read(*file, head, 0)) == 2 && magic[0] == '#' && magic[1] == '!') return error(Errno::ENOENT);
+    if (closes && TRY(vfs::read(*file, head, 0)) == 2 && magic[0] == '#' && magic[1] == '!')
+        return error(Errno::ENOENT);
     return execute(thread, std::move(file), shown, argv, envp);
 }
 
@@ -150,7 +158,8 @@ Result<long> sys_exit_group(Thread& thread, int code) {
 
 Result<long> sys_wait4(Thread& thread, Pid pid, mm::UserPtr<mm::Out, int> status, u32 options,
                        mm::UserPtr<mm::Out, abi::rusage> usage) {
-    constexpr u32 known = abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    constexpr u32 known =
+        abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
     if (options & ~known) return error(Errno::EINVAL);
     if (pid == INT32_MIN) return error(Errno::ESRCH);
     process::WaitRequest request{.id_type = abi::P_ALL, .id = 0, .options = options | abi::WEXITED};
@@ -168,9 +177,10 @@ Result<long> sys_wait4(Thread& thread, Pid pid, mm::UserPtr<mm::Out, int> status
 namespace {
 
 Result<process::WaitRequest> make_waitid_request(Thread& thread, int id_type, Pid id, u32 options) {
-    constexpr u32 known = abi::WNOHANG | abi::WNOWAIT | abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED | abi::WNOTHREAD |
-                          abi::WCLONE | abi::WALL;
-    if ((options & ~known) || !(options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED))) return error(Errno::EINVAL);
+    constexpr u32 known = abi::WNOHANG | abi::WNOWAIT | abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED |
+                          abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    if ((options & ~known) || !(options & (abi::WEXITED | abi::WSTOPPED | abi::WCONTINUED)))
+        return error(Errno::EINVAL);
     process::WaitRequest request{.id_type = id_type, .id = id, .options = options};
     switch (id_type) {
     case abi::P_ALL:
@@ -196,8 +206,8 @@ Result<process::WaitRequest> make_waitid_request(Thread& thread, int id_type, Pi
 
 } // namespace
 
-Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info, u32 options,
-                        mm::UserPtr<mm::Out, abi::rusage> usage) {
+Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info,
+                        u32 options, mm::UserPtr<mm::Out, abi::rusage> usage) {
     process::WaitRequest request = TRY(make_waitid_request(thread, id_type, id, options));
     process::WaitOutcome outcome = TRY(process::wait_for_child(thread, request));
     // A non-blocking pidfd says that it would have to wait; WNOHANG says nothing happened.
@@ -277,8 +287,8 @@ Result<long> sys_pidfd_open(Thread& thread, Pid pid, u32 flags) {
     return TRY(thread.own_files().add(std::move(file), vfs::CloseOnExec::Yes));
 }
 
-Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info,
-                                   u32 flags) {
+Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal,
+                                   mm::UserPtr<mm::In, abi::siginfo_t> info, u32 flags) {
     if (flags != 0 || signal < 0 || signal > abi::signal_count) return error(Errno::EINVAL);
     RefPtr<vfs::File> file = TRY(thread.own_files().get(pidfd));
     RefPtr<process::PidRecord> record = TRY(process::pidfd_record(*file));
@@ -311,8 +321,9 @@ Result<long> sys_pidfd_getfd(Thread& thread, int pidfd, int fd, u32 flags) {
     // ptrace(2)'s attach rule: the same user in all ids and nothing more permitted, or the capability.
     const vfs::Credentials& own = thread.own_credentials();
     RefPtr<const vfs::Credentials> theirs = owner->credentials();
-    bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid && own.gid == theirs->gid &&
-                own.gid == theirs->egid && own.gid == theirs->sgid && !(theirs->permitted.bits & ~own.permitted.bits);
+    bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid &&
+                own.gid == theirs->gid && own.gid == theirs->egid && own.gid == theirs->sgid &&
+                !(theirs->permitted.bits & ~own.permitted.bits);
     if (!same && !own.has(vfs::Capability::SysPtrace)) return error(Errno::EPERM);
     NullableRefPtr<vfs::FdTable> files = owner->files();
     if (!files) return error(Errno::ESRCH);
@@ -320,7 +331,8 @@ Result<long> sys_pidfd_getfd(Thread& thread, int pidfd, int fd, u32 flags) {
     return TRY(thread.own_files().add(std::move(wanted), vfs::CloseOnExec::Yes));
 }
 
-// ---- x86_64 only: the bases of FS (the thread pointer) and GS, which other architectures have no calls for ----
+// ---- x86_64 only: the bases of FS (the thread pointer) and GS, which other architectures have no calls for
+// ----
 
 namespace {
 
@@ -344,11 +356,20 @@ Result<long> sys_arch_prctl(Thread& thread, int code, VirtAddr address) {
     bool sets = code == ARCH_SET_FS || code == ARCH_SET_GS;
     if (sets && address >= arch::user_address_end) return error(Errno::EPERM);
     switch (code) {
-    case ARCH_SET_FS: thread.registers.set_tls(address); return 0;
-    case ARCH_SET_GS: set_gs_base(thread.registers, address); return 0;
-    case ARCH_GET_FS: TRY(give(thread.registers.tls())); return 0;
-    case ARCH_GET_GS: TRY(give(gs_base(thread.registers))); return 0;
-    default: return error(Errno::EINVAL);
+    case ARCH_SET_FS:
+        thread.registers.set_tls(address);
+        return 0;
+    case ARCH_SET_GS:
+        set_gs_base(thread.registers, address);
+        return 0;
+    case ARCH_GET_FS:
+        TRY(give(thread.registers.tls()));
+        return 0;
+    case ARCH_GET_GS:
+        TRY(give(gs_base(thread.registers)));
+        return 0;
+    default:
+        return error(Errno::EINVAL);
     }
 }
 

@@ -41,7 +41,8 @@ void tell_memory(Process& target, u32 resource, u64 soft) {
 
 Result<abi::rlimit64> set_limit(Thread& thread, Process& target, u32 resource, const abi::rlimit64& fresh) {
     using Raise = process::ResourceLimits::Raise;
-    Raise raise = thread.own_credentials().has(vfs::Capability::SysResource) ? Raise::Allowed : Raise::Forbidden;
+    Raise raise =
+        thread.own_credentials().has(vfs::Capability::SysResource) ? Raise::Allowed : Raise::Forbidden;
     if (resource == abi::RLIMIT_NOFILE && fresh.rlim_max > most_open_files) return error(Errno::EPERM);
     abi::rlimit64 old = TRY(target.limits.set(resource, fresh, raise));
     tell_memory(target, resource, fresh.rlim_cur);
@@ -54,8 +55,8 @@ Result<void> check_may_limit(Thread& thread, Process& target) {
     if (&target == &thread.process()) return {};
     const vfs::Credentials& own = thread.own_credentials();
     RefPtr<const vfs::Credentials> theirs = target.credentials();
-    bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid && own.gid == theirs->gid &&
-                own.gid == theirs->egid && own.gid == theirs->sgid;
+    bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid &&
+                own.gid == theirs->gid && own.gid == theirs->egid && own.gid == theirs->sgid;
     if (!same && !own.has(vfs::Capability::SysResource)) return error(Errno::EPERM);
     return {};
 }

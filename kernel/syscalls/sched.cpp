@@ -1,5 +1,5 @@
-// Scheduling calls. Policies are kept and inherited; the scheduler knows one fair class by nice, so the real-time classes
-// are refused rather than pretended.
+// Scheduling calls. Policies are kept and inherited; the scheduler knows one fair class by nice, so the
+// real-time classes are refused rather than pretended.
 #include <abi/linux/resource.hpp>
 #include <algorithm>
 #include <core/sched.hpp>
@@ -27,12 +27,14 @@ Result<RefPtr<Thread>> thread_of(Thread& thread, Pid pid) {
     return RefPtr<Thread>(std::move(found));
 }
 
-/// sched_setaffinity(2), setpriority(2): the same effective user as the target's real or effective one, or CAP_SYS_NICE.
+/// sched_setaffinity(2), setpriority(2): the same effective user as the target's real or effective one, or
+/// CAP_SYS_NICE.
 Result<void> check_same_user(Thread& thread, Thread& target) {
     if (&thread == &target) return {};
     const vfs::Credentials& own = thread.own_credentials();
     RefPtr<const vfs::Credentials> theirs = target.credentials();
-    if (own.euid != theirs->uid && own.euid != theirs->euid && !own.has(Capability::SysNice)) return error(Errno::EPERM);
+    if (own.euid != theirs->uid && own.euid != theirs->euid && !own.has(Capability::SysNice))
+        return error(Errno::EPERM);
     return {};
 }
 
@@ -94,12 +96,14 @@ Result<long> set_policy(Thread& thread, Pid pid, int policy, int priority, Reset
     RefPtr<Thread> target = TRY(thread_of(thread, pid));
     if (!is_fair(policy) || priority != 0) return error(Errno::EINVAL);
     TRY(check_same_user(thread, *target));
-    if (target->reset_on_fork && reset == ResetOnFork::No && !thread.own_credentials().has(Capability::SysNice))
+    if (target->reset_on_fork && reset == ResetOnFork::No &&
+        !thread.own_credentials().has(Capability::SysNice))
         return error(Errno::EPERM);
     // Leaving IDLE is like becoming less nice.
     if (target->policy == abi::SCHED_IDLE && policy != abi::SCHED_IDLE) {
         u64 limit = target->process().limits.soft(abi::RLIMIT_NICE);
-        bool allowed = static_cast<u64>(20 - target->nice) <= limit || thread.own_credentials().has(Capability::SysNice);
+        bool allowed =
+            static_cast<u64>(20 - target->nice) <= limit || thread.own_credentials().has(Capability::SysNice);
         if (!allowed) return error(Errno::EPERM);
     }
     target->policy = static_cast<u8>(policy);
@@ -146,11 +150,13 @@ Result<long> sys_sched_setattr(Thread& thread, Pid pid, VirtAddr address, u32 fl
     }
     abi::sched_attr attributes{};
     TRY(mm::copy_from_user(&attributes, address, std::min<usize>(size, sizeof(attributes))));
-    constexpr u64 known = abi::SCHED_FLAG_RESET_ON_FORK | abi::SCHED_FLAG_KEEP_POLICY | abi::SCHED_FLAG_KEEP_PARAMS;
+    constexpr u64 known =
+        abi::SCHED_FLAG_RESET_ON_FORK | abi::SCHED_FLAG_KEEP_POLICY | abi::SCHED_FLAG_KEEP_PARAMS;
     if (attributes.sched_flags & ~known) return error(Errno::EINVAL);
     RefPtr<Thread> target = TRY(thread_of(thread, pid));
-    int policy = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_POLICY) ? target->policy
-                                                                        : static_cast<int>(attributes.sched_policy);
+    int policy = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_POLICY)
+                     ? target->policy
+                     : static_cast<int>(attributes.sched_policy);
     bool keeps_nice = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_PARAMS) || policy == abi::SCHED_IDLE;
     int nice = std::clamp(attributes.sched_nice, -20, 19);
     if (!keeps_nice && !may_have_nice(thread, *target, nice)) return error(Errno::EPERM);
@@ -187,7 +193,8 @@ Result<long> sys_sched_get_priority_min(Thread&, int policy) {
     return error(Errno::EINVAL);
 }
 
-Result<long> sys_sched_rr_get_interval(Thread& thread, Pid pid, mm::UserPtr<mm::Out, abi::timespec> interval) {
+Result<long> sys_sched_rr_get_interval(Thread& thread, Pid pid,
+                                       mm::UserPtr<mm::Out, abi::timespec> interval) {
     TRY(thread_of(thread, pid));
     TRY(interval.copy_out(to_timespec(slice_ns)));
     return 0;
@@ -208,7 +215,8 @@ bool for_each_named(Thread& thread, int which, u32 who, FunctionRef<void(Thread&
     }
     Pid pgid = who ? static_cast<Pid>(who) : thread.process().process_group()->pgid();
     u32 uid = who ? who : thread.own_credentials().uid;
-    for (auto process = process::next_process(1); process; process = process::next_process(process->pid() + 1)) {
+    for (auto process = process::next_process(1); process;
+         process = process::next_process(process->pid() + 1)) {
         if (which == abi::PRIO_PGRP) {
             auto group = process->process_group();
             if (!group || group->pgid() != pgid) continue;

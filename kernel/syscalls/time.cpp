@@ -18,7 +18,8 @@ namespace {
 
 constexpr u64 ns_per_us = 1000;
 
-/// Dynamic clock ids (clock_getcpuclockid(3)): the pid inverted above three bits: thread or process, and which of its times.
+/// Dynamic clock ids (clock_getcpuclockid(3)): the pid inverted above three bits: thread or process, and
+/// which of its times.
 struct CpuClock {
     process::Pid pid;
     bool per_thread;
@@ -139,7 +140,8 @@ Result<long> resume_sleep(Thread& thread) {
 }
 
 Result<long> sleep_to(core::Deadline deadline, TimeSpecOut left) {
-    core::WaitResult result = core::wait_until(nobody_wakes, core::Sleep::Interruptible, deadline, [] { return false; });
+    core::WaitResult result =
+        core::wait_until(nobody_wakes, core::Sleep::Interruptible, deadline, [] { return false; });
     if (result == core::WaitResult::TimedOut) return 0;
     u64 now = core::monotonic_ns();
     if (now >= deadline.ns) return 0;
@@ -148,7 +150,8 @@ Result<long> sleep_to(core::Deadline deadline, TimeSpecOut left) {
     return error(Errno::RestartBlock);
 }
 
-/// Absolute sleeps are simply begun anew; those on the realtime clock follow it when it is set, at the latest each second.
+/// Absolute sleeps are simply begun anew; those on the realtime clock follow it when it is set, at the latest
+/// each second.
 Result<long> sleep_until_realtime(u64 target_ns) {
     for (;;) {
         u64 now = core::realtime_ns();
@@ -161,8 +164,8 @@ Result<long> sleep_until_realtime(u64 target_ns) {
 }
 
 Result<long> sleep_until_monotonic(u64 target_ns) {
-    core::WaitResult result = core::wait_until(nobody_wakes, core::Sleep::Interruptible, core::Deadline{target_ns},
-                                               [] { return false; });
+    core::WaitResult result = core::wait_until(nobody_wakes, core::Sleep::Interruptible,
+                                               core::Deadline{target_ns}, [] { return false; });
     return result == core::WaitResult::Interrupted ? Result<long>(error(Errno::RestartNoHandler)) : 0;
 }
 
@@ -229,11 +232,12 @@ Result<long> sys_setitimer(Thread& thread, int which, mm::UserPtr<mm::In, abi::i
 }
 
 Result<long> sys_alarm(Thread& thread, u32 seconds) {
-    process::IntervalTimerValue old =
-        TRY(process::set_interval_timer(thread.process(), abi::ITIMER_REAL, {.remaining_ns = seconds * core::ns_per_second}));
+    process::IntervalTimerValue old = TRY(process::set_interval_timer(
+        thread.process(), abi::ITIMER_REAL, {.remaining_ns = seconds * core::ns_per_second}));
     if (old.remaining_ns == 0) return 0;
     // Rounded to the nearest second, but never to "none was set".
-    return static_cast<long>(std::max<u64>((old.remaining_ns + core::ns_per_second / 2) / core::ns_per_second, 1));
+    return static_cast<long>(
+        std::max<u64>((old.remaining_ns + core::ns_per_second / 2) / core::ns_per_second, 1));
 }
 
 } // namespace linnet::syscalls

@@ -12,8 +12,8 @@ class File;
 
 namespace linnet::process {
 
-/// Argument or environment strings on their way into a new program: NUL-terminated, one after the other. Both blocks of a
-/// call share the limit that execve(2) sets for their sum.
+/// Argument or environment strings on their way into a new program: NUL-terminated, one after the other. Both
+/// blocks of a call share the limit that execve(2) sets for their sum.
 class StringBlock {
 public:
     /// E2BIG above MAX_ARG_STRLEN or when the budget is used up.
@@ -48,13 +48,13 @@ private:
 /// The budget of a program started by a process with this RLIMIT_STACK.
 StringBlock::Budget string_budget(u64 stack_limit);
 
-/// Replaces the program. On an error before the point of no return the caller is unharmed; after it the process is killed
-/// and the error is of no interest. `display_path` becomes AT_EXECFN.
-Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
-                     StringBlock& environment);
+/// Replaces the program. On an error before the point of no return the caller is unharmed; after it the
+/// process is killed and the error is of no interest. `display_path` becomes AT_EXECFN.
+Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path,
+                     StringBlock& arguments, StringBlock& environment);
 
-/// Maps the vDSO into a new address space and returns its address (AT_SYSINFO_EHDR); also fills layout.vdso. Registered by
-/// the room that has the image.
+/// Maps the vDSO into a new address space and returns its address (AT_SYSINFO_EHDR); also fills layout.vdso.
+/// Registered by the room that has the image.
 using VdsoMapper = Result<VirtAddr> (*)(mm::AddressSpace& space);
 void set_vdso_mapper(VdsoMapper mapper);
 

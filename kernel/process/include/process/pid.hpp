@@ -1,8 +1,8 @@
 // Pids: one number space for threads, processes, process groups and sessions (credentials(7), "Process ID").
 //
-// A PidRecord is one number in use. It lives as long as anything with that number does (a group may outlive its leader),
-// and while somebody like a pidfd remembers it; only then is the number free again. Which objects bear the number is
-// guarded by the table's lock, a leaf lock that masks interrupts:
+// A PidRecord is one number in use. It lives as long as anything with that number does (a group may outlive
+// its leader), and while somebody like a pidfd remembers it; only then is the number free again. Which
+// objects bear the number is guarded by the table's lock, a leaf lock that masks interrupts:
 //
 //     tree_lock                     relations between processes (process.hpp)
 //       Process::signal_lock        threads of one process, pending signals
@@ -79,12 +79,14 @@ NullableRefPtr<Process> find_process(Pid pid);
 NullableRefPtr<ProcessGroup> find_group(Pid pgid);
 NullableRefPtr<Session> find_session(Pid sid);
 
-/// The process with the smallest pid that is at least `from`; for walking over all of them without holding a lock.
+/// The process with the smallest pid that is at least `from`; for walking over all of them without holding a
+/// lock.
 NullableRefPtr<Process> next_process(Pid from);
 
 /// Creates the empty table; called by process::initialise().
 void initialise_pids();
-/// /proc/sys/kernel/pid_max: 32768 until somebody sets it (ps(1) sizes its columns by it). EINVAL outside 301 … 4194304.
+/// /proc/sys/kernel/pid_max: 32768 until somebody sets it (ps(1) sizes its columns by it). EINVAL outside 301
+/// … 4194304.
 Pid pid_limit();
 Result<void> set_pid_limit(Pid limit);
 /// How many numbers have been given since boot (/proc/stat's "processes").

@@ -7,8 +7,8 @@
 
 namespace linnet::process {
 
-/// The new timer's id; `event` null: SIGALRM with the id as its value. EINVAL for a bad event or clock, EOPNOTSUPP for
-/// CPU-time clocks, EAGAIN when there are too many.
+/// The new timer's id; `event` null: SIGALRM with the id as its value. EINVAL for a bad event or clock,
+/// EOPNOTSUPP for CPU-time clocks, EAGAIN when there are too many.
 Result<int> create_timer(Process& process, int clock, const abi::sigevent* event);
 enum class TimerMode : u8 { Relative, Absolute };
 /// Returns the old setting. EINVAL: no such timer.

@@ -58,7 +58,8 @@ public:
     /// Null once reaped.
     NullableRefPtr<ProcessGroup> process_group();
     NullableRefPtr<Session> session();
-    /// A living thread whose parts stand for the process (/proc/PID/maps when the leader is dead); null for a zombie.
+    /// A living thread whose parts stand for the process (/proc/PID/maps when the leader is dead); null for a
+    /// zombie.
     NullableRefPtr<Thread> any_living_thread();
 
     /// Calls `visit` for each thread, dead leader included, under signal_lock: no sleeping.
@@ -71,7 +72,8 @@ public:
     ResourceUsage usage();
     ResourceUsage children_usage();
 
-    /// The program's file (/proc/PID/exe), against whose writing it is protected (ETXTBSY); null for a zombie.
+    /// The program's file (/proc/PID/exe), against whose writing it is protected (ETXTBSY); null for a
+    /// zombie.
     NullableRefPtr<vfs::File> executable();
     /// Exchanges it; the caller settles the write protection of both.
     NullableRefPtr<vfs::File> exchange_executable(NullableRefPtr<vfs::File> fresh);
@@ -82,42 +84,42 @@ public:
     ResourceLimits limits;
 
     // ---- tree_lock ----
-    Pid parent_tid = 0;                      // the thread that made it (PR_SET_PDEATHSIG, __WNOTHREAD)
-    Process* parent = nullptr;               // null only for PID 1 and once reaped
+    Pid parent_tid = 0;        // the thread that made it (PR_SET_PDEATHSIG, __WNOTHREAD)
+    Process* parent = nullptr; // null only for PID 1 and once reaped
     ListNode sibling_node;
     IntrusiveList<Process, &Process::sibling_node> children;
     NullableRefPtr<ProcessGroup> group;
     ListNode group_node;
     std::atomic<ExitState> exit_state{ExitState::Alive};
-    int exit_status = 0;                     // as wait4(2) gives it
-    int exit_signal = 0;                     // sent to the parent, 0 for none; SIGCHLD for a plain child
+    int exit_status = 0; // as wait4(2) gives it
+    int exit_signal = 0; // sent to the parent, 0 for none; SIGCHLD for a plain child
     bool is_child_subreaper = false;
-    bool has_executed = false;               // since fork: setpgid(2) by the parent is EACCES
-    ResourceUsage reaped_usage;              // of children waited for
-    core::WaitQueue child_events;            // a child changed state; waited on by wait4
+    bool has_executed = false;    // since fork: setpgid(2) by the parent is EACCES
+    ResourceUsage reaped_usage;   // of children waited for
+    core::WaitQueue child_events; // a child changed state; waited on by wait4
 
     // ---- signal_lock ----
     core::InterruptSpinLock signal_lock;
     IntrusiveList<Thread, &Thread::process_node> threads;
     NullableRefPtr<Thread> leader_;
-    NullableRefPtr<SignalActions> actions;   // changed only by execve
+    NullableRefPtr<SignalActions> actions; // changed only by execve
     SharedSignals signals;
     ResourceUsage dead_threads_usage;
-    bool group_exiting = false;              // every thread has work_exit or will have
+    bool group_exiting = false; // every thread has work_exit or will have
     int group_exit_status = 0;
-    Thread* exec_thread = nullptr;           // execve in progress: it waits for the others to die
-    core::WaitQueue thread_exit;             // a thread died; waited on by execve
+    Thread* exec_thread = nullptr; // execve in progress: it waits for the others to die
+    core::WaitQueue thread_exit;   // a thread died; waited on by execve
 
     // Job control, as wait4's WUNTRACED and WCONTINUED report it; signal_lock, written by process/signal.
-    int stop_signal = 0;                     // while stopped
-    bool stop_reportable = false;            // a stop nobody has waited for
+    int stop_signal = 0;          // while stopped
+    bool stop_reportable = false; // a stop nobody has waited for
     bool continue_reportable = false;
 
     NullableRefPtr<vfs::File> executable_;
     NullableRefPtr<const vfs::Credentials> last_credentials_; // of the leader, when it is gone
-    std::atomic<u64> peak_resident_pages{0}; // of address spaces that are gone
+    std::atomic<u64> peak_resident_pages{0};                  // of address spaces that are gone
 
-    std::atomic<i32> oom_score_adj{0};       // -1000 (never chosen) to 1000 (proc_pid_oom_score_adj(5))
+    std::atomic<i32> oom_score_adj{0}; // -1000 (never chosen) to 1000 (proc_pid_oom_score_adj(5))
     std::atomic<u32> living_threads{0};
     u64 start_time_ns = 0;
     std::atomic<bool> has_registered_membarrier{false}; // membarrier(2); until execve
@@ -126,16 +128,16 @@ public:
     explicit Process(RefPtr<PidRecord> pid_record, RefPtr<SignalActions> signal_actions);
 };
 
-/// Starts the death of all threads with this wait status (exit_group(2), fatal signals). The first caller's status counts;
-/// false when it had begun already. `_locked`: signal_lock held. Any context.
+/// Starts the death of all threads with this wait status (exit_group(2), fatal signals). The first caller's
+/// status counts; false when it had begun already. `_locked`: signal_lock held. Any context.
 bool begin_group_exit(Process& process, int status);
 bool begin_group_exit_locked(Process& process, int status);
 
 /// The current thread dies now: run_loop edge, nothing on the kernel stack that must be unwound.
 [[noreturn]] void exit_thread(int status);
 
-/// Tells the parent about a stop or continue of `process` (SIGCHLD unless SA_NOCLDSTOP, wakes wait4): CLD_STOPPED,
-/// CLD_CONTINUED, CLD_TRAPPED. tree_lock held.
+/// Tells the parent about a stop or continue of `process` (SIGCHLD unless SA_NOCLDSTOP, wakes wait4):
+/// CLD_STOPPED, CLD_CONTINUED, CLD_TRAPPED. tree_lock held.
 void notify_parent_locked(Process& process, int code, int status);
 
 /// Of one thread, up to now.
@@ -150,7 +152,8 @@ Process& init_process();
 u32 process_count();
 u32 thread_count();
 
-/// Makes PID 1 run `path`; arguments and environment as given. Called by a kernel thread with the root file system mounted.
+/// Makes PID 1 run `path`; arguments and environment as given. Called by a kernel thread with the root file
+/// system mounted.
 Result<RefPtr<Process>> create_init(std::string_view path, std::span<const std::string_view> arguments,
                                     std::span<const std::string_view> environment);
 

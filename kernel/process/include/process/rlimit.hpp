@@ -18,7 +18,8 @@ public:
     [[nodiscard]] u64 soft(u32 resource) const { return soft_[resource].load(std::memory_order_relaxed); }
     [[nodiscard]] u64 hard(u32 resource) const { return hard_[resource].load(std::memory_order_relaxed); }
     [[nodiscard]] abi::rlimit64 get(u32 resource) const;
-    /// Sets both; `may_raise` is CAP_SYS_RESOURCE. EINVAL: soft above hard; EPERM: hard raised without the capability.
+    /// Sets both; `may_raise` is CAP_SYS_RESOURCE. EINVAL: soft above hard; EPERM: hard raised without the
+    /// capability.
     enum class Raise : u8 { Forbidden, Allowed };
     Result<abi::rlimit64> set(u32 resource, const abi::rlimit64& wanted, Raise raise);
 

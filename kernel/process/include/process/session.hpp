@@ -1,4 +1,5 @@
-// Process groups and sessions (credentials(7), setpgid(2), setsid(2)). All relations are guarded by tree_lock.
+// Process groups and sessions (credentials(7), setpgid(2), setsid(2)). All relations are guarded by
+// tree_lock.
 #pragma once
 
 #include <process/process.hpp>
@@ -11,8 +12,8 @@ public:
     /// Reference counting of the terminal behind the interface.
     virtual void ref() const = 0;
     virtual void unref() const = 0;
-    /// The session's leader is gone: hang up (SIGHUP and SIGCONT to the foreground group) and let go of the session.
-    /// Called without locks held; may sleep.
+    /// The session's leader is gone: hang up (SIGHUP and SIGCONT to the foreground group) and let go of the
+    /// session. Called without locks held; may sleep.
     virtual void session_leader_exited(Session& session) = 0;
     /// Device number, for the tty_nr field of /proc/PID/stat.
     virtual u64 device_number() const = 0;
@@ -50,8 +51,8 @@ public:
 
     /// Calls `visit` for each member, under tree_lock: it may send signals but must not sleep.
     void for_each_member(FunctionRef<void(Process&)> visit);
-    /// Whether no member has a parent in another group of the session (setpgid(2)): the terminal's stop signals are then
-    /// ignored. `_locked`: tree_lock held; `ignored` counts as gone already.
+    /// Whether no member has a parent in another group of the session (setpgid(2)): the terminal's stop
+    /// signals are then ignored. `_locked`: tree_lock held; `ignored` counts as gone already.
     [[nodiscard]] bool is_orphaned();
     [[nodiscard]] bool is_orphaned_locked(const Process* ignored = nullptr);
 

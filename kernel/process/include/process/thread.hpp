@@ -1,12 +1,12 @@
-// process::Thread: a Linux task. Its parts (memory, descriptors, directory context) are reference-counted objects that
-// clone(2) shares or copies one by one; what all threads of a process share is in Process.
+// process::Thread: a Linux task. Its parts (memory, descriptors, directory context) are reference-counted
+// objects that clone(2) shares or copies one by one; what all threads of a process share is in Process.
 //
-// A thread changes its own parts; others read them through the accessors, which take `parts_lock`, a leaf lock. Fields
-// without a word about locking belong to the thread itself.
+// A thread changes its own parts; others read them through the accessors, which take `parts_lock`, a leaf
+// lock. Fields without a word about locking belong to the thread itself.
 //
-// Life: created by clone, findable by its tid; exit_thread() (run_loop edge, empty kernel stack) gives back all parts; the
-// scheduler's final switch drops the reference that the running thread held. The Thread of a process's leader stays, Dead,
-// as long as the process is not reaped.
+// Life: created by clone, findable by its tid; exit_thread() (run_loop edge, empty kernel stack) gives back
+// all parts; the scheduler's final switch drops the reference that the running thread held. The Thread of a
+// process's leader stays, Dead, as long as the process is not reaped.
 #pragma once
 
 #include <arch/user_context.hpp>
@@ -61,7 +61,9 @@ public:
     void on_switched_in(core::Cpu& cpu) override;
     void on_final_switch() override;
     void run() override; // run_loop.cpp
-    bool has_fatal_signal() const override { return pending_work.load(std::memory_order_relaxed) & core::work_exit; }
+    bool has_fatal_signal() const override {
+        return pending_work.load(std::memory_order_relaxed) & core::work_exit;
+    }
     std::string_view name() const override;
 
     // ---- parts, as others may read them; null once the thread has exited (mm also for none) ----
@@ -88,33 +90,34 @@ public:
     [[nodiscard]] core::CpuTimes cpu_times() const;
 
     arch::UserContext registers;
-    RefPtr<PidRecord> record;          // changed only when another thread of the process takes over the leader's id
-    ListNode process_node;             // in Process::threads; guarded by signal_lock
-    SignalState signals;               // pending: signal_lock
+    RefPtr<PidRecord> record; // changed only when another thread of the process takes over the leader's id
+    ListNode process_node;    // in Process::threads; guarded by signal_lock
+    SignalState signals;      // pending: signal_lock
     RestartBlock restart;
 
     std::atomic<bool> exited{false};
-    int exit_status = 0;               // wait status, once the thread dies by itself
-    int parent_death_signal = 0;       // PR_SET_PDEATHSIG; tree_lock
+    int exit_status = 0;         // wait status, once the thread dies by itself
+    int parent_death_signal = 0; // PR_SET_PDEATHSIG; tree_lock
 
-    VirtAddr set_child_tid{};          // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
-    VirtAddr clear_child_tid{};        // set_tid_address(2)
-    VirtAddr robust_list{};            // get_robust_list(2)
+    VirtAddr set_child_tid{};   // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
+    VirtAddr clear_child_tid{}; // set_tid_address(2)
+    VirtAddr robust_list{};     // get_robust_list(2)
     RseqArea rseq;
-    std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
+    std::atomic<core::WaitQueue*> vfork_done{
+        nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
     std::atomic<bool> no_new_privileges{false};
-    u8 policy = 0;                     // SCHED_*
+    u8 policy = 0; // SCHED_*
     u8 realtime_priority = 0;
     bool reset_on_fork = false;
     u16 io_priority = 0;
     u64 timer_slack_ns = 50'000;
     u64 default_timer_slack_ns = 50'000;
-    u64 start_time_ns = 0;             // monotonic
+    u64 start_time_ns = 0; // monotonic
     std::atomic<u64> minor_faults{0};
     std::atomic<u64> major_faults{0};
-    std::atomic<u64> read_bytes{0};    // /proc/PID/io
+    std::atomic<u64> read_bytes{0}; // /proc/PID/io
     std::atomic<u64> written_bytes{0};
 
     // ---- process room only ----

@@ -12,12 +12,15 @@ struct TimerSetting {
     u64 interval_ns = 0;
 };
 
-/// `clock` is CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME (or the alarm form of one); `flags`: O_NONBLOCK or 0.
+/// `clock` is CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME (or the alarm form of one); `flags`:
+/// O_NONBLOCK or 0.
 Result<RefPtr<vfs::File>> create_timerfd(int clock, u32 flags);
-/// timerfd_settime(2): `flags` are abi::TFD_TIMER_*; returns the old setting. EINVAL when `file` is no timerfd.
+/// timerfd_settime(2): `flags` are abi::TFD_TIMER_*; returns the old setting. EINVAL when `file` is no
+/// timerfd.
 Result<TimerSetting> set_timerfd(vfs::File& file, u32 flags, const TimerSetting& setting);
 Result<TimerSetting> get_timerfd(vfs::File& file);
-/// The wall clock was set: absolute timers on it are armed anew, those with TFD_TIMER_CANCEL_ON_SET are cancelled.
+/// The wall clock was set: absolute timers on it are armed anew, those with TFD_TIMER_CANCEL_ON_SET are
+/// cancelled.
 void wall_clock_was_set();
 
 } // namespace linnet::process
