@@ -154,7 +154,7 @@ def rootfs(options):
     if options.name not in roots.NAMES:
         raise LinnetError(f"no root named '{options.name}' (there are: {', '.join(roots.NAMES)})", STATUS_USAGE)
     include = [name for name in (options.include or "").split(",") if name] if options.include is not None else None
-    for one in arch.get_arches(options.arch or arch.host_arch()):
+    for one in arch.get_arches(options.arch or arch.host_arch(), "linux"):
         print(roots.named(options.name, one, include, refresh=True).archive, flush=True)
     return 0
 
