@@ -127,6 +127,28 @@ u64 measure_with_pit() {
     return best.slope();
 }
 
+u8 read_cmos_seconds() {
+    port_write8(0x70, 0);
+    return port_read8(0x71);
+}
+
+/// Counter value at the next change of the CMOS clock's second; 0 when it stands still.
+u64 wait_for_next_second() {
+    constexpr u64 patience = u64{20'000'000'000}; // counter ticks: more than a second of any CPU
+    u8 before = read_cmos_seconds();
+    u64 begin = read_counter();
+    while (read_cmos_seconds() == before)
+        if (read_counter() - begin > patience) return 0;
+    return read_counter();
+}
+
+/// By the CMOS clock: takes up to two seconds, but no pause of the host is too long for it.
+u64 measure_with_cmos() {
+    u64 begin = wait_for_next_second();
+    u64 end = begin ? wait_for_next_second() : 0;
+    return end ? end - begin : 0;
+}
+
 } // namespace
 
 u64 counter_frequency() { return frequency; }
@@ -137,10 +159,11 @@ void calibrate_counter() {
     u64 counter_begin = read_counter();
     u32 apic_begin = local_apic_timer_count();
     frequency = frequency_from_cpuid();
-    // On a busy host a whole measurement can be lost to interruptions.
-    for (unsigned tries = 0; frequency == 0 && tries < 20; ++tries) frequency = measure_with_pit();
+    // On a very busy host every measurement of some milliseconds can be lost to interruptions.
+    if (frequency == 0) frequency = measure_with_pit();
+    if (frequency == 0) frequency = measure_with_cmos();
     if (frequency == 0 && cpuid(0).eax >= 0x16) frequency = u64{cpuid(0x16).eax & 0xffff} * 1'000'000;
-    VERIFY(frequency != 0); // no CPUID leaf and no 8254: nothing here tells time
+    VERIFY(frequency != 0); // no CPUID leaf, no 8254, no CMOS clock: nothing here tells time
     // The APIC's clock against the TSC, over what the measurement took and at least a millisecond.
     while (read_counter() - counter_begin < frequency / 1000) relax();
     u64 apic_elapsed = apic_begin - local_apic_timer_count();
