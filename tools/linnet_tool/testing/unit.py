@@ -4,9 +4,9 @@ import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
-from .. import debian, packages
+from .. import debian, kernel, packages
 from ..paths import BUILD, ROOT, ensure
-from ..ui import LinnetError, Progress
+from ..ui import LinnetError
 from . import FAILED, PASSED, SKIPPED, TESTS, Result
 
 FOLDER = TESTS / "unit"
@@ -34,8 +34,7 @@ def build(home):
         checked(["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(home), "-DLINNET_HOST_TESTS=ON",
                  "-DCMAKE_BUILD_TYPE=Debug"],
                 "CMake could not configure the unit tests")
-    with Progress("building the unit tests"):
-        checked(["ninja", "-C", str(home), "-j", str(min(2, os.cpu_count() or 1))], "the unit tests do not build")
+    kernel.run_ninja(home, "building the unit tests", "the unit tests do not build")
 
 
 def checked(command, complaint):
