@@ -131,6 +131,10 @@ Result<usize> copy_between(CopyEnd from, CopyEnd to, u64 count) {
     if (!bounce) return error(Errno::ENOMEM);
     usize done = 0;
     while (done < count) {
+        if (core::current_thread().has_fatal_signal()) {
+            if (done == 0) return error(Errno::EINTR);
+            break;
+        }
         std::span<u8> piece(bounce.get(), std::min<u64>(size, count - done));
         vfs::IoBuffer in = vfs::IoBuffer::kernel(piece);
         auto got = vfs::read(from.file, in, from.offset);

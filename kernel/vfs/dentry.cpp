@@ -201,7 +201,7 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::str
     }
     // A removed directory has no names, and its cached ones must not come back.
     if (parent.is_unlinked() && !parent.is_root()) return error(Errno::ENOENT);
-    if (superblock.dentry_count_.load(std::memory_order_relaxed) > cached_limit) shrink(superblock, cached_limit / 8);
+    limit_cached(superblock);
     auto* dentry = new (std::nothrow) Dentry(superblock, &parent);
     if (!dentry) return error(Errno::ENOMEM);
     auto result = adopt_ref(*dentry);
@@ -300,6 +300,15 @@ NullableRefPtr<Dentry> DentryCache::rotate(SuperBlock& superblock) {
     superblock.dentries_.remove(*first);
     superblock.dentries_.push_back(*first);
     return NullableRefPtr<Dentry>(first);
+}
+
+/// Keeps the number of cached dentries near the limit. Where most are in use it may grow past it, and is looked at again
+/// only after it has grown some more.
+void DentryCache::limit_cached(SuperBlock& superblock) {
+    usize count = superblock.dentry_count_.load(std::memory_order_relaxed);
+    if (count <= cached_limit || count < superblock.shrink_at_.load(std::memory_order_relaxed)) return;
+    superblock.shrink_at_.store(count + cached_limit / 8, std::memory_order_relaxed);
+    shrink(superblock, cached_limit / 4);
 }
 
 usize DentryCache::shrink(SuperBlock& superblock, usize count) {

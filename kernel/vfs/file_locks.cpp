@@ -154,6 +154,11 @@ Result<void> FileLocks::unset(const void* owner, Range range) {
 }
 
 Result<void> FileLocks::set_whole(const void* owner, i32 process_id, Mode mode, Waiting waiting) {
+    {
+        core::SpinGuard guard(lock_);
+        for (const Lock& held : wholes_)
+            if (held.owner == owner && held.mode == mode) return {};
+    }
     // A conversion is not atomic (flock(2)): the old lock is given up first.
     unset_whole(owner);
     Lock lock{owner, process_id, mode, {}};

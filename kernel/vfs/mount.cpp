@@ -144,6 +144,9 @@ Result<void> MountTable::attach(Mount& mount, const Path& place) {
     if (!target.mount->attached_) return error(Errno::EINVAL);
     if (target.dentry->is_unlinked()) return error(Errno::ENOENT);
     if (target.inode()->is_directory() != mount.root().inode()->is_directory()) return error(Errno::ENOTDIR);
+    // The same file system over itself is a mistake (mount(2), EBUSY).
+    if (&target.mount->superblock() == &mount.superblock() && target.dentry == &target.mount->root())
+        return error(Errno::EBUSY);
     return link(mount, target);
 }
 

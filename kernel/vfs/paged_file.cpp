@@ -6,9 +6,11 @@
 
 #include "attribute_rules.hpp"
 
+#include <abi/linux/fs.hpp>
 #include <algorithm>
 #include <mm/vm_object.hpp>
 #include <vfs/current.hpp>
+#include <vfs/mount.hpp>
 #include <vfs/superblock.hpp>
 
 namespace linnet::vfs {
@@ -130,7 +132,10 @@ Result<RefPtr<mm::VmObject>> PagedFile::mmap(const MapFileRequest& request) {
     if (!object) return error(Errno::ENODEV);
     if (request.shared && request.writable && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE))
         return error(Errno::EPERM);
-    if (!path().is_empty()) note_access(path());
+    if (!path().is_empty()) {
+        if (request.executable && (path().mount->flags() & abi::MS_NOEXEC)) return error(Errno::EPERM);
+        note_access(path());
+    }
     return RefPtr<mm::VmObject>(*object);
 }
 

@@ -100,6 +100,7 @@ private:
     static bool remove(Dentry& dentry, RemoveWhen when);
     enum class Names : u8 { Exchange, KeepSecond };
     static void swap_places(Dentry& first, Dentry& second, Names names);
+    static void limit_cached(SuperBlock& superblock);
     static void prune_below(Dentry& top);
     static NullableRefPtr<Dentry> rotate(SuperBlock& superblock);
 };

@@ -77,6 +77,7 @@ private:
     core::SpinLock dentries_lock_;
     IntrusiveList<Dentry, &Dentry::cache_node> dentries_; // in the hash table, oldest first
     std::atomic<usize> dentry_count_{0};
+    std::atomic<usize> shrink_at_{0}; // the count at which unused ones are dropped; 0: the usual limit
 };
 
 struct MountSource {
