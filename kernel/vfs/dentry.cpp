@@ -116,7 +116,8 @@ Result<void> DentryCache::initialise() {
     buckets = new (std::nothrow) Bucket[count];
     if (!buckets) return error(Errno::ENOMEM);
     bucket_mask = count - 1;
-    cached_limit = count * 4;
+    // What they may take where nobody uses them: a thirty-second of RAM.
+    cached_limit = std::max<usize>(4096, (pages << arch::page_shift) / 32 / sizeof(Dentry));
     return {};
 }
 
