@@ -16,6 +16,8 @@ def build(arch, debug=False, sanitize=False):
     """Builds what is out of date; returns the bootable image's path."""
     if not (ROOT / "CMakeLists.txt").exists():
         raise LinnetError("there is no kernel in this tree yet (no CMakeLists.txt)")
+    if not (ROOT / "kernel" / "arch" / arch.name).is_dir():
+        raise LinnetError(f"the kernel has not been ported to {arch.name} yet (--kernel linux boots Debian's there)")
     packages.require(*packages.KERNEL_BUILD)
     home = folder(arch, debug, sanitize)
     with debian.locked(f"kernel-{home.name}", BUILD):
