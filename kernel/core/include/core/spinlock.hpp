@@ -17,7 +17,8 @@ struct LockClass {
 };
 extern LockClass anonymous_lock_class; // not checked against itself
 
-/// A ticket lock: fair, FIFO.
+/// Test and set, not fair. A fair lock hands over to one certain waiter; where CPUs are virtual and that one isn't running,
+/// all others spin until it does, and a contended lock crawls.
 class RawSpinLock {
 public:
     constexpr explicit RawSpinLock(LockClass& lock_class = anonymous_lock_class)
@@ -32,25 +33,21 @@ public:
 
     void acquire() {
         note_acquire();
-        u16 mine = next_.fetch_add(1, std::memory_order_relaxed);
-        while (serving_.load(std::memory_order_acquire) != mine) arch::relax();
+        while (held_.exchange(1, std::memory_order_acquire) != 0)
+            while (held_.load(std::memory_order_relaxed) != 0) arch::relax();
         note_acquired();
     }
     bool try_acquire() {
-        u16 serving = serving_.load(std::memory_order_acquire);
-        u16 expected = serving;
-        if (!next_.compare_exchange_strong(expected, static_cast<u16>(serving + 1), std::memory_order_acquire))
+        if (held_.load(std::memory_order_relaxed) != 0 || held_.exchange(1, std::memory_order_acquire) != 0)
             return false;
         note_acquired();
         return true;
     }
     void release() {
         note_release();
-        serving_.store(static_cast<u16>(serving_.load(std::memory_order_relaxed) + 1), std::memory_order_release);
+        held_.store(0, std::memory_order_release);
     }
-    [[nodiscard]] bool is_held() const {
-        return next_.load(std::memory_order_relaxed) != serving_.load(std::memory_order_relaxed);
-    }
+    [[nodiscard]] bool is_held() const { return held_.load(std::memory_order_relaxed) != 0; }
 
 private:
 #ifdef LINNET_DEBUG
@@ -62,8 +59,7 @@ private:
     void note_acquired() {}
     void note_release() {}
 #endif
-    std::atomic<u16> next_{0};
-    std::atomic<u16> serving_{0};
+    std::atomic<u32> held_{0};
 #ifdef LINNET_DEBUG
     LockClass* class_;
 #endif
