@@ -167,7 +167,9 @@ bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fixup, u64 address
 }
 
 void handle_kernel_exception(UserRegisters& frame) {
-    u64 address = frame.vector == page_fault ? read_cr2() : 0;
+    // A double fault is mostly a page fault that found no stack to report on.
+    bool has_address = frame.vector == page_fault || frame.vector == double_fault;
+    u64 address = has_address ? read_cr2() : 0;
     uintptr_t fixup = 0;
     if (frame.vector == page_fault || frame.vector == general_protection) fixup = find_fixup(frame.rip);
     if (frame.vector == page_fault && handle_kernel_page_fault(frame, fixup, address)) return;
