@@ -1,6 +1,6 @@
-// cpio "newc": a header of 110 characters (magic, thirteen 8-digit hexadecimal numbers), the name, the data; name and data
-// padded to multiples of 4 bytes from the beginning of the archive. An entry named TRAILER!!! ends an archive; zero bytes
-// and further archives may follow (Linux's initramfs buffer format).
+// cpio "newc": a header of 110 characters (magic, thirteen 8-digit hexadecimal numbers), the name, the data;
+// name and data padded to multiples of 4 bytes from the beginning of the archive. An entry named TRAILER!!!
+// ends an archive; zero bytes and further archives may follow (Linux's initramfs buffer format).
 #include <lib/cpio.hpp>
 
 namespace linnet {
@@ -15,8 +15,20 @@ constexpr std::string_view trailer = "TRAILER!!!";
 
 /// Fields of the header, in order.
 enum Field : u8 {
-    Inode, Mode, Uid, Gid, LinkCount, ModifyTime, FileSize, DeviceMajor, DeviceMinor, SpecialMajor, SpecialMinor,
-    NameSize, Checksum, field_count,
+    Inode,
+    Mode,
+    Uid,
+    Gid,
+    LinkCount,
+    ModifyTime,
+    FileSize,
+    DeviceMajor,
+    DeviceMinor,
+    SpecialMajor,
+    SpecialMinor,
+    NameSize,
+    Checksum,
+    field_count,
 };
 
 Result<u32> parse_hex(std::span<const u8> digits) {

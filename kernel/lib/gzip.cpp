@@ -1,6 +1,6 @@
-// Inflate. Huffman codes are canonical, so a code is told by how many codes of each length there are; short codes are
-// looked up in a table by the next bits instead. Output goes to one flat buffer, which is its own window; when only
-// counting there is no buffer, and lengths are all that matters.
+// Inflate. Huffman codes are canonical, so a code is told by how many codes of each length there are; short
+// codes are looked up in a table by the next bits instead. Output goes to one flat buffer, which is its own
+// window; when only counting there is no buffer, and lengths are all that matters.
 #include <array>
 #include <lib/gzip.hpp>
 #include <lib/own_ptr.hpp>
@@ -17,8 +17,8 @@ constexpr usize max_distances = 30;
 class BitReader {
 public:
     explicit BitReader(std::span<const u8> bytes) : bytes_(bytes) {}
-    /// Makes at least `count` (at most 32) bits available where the input has them; beyond its end come zeros, which
-    /// overrun() tells.
+    /// Makes at least `count` (at most 32) bits available where the input has them; beyond its end come
+    /// zeros, which overrun() tells.
     void fill(unsigned count) {
         while (available_ < count) {
             u64 next = position_ < bytes_.size() ? bytes_[position_] : 0;
@@ -52,8 +52,8 @@ private:
 
 class HuffmanCode {
 public:
-    /// `lengths` of the codes by symbol, 0 where a symbol isn't used. EINVAL when there are more codes than fit; an
-    /// incomplete code is allowed, as deflate has it for a single distance.
+    /// `lengths` of the codes by symbol, 0 where a symbol isn't used. EINVAL when there are more codes than
+    /// fit; an incomplete code is allowed, as deflate has it for a single distance.
     Result<void> build(std::span<const u8> lengths) {
         counts_ = {};
         for (u8 length : lengths) ++counts_[length];
@@ -120,9 +120,11 @@ private:
 
 constexpr u16 length_base[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr u8 length_extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-constexpr u16 distance_base[] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+constexpr u8 length_extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                               2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr u16 distance_base[] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                 33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
+                                 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 constexpr u8 distance_extra[] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
                                  6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
@@ -290,7 +292,8 @@ Result<usize> header_size(std::span<const u8> input) {
     enum Flag : u8 { HeaderCrc = 2, Extra = 4, Name = 8, Comment = 16, Reserved = 0xe0 };
     constexpr usize fixed_size = 10;
     constexpr u8 method_deflate = 8;
-    if (input.size() < fixed_size || !is_gzip(input) || input[2] != method_deflate) return error(Errno::EINVAL);
+    if (input.size() < fixed_size || !is_gzip(input) || input[2] != method_deflate)
+        return error(Errno::EINVAL);
     u8 flags = input[3];
     if (flags & Reserved) return error(Errno::EINVAL);
     usize at = fixed_size;

@@ -44,7 +44,8 @@ public:
         pending_position_ = entry.next_position;
         return true;
     }
-    /// Copies out what was built; false on a fault, after which position() is before what could not be copied.
+    /// Copies out what was built; false on a fault, after which position() is before what could not be
+    /// copied.
     bool flush() {
         if (used_ == 0) return true;
         if (!mm::copy_to_user(target_, buffer_.data(), used_)) return fail(Errno::EFAULT);

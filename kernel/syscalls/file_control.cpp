@@ -76,7 +76,8 @@ Result<long> get_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwn
     return 0;
 }
 
-Result<long> set_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwner owner, FileLocks::Waiting waiting) {
+Result<long> set_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwner owner,
+                      FileLocks::Waiting waiting) {
     abi::flock request = TRY(pointer.copy_in());
     FileLocks::Lock lock = TRY(lock_of(thread, file, request, owner));
     FileLocks* locks = TRY(file.inode().file_locks());
@@ -151,7 +152,8 @@ Result<long> sys_fcntl(Thread& thread, int fd, u32 command, u64 argument) {
     case abi::F_GETFD:
         return TRY(files.get_close_on_exec(fd)) == vfs::CloseOnExec::Yes ? abi::FD_CLOEXEC : 0;
     case abi::F_SETFD:
-        TRY(files.set_close_on_exec(fd, argument & abi::FD_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No));
+        TRY(files.set_close_on_exec(fd, argument & abi::FD_CLOEXEC ? vfs::CloseOnExec::Yes
+                                                                   : vfs::CloseOnExec::No));
         return 0;
     case abi::F_GETFL:
         return TRY(files.use_any(fd))->status_flags();

@@ -3,8 +3,8 @@
 
 #include <abi/linux/fs.hpp>
 #include <algorithm>
-#include <syscalls/file.hpp>
 #include <mm/vm_object.hpp>
+#include <syscalls/file.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
 
@@ -29,8 +29,9 @@ Result<long> sys_ftruncate(Thread& thread, int fd, i64 size) {
 }
 
 Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 length) {
-    constexpr u32 known = abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_COLLAPSE_RANGE |
-                          abi::FALLOC_FL_ZERO_RANGE | abi::FALLOC_FL_INSERT_RANGE | abi::FALLOC_FL_UNSHARE_RANGE;
+    constexpr u32 known = abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE |
+                          abi::FALLOC_FL_COLLAPSE_RANGE | abi::FALLOC_FL_ZERO_RANGE |
+                          abi::FALLOC_FL_INSERT_RANGE | abi::FALLOC_FL_UNSHARE_RANGE;
     auto file = TRY(thread.own_files().use(fd));
     if (offset < 0 || length <= 0) return error(Errno::EINVAL);
     if (mode & ~known) return error(Errno::EOPNOTSUPP);
@@ -84,7 +85,8 @@ Result<long> sys_sync(Thread&) {
     // Collected first: sync() may sleep long, and the tree of mounts stays usable meanwhile.
     ArrayList<RefPtr<vfs::SuperBlock>> all;
     vfs::MountTable::for_each([&](const vfs::MountTable::Entry& entry) {
-        (void)all.try_push(RefPtr<vfs::SuperBlock>(entry.mount.superblock())); // short of memory: those it could list
+        (void)all.try_push(
+            RefPtr<vfs::SuperBlock>(entry.mount.superblock())); // short of memory: those it could list
     });
     for (RefPtr<vfs::SuperBlock>& superblock : all) (void)superblock->sync(); // sync(2) reports nothing
     return 0;
@@ -122,8 +124,8 @@ struct CopyEnd {
     }
 };
 
-/// Copies through a buffer. Stops at the end of the input, at what the output doesn't take, or at an error once something
-/// was copied. What was read but not taken is put back by moving the position.
+/// Copies through a buffer. Stops at the end of the input, at what the output doesn't take, or at an error
+/// once something was copied. What was read but not taken is put back by moving the position.
 Result<usize> copy_between(CopyEnd from, CopyEnd to, u64 count) {
     count = std::min<u64>(count, abi::MAX_RW_COUNT);
     usize size = std::min<u64>(count, bounce_size);
@@ -181,8 +183,8 @@ Result<long> sys_sendfile(Thread& thread, int out, int in, OffsetPtr offset_poin
     return static_cast<long>(done);
 }
 
-Result<long> sys_copy_file_range(Thread& thread, int in, OffsetPtr in_pointer, int out, OffsetPtr out_pointer, u64 count,
-                                 u32 flags) {
+Result<long> sys_copy_file_range(Thread& thread, int in, OffsetPtr in_pointer, int out, OffsetPtr out_pointer,
+                                 u64 count, u32 flags) {
     auto from = TRY(thread.own_files().use(in));
     auto to = TRY(thread.own_files().use(out));
     auto in_offset = TRY(copy_in_offset(in_pointer));

@@ -42,7 +42,9 @@ Result<long> sys_unlinkat(Thread& thread, int directory, UserString path, u32 fl
         TRY(vfs::unlink(argument.start(), argument.text()));
     return 0;
 }
-Result<long> sys_unlink(Thread& thread, UserString path) { return sys_unlinkat(thread, abi::AT_FDCWD, path, 0); }
+Result<long> sys_unlink(Thread& thread, UserString path) {
+    return sys_unlinkat(thread, abi::AT_FDCWD, path, 0);
+}
 Result<long> sys_rmdir(Thread& thread, UserString path) {
     return sys_unlinkat(thread, abi::AT_FDCWD, path, abi::AT_REMOVEDIR);
 }
@@ -59,7 +61,8 @@ Result<long> sys_symlink(Thread& thread, UserString target, UserString path) {
     return sys_symlinkat(thread, target, abi::AT_FDCWD, path);
 }
 
-Result<long> sys_linkat(Thread& thread, int from_directory, UserString from, int to_directory, UserString to, u32 flags) {
+Result<long> sys_linkat(Thread& thread, int from_directory, UserString from, int to_directory, UserString to,
+                        u32 flags) {
     if (flags & ~(abi::AT_SYMLINK_FOLLOW | abi::AT_EMPTY_PATH)) return error(Errno::EINVAL);
     u32 lookup_flags = (flags & abi::AT_SYMLINK_FOLLOW) ? vfs::lookup_default : vfs::lookup_no_follow;
     PathArgument existing, fresh;
@@ -78,8 +81,8 @@ Result<long> sys_link(Thread& thread, UserString from, UserString to) {
     return sys_linkat(thread, abi::AT_FDCWD, from, abi::AT_FDCWD, to, 0);
 }
 
-Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, int to_directory, UserString to,
-                           u32 flags) {
+Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, int to_directory,
+                           UserString to, u32 flags) {
     if (flags & ~(abi::RENAME_NOREPLACE | abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
     if ((flags & abi::RENAME_NOREPLACE) && (flags & abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
     PathArgument old_name, new_name;
@@ -88,7 +91,8 @@ Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, 
     TRY(vfs::rename(old_name.start(), old_name.text(), new_name.start(), new_name.text(), flags));
     return 0;
 }
-Result<long> sys_renameat(Thread& thread, int from_directory, UserString from, int to_directory, UserString to) {
+Result<long> sys_renameat(Thread& thread, int from_directory, UserString from, int to_directory,
+                          UserString to) {
     return sys_renameat2(thread, from_directory, from, to_directory, to, 0);
 }
 Result<long> sys_rename(Thread& thread, UserString from, UserString to) {

@@ -31,12 +31,15 @@ public:
     PathArgument(const PathArgument&) = delete;
     /// Whether the descriptor counts for absolute paths too (openat2's RESOLVE_IN_ROOT).
     enum class Directory : u8 { ForRelativePaths, Always };
-    /// Copies the path and resolves the descriptor, where it counts. EBADF; ENOTDIR for a file without a place.
+    /// Copies the path and resolves the descriptor, where it counts. EBADF; ENOTDIR for a file without a
+    /// place.
     Result<void> get(process::Thread& thread, int directory_fd, mm::UserString path,
                      Directory directory = Directory::ForRelativePaths);
     [[nodiscard]] std::string_view text() const { return path_.text(); }
     [[nodiscard]] vfs::LookupStart start() const { return start_.is_empty() ? nullptr : &start_; }
-    Result<vfs::Path> lookup(u32 flags = vfs::lookup_default) const { return vfs::lookup(start(), text(), flags); }
+    Result<vfs::Path> lookup(u32 flags = vfs::lookup_default) const {
+        return vfs::lookup(start(), text(), flags);
+    }
 
 private:
     UserPath path_;

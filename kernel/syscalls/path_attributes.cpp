@@ -11,8 +11,8 @@ using process::Thread;
 
 namespace {
 
-/// access(2) asks for the real user: the credentials as they would be if the effective ids were the real ones. Null: the
-/// present ones are just that.
+/// access(2) asks for the real user: the credentials as they would be if the effective ids were the real
+/// ones. Null: the present ones are just that.
 Result<NullableRefPtr<const vfs::Credentials>> real_credentials() {
     const vfs::Credentials& now = vfs::current_credentials();
     bool same_ids = now.fsuid == now.uid && now.fsgid == now.gid;
@@ -73,7 +73,8 @@ Result<long> change_open_file(Thread& thread, int fd, Change change) {
         TRY(change(file->path()));
         return 0;
     }
-    auto dentry = TRY(vfs::Dentry::create_root(file->inode().superblock(), RefPtr<vfs::Inode>(file->inode())));
+    auto dentry =
+        TRY(vfs::Dentry::create_root(file->inode().superblock(), RefPtr<vfs::Inode>(file->inode())));
     vfs::Path path;
     path.dentry = std::move(dentry);
     TRY(change(path));
@@ -88,8 +89,9 @@ Result<long> sys_fchmod(Thread& thread, int fd, u32 mode) {
     return change_open_file(thread, fd, [&](const vfs::Path& path) { return vfs::change_mode(path, mode); });
 }
 Result<long> sys_fchown(Thread& thread, int fd, u32 uid, u32 gid) {
-    return change_open_file(
-        thread, fd, [&](const vfs::Path& path) { return vfs::change_owner(path, id_or_none(uid), id_or_none(gid)); });
+    return change_open_file(thread, fd, [&](const vfs::Path& path) {
+        return vfs::change_owner(path, id_or_none(uid), id_or_none(gid));
+    });
 }
 
 Result<long> sys_fchownat(Thread& thread, int directory, UserString path, u32 uid, u32 gid, u32 flags) {

@@ -6,7 +6,8 @@
 
 namespace linnet::vfs {
 
-/// A write or truncation by someone without CAP_FSETID takes the set-user-ID and set-group-ID bits away. Inode locked.
+/// A write or truncation by someone without CAP_FSETID takes the set-user-ID and set-group-ID bits away.
+/// Inode locked.
 Result<void> drop_privilege_bits(Inode& inode, const Credentials& who);
 /// Owner of the file, or CAP_FOWNER.
 bool may_act_as_owner(const Inode& inode, const Credentials& who);

@@ -55,7 +55,8 @@ Result<void> initialise() {
     anonymous_superblock = new (std::nothrow) AnonymousSuperBlock(anonymous_type);
     if (!anonymous_superblock) return error(Errno::ENOMEM);
     u64 number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
-    shared_inode = new (std::nothrow) AnonymousInode(*anonymous_superblock, number, 0600, kernel_credentials());
+    shared_inode =
+        new (std::nothrow) AnonymousInode(*anonymous_superblock, number, 0600, kernel_credentials());
     if (!shared_inode) return error(Errno::ENOMEM);
     return {};
 }
@@ -74,8 +75,9 @@ RefPtr<FsContext> initial_fs() { return RefPtr<FsContext>(*first_context); }
 
 namespace {
 
-constexpr u64 mount_flags_kept = abi::MS_RDONLY | abi::MS_NOSUID | abi::MS_NODEV | abi::MS_NOEXEC | abi::MS_NOATIME |
-                                 abi::MS_NODIRATIME | abi::MS_RELATIME | abi::MS_NOSYMFOLLOW | abi::MS_STRICTATIME;
+constexpr u64 mount_flags_kept = abi::MS_RDONLY | abi::MS_NOSUID | abi::MS_NODEV | abi::MS_NOEXEC |
+                                 abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME |
+                                 abi::MS_NOSYMFOLLOW | abi::MS_STRICTATIME;
 constexpr u64 propagation_flags = abi::MS_SHARED | abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
 
 /// relatime is what one gets unless another rule is asked for.
@@ -124,7 +126,8 @@ Result<void> mount(std::string_view source, const Path& place, std::string_view 
     if (!wanted) return error(Errno::ENODEV);
     auto superblock = TRY(wanted->mount({source, options, flags}));
     auto root = superblock->root_reference();
-    auto mount = TRY(Mount::create(std::move(superblock), std::move(root), source, with_access_time_rule(flags)));
+    auto mount =
+        TRY(Mount::create(std::move(superblock), std::move(root), source, with_access_time_rule(flags)));
     return MountTable::attach(mount, place);
 }
 

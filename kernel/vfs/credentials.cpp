@@ -30,7 +30,8 @@ Result<void> Credentials::set_groups(std::span<const u32> ids) {
     ArrayList<u32> sorted;
     TRY(sorted.try_reserve(ids.size()));
     for (u32 id : ids) TRY(sorted.try_push(id));
-    // A comparison of our own: libc++ keeps the plain sort of integers in its library, which the kernel doesn't link.
+    // A comparison of our own: libc++ keeps the plain sort of integers in its library, which the kernel
+    // doesn't link.
     std::sort(sorted.begin(), sorted.end(), [](u32 a, u32 b) { return a < b; });
     groups_ = std::move(sorted);
     return {};

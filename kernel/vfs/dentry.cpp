@@ -1,7 +1,7 @@
 // The dentry cache: hash table of names, loading of missing ones, renames, and giving memory back.
 //
-// Every bucket has its own spinlock; nothing is taken inside it. A superblock lists its cached dentries, oldest first, so
-// that unused ones can be found: unused means that only the table refers to a dentry.
+// Every bucket has its own spinlock; nothing is taken inside it. A superblock lists its cached dentries,
+// oldest first, so that unused ones can be found: unused means that only the table refers to a dentry.
 #include "dentry_sequence.hpp"
 
 #include <abi/linux/fcntl.hpp>
@@ -42,9 +42,7 @@ bool same_bytes(const char* first, const char* second, usize size) {
 
 constinit std::atomic<u32> tree_sequence{0};
 
-NameHash NameHash::of(std::string_view name) {
-    return {hash_name(name)};
-}
+NameHash NameHash::of(std::string_view name) { return {hash_name(name)}; }
 
 Dentry::Dentry(SuperBlock& superblock, Dentry* parent)
     : parent_(parent), name_(inline_name_), superblock_(superblock) {
@@ -78,7 +76,8 @@ bool Dentry::assign_name(std::string_view name) {
     return true;
 }
 
-Result<RefPtr<Dentry>> Dentry::create_root(SuperBlock& superblock, RefPtr<Inode> inode, std::string_view name) {
+Result<RefPtr<Dentry>> Dentry::create_root(SuperBlock& superblock, RefPtr<Inode> inode,
+                                           std::string_view name) {
     auto* dentry = new (std::nothrow) Dentry(superblock, nullptr);
     if (!dentry) return error(Errno::ENOMEM);
     auto result = adopt_ref(*dentry);
@@ -157,8 +156,8 @@ void DentryCache::insert(Dentry& dentry, u32 key) {
     dentry.hashed_ = true;
 }
 
-/// Takes it out; true when it was in, and the caller must give back the table's reference. `IfUnused` leaves it in when
-/// anybody but the table and the caller refers to it.
+/// Takes it out; true when it was in, and the caller must give back the table's reference. `IfUnused` leaves
+/// it in when anybody but the table and the caller refers to it.
 bool DentryCache::remove(Dentry& dentry, RemoveWhen when) {
     {
         Bucket& bucket = bucket_of(dentry.hash_);
@@ -183,7 +182,8 @@ bool DentryCache::remove(Dentry& dentry, RemoveWhen when) {
 
 Result<RefPtr<Dentry>> DentryCache::find_or_load(Dentry& parent, std::string_view name, NameHash hash) {
     if (auto cached = find(parent, name, hash)) {
-        if (parent.superblock_.dentry_policy() == DentryPolicy::Cache) return RefPtr<Dentry>(std::move(cached));
+        if (parent.superblock_.dentry_policy() == DentryPolicy::Cache)
+            return RefPtr<Dentry>(std::move(cached));
         if (cached->inode() && cached->inode()->is_still_valid()) return RefPtr<Dentry>(std::move(cached));
         invalidate(*cached);
     }
@@ -192,7 +192,8 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load(Dentry& parent, std::string_vie
     return find_or_load_locked(parent, name, hash);
 }
 
-Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::string_view name, NameHash hash) {
+Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::string_view name,
+                                                        NameHash hash) {
     SuperBlock& superblock = parent.superblock_;
     bool revalidate = superblock.dentry_policy() == DentryPolicy::Revalidate;
     if (auto cached = find(parent, name, hash)) {
@@ -267,8 +268,8 @@ void DentryCache::rename(Dentry& moved, Dentry& target, u32 flags) {
     if (target_was_in) target.unref();
 }
 
-/// Exchanges parents, each of which keeps as many references as it had, and names. KeepSecond: `second`, which is being
-/// replaced, goes on showing its own name where that needs no memory.
+/// Exchanges parents, each of which keeps as many references as it had, and names. KeepSecond: `second`,
+/// which is being replaced, goes on showing its own name where that needs no memory.
 void DentryCache::swap_places(Dentry& first, Dentry& second, Names names) {
     // Whoever holds one lock only reads; only renames take two, and they are ordered by address.
     Dentry& low = &first < &second ? first : second;
@@ -303,8 +304,8 @@ NullableRefPtr<Dentry> DentryCache::rotate(SuperBlock& superblock) {
     return NullableRefPtr<Dentry>(first);
 }
 
-/// Keeps the number of cached dentries near the limit. Where most are in use it may grow past it, and is looked at again
-/// only after it has grown some more.
+/// Keeps the number of cached dentries near the limit. Where most are in use it may grow past it, and is
+/// looked at again only after it has grown some more.
 void DentryCache::limit_cached(SuperBlock& superblock) {
     usize count = superblock.dentry_count_.load(std::memory_order_relaxed);
     if (count <= cached_limit || count < superblock.shrink_at_.load(std::memory_order_relaxed)) return;
@@ -321,7 +322,8 @@ usize DentryCache::shrink(SuperBlock& superblock, usize count) {
         if (!candidate) break;
         bool was_used = candidate->recently_used_.exchange(false, std::memory_order_relaxed);
         bool gone = false;
-        // A leaf that goes may leave its parent unused: follow upwards, so that a deep tree goes in one sweep.
+        // A leaf that goes may leave its parent unused: follow upwards, so that a deep tree goes in one
+        // sweep.
         while ((everything || !was_used) && remove(*candidate, RemoveWhen::IfUnused)) {
             gone = true;
             ++dropped;
@@ -330,7 +332,8 @@ usize DentryCache::shrink(SuperBlock& superblock, usize count) {
             candidate = std::move(parent);
         }
         looked = gone ? 0 : looked + 1;
-        if (looked > (everything ? superblock.dentry_count_.load(std::memory_order_relaxed) + 1 : count * 4)) break;
+        if (looked > (everything ? superblock.dentry_count_.load(std::memory_order_relaxed) + 1 : count * 4))
+            break;
     }
     return dropped;
 }

@@ -31,7 +31,8 @@ public:
     DeviceDriver* find(DeviceNumber number) {
         core::MutexGuard guard(lock_);
         for (const DriverRange& range : ranges_)
-            if (range.major == number.major && number.minor - range.first_minor < range.count) return range.driver;
+            if (range.major == number.major && number.minor - range.first_minor < range.count)
+                return range.driver;
         return nullptr;
     }
 
@@ -66,8 +67,7 @@ Result<RefPtr<File>> open_device(const Path& path, u32 flags) {
     if (path.mount && (path.mount->flags() & abi::MS_NODEV)) return error(Errno::EACCES);
     Inode& inode = *path.inode();
     DeviceNumber number = inode.special_device();
-    DeviceDriver* driver =
-        (abi::S_ISCHR(inode.mode()) ? character_drivers : block_drivers).find(number);
+    DeviceDriver* driver = (abi::S_ISCHR(inode.mode()) ? character_drivers : block_drivers).find(number);
     if (!driver) return error(Errno::ENXIO);
     return driver->open(number, path, flags);
 }

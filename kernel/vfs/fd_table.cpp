@@ -1,7 +1,7 @@
 // FdTable: numbers to files.
 //
-// The table's spinlock guards slots and bitmaps. Files leave the table under the lock and are released after it: the last
-// reference to a file may sleep.
+// The table's spinlock guards slots and bitmaps. Files leave the table under the lock and are released after
+// it: the last reference to a file may sleep.
 #include <vfs/file_locks.hpp>
 
 #include <algorithm>
@@ -190,7 +190,8 @@ Result<int> FdTable::add(RefPtr<File> file, CloseOnExec close_on_exec, int minim
 
 Result<void> FdTable::replace(int fd, RefPtr<File> file, CloseOnExec close_on_exec) {
     auto number = static_cast<u32>(fd);
-    if (fd < 0 || number >= std::min<u64>(current_open_file_limit(), largest_capacity)) return error(Errno::EBADF);
+    if (fd < 0 || number >= std::min<u64>(current_open_file_limit(), largest_capacity))
+        return error(Errno::EBADF);
     if (number >= capacity_.load(std::memory_order_acquire)) TRY(grow_to(number + 1));
     NullableRefPtr<File> old;
     {
@@ -271,7 +272,7 @@ Result<CloseOnExec> FdTable::get_close_on_exec(int fd) {
     if (number >= capacity_.load(std::memory_order_relaxed) || !files_.load(std::memory_order_relaxed)[fd])
         return error(Errno::EBADF);
     return (close_on_exec_[number / bits_per_word] >> (number % bits_per_word)) & 1 ? CloseOnExec::Yes
-                                                                                   : CloseOnExec::No;
+                                                                                    : CloseOnExec::No;
 }
 
 Result<void> FdTable::set_close_on_exec(int fd, CloseOnExec value) {

@@ -1,7 +1,7 @@
 // File: defaults, and the generic part of read(2) and write(2).
 #include "attribute_rules.hpp"
-#include <vfs/file_locks.hpp>
 #include "write_access.hpp"
+#include <vfs/file_locks.hpp>
 
 #include <abi/linux/fs.hpp>
 #include <abi/linux/poll.hpp>
@@ -91,7 +91,8 @@ Result<u64> File::seek(u64 position, i64 offset, u32 whence) {
     }
     i64 result;
     if (__builtin_add_overflow(base, offset, &result)) return error(Errno::EOVERFLOW);
-    if (result < 0 || static_cast<u64>(result) > inode().superblock().max_file_size()) return error(Errno::EINVAL);
+    if (result < 0 || static_cast<u64>(result) > inode().superblock().max_file_size())
+        return error(Errno::EINVAL);
     return static_cast<u64>(result);
 }
 
@@ -103,8 +104,8 @@ u64 File::device_number() const { return inode_->superblock().device().encoded()
 
 namespace {
 
-/// Runs one transfer at the given offset, or at the file's position, which it moves. The position's lock is skipped when
-/// nobody else can use the file.
+/// Runs one transfer at the given offset, or at the file's position, which it moves. The position's lock is
+/// skipped when nobody else can use the file.
 template <typename Transfer>
 Result<usize> at_position(File& file, std::optional<u64> offset, Transfer transfer) {
     if (offset || !file.is_seekable()) {
@@ -141,7 +142,8 @@ Result<usize> write(File& file, IoBuffer& from, std::optional<u64> offset) {
     });
     from.grow_back(cut);
     if (result && *result > 0 && (file.status_flags() & abi::O_DSYNC))
-        TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All : File::SyncKind::DataOnly));
+        TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All
+                                                              : File::SyncKind::DataOnly));
     return result;
 }
 

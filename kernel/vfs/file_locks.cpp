@@ -55,8 +55,8 @@ std::optional<FileLocks::Lock> FileLocks::find_conflict(const Lock& lock) {
     return *first;
 }
 
-/// Cuts `range` out of the owner's locks, then adds `fresh` (merged with equal neighbours). Room is made first, so that it
-/// happens wholly or not at all.
+/// Cuts `range` out of the owner's locks, then adds `fresh` (merged with equal neighbours). Room is made
+/// first, so that it happens wholly or not at all.
 Result<void> FileLocks::replace_range_locked(const void* owner, Range range, const Lock* fresh) {
     TRY(records_.try_reserve(records_.size() + 2));
     for (usize i = 0; i < records_.size();) {

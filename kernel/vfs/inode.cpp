@@ -1,7 +1,7 @@
 // Inode: attributes, default operations, write-access counts and attachments.
-#include <vfs/file_locks.hpp>
-#include "paged_file.hpp"
 #include "directory_file.hpp"
+#include "paged_file.hpp"
+#include <vfs/file_locks.hpp>
 
 #include <core/time.hpp>
 #include <mm/vm_object.hpp>
@@ -15,8 +15,8 @@ Timestamp Timestamp::now() {
 }
 
 Inode::Inode(SuperBlock& superblock, u64 number, u32 mode, u32 uid, u32 gid, DeviceNumber device)
-    : birth_time_(Timestamp::now()), superblock_(superblock), number_(number), mode_(mode), uid_(uid), gid_(gid),
-      special_device_(device) {
+    : birth_time_(Timestamp::now()), superblock_(superblock), number_(number), mode_(mode), uid_(uid),
+      gid_(gid), special_device_(device) {
     access_time_.store(birth_time_);
     modify_time_.store(birth_time_);
     change_time_.store(birth_time_);
@@ -92,7 +92,9 @@ Result<RefPtr<File>> Inode::open(const Path& path, u32 flags) {
     }
 }
 
-Result<usize> Inode::get_extended_attribute(std::string_view, std::span<u8>) { return error(Errno::EOPNOTSUPP); }
+Result<usize> Inode::get_extended_attribute(std::string_view, std::span<u8>) {
+    return error(Errno::EOPNOTSUPP);
+}
 Result<void> Inode::set_extended_attribute(std::string_view, std::span<const u8>, u32) {
     return error(Errno::EOPNOTSUPP);
 }
@@ -159,7 +161,8 @@ NullableRefPtr<InodeAttachment> Inode::attachment() {
 
 Result<RefPtr<InodeAttachment>> Inode::attachment(FunctionRef<Result<RefPtr<InodeAttachment>>()> make) {
     if (auto existing = attachment()) return RefPtr<InodeAttachment>(std::move(existing));
-    // Made without the lock; whoever comes second takes the first one's, and its own goes after the lock is free.
+    // Made without the lock; whoever comes second takes the first one's, and its own goes after the lock is
+    // free.
     RefPtr<InodeAttachment> fresh = TRY(make());
     core::SpinGuard guard(attachment_lock_);
     if (!attachment_) attachment_ = fresh;
@@ -170,7 +173,8 @@ Result<FileLocks*> Inode::file_locks() {
     if (FileLocks* existing = existing_file_locks()) return existing;
     OwnPtr<FileLocks> fresh = TRY(try_make<FileLocks>());
     FileLocks* expected = nullptr;
-    if (file_locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) return fresh.release();
+    if (file_locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
+        return fresh.release();
     return expected;
 }
 

@@ -1,8 +1,9 @@
 // The tree of mounts: look-ups for path walks, and attaching and detaching.
 //
-// mount_lock (sleeping) serialises changes; table_lock (spinlock) guards the hash table, parents and mountpoints, so that a
-// walk can cross a mount without sleeping. An attached mount has one reference from the tree, and refers to its parent and
-// to the dentry it covers. References that go are released after table_lock.
+// mount_lock (sleeping) serialises changes; table_lock (spinlock) guards the hash table, parents and
+// mountpoints, so that a walk can cross a mount without sleeping. An attached mount has one reference from
+// the tree, and refers to its parent and to the dentry it covers. References that go are released after
+// table_lock.
 #include "dentry_sequence.hpp"
 
 #include <abi/linux/fs.hpp>
@@ -24,8 +25,8 @@ constinit core::Mutex mount_lock;
 constinit core::SpinLock table_lock;
 [[clang::no_destroy]] constinit IntrusiveList<Mount, &Mount::hash_node> mount_buckets[bucket_count];
 [[clang::no_destroy]] constinit MountList all_mounts; // parents before children; mount_lock
-constinit Mount* root_mount = nullptr;               // table_lock
-constinit u32 mount_count = 0;                       // mount_lock
+constinit Mount* root_mount = nullptr;                // table_lock
+constinit u32 mount_count = 0;                        // mount_lock
 constinit std::atomic<u32> next_id{1};
 
 auto& bucket_of(const Mount& parent, const Dentry& mountpoint) {
@@ -35,8 +36,8 @@ auto& bucket_of(const Mount& parent, const Dentry& mountpoint) {
 
 } // namespace
 
-Result<RefPtr<Mount>> Mount::create(RefPtr<SuperBlock> superblock, RefPtr<Dentry> root, std::string_view source,
-                                    u64 flags) {
+Result<RefPtr<Mount>> Mount::create(RefPtr<SuperBlock> superblock, RefPtr<Dentry> root,
+                                    std::string_view source, u64 flags) {
     auto* mount = new (std::nothrow) Mount;
     if (!mount) return error(Errno::ENOMEM);
     mount->superblock_ = std::move(superblock);
@@ -112,7 +113,8 @@ RefPtr<Mount> MountTable::root() {
 NullableRefPtr<Mount> MountTable::mounted_at(const Path& place) {
     core::SpinGuard guard(table_lock);
     for (Mount& mount : bucket_of(*place.mount, *place.dentry))
-        if (mount.parent_ == place.mount && mount.mountpoint_ == place.dentry) return NullableRefPtr<Mount>(&mount);
+        if (mount.parent_ == place.mount && mount.mountpoint_ == place.dentry)
+            return NullableRefPtr<Mount>(&mount);
     return {};
 }
 
@@ -150,11 +152,12 @@ Result<void> MountTable::attach(Mount& mount, const Path& place) {
     return link(mount, target);
 }
 
-/// Everything mounted below `top`, `top` included, is taken out of the tree. mount_lock held. The references of the tree
-/// are moved to `out`.
+/// Everything mounted below `top`, `top` included, is taken out of the tree. mount_lock held. The references
+/// of the tree are moved to `out`.
 void MountTable::unlink_tree(Mount& top, MountList& out) {
     // Parents come before children in the list, so one pass finds all that hang below the ones marked.
-    for (Mount& mount : all_mounts) mount.marked_ = &mount == &top || (mount.parent_ && mount.parent_->marked_);
+    for (Mount& mount : all_mounts)
+        mount.marked_ = &mount == &top || (mount.parent_ && mount.parent_->marked_);
     for (Mount* mount = all_mounts.first(); mount;) {
         Mount* next = all_mounts.next(*mount);
         if (mount->marked_) {
@@ -176,8 +179,8 @@ Result<void> MountTable::detach(const Path& mount_root, u32 flags) {
         if (flags & abi::MNT_DETACH) {
             unlink_tree(mount, gone);
         } else {
-            // The tree's reference and the caller's path; children and files would be more. Checked under table_lock, so
-            // that no walk crosses into it any more.
+            // The tree's reference and the caller's path; children and files would be more. Checked under
+            // table_lock, so that no walk crosses into it any more.
             core::SpinGuard table_guard(table_lock);
             if (mount.ref_count() > 2 || mount.child_count_ > 0) return error(Errno::EBUSY);
             Path place = unlink_locked(mount);
@@ -254,8 +257,9 @@ Result<void> MountTable::bind(const Path& from, const Path& to, u64 flags) {
     Result<void> result{};
     for (Mount* mount = all_mounts.first(); mount && result; mount = all_mounts.next(*mount)) {
         Mount* parent = mount->parent_.get();
-        bool below = parent && parent->copy_ && mount->mountpoint_->is_same_or_below(
-                                                    parent == &original ? *from.dentry : parent->root());
+        bool below =
+            parent && parent->copy_ &&
+            mount->mountpoint_->is_same_or_below(parent == &original ? *from.dentry : parent->root());
         if (below && mount != copy.get()) result = copy_submount(*mount, *parent->copy_);
         if (mount == last_before) break;
     }
@@ -264,8 +268,8 @@ Result<void> MountTable::bind(const Path& from, const Path& to, u64 flags) {
 }
 
 Result<void> MountTable::copy_submount(Mount& mount, Mount& new_parent) {
-    auto copy = TRY(Mount::create(RefPtr<SuperBlock>(mount.superblock()), RefPtr<Dentry>(mount.root()), mount.source(),
-                                  mount.flags()));
+    auto copy = TRY(Mount::create(RefPtr<SuperBlock>(mount.superblock()), RefPtr<Dentry>(mount.root()),
+                                  mount.source(), mount.flags()));
     TRY(link(*copy, Path(RefPtr<Mount>(new_parent), RefPtr<Dentry>(*mount.mountpoint_))));
     mount.copy_ = copy.get();
     return {};
@@ -282,8 +286,8 @@ Result<void> MountTable::pivot_root(const Path& new_root, const Path& put_old) {
         if (new_root.dentry != &fresh.root() || old_root.dentry != &old.root()) return error(Errno::EINVAL);
         // The first root has nothing above it and can't be moved; neither can what has no parent.
         if (!old.parent_ || !fresh.parent_) return error(Errno::EINVAL);
-        if (!put_old.mount->is_below(fresh) || (put_old.mount == new_root.mount &&
-                                                !put_old.dentry->is_same_or_below(*new_root.dentry)))
+        if (!put_old.mount->is_below(fresh) ||
+            (put_old.mount == new_root.mount && !put_old.dentry->is_same_or_below(*new_root.dentry)))
             return error(Errno::EINVAL);
         if (put_old.dentry->is_unlinked()) return error(Errno::ENOENT);
         Path old_place, fresh_place;

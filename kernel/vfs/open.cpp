@@ -73,7 +73,8 @@ Result<FoundOrCreated> find_or_create(Walk& walk, const OpenRequest& request, co
     TRY(check_name_length(directory, walk.last()));
     bool cached_truth = directory.dentry->superblock().dentry_policy() == DentryPolicy::Cache;
     if (auto cached = DentryCache::find(*directory.dentry, walk.last(), walk.last_hash()))
-        if (cached->inode() && cached_truth) return FoundOrCreated{RefPtr<Dentry>(std::move(cached)), Created::No};
+        if (cached->inode() && cached_truth)
+            return FoundOrCreated{RefPtr<Dentry>(std::move(cached)), Created::No};
     Inode& parent = *directory.inode();
     core::WriteGuard guard(parent.lock);
     auto dentry = TRY(DentryCache::find_or_load_locked(*directory.dentry, walk.last(), walk.last_hash()));

@@ -1,5 +1,5 @@
-// PagedFile: an open regular file whose data is in pages (the page cache, or tmpfs's memory). Reads and writes copy
-// straight between those pages and the caller's memory.
+// PagedFile: an open regular file whose data is in pages (the page cache, or tmpfs's memory). Reads and
+// writes copy straight between those pages and the caller's memory.
 #pragma once
 
 #include <vfs/file.hpp>

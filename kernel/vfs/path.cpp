@@ -71,7 +71,8 @@ Result<PathText> PathText::of(const Path& path, const Path& root) {
     result.buffer_.reset(new (std::nothrow) char[abi::PATH_MAX]);
     if (!result.buffer_) return error(Errno::ENOMEM);
     BackwardsText text({result.buffer_.get(), abi::PATH_MAX});
-    // A rename or mount in between could splice two paths: again, a few times; then any answer was true at some moment.
+    // A rename or mount in between could splice two paths: again, a few times; then any answer was true at
+    // some moment.
     constexpr int attempts = 8;
     for (int i = 0; i < attempts; ++i) {
         u32 before = tree_sequence.load(std::memory_order_acquire);
@@ -83,7 +84,8 @@ Result<PathText> PathText::of(const Path& path, const Path& root) {
     }
     if (text.is_empty() && !text.prepend("/")) return error(Errno::ENAMETOOLONG);
     result.text_ = text.text();
-    result.deleted_ = path.dentry->is_unlinked() || (path.dentry->is_root() && path.dentry != &path.mount->root());
+    result.deleted_ =
+        path.dentry->is_unlinked() || (path.dentry->is_root() && path.dentry != &path.mount->root());
     return result;
 }
 

@@ -1,8 +1,8 @@
 // rename(2), renameat2(2).
 //
-// Locks: when a directory changes its parent, the superblock's rename_lock, so that no two renames can build a loop; then
-// the two directories, an ancestor first, else by address; then the objects that are moved or replaced: non-directories by
-// address, a replaced directory.
+// Locks: when a directory changes its parent, the superblock's rename_lock, so that no two renames can build
+// a loop; then the two directories, an ancestor first, else by address; then the objects that are moved or
+// replaced: non-directories by address, a replaced directory.
 #include "attribute_rules.hpp"
 #include "name_rules.hpp"
 
@@ -59,7 +59,8 @@ Result<void> Rename::find_both() {
 Result<void> Rename::check_shape() {
     bool moves_directory = moved->inode()->is_directory();
     if (exchange() && to.trailing_slash && !replaced->inode()->is_directory()) return error(Errno::ENOTDIR);
-    if (!moves_directory && (from.trailing_slash || (to.trailing_slash && !exchange()))) return error(Errno::ENOTDIR);
+    if (!moves_directory && (from.trailing_slash || (to.trailing_slash && !exchange())))
+        return error(Errno::ENOTDIR);
     if (to.directory.dentry->is_same_or_below(*moved)) return error(Errno::EINVAL);
     if (replaced->inode() && from.directory.dentry->is_same_or_below(*replaced))
         return error(exchange() ? Errno::EINVAL : Errno::ENOTEMPTY);
@@ -91,16 +92,18 @@ Result<void> Rename::perform() {
     if (second && second->is_directory() && exchange()) second = nullptr;
     if (first && second && second < first) std::swap(first, second);
     InodePairGuard guard(first, second);
-    TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
+    TRY(old_directory().rename(
+        {from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
     DentryCache::rename(*moved, *replaced, flags);
     return {};
 }
 
 } // namespace
 
-Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStart new_start, std::string_view new_path,
-                    u32 flags) {
-    Rename rename{TRY(lookup_parent(old_start, old_path)), TRY(lookup_parent(new_start, new_path)), flags, {}, {}};
+Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStart new_start,
+                    std::string_view new_path, u32 flags) {
+    Rename rename{
+        TRY(lookup_parent(old_start, old_path)), TRY(lookup_parent(new_start, new_path)), flags, {}, {}};
     if (rename.from.directory.mount != rename.to.directory.mount) return error(Errno::EXDEV);
     if (rename.from.kind != LastComponent::Name) return error(Errno::EBUSY);
     if (rename.to.kind != LastComponent::Name)

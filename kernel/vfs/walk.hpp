@@ -1,6 +1,7 @@
 // Walk: one resolution of a path, step by step; behind lookup() and open().
 //
-// The text still to be walked is a stack: the path itself, and the targets of the symlinks that are being followed.
+// The text still to be walked is a stack: the path itself, and the targets of the symlinks that are being
+// followed.
 #pragma once
 
 #include <lib/path_string.hpp>
@@ -26,8 +27,8 @@ public:
     NameHash last_hash() const { return {last_.hash}; }
     LastComponent last_kind() const { return last_kind_; }
     bool trailing_slash() const { return trailing_slash_; }
-    /// Follows `link`, a symlink that the last component names; to_parent() or finish() go on with its text. False: it was
-    /// a magic link and current() is its object.
+    /// Follows `link`, a symlink that the last component names; to_parent() or finish() go on with its text.
+    /// False: it was a magic link and current() is its object.
     Result<bool> follow(const Path& link);
     /// Whether races with renames may have led a confined walk astray: EAGAIN.
     Result<void> check_confinement() const;
@@ -62,8 +63,8 @@ private:
     u32 flags_;
     const Credentials& who_;
     Path current_;
-    Path start_;             // confined walks only
-    Path root_;              // fetched at first need
+    Path start_; // confined walks only
+    Path root_;  // fetched at first need
     u32 start_sequence_ = 0;
     u32 links_followed_ = 0;
     u32 depth_ = 0;

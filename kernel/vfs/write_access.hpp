@@ -1,5 +1,5 @@
-// WriteAccess: a regular file open for writing counts against executing it (ETXTBSY) and against making its mount
-// read-only (EBUSY).
+// WriteAccess: a regular file open for writing counts against executing it (ETXTBSY) and against making its
+// mount read-only (EBUSY).
 #pragma once
 
 #include <vfs/file.hpp>

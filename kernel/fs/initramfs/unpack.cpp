@@ -1,5 +1,5 @@
-// Unpacking the initramfs. The archive may be hostile: names are resolved like any path, and a failure on one entry is
-// reported and ends that entry only, as on Linux; only a broken archive ends the whole.
+// Unpacking the initramfs. The archive may be hostile: names are resolved like any path, and a failure on one
+// entry is reported and ends that entry only, as on Linux; only a broken archive ends the whole.
 #include <abi/linux/fcntl.hpp>
 #include <abi/linux/fs.hpp>
 #include <core/log.hpp>
@@ -155,7 +155,8 @@ Result<void> Unpacker::unpack(const CpioEntry& entry) {
 
 void Unpacker::finish_directories() {
     for (const DirectoryTime& directory : directories_)
-        (void)vfs::change_times(directory.path, time_of(directory.modify_time), time_of(directory.modify_time));
+        (void)vfs::change_times(directory.path, time_of(directory.modify_time),
+                                time_of(directory.modify_time));
 }
 
 } // namespace
@@ -176,8 +177,8 @@ struct Decompressed {
     std::span<const u8> bytes() const { return {static_cast<const u8*>(memory), size}; }
 };
 
-/// Decompresses the gzip member at the beginning of `input`. Its size is counted first: the format tells it only at the
-/// end, which is where the member's own data say.
+/// Decompresses the gzip member at the beginning of `input`. Its size is counted first: the format tells it
+/// only at the end, which is where the member's own data say.
 Result<Decompressed> decompress(std::span<const u8> input) {
     Decompressed result;
     result.size = TRY(measure_gzip(input)).produced;

@@ -1,5 +1,5 @@
-// What a tmpfs instance has used and may use. Shared by the superblock and by the objects that hold its pages, which can
-// outlive it in mappings.
+// What a tmpfs instance has used and may use. Shared by the superblock and by the objects that hold its
+// pages, which can outlive it in mappings.
 #pragma once
 
 #include <atomic>

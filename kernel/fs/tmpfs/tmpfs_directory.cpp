@@ -1,5 +1,5 @@
-// tmpfs directories: names in a tree by hash, and in a tree by age, which gives stable listing positions. The youngest
-// entry is listed first, as Linux's tmpfs does.
+// tmpfs directories: names in a tree by hash, and in a tree by age, which gives stable listing positions. The
+// youngest entry is listed first, as Linux's tmpfs does.
 #include "tmpfs_superblock.hpp"
 
 #include <abi/linux/fcntl.hpp>
@@ -25,8 +25,8 @@ void TmpfsDirectory::drop_all(TmpfsDirectory& directory, Entry*& dying) {
     });
 }
 
-/// Only when a whole file system goes are there entries left. Subdirectories are emptied before they are released, so that
-/// a deep tree doesn't recurse.
+/// Only when a whole file system goes are there entries left. Subdirectories are emptied before they are
+/// released, so that a deep tree doesn't recurse.
 TmpfsDirectory::~TmpfsDirectory() {
     Entry* dying = nullptr;
     drop_all(*this, dying);
@@ -164,7 +164,8 @@ Result<void> TmpfsDirectory::read_directory(u64 position, vfs::DirectorySink sin
     auto it = position <= 2 ? cookies_.end() : cookies_.lower_bound(position);
     while (it != cookies_.begin()) {
         --it;
-        if (!sink({it->key.name, it->inode->number(), abi::directory_type(it->inode->mode()), it->cookie})) break;
+        if (!sink({it->key.name, it->inode->number(), abi::directory_type(it->inode->mode()), it->cookie}))
+            break;
     }
     return {};
 }

@@ -8,7 +8,7 @@ namespace linnet::fs {
 
 /// tmpfs(5): size=, nr_blocks=, nr_inodes=, mode=, uid=, gid=.
 struct TmpfsOptions {
-    u64 pages = 0;  // 0: no limit
+    u64 pages = 0; // 0: no limit
     u64 inodes = 0;
     u32 mode = 01777;
     u32 uid = 0;
@@ -24,7 +24,8 @@ enum class Limits : u8 { Shown, Hidden };
 
 class TmpfsSuperBlock final : public vfs::SuperBlock {
 public:
-    static Result<RefPtr<TmpfsSuperBlock>> create(vfs::FileSystemType& type, const TmpfsOptions& options, Limits limits);
+    static Result<RefPtr<TmpfsSuperBlock>> create(vfs::FileSystemType& type, const TmpfsOptions& options,
+                                                  Limits limits);
 
     u64 next_inode_number() { return last_inode_.fetch_add(1, std::memory_order_relaxed) + 1; }
     RefPtr<TmpfsAccounting> accounting() const { return accounting_; }
@@ -37,8 +38,8 @@ public:
     Result<RefPtr<TmpfsInode>> make_inode(const vfs::CreateRequest& request);
 
 private:
-    TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting, const TmpfsOptions& options,
-                    Limits limits);
+    TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting,
+                    const TmpfsOptions& options, Limits limits);
     RefPtr<TmpfsAccounting> accounting_;
     TmpfsOptions options_;
     Limits limits_;

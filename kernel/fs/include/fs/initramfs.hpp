@@ -6,8 +6,8 @@
 
 namespace linnet::fs {
 
-/// Unpacks one or several archives, each cpio or gzip'd cpio, into the current root. What is malformed ends it with EINVAL; what was unpacked before
-/// stays. Runs in a kernel thread at boot.
+/// Unpacks one or several archives, each cpio or gzip'd cpio, into the current root. What is malformed ends
+/// it with EINVAL; what was unpacked before stays. Runs in a kernel thread at boot.
 Result<void> unpack_initramfs(std::span<const u8> archive);
 
 } // namespace linnet::fs

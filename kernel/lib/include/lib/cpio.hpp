@@ -1,5 +1,5 @@
-// Reader of cpio archives in the "newc" format (070701, 070702): the initramfs. The bytes are untrusted; every entry is
-// checked before it is handed out, and nothing outside the span is touched.
+// Reader of cpio archives in the "newc" format (070701, 070702): the initramfs. The bytes are untrusted;
+// every entry is checked before it is handed out, and nothing outside the span is touched.
 #pragma once
 
 #include <lib/result.hpp>

@@ -1,5 +1,5 @@
-// Decompression of gzip data (RFC 1952, deflate: RFC 1951). The bytes are untrusted: every code, distance and length is
-// checked, and nothing outside the spans is touched.
+// Decompression of gzip data (RFC 1952, deflate: RFC 1951). The bytes are untrusted: every code, distance and
+// length is checked, and nothing outside the spans is touched.
 #pragma once
 
 #include <lib/result.hpp>
@@ -16,8 +16,8 @@ struct GzipResult {
     usize produced = 0; // bytes of output
 };
 
-/// Decompresses the member at the beginning of `input`. EINVAL: damaged or cut off (its checksum is verified); ENOSPC: the
-/// output doesn't fit; ENOMEM.
+/// Decompresses the member at the beginning of `input`. EINVAL: damaged or cut off (its checksum is
+/// verified); ENOSPC: the output doesn't fit; ENOMEM.
 Result<GzipResult> gunzip(std::span<const u8> input, std::span<u8> output);
 /// Only counts what the member would produce; the checksum isn't looked at.
 Result<GzipResult> measure_gzip(std::span<const u8> input);
