@@ -6,23 +6,20 @@ and the mappings of their address spaces. Nothing is called in the guest, so the
 
 import gdb
 
-# Boost.Intrusive keeps a red-black node's colour in the lowest bit of its parent pointer.
-COLOUR_BIT = 1
-
 
 def word(address):
     return int(gdb.Value(address).cast(gdb.lookup_type("unsigned long").pointer()).dereference())
 
 
 class Node:
-    """A tree node seen as its three words: parent and colour, left, right."""
+    """A node of Boost.Intrusive's red-black trees seen as its first three words: parent, left, right."""
 
     def __init__(self, address):
         self.address = address
 
     @property
     def parent(self):
-        return word(self.address) & ~COLOUR_BIT
+        return word(self.address)
 
     @property
     def left(self):
@@ -35,7 +32,8 @@ class Node:
 
 def tree_nodes(tree):
     """Addresses of the nodes of an IntrusiveTree, in order."""
-    header = find_field(tree, "header_plus_size_")
+    # The tree's header is a node too, whose parent is the topmost element.
+    header = find_field(tree, "root")
     if header is None:
         raise gdb.GdbError("this tree has no header that I know")
     yield from subtree(Node(int(header.address)).parent)

@@ -38,6 +38,8 @@ def run(options):
     for arch in chosen:
         measure(arch, kinds, options.kernel)
     summarise([arch.name for arch in chosen])
+    if options.record:
+        record()
     return 0
 
 
@@ -200,3 +202,15 @@ def summarise(shown):
     (BUILD / "bench" / "bench.svg").write_text(plot.bars(everything))
     say(f"written to {(BUILD / 'bench').relative_to(ROOT) if BUILD.is_relative_to(ROOT) else BUILD / 'bench'}/"
         "{table.md,bench.svg,*.json}")
+
+
+def record():
+    """Keeps the table and the plot for good, with commit and date."""
+    home = ensure(ROOT / "docs" / "results")
+    name = f"{time.strftime('%Y-%m-%d')}-bench"
+    text = (f"# Benchmarks, {time.strftime('%Y-%m-%d')}\n\nInstructions (memory: KiB, image: bytes) under QEMU's -icount on one "
+            "processor; `./linnet bench` makes them again. What each row means: `bench/core.cpp`. Versions are in the "
+            f"tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n")
+    (home / f"{name}.md").write_text(text + (BUILD / "bench" / "table.md").read_text())
+    (home / f"{name}.svg").write_text((BUILD / "bench" / "bench.svg").read_text())
+    say(f"recorded in docs/results/{name}.md")

@@ -72,6 +72,7 @@ def build_parser():
     bench.add_argument("kinds", nargs="*", metavar="boot|core|memory")
     bench.add_argument("--arch", default=None, metavar="A|all")
     bench.add_argument("--kernel", choices=("linnet", "linux"), default=None, help="measure only that one anew")
+    bench.add_argument("--record", action="store_true", help="keep the tables and the plot under docs/results")
 
     debug = commands.add_parser("debug", help="boot a guest halted, with gdb attached")
     add_guest_options(debug)
