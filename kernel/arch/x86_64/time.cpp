@@ -75,11 +75,11 @@ u64 divide(unsigned __int128 dividend, u64 divisor) {
 /// Sums of a straight line through (8254 ticks, TSC) by least squares. Single readings are only good to a tick of the
 /// 8254 (838 ns), the line through many to some parts in 100,000.
 struct Line {
-    i64 count = 0, sum_x = 0, sum_y = 0;
+    i64 count = 0, span = 0, sum_x = 0, sum_y = 0;
     __int128 sum_xx = 0, sum_xy = 0;
 
     void add(i64 x, i64 y) {
-        ++count, sum_x += x, sum_y += y;
+        ++count, span = x, sum_x += x, sum_y += y;
         sum_xx += static_cast<__int128>(x) * x, sum_xy += static_cast<__int128>(x) * y;
     }
     /// Counter ticks a second; 0 when the points tell nothing.
@@ -91,9 +91,10 @@ struct Line {
     }
 };
 
-/// Samples for about 5 ms. An empty line when the 8254 doesn't count, or has run out because the host took the CPU away.
+constexpr u32 duration = pit_frequency / 200;
+
+/// Samples for about 5 ms; fewer when the 8254 has run out because the host took the CPU away, none when it doesn't count.
 Line sample_line() {
-    constexpr u32 duration = pit_frequency / 200;
     constexpr u32 patience = 200'000; // far more samples than fit into the time
     start_pit();
     // The output is low from here to the count's end; where it reads high there is no such port (QEMU's microvm).
@@ -104,8 +105,8 @@ Line sample_line() {
     u32 elapsed = 0;
     for (u32 taken = 0; elapsed < duration; ++taken) {
         Sample sample = take_sample();
-        if (taken == patience || (output_is_readable && pit_has_expired())) return {};
-        if (sample.pit < first.pit + elapsed) return {}; // wrapped
+        if (taken == patience || (output_is_readable && pit_has_expired())) break;
+        if (sample.pit < first.pit + elapsed) break; // wrapped
         elapsed = sample.pit - first.pit;
         best = std::min(best, sample.uncertainty);
         // A reading that took long was interrupted by the host: it says little.
@@ -114,17 +115,17 @@ Line sample_line() {
     return line;
 }
 
-/// The TSC's frequency by the 8254, 0 when there is none. A busy host leaves few samples: then it is tried again, and the
-/// best of the tries counts.
+/// The TSC's frequency by the 8254, 0 when there is none. A busy host leaves few samples or cuts the line short: then it
+/// is tried again, and the longest of the tries counts, if it is at least a millisecond's.
 u64 measure_with_pit() {
     constexpr i64 enough_samples = 32;
     constexpr int tries = 20;
     Line best;
-    for (int attempt = 0; attempt < tries && best.count < enough_samples; ++attempt) {
+    for (int attempt = 0; attempt < tries && (best.span < duration || best.count < enough_samples); ++attempt) {
         Line line = sample_line();
-        if (line.count > best.count && line.slope() != 0) best = line;
+        if (line.span > best.span && line.slope() != 0) best = line;
     }
-    return best.slope();
+    return best.span >= duration / 5 ? best.slope() : 0;
 }
 
 u8 read_cmos_seconds() {
