@@ -290,6 +290,7 @@ Result<RefPtr<Process>> create_first_process() {
     process->exit_signal = abi::SIGCHLD;
     process->group = group;
     group->members.push_back(*process);
+    account->tasks.fetch_add(1, std::memory_order_relaxed);
     adopt_thread(*process, *thread, account);
     process->leader_ = thread;
     return process;

@@ -48,7 +48,6 @@ void adopt_thread(Process& process, Thread& thread, RefPtr<UserAccount> account)
         process.record->set_process(&process);
     }
     live_threads.fetch_add(1, std::memory_order_relaxed);
-    account->tasks.fetch_add(1, std::memory_order_relaxed);
     thread.account = std::move(account);
     thread.process_ = NullableRefPtr<Process>(&process);
     process.threads.push_back(thread);

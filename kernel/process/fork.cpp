@@ -41,15 +41,17 @@ Result<void> check_flags(Thread& maker, const CloneRequest& request) {
     return {};
 }
 
-Result<void> check_task_limits(Thread& maker) {
+/// Counts the new task before anything else, so that tasks made on several CPUs at once don't pass the limit together.
+Result<void> count_task(Thread& maker) {
     // A task costs a kernel stack and what hangs on it; an eighth of memory may go into that, as on Linux.
     u64 most = mm::total_memory_pages() * arch::page_size / (8 * arch::kernel_stack_size);
     if (thread_count() >= most) return error(Errno::EAGAIN);
     const vfs::Credentials& who = maker.own_credentials();
-    if (maker.account->tasks.load(std::memory_order_relaxed) < maker.process().limits.soft(RLIMIT_NPROC))
-        return {};
+    u64 before = maker.account->tasks.fetch_add(1, std::memory_order_relaxed);
+    if (before < maker.process().limits.soft(RLIMIT_NPROC)) return {};
     if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin))
         return {};
+    maker.account->tasks.fetch_sub(1, std::memory_order_relaxed);
     return error(Errno::EAGAIN);
 }
 
@@ -179,7 +181,8 @@ void wait_for_vfork(Thread& child, core::WaitQueue& done) {
 
 Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     TRY(check_flags(maker, request));
-    TRY(check_task_limits(maker));
+    TRY(count_task(maker));
+    ScopeGuard uncount_task([&] { maker.account->tasks.fetch_sub(1, std::memory_order_relaxed); });
     RefPtr<PidRecord> record =
         TRY(request.wanted_tid ? PidRecord::allocate_exactly(request.wanted_tid) : PidRecord::allocate());
     Pid tid = record->number();
@@ -204,6 +207,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     TRY(join(maker, *child, request));
 
     // From here on the child exists.
+    uncount_task.dismiss();
     cancel_pidfd.dismiss();
     if (pidfd)
         maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);

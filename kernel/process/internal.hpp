@@ -8,6 +8,7 @@ namespace linnet::process {
 
 /// Puts a new thread into `process` (or makes it its first): findable, counted. signal_lock held unless
 /// nobody else can know the process yet.
+/// The task has been counted in `account` already.
 void adopt_thread(Process& process, Thread& thread, RefPtr<UserAccount> account);
 /// A thread that is no longer in any process is not counted any more.
 void forget_thread();
