@@ -3,9 +3,11 @@
 
 namespace linnet::drivers {
 
-extern const Driver uart_16550_driver;
+extern const Driver eiointc_driver, pch_pic_driver, pch_msi_driver, uart_16550_driver, ls7a_rtc_driver,
+    syscon_power_driver, pci_ecam_driver;
 
-static constexpr const Driver* drivers[] = {&uart_16550_driver};
-const std::span<const Driver* const> driver_list = drivers;
+static constexpr const Driver* drivers[] = {&eiointc_driver,  &pch_pic_driver,      &pch_msi_driver, &uart_16550_driver,
+                                            &ls7a_rtc_driver, &syscon_power_driver, &pci_ecam_driver};
+const std::span<const Driver* const> driver_list{drivers};
 
 } // namespace linnet::drivers

@@ -63,7 +63,7 @@ std::string_view format_record(std::span<char> buffer, const core::LogRecord& re
     }
     core::LogRecord record;
     if (!core::read_log_record(next_, record)) return error(Errno::EAGAIN);
-    char buffer[700];
+    char buffer[656];
     const std::string_view text = format_record(buffer, record);
     if (text.size() > to.remaining()) return error(Errno::EINVAL);
     const usize moved = TRY(to.copy_out({reinterpret_cast<const u8*>(text.data()), text.size()}));

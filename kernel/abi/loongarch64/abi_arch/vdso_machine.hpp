@@ -12,7 +12,7 @@ inline constexpr long vdso_nr_clock_gettime = 113, vdso_nr_clock_getres = 114, v
 
 inline u64 vdso_read_counter() {
     u64 value;
-    asm volatile("rdtime.d %0, \$zero" : "=r"(value) : : "memory");
+    asm volatile("rdtime.d %0, $zero" : "=r"(value) : : "memory");
     return value;
 }
 

@@ -1,0 +1,42 @@
+// One CPU: initialisation, idling, and what user space is told about the machine.
+#include <arch/cpu.hpp>
+
+namespace linnet::arch {
+
+void wait_for_interrupt() {
+    // A pending interrupt that is enabled in ECFG ends the idling even while CRMD.IE is off, so none is missed.
+    asm volatile("idle 0" : : : "memory");
+    enable_interrupts();
+}
+
+void halt_forever() {
+    disable_interrupts();
+    LINNET_WRITE_CSR(LINNET_CSR_ECFG, 0);
+    for (;;) asm volatile("idle 0");
+}
+
+std::optional<u64> hardware_random() { return {}; }
+
+void initialise_cpu(CpuHeader&) {
+    iocsr_write32(csr::iocsr_ipi_clear, ~u32{0});
+    iocsr_write32(csr::iocsr_ipi_enable, ~u32{0});
+    constexpr u64 wanted = csr::hardware_interrupts | csr::interrupt_ipi;
+    (void)LINNET_EXCHANGE_CSR(LINNET_CSR_ECFG, wanted, wanted);
+}
+
+const HardwareCapabilities& hardware_capabilities() {
+    // AT_HWCAP by the bits of uapi asm/hwcap.h, each from a bit of CPUCFG words 1 and 2.
+    struct Feature {
+        u32 word, bit, hwcap;
+    };
+    static constexpr Feature features[] = {{2, 22, 1}, {1, 20, 2}, {2, 0, 3},  {2, 6, 4},
+                                           {2, 7, 5},  {1, 25, 6}, {2, 8, 7},  {2, 9, 8}};
+    static constinit HardwareCapabilities capabilities{.platform = "loongarch", .machine = "loongarch64"};
+    u64 hwcap = 1; // CPUCFG itself
+    for (const Feature& feature : features)
+        if (cpucfg(feature.word) >> feature.bit & 1) hwcap |= u64{1} << feature.hwcap;
+    capabilities.hwcap = hwcap;
+    return capabilities;
+}
+
+} // namespace linnet::arch

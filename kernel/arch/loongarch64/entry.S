@@ -1,0 +1,115 @@
+// The first instructions of the boot CPU and of the others.
+//
+// The loader enters with translation off (every address is physical, its upper bits ignored): a1 = physical address of the
+// command line, a2 = physical address of the EFI system table.
+#include "asm_offsets.hpp"
+
+#define LEVELS (14 | 11 << 5 | 25 << 10 | 11 << 15 | 36 << 20 | 11 << 25)
+
+    // Opens the two windows, goes on at our linked addresses and turns translation on. Changes t0.
+    .macro enter_kernel_addresses
+    li.d    $t0, 0x8000000000000001         // uncached, for PLV0
+    csrwr   $t0, CSR_DMW0
+    li.d    $t0, 0x9000000000000011         // cached, for PLV0
+    csrwr   $t0, CSR_DMW1
+    la.abs  $t0, 9998f
+    jr      $t0
+9998:
+    li.w    $t0, CRMD_PAGING
+    csrwr   $t0, CSR_CRMD
+    csrwr   $zero, CSR_PRMD
+    csrwr   $zero, CSR_EUEN
+    csrwr   $zero, CSR_ECFG
+    .endm
+
+    .macro write_physical symbol, register
+    la.abs  $t0, \symbol
+    bstrpick.d $t0, $t0, 47, 0
+    csrwr   $t0, \register
+    .endm
+
+    .section .head.text, "ax", @progbits
+    .globl _start
+    .type _start, @function
+_start:
+    enter_kernel_addresses
+    move    $s0, $a1
+    move    $s1, $a2
+    la.abs  $t0, bss_begin                  // .bss is not in the file
+    la.abs  $t1, bss_end
+1:  st.d    $zero, $t0, 0
+    addi.d  $t0, $t0, 8
+    bltu    $t0, $t1, 1b
+    la.abs  $sp, boot_stack_top
+    bl      set_up_cpu
+    move    $a0, $s0
+    move    $a1, $s1
+    csrrd   $a2, CSR_CPUID
+    andi    $a2, $a2, 0x1ff
+    move    $a3, $sp
+    move    $fp, $zero                      // ends backtraces
+    move    $ra, $zero
+    b       arch_start
+    .size _start, . - _start
+
+// Exception entries and the shape of the tables.
+    .text
+    .balign 4
+    .type set_up_cpu, @function
+set_up_cpu:
+    la.abs  $t0, arch_trap_entry
+    csrwr   $t0, CSR_EENTRY
+    write_physical arch_tlb_refill, CSR_TLBRENTRY
+    write_physical arch_machine_error, CSR_MERRENTRY
+    li.w    $t0, LEVELS
+    csrwr   $t0, CSR_PWCL
+    csrwr   $zero, CSR_PWCH
+    li.w    $t0, 14
+    csrwr   $t0, CSR_STLBPS
+    li.w    $t0, 14
+    csrwr   $t0, CSR_TLBREHI
+    write_physical arch_empty_table, CSR_PGDL
+    write_physical arch_kernel_root, CSR_PGDH
+    li.w    $t0, 0x3ff
+    csrxchg $zero, $t0, CSR_ASID
+    invtlb  0, $zero, $zero
+    ret
+    .size set_up_cpu, . - set_up_cpu
+
+// Entry of the CPUs that arch::start_cpu() starts: each finds its CpuHeader by its number.
+    .balign 4
+    .globl arch_secondary_entry
+    .type arch_secondary_entry, @function
+arch_secondary_entry:
+    enter_kernel_addresses
+    bl      set_up_cpu
+    csrrd   $t0, CSR_CPUID
+    andi    $t0, $t0, 0x1ff
+    la.abs  $t1, arch_starting_cpus
+    alsl.d  $t1, $t0, $t1, 3
+    dbar    0
+    ld.d    $a0, $t1, 0
+    beqz    $a0, 1f
+    st.d    $zero, $t1, 0                   // the answer to start_cpu()
+    dbar    0
+    ld.d    $r21, $a0, CPU_CURRENT
+    ld.d    $sp, $r21, THREAD_KERNEL_STACK_TOP
+    move    $fp, $zero
+    move    $ra, $zero
+    b       arch_start_secondary
+1:  idle    0                               // nobody has asked for this one
+    b       1b
+    .size arch_secondary_entry, . - arch_secondary_entry
+
+    .section .bss.page_tables, "aw", @nobits
+    .balign 16384
+    .globl arch_empty_table, arch_kernel_root
+arch_empty_table:
+    .space  16384
+arch_kernel_root:
+    .space  16384
+
+    .section .bss.boot_stack, "aw", @nobits
+    .balign 16384
+    .space  1 << KERNEL_STACK_SHIFT
+boot_stack_top:

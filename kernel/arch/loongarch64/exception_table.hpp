@@ -1,0 +1,27 @@
+// The exception table: kernel instructions that may fault, and where to go on when they do.
+#pragma once
+
+#include <lib/types.hpp>
+
+namespace linnet::arch {
+
+/// Distances are relative to the field that holds them.
+struct ExceptionTableEntry {
+    i32 fault;
+    i32 fix_up;
+    u64 fault_address() const { return reinterpret_cast<u64>(&fault) + static_cast<u64>(i64{fault}); }
+    u64 fix_up_address() const { return reinterpret_cast<u64>(&fix_up) + static_cast<u64>(i64{fix_up}); }
+};
+
+/// The entry of the instruction at `pc`, or null.
+const ExceptionTableEntry* find_exception_entry(u64 pc);
+
+} // namespace linnet::arch
+
+/// For inline assembly: the instruction at local label `from` goes on at local label `to` when it faults.
+#define LINNET_EXCEPTION_ENTRY(from, to)                                                                     \
+    ".pushsection __ex_table, \"a\"\n"                                                                       \
+    ".balign 4\n"                                                                                            \
+    ".4byte " #from " - .\n"                                                                                 \
+    ".4byte " #to " - .\n"                                                                                   \
+    ".popsection\n"

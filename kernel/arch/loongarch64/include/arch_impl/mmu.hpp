@@ -1,0 +1,81 @@
+// LoongArch: page-table entries, filled into the TLB by our refill handler. Bits: V D PLV(2) MAT(2) G, the page number
+// from 12, NR NX RPLV at the top; bits 7 … 11 are software's.
+//
+// The hardware's V and D are derived: V when the page is accessed and has a right, D when it is writable and dirty. So
+// the first access and the first write are exceptions, and mm sets the marks. Large leaves have H in bit 6 and G in 12.
+#pragma once
+
+#include <lib/address.hpp>
+
+namespace linnet::arch {
+
+struct PagingPolicy {
+    using Entry = u64;
+
+    static constexpr u64 valid = 1u << 0, dirty_hardware = 1u << 1, user = 3u << 2, cached = 1u << 4,
+                         write_combined = 2u << 4, memory_type_mask = 3u << 4, global = 1u << 6, huge = 1u << 6,
+                         present = 1u << 7, writable = 1u << 8, dirty = 1u << 9, copy_on_write = 1u << 10,
+                         accessed = 1u << 11, huge_global = 1u << 12;
+    static constexpr u64 no_read = u64{1} << 61, no_execute = u64{1} << 62;
+    static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
+    static constexpr bool hierarchical_write_protection = false;
+
+    static constexpr Entry empty() { return 0; }
+    static constexpr bool is_empty(Entry entry) { return entry == 0; }
+    static constexpr bool is_leaf(Entry entry, unsigned) { return (entry & present) != 0; }
+    static constexpr bool is_table(Entry entry, unsigned level) {
+        return level > 0 && entry != 0 && !(entry & present);
+    }
+    static constexpr PhysAddr address(Entry entry, unsigned) { return {entry & number_mask}; }
+    static constexpr Entry make_table(PhysAddr address) { return address.value; }
+    static constexpr Entry make_shared_table(PhysAddr address) { return make_table(address); }
+
+    static constexpr Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
+        u64 entry = address.value | present;
+        if (level > 0) entry |= huge;
+        if (flags.global) entry |= level > 0 ? huge_global : global;
+        if (flags.user) entry |= user;
+        if (!flags.readable && !flags.writable) entry |= no_read;
+        if (!flags.executable) entry |= no_execute;
+        if (flags.writable) entry |= writable;
+        if (flags.dirty) entry |= dirty;
+        if (flags.copy_on_write) entry |= copy_on_write;
+        if (flags.accessed) entry |= accessed;
+        if (flags.write_combining)
+            entry |= write_combined;
+        else if (!flags.device)
+            entry |= cached;
+        return with_hardware_bits(entry);
+    }
+    static constexpr MappingFlags flags(Entry entry, unsigned level) {
+        MappingFlags flags;
+        flags.readable = !(entry & no_read);
+        flags.writable = entry & writable;
+        flags.executable = !(entry & no_execute);
+        flags.user = entry & user;
+        flags.global = entry & (level > 0 ? huge_global : global);
+        flags.device = (entry & memory_type_mask) == 0;
+        flags.write_combining = (entry & memory_type_mask) == write_combined;
+        flags.copy_on_write = entry & copy_on_write;
+        flags.accessed = entry & accessed;
+        flags.dirty = entry & dirty;
+        return flags;
+    }
+    static constexpr bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
+    static constexpr bool is_dirty(Entry entry) { return (entry & dirty) != 0; }
+    static constexpr Entry without_write(Entry entry) {
+        return with_hardware_bits((entry & ~writable) | copy_on_write);
+    }
+    static constexpr Entry without_accessed(Entry entry) { return with_hardware_bits(entry & ~accessed); }
+
+private:
+    static constexpr Entry with_hardware_bits(Entry entry) {
+        entry &= ~(valid | dirty_hardware);
+        bool has_right = (entry & (no_read | no_execute)) != (no_read | no_execute);
+        if ((entry & accessed) && has_right) entry |= valid;
+        if ((entry & writable) && (entry & dirty)) entry |= dirty_hardware;
+        return entry;
+    }
+};
+
+} // namespace linnet::arch

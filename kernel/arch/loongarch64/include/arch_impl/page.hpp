@@ -1,0 +1,21 @@
+// LoongArch: 16 KiB pages in three levels, one tree for each half of the address space. Windows that need no tables:
+//   0x8000'0000'0000'0000  all physical addresses, uncached (device registers of the early console)
+//   0x9000'0000'0000'0000  all physical addresses, cached: the direct map, and the kernel image in it
+//   0xffff'8000'0000'0000  kernel area, by the upper half's tables
+#pragma once
+
+#include <lib/address.hpp>
+
+namespace linnet::arch {
+
+inline constexpr unsigned page_shift = 14;
+inline constexpr unsigned page_table_levels = 3;
+inline constexpr unsigned entries_per_table_shift = 11;
+inline constexpr VirtAddr user_address_end{u64{1} << 47};
+inline constexpr VirtAddr direct_map_base{0x9000'0000'0000'0000};
+inline constexpr VirtAddr uncached_window{0x8000'0000'0000'0000};
+inline constexpr VirtAddr kernel_area_begin{0xffff'8000'0000'0000};
+inline constexpr VirtAddr kernel_area_end{0xffff'8080'0000'0000};
+inline constexpr u64 kernel_image_offset = direct_map_base.value;
+
+} // namespace linnet::arch

@@ -1,0 +1,2 @@
+// LoongArch adds nothing to the contract here.
+#pragma once

@@ -1,0 +1,81 @@
+// LoongArch: the registers of user code.
+//
+// FP and vector registers: `units` says which units (bits of EUEN) user code has used; the others are off, and their
+// registers zero. The hardware has no dirty state: `live` is set when user code is entered with a unit on, and while it is
+// set only this CPU's registers are right; the context switch stores them and clears it. The registers then stay usable on
+// the CPU that `extended_cpu` names while it remembers this context as owner.
+#pragma once
+
+#include <arch_impl/csr.hpp>
+
+namespace linnet::arch {
+
+/// Each register has 32 bytes, of which the widest unit in use fills 8, 16 or 32.
+struct ExtendedState {
+    u64 registers[32][4];
+    u64 fcc; // eight condition flags, a byte each
+    u64 fcsr;
+};
+static_assert(sizeof(ExtendedState) == 1040);
+
+class UserContext {
+public:
+    UserContext() = default;
+    UserContext(const UserContext&) = delete;
+    UserContext& operator=(const UserContext&) = delete;
+
+    Result<void> create() { return {}; }
+    void copy_from(const UserContext& view);
+    void reset_for_exec(VirtAddr entry, VirtAddr stack);
+
+    VirtAddr pc() const { return {regs[0]}; }
+    void set_pc(VirtAddr address) { regs[0] = address.value; }
+    VirtAddr sp() const { return {regs[3]}; }
+    void set_sp(VirtAddr address) { regs[3] = address.value; }
+    VirtAddr tls() const { return {regs[2]}; }
+    void set_tls(VirtAddr address) { regs[2] = address.value; }
+
+    // a7 is register 11, a0 register 4. The original a0 survives in original_a0.
+    long syscall_number() const { return static_cast<long>(regs[11]); }
+    void set_syscall_number(long number) { regs[11] = static_cast<u64>(number); }
+    u64 syscall_argument(unsigned index) const { return index == 0 ? original_a0 : regs[4 + index]; }
+    long syscall_result() const { return static_cast<long>(regs[4]); }
+    void set_syscall_result(long result) { regs[4] = static_cast<u64>(result); }
+    void restart_syscall() {
+        regs[4] = original_a0;
+        regs[0] -= syscall_size;
+        mark_not_syscall();
+    }
+    void restart_as(long number) {
+        restart_syscall();
+        regs[11] = static_cast<u64>(number);
+    }
+    void mark_not_syscall() { came_by_syscall = 0; }
+    bool in_syscall() const { return came_by_syscall != 0; }
+    /// Stepping needs the watchpoint unit, which we leave alone; ptrace(2) answers EIO.
+    void set_single_step(bool) {}
+
+    abi::linux_user_regs to_user_regs() const;
+    Result<void> from_user_regs(const abi::linux_user_regs& values);
+    std::span<u8> save_extended_state();
+    void extended_state_changed();
+
+    // ---- of the LoongArch folder ----
+    static constexpr u64 syscall_size = 4;
+    static constexpr u32 no_cpu = ~u32{0};
+
+    /// Turns a unit of EUEN on, and the narrower ones it contains; false when the CPU lacks it or it is on already.
+    bool turn_on_unit(u64 unit);
+    /// Makes memory right: stores live registers. Interrupts are off and this is the running thread's context.
+    void store_live_units();
+
+    u64 regs[32] = {}; // [0] is pc, [n] is $rn
+    u64 units = 0;
+    u64 original_a0 = 0;
+    u32 came_by_syscall = 0;
+    u32 extended_cpu = no_cpu;
+    u64 live = 0;
+    ExtendedState extended{};
+};
+
+} // namespace linnet::arch

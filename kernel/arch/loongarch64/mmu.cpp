@@ -1,0 +1,52 @@
+// Address-space registers and the TLB. The refill handler (trap.S) walks the tables anew for each entry, so no upper-level
+// entries are cached.
+//
+// A TLB entry holds a pair of pages and is global only when both halves are; half-empty pairs of the kernel area are thus
+// tagged with whatever ASID was current. So flushes of kernel mappings drop everything.
+#include <arch/cpu.hpp>
+#include <arch/mmu.hpp>
+
+extern "C" char arch_empty_table[], arch_kernel_root[];
+
+namespace linnet::arch {
+
+const bool tlb_flush_is_broadcast = false;
+const usize kernel_root_begin = usize{1} << entries_per_table_shift; // the kernel's root is its own
+
+PhysAddr kernel_root_table() { return virt_to_phys(arch_kernel_root); }
+
+u32 asid_count() { return u32{1} << (LINNET_READ_CSR(LINNET_CSR_ASID) >> csr::asid_bits_shift & 0xff); }
+
+static void flush_asid(Asid asid) { asm volatile("invtlb 4, %0, $zero" : : "r"(u64{asid}) : "memory"); }
+
+static void write_root(PhysAddr root, Asid asid) {
+    InterruptState state = save_and_disable_interrupts();
+    LINNET_WRITE_CSR(LINNET_CSR_PGDL, root.value);
+    (void)LINNET_EXCHANGE_CSR(LINNET_CSR_ASID, asid, csr::asid_mask);
+    restore_interrupts(state);
+}
+
+void activate_user_tables(PhysAddr root, Asid asid, bool flush) {
+    write_root(root, asid);
+    if (flush || asid_count() == 1) flush_asid(asid);
+}
+
+void deactivate_user_tables() {
+    write_root(virt_to_phys(arch_empty_table), 0);
+    if (asid_count() == 1) flush_asid(0);
+}
+
+void flush_user_tlb(VirtAddr address, usize page_count, Asid asid) {
+    constexpr usize most_single_pages = 32;
+    if (page_count > most_single_pages) return flush_asid(asid);
+    for (usize i = 0; i < page_count; ++i)
+        asm volatile("invtlb 5, %0, %1" : : "r"(u64{asid}), "r"(address.value + i * page_size) : "memory");
+}
+
+void flush_user_tlb_all(Asid asid) { flush_asid(asid); }
+
+void flush_kernel_tlb(VirtAddr, usize) { asm volatile("invtlb 0, $zero, $zero" : : : "memory"); }
+
+void synchronise_instruction_cache(const void*, usize) { synchronise_instruction_stream(); }
+
+} // namespace linnet::arch

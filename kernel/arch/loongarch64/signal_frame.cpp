@@ -1,0 +1,159 @@
+// Linux's LoongArch signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp; behind it, when a
+// unit has been used, one record with the registers of the widest, and an end header.
+#include <abi_arch/signal_frame.hpp>
+#include <arch/signal_frame.hpp>
+#include <arch/usercopy.hpp>
+#include <cstring>
+
+namespace linnet::arch {
+
+namespace {
+
+using abi::fpu_context_flags;
+using abi::rt_sigframe;
+using abi::sctx_info;
+
+constexpr u64 record_alignment = 32; // of the registers, as the widest unit wants it
+
+/// A kind of record: its magic, the unit, and how many words of each register it has.
+struct RecordKind {
+    u32 magic;
+    u64 unit;
+    usize words;
+    usize flags_place() const { return 32 * words * sizeof(u64); }
+    usize size() const { return sizeof(sctx_info) + align_up(flags_place() + sizeof(fpu_context_flags), record_alignment); }
+};
+constexpr RecordKind kinds[] = {{abi::LASX_CTX_MAGIC, csr::euen_lasx, 4},
+                                {abi::LSX_CTX_MAGIC, csr::euen_lsx, 2},
+                                {abi::FPU_CTX_MAGIC, csr::euen_fp, 1}};
+
+/// The widest unit in use; null when none is.
+const RecordKind* kind_of(const UserContext& context) {
+    for (const RecordKind& kind : kinds)
+        if (context.units & kind.unit) return &kind;
+    return nullptr;
+}
+
+Result<void> write_user(u64 to, const void* from, usize size) {
+    if (!is_user_range({to}, size)) return error(Errno::EFAULT);
+    if (arch_copy_to_user(reinterpret_cast<void*>(to), from, size) != 0) return error(Errno::EFAULT);
+    return {};
+}
+
+Result<void> read_user(void* to, u64 from, usize size) {
+    if (!is_user_range({from}, size)) return error(Errno::EFAULT);
+    if (arch_copy_from_user(to, reinterpret_cast<const void*>(from), size) != 0) return error(Errno::EFAULT);
+    return {};
+}
+
+Result<void> write_record(const UserContext& context, const RecordKind& kind, u64 place) {
+    sctx_info header{kind.magic, static_cast<u32>(kind.size()), 0};
+    TRY(write_user(place, &header, sizeof header));
+    u64 body = place + sizeof header;
+    for (usize i = 0; i < 32; ++i)
+        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i], kind.words * sizeof(u64)));
+    fpu_context_flags flags{context.extended.fcc, static_cast<u32>(context.extended.fcsr)};
+    return write_user(body + kind.flags_place(), &flags, sizeof flags);
+}
+
+Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body) {
+    context.turn_on_unit(kind.unit); // false: it is on already, or the CPU lacks it
+    if (!(context.units & kind.unit)) return error(Errno::EINVAL);
+    for (usize i = 0; i < 32; ++i)
+        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
+    fpu_context_flags flags;
+    TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
+    // A cause bit with its enable bit set would be raised in the kernel when the register is loaded.
+    constexpr u32 settable = 0x1f | 3u << 8 | 0x1fu << 16;
+    context.extended.fcc = flags.fcc;
+    context.extended.fcsr = flags.fcsr & settable;
+    return {};
+}
+
+/// Every record has to be one we know; anything else means that the frame isn't ours.
+Result<void> read_records(UserContext& context, u64 place) {
+    for (unsigned count = 0; count < 4; ++count) {
+        sctx_info header;
+        TRY(read_user(&header, place, sizeof header));
+        if (header.magic == 0) {
+            if (header.size != 0) return error(Errno::EINVAL);
+            return {};
+        }
+        const RecordKind* found = nullptr;
+        for (const RecordKind& kind : kinds)
+            if (kind.magic == header.magic) found = &kind;
+        if (!found || header.size < sizeof header + found->flags_place() + sizeof(fpu_context_flags))
+            return error(Errno::EINVAL);
+        TRY(read_record(context, *found, place + sizeof header));
+        place += header.size;
+    }
+    return error(Errno::EINVAL);
+}
+
+void fill_frame(rt_sigframe& frame, const UserContext& context, const SignalDelivery& delivery) {
+    std::memset(static_cast<void*>(&frame), 0, sizeof frame);
+    if (delivery.info) frame.rs_info = *delivery.info;
+    frame.rs_uctx.uc_stack = delivery.alternate_stack;
+    frame.rs_uctx.uc_sigmask = delivery.blocked_mask;
+    abi::sigcontext& registers = frame.rs_uctx.uc_mcontext;
+    registers.sc_pc = context.regs[0];
+    for (unsigned i = 1; i < 32; ++i) registers.sc_regs[i] = context.regs[i];
+    registers.sc_flags = context.units != 0 ? abi::SC_USED_FP : 0;
+}
+
+} // namespace
+
+Result<void> push_signal_frame(UserContext& context, const SignalDelivery& delivery) {
+    context.save_extended_state();
+    const RecordKind* kind = kind_of(context);
+    usize records = (kind ? kind->size() : 0) + sizeof(sctx_info);
+    usize size = sizeof(rt_sigframe) + records + record_alignment;
+    if (delivery.stack_top.value < size) return error(Errno::EFAULT);
+    // The registers behind frame and header shall be aligned.
+    constexpr usize before_registers = sizeof(rt_sigframe) + sizeof(sctx_info);
+    u64 registers = align_down(delivery.stack_top.value - records, record_alignment);
+    u64 place = registers - before_registers;
+
+    rt_sigframe frame;
+    fill_frame(frame, context, delivery);
+    TRY(write_user(place, &frame, sizeof frame));
+    u64 record = place + sizeof frame;
+    if (kind) {
+        TRY(write_record(context, *kind, record));
+        record += kind->size();
+    }
+    constexpr sctx_info end{};
+    TRY(write_user(record, &end, sizeof end));
+
+    // handler(signal, siginfo_t*, ucontext_t*), returning to the vDSO's trampoline
+    context.regs[1] = delivery.vdso_trampoline.value;
+    context.regs[3] = place;
+    context.regs[4] = static_cast<u64>(delivery.signal);
+    context.regs[5] = place + __builtin_offsetof(rt_sigframe, rs_info);
+    context.regs[6] = place + __builtin_offsetof(rt_sigframe, rs_uctx);
+    context.regs[0] = delivery.handler.value;
+    context.mark_not_syscall();
+    return {};
+}
+
+Result<SignalReturn> pop_signal_frame(UserContext& context) {
+    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers over it.
+    context.save_extended_state();
+    u64 place = context.sp().value;
+    rt_sigframe frame;
+    TRY(read_user(&frame, place, sizeof frame));
+    const abi::sigcontext& registers = frame.rs_uctx.uc_mcontext;
+    for (unsigned i = 1; i < 32; ++i) context.regs[i] = registers.sc_regs[i];
+    context.regs[0] = registers.sc_pc;
+    if (registers.sc_flags & abi::SC_USED_FP) {
+        auto records = read_records(context, place + sizeof frame);
+        context.extended_state_changed();
+        TRY(records);
+    }
+    context.mark_not_syscall();
+    return SignalReturn{frame.rs_uctx.uc_sigmask, frame.rs_uctx.uc_stack};
+}
+
+usize minimum_signal_stack() { return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment; }
+
+} // namespace linnet::arch
