@@ -68,6 +68,7 @@ Result<void> parse_efi(const Handoff& handoff, BootInfo& info) {
     }
     if (tree == 0) return error(Errno::ENODEV);
     TRY(parse_device_tree({tree}, handoff, info));
+    TRY(add_reserved(info, {0}, arch::page_size)); // a table there would make an entry of 0, which means none
     // These say more than the tree's /chosen, if that says anything.
     if (initrd.size != 0) info.initrd = {{initrd.base & physical_mask}, initrd.size};
     read_command_line(handoff.command_line, info);
