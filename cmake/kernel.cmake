@@ -6,7 +6,8 @@ set(FREESTANDING ${CMAKE_SOURCE_DIR}/kernel/lib/freestanding)
 set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx -mcmodel=kernel -fno-pic)
 set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
 set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
-set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mcmodel=medium -fno-pic)
+# The default CPU of the target has LSX, which the compiler would use for plain copies.
+set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mfpu=none -mno-lsx -mcmodel=medium -fno-pic)
 # The vDSO runs in user space: no kernel restrictions, but no vector code either.
 set(LINNET_VDSO_FLAGS_riscv64 -march=rv64gc -mabi=lp64d)
 
