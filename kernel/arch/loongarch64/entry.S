@@ -4,7 +4,10 @@
 // command line, a2 = physical address of the EFI system table.
 #include "asm_offsets.hpp"
 
-#define LEVELS (14 | 11 << 5 | 25 << 10 | 11 << 15 | 36 << 20 | 11 << 25)
+// Shape of the tables: last level and first directory in PWCL; the root is the third directory, in PWCH, whose fields have
+// room for bit 36.
+#define LOWER_LEVELS (14 | 11 << 5 | 25 << 10 | 11 << 15)
+#define ROOT_LEVEL (36 | 11 << 6)
 
     // Opens the two windows, goes on at our linked addresses and turns translation on. Changes t0.
     .macro enter_kernel_addresses
@@ -61,9 +64,10 @@ set_up_cpu:
     csrwr   $t0, CSR_EENTRY
     write_physical arch_tlb_refill, CSR_TLBRENTRY
     write_physical arch_machine_error, CSR_MERRENTRY
-    li.w    $t0, LEVELS
+    li.w    $t0, LOWER_LEVELS
     csrwr   $t0, CSR_PWCL
-    csrwr   $zero, CSR_PWCH
+    li.w    $t0, ROOT_LEVEL
+    csrwr   $t0, CSR_PWCH
     li.w    $t0, 14
     csrwr   $t0, CSR_STLBPS
     li.w    $t0, 14

@@ -37,7 +37,7 @@
 arch_tlb_refill:
     csrwr   $t0, CSR_TLBRSAVE
     csrrd   $t0, CSR_PGD
-    lddir   $t0, $t0, 2
+    lddir   $t0, $t0, 3
     beqz    $t0, 2f
     lddir   $t0, $t0, 1
     beqz    $t0, 2f
