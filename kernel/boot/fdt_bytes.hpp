@@ -15,7 +15,8 @@ inline std::optional<u32> read_cell(std::span<const u8> bytes, usize offset) {
     return u32{p[0]} << 24 | u32{p[1]} << 16 | u32{p[2]} << 8 | u32{p[3]};
 }
 
-/// A number of `cells` cells, 0 … 3; of more than two, the upper ones are dropped (PCI addresses begin with flags).
+/// A number of `cells` cells, 0 … 3; of more than two, the upper ones are dropped (PCI addresses begin with
+/// flags).
 inline std::optional<u64> read_number(std::span<const u8> bytes, usize offset, u32 cells) {
     u64 value = 0;
     for (u32 i = 0; i < cells; ++i) {

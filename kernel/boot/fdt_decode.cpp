@@ -72,14 +72,16 @@ std::optional<FdtRegion> FdtNode::region(usize index) const {
     return FdtRegion{*address, *size};
 }
 
-/// Bus by bus upwards. A bus without `ranges` is not visible to the CPU; with an empty one, addresses stay the same.
+/// Bus by bus upwards. A bus without `ranges` is not visible to the CPU; with an empty one, addresses stay
+/// the same.
 std::optional<PhysAddr> FdtNode::translate(PhysAddr bus_address) const {
     u64 address = bus_address.value;
     for (FdtNode bus = *this; bus.depth_ > 0;) {
         FdtNode above = *bus.parent();
         auto ranges = bus.property("ranges");
         if (!ranges) return {};
-        u32 child_cells = bus.address_cells(), parent_cells = above.address_cells(), size_cells = bus.size_cells();
+        u32 child_cells = bus.address_cells(), parent_cells = above.address_cells(),
+            size_cells = bus.size_cells();
         if (child_cells > most_cells || parent_cells > most_cells || size_cells > most_cells) return {};
         usize stride = (child_cells + parent_cells + size_cells) * usize{4};
         bool found = ranges->empty();
@@ -106,7 +108,8 @@ std::optional<FdtNode> FdtNode::interrupt_parent() const {
 }
 
 /// Reads a specifier of `controller` at `offset` of `bytes`.
-static std::optional<FdtInterrupt> read_specifier(const FdtNode& controller, std::span<const u8> bytes, usize offset) {
+static std::optional<FdtInterrupt> read_specifier(const FdtNode& controller, std::span<const u8> bytes,
+                                                  usize offset) {
     u32 count = controller.cell("#interrupt-cells", 0).value_or(0);
     if (count == 0 || count > FdtInterrupt::max_cells || !has_cells(bytes, offset, count)) return {};
     FdtInterrupt interrupt{controller, {}, count};

@@ -12,8 +12,8 @@ Result<void> parse_device_tree(PhysAddr tree, const Handoff& handoff, BootInfo& 
 Result<void> parse_pvh(const Handoff& handoff, BootInfo& info);
 Result<void> parse_efi(const Handoff& handoff, BootInfo& info);
 
-// Parsers add regions as the firmware tells them; parse() aligns, sorts and merges afterwards. Empty and wrapping regions
-// are ignored. ENOSPC when the table is full.
+// Parsers add regions as the firmware tells them; parse() aligns, sorts and merges afterwards. Empty and
+// wrapping regions are ignored. ENOSPC when the table is full.
 Result<void> add_usable(BootInfo& info, PhysAddr begin, u64 size);
 Result<void> add_reserved(BootInfo& info, PhysAddr begin, u64 size);
 /// Ignores a CPU that is listed already and those beyond max_cpus.

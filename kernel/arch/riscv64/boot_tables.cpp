@@ -1,6 +1,6 @@
-// The kernel's first page tables, which stay for good: the direct map and the image with W^X rights. Made by the boot
-// hart while translation is off; medany code is pc-relative, so this runs at physical addresses as long as it uses no
-// absolute address (no switch tables, no pointers in constants).
+// The kernel's first page tables, which stay for good: the direct map and the image with W^X rights. Made by
+// the boot hart while translation is off; medany code is pc-relative, so this runs at physical addresses as
+// long as it uses no absolute address (no switch tables, no pointers in constants).
 #include <arch/mmu.hpp>
 #include <arch_impl/csr.hpp>
 
@@ -34,10 +34,11 @@ static Policy::Entry pointer_to(const Table& table) {
     return Policy::make_table({reinterpret_cast<u64>(&table)}); // our addresses are physical here
 }
 
-/// Rights of a page of the image: text is executable, constants are read-only, the rest is data, but for the page below
-/// the boot stack.
+/// Rights of a page of the image: text is executable, constants are read-only, the rest is data, but for the
+/// page below the boot stack.
 static u64 rights_of(const char* page) {
-    constexpr u64 common = Policy::valid | Policy::readable | Policy::global | Policy::accessed | Policy::dirty;
+    constexpr u64 common =
+        Policy::valid | Policy::readable | Policy::global | Policy::accessed | Policy::dirty;
     if (page < kernel_text_end) return common | Policy::executable;
     if (page < kernel_rodata_end) return common;
     return page == boot_stack_guard ? 0 : common | Policy::writable;
@@ -72,9 +73,10 @@ extern "C" u64 arch_make_boot_tables(u64 image_address) {
     return csr::satp_sv48 | (reinterpret_cast<u64>(&root_table) >> page_shift);
 }
 
-/// Runs with translation off: only the firmware can print. Characters one by one, for a string constant's address would
-/// be read through a table.
+/// Runs with translation off: only the firmware can print. Characters one by one, for a string constant's
+/// address would be read through a table.
 extern "C" [[noreturn]] void arch_report_missing_sv48() {
-    for (const char* c = "Linnet needs a CPU with Sv48 address translation\n"; *c; ++c) sbi::legacy_put_char(*c);
+    for (const char* c = "Linnet needs a CPU with Sv48 address translation\n"; *c; ++c)
+        sbi::legacy_put_char(*c);
     for (;;) asm volatile("wfi");
 }

@@ -17,7 +17,8 @@ void halt_forever() {
     for (;;) asm volatile("wfi");
 }
 
-/// The seed CSR gives 16 bits at a time and may answer that it is gathering more; after too many such answers we give up.
+/// The seed CSR gives 16 bits at a time and may answer that it is gathering more; after too many such answers
+/// we give up.
 std::optional<u64> hardware_random() {
     if (!isa().has_seed) return {};
     constexpr u64 status_shift = 30, status_valid = 2;

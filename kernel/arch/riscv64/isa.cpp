@@ -1,4 +1,5 @@
-// Finds out what the harts can do. The harts of one machine are taken to be alike, as Linux user space does too.
+// Finds out what the harts can do. The harts of one machine are taken to be alike, as Linux user space does
+// too.
 #include "isa.hpp"
 
 #include <arch/cpu.hpp>
@@ -21,7 +22,8 @@ constinit Isa machine_isa;
 
 constexpr u64 letter_bit(char letter) { return u64{1} << (letter - 'a'); }
 
-/// Evaluates to whether an instruction that swaps t0 (all ones) with a CSR works; illegal ones go to the fix-up.
+/// Evaluates to whether an instruction that swaps t0 (all ones) with a CSR works; illegal ones go to the
+/// fix-up.
 #define CSR_WORKS(instruction)                                                                               \
     ({                                                                                                       \
         u64 works_;                                                                                          \
@@ -52,7 +54,8 @@ u64 parse_letters(std::string_view isa_string) {
         if (letter < 'a' || letter > 'y' || letter == 's' || letter == 'x') break;
         letters |= letter_bit(letter);
     }
-    constexpr u64 general = letter_bit('i') | letter_bit('m') | letter_bit('a') | letter_bit('f') | letter_bit('d');
+    constexpr u64 general =
+        letter_bit('i') | letter_bit('m') | letter_bit('a') | letter_bit('f') | letter_bit('d');
     if (letters & letter_bit('g')) letters |= general;
     return letters;
 }

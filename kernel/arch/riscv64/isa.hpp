@@ -1,5 +1,5 @@
-// What this machine's harts can do beyond the base: read once at boot, from the ISA string of the device tree and by
-// trying.
+// What this machine's harts can do beyond the base: read once at boot, from the ISA string of the device tree
+// and by trying.
 #pragma once
 
 #include <lib/types.hpp>

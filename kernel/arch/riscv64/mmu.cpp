@@ -1,7 +1,8 @@
 // satp and the TLB.
 //
-// sfence.vma with an address drops only leaf entries (privileged specification, "Supervisor Memory-Management Fence"),
-// but the contract covers upper-level entries too, so all flushes of user mappings are for a whole ASID.
+// sfence.vma with an address drops only leaf entries (privileged specification, "Supervisor Memory-Management
+// Fence"), but the contract covers upper-level entries too, so all flushes of user mappings are for a whole
+// ASID.
 #include <arch/cpu.hpp>
 #include <arch/mmu.hpp>
 

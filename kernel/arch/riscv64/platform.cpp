@@ -10,8 +10,8 @@ extern "C" int arch_load_kernel_u64(linnet::u64* value, const linnet::u64* addre
 namespace linnet::arch {
 
 void early_print(std::string_view text) {
-    // Single characters: the newer call for whole strings wants physical addresses, which a stack has none of that we
-    // could compute here.
+    // Single characters: the newer call for whole strings wants physical addresses, which a stack has none of
+    // that we could compute here.
     static constinit std::atomic<i8> has_console{-1};
     if (has_console.load(std::memory_order_relaxed) < 0)
         has_console.store(sbi::has_extension(sbi::console_extension), std::memory_order_relaxed);
@@ -34,7 +34,8 @@ void firmware_reboot() { reset(sbi::reset_cold_reboot); }
 bool read_stack_frame(uintptr_t frame, StackFrame& out) {
     if (frame % 16 != 0 || frame < direct_map_base.value + sizeof out) return false;
     auto* record = reinterpret_cast<const u64*>(frame - sizeof out);
-    return arch_load_kernel_u64(&out.previous, record) == 0 && arch_load_kernel_u64(&out.return_address, record + 1) == 0;
+    return arch_load_kernel_u64(&out.previous, record) == 0 &&
+           arch_load_kernel_u64(&out.return_address, record + 1) == 0;
 }
 
 uintptr_t current_frame_pointer() { return reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); }

@@ -1,5 +1,5 @@
-// Linux's RISC-V signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp; behind it, when
-// the vector unit has been used, a record with the vector registers and an end header.
+// Linux's RISC-V signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp; behind
+// it, when the vector unit has been used, a record with the vector registers and an end header.
 #include <abi_arch/signal_frame.hpp>
 #include <algorithm>
 #include <arch/signal_frame.hpp>
@@ -56,7 +56,8 @@ Result<void> write_vector_record(const UserContext& context, u64 frame) {
     return write_user(state.datap + vector_bytes(), &end, sizeof end);
 }
 
-/// vtype's illegal bit and lengths that don't fit are the hardware's business: vsetvl makes them legal or marks them.
+/// vtype's illegal bit and lengths that don't fit are the hardware's business: vsetvl makes them legal or
+/// marks them.
 Result<void> read_vector_record(UserContext& context, u64 state_place, u32 size) {
     if (!context.vector || size != vector_record_size()) return error(Errno::EINVAL);
     riscv_v_ext_state state;
@@ -125,7 +126,8 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
 }
 
 Result<SignalReturn> pop_signal_frame(UserContext& context) {
-    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers over it.
+    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers
+    // over it.
     context.save_extended_state();
     u64 place = context.sp().value;
     rt_sigframe frame;

@@ -1,5 +1,5 @@
-// The first C++ code on kernel addresses, of the boot hart and of the others: makes a thread and a CPU current and calls
-// the kernel.
+// The first C++ code on kernel addresses, of the boot hart and of the others: makes a thread and a CPU
+// current and calls the kernel.
 #include <arch/handoff.hpp>
 #include <arch/hooks.hpp>
 #include <arch/mmu.hpp>

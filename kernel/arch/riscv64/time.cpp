@@ -29,8 +29,10 @@ void calibrate_counter() {
     read_isa_string();
     has_timer_extension = sbi::has_extension(sbi::timer_extension);
     frequency = read_cells(hooks::device_tree_property("/cpus", "timebase-frequency"));
-    if (frequency == 0) frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
-    constexpr u64 usual_frequency = 10'000'000; // every tree has the property; without it clocks only run at a wrong pace
+    if (frequency == 0)
+        frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
+    constexpr u64 usual_frequency =
+        10'000'000; // every tree has the property; without it clocks only run at a wrong pace
     if (frequency == 0) frequency = usual_frequency;
 }
 

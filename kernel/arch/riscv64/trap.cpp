@@ -1,5 +1,5 @@
-// Traps decoded (RISC-V privileged specification, scause): user exceptions into TrapReason, kernel exceptions into the
-// exception table or a kernel fault, interrupts to their hooks.
+// Traps decoded (RISC-V privileged specification, scause): user exceptions into TrapReason, kernel exceptions
+// into the exception table or a kernel fault, interrupts to their hooks.
 #include <abi/linux/signal.hpp>
 #include <arch/hooks.hpp>
 #include <arch/page.hpp>
@@ -30,17 +30,28 @@ enum class Cause : u64 {
 
 const char* cause_name(u64 cause) {
     switch (static_cast<Cause>(cause)) {
-    case Cause::InstructionMisaligned: return "misaligned instruction";
-    case Cause::InstructionAccess: return "instruction access fault";
-    case Cause::IllegalInstruction: return "illegal instruction";
-    case Cause::Breakpoint: return "breakpoint";
-    case Cause::LoadMisaligned: return "misaligned load";
-    case Cause::LoadAccess: return "load access fault";
-    case Cause::StoreMisaligned: return "misaligned store";
-    case Cause::StoreAccess: return "store access fault";
-    case Cause::InstructionPage: return "page fault on fetch";
-    case Cause::LoadPage: return "page fault on load";
-    case Cause::StorePage: return "page fault on store";
+    case Cause::InstructionMisaligned:
+        return "misaligned instruction";
+    case Cause::InstructionAccess:
+        return "instruction access fault";
+    case Cause::IllegalInstruction:
+        return "illegal instruction";
+    case Cause::Breakpoint:
+        return "breakpoint";
+    case Cause::LoadMisaligned:
+        return "misaligned load";
+    case Cause::LoadAccess:
+        return "load access fault";
+    case Cause::StoreMisaligned:
+        return "misaligned store";
+    case Cause::StoreAccess:
+        return "store access fault";
+    case Cause::InstructionPage:
+        return "page fault on fetch";
+    case Cause::LoadPage:
+        return "page fault on load";
+    case Cause::StorePage:
+        return "page fault on store";
     }
     return "unknown exception";
 }
@@ -55,8 +66,11 @@ void handle_interrupt(u64 number) {
         set_timer_deadline(~u64{0}); // one shot: the line stays up until the deadline is moved
         hooks::timer_interrupt();
         break;
-    case csr::interrupt_external: hooks::interrupt(0); break;
-    default: break; // none other is enabled
+    case csr::interrupt_external:
+        hooks::interrupt(0);
+        break;
+    default:
+        break; // none other is enabled
     }
 }
 
@@ -74,18 +88,25 @@ TrapReason user_fault(const UserContext& context, int signal, int code) {
 
 TrapReason decode(UserContext& context, u64 cause, u64 value) {
     switch (static_cast<Cause>(cause)) {
-    case Cause::InstructionPage: return page_fault(value, Access::Execute);
-    case Cause::LoadPage: return page_fault(value, Access::Read);
-    case Cause::StorePage: return page_fault(value, Access::Write);
+    case Cause::InstructionPage:
+        return page_fault(value, Access::Execute);
+    case Cause::LoadPage:
+        return page_fault(value, Access::Read);
+    case Cause::StorePage:
+        return page_fault(value, Access::Write);
     case Cause::InstructionMisaligned:
     case Cause::LoadMisaligned:
-    case Cause::StoreMisaligned: return user_fault(context, abi::SIGBUS, abi::BUS_ADRALN);
+    case Cause::StoreMisaligned:
+        return user_fault(context, abi::SIGBUS, abi::BUS_ADRALN);
     case Cause::InstructionAccess:
     case Cause::LoadAccess:
-    case Cause::StoreAccess: return user_fault(context, abi::SIGSEGV, abi::SEGV_ACCERR);
-    case Cause::Breakpoint: return user_fault(context, abi::SIGTRAP, abi::TRAP_BRKPT);
+    case Cause::StoreAccess:
+        return user_fault(context, abi::SIGSEGV, abi::SEGV_ACCERR);
+    case Cause::Breakpoint:
+        return user_fault(context, abi::SIGTRAP, abi::TRAP_BRKPT);
     case Cause::IllegalInstruction:
-        // The first use of the FP or vector unit is an illegal instruction too: run it again with the unit on.
+        // The first use of the FP or vector unit is an illegal instruction too: run it again with the unit
+        // on.
         if (context.turn_on_next_unit()) return {.kind = TrapReason::Kind::Interrupt};
         return user_fault(context, abi::SIGILL, abi::ILL_ILLOPC);
     }
@@ -93,14 +114,17 @@ TrapReason decode(UserContext& context, u64 cause, u64 value) {
 }
 
 std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
-    static constexpr const char* names[32] = {"pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2",  "s0",  "s1", "a0",
-                                              "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2",  "s3",  "s4", "s5",
-                                              "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+    static constexpr const char* names[32] = {
+        "pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0",  "a1",  "a2", "a3", "a4", "a5",
+        "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
     usize used = 0;
     for (usize i = 0; i < 32; ++i)
-        used += format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ").size();
+        used +=
+            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ")
+                .size();
     used += format_into(buffer.subspan(used), "sstatus {x} scause {x} stval {x}\n", frame.status, frame.cause,
-                        frame.value).size();
+                        frame.value)
+                .size();
     return {buffer.data(), used};
 }
 
@@ -121,7 +145,8 @@ void handle_exception(TrapFrame& frame) {
     VirtAddr address{frame.value};
     if (is_page_fault(cause) && address < user_address_end) {
         if (frame.status & csr::sstatus_spie) enable_interrupts();
-        bool resolved = hooks::kernel_page_fault(address, cause == Cause::StorePage ? Access::Write : Access::Read);
+        bool resolved =
+            hooks::kernel_page_fault(address, cause == Cause::StorePage ? Access::Write : Access::Read);
         disable_interrupts();
         if (resolved) return;
     }

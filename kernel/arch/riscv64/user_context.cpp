@@ -1,5 +1,5 @@
-// UserContext: its extended state (FP and vector registers) and the views of it that ptrace and exec need. When the
-// registers are where is told in <arch_impl/user_context.hpp>.
+// UserContext: its extended state (FP and vector registers) and the views of it that ptrace and exec need.
+// When the registers are where is told in <arch_impl/user_context.hpp>.
 #include <arch/cpu.hpp>
 #include <arch/user_context.hpp>
 #include <cstring>
@@ -149,11 +149,13 @@ using namespace linnet::arch;
 extern "C" void arch_load_extended_state(UserContext* context) {
     UnitsOn on;
     if (context->unit_state(sstatus_fs_shift) != unit_off) arch_load_fp(&context->fp);
-    if (context->unit_state(sstatus_vs_shift) != unit_off && context->vector) arch_load_vector(context->vector);
+    if (context->unit_state(sstatus_vs_shift) != unit_off && context->vector)
+        arch_load_vector(context->vector);
     CpuHeader* cpu = current_thread()->cpu;
     cpu->state.extended_owner = context;
     context->extended_cpu = cpu->number;
 }
 
-/// From the context switch, interrupts off. The registers stay loaded: if this thread runs here next, they still hold.
+/// From the context switch, interrupts off. The registers stay loaded: if this thread runs here next, they
+/// still hold.
 extern "C" void arch_save_extended_state(UserContext* context) { context->store_dirty_units(); }

@@ -1,8 +1,8 @@
 // RISC-V Platform-Level Interrupt Controller (RISC-V PLIC Specification 1.0.0).
 //
-// A context is one privilege mode of one hart; interrupts-extended lists them. Every source goes to the boot CPU's
-// supervisor context. A source is turned off by priority 0, never by its enable bit: the PLIC ignores the completion of a
-// source that is not enabled, which would then never come again.
+// A context is one privilege mode of one hart; interrupts-extended lists them. Every source goes to the boot
+// CPU's supervisor context. A source is turned off by priority 0, never by its enable bit: the PLIC ignores
+// the completion of a source that is not enabled, which would then never come again.
 //
 // Lock: lock_, a leaf, around read-modify-write of enable bits.
 #include <core/irq.hpp>

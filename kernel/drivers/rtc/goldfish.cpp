@@ -1,4 +1,5 @@
-// Goldfish real-time clock: nanoseconds since 1970 in two registers. Reading the low one latches the high one.
+// Goldfish real-time clock: nanoseconds since 1970 in two registers. Reading the low one latches the high
+// one.
 #include <core/log.hpp>
 #include <core/time.hpp>
 #include <drivers/driver.hpp>

@@ -98,8 +98,8 @@ void SerialPort::discard_output() {
 
 // ---- receiving ----
 
-/// Without the lock. What the terminal can't take waits here, with the receive interrupt off, until it has room: nothing
-/// is lost as long as the other side heeds its flow control.
+/// Without the lock. What the terminal can't take waits here, with the receive interrupt off, until it has
+/// room: nothing is lost as long as the other side heeds its flow control.
 void SerialPort::deliver(std::span<const u8> bytes) {
     usize taken = terminal_ ? terminal_->receive_later(bytes) : bytes.size();
     if (taken >= bytes.size()) return;
@@ -139,7 +139,8 @@ bool SerialPort::handle_interrupt() {
         if (count > 0) deliver({bytes.data(), count});
         // Writers wait for room, tcdrain(3) for the end.
         const bool is_drained = before > 0 && left == 0;
-        if (terminal_ && ((before >= low_water && left < low_water) || is_drained)) terminal_->output_has_room();
+        if (terminal_ && ((before >= low_water && left < low_water) || is_drained))
+            terminal_->output_has_room();
     }
 }
 

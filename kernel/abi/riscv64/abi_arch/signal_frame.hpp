@@ -1,5 +1,6 @@
-// RISC-V's signal frame (asm/sigcontext.h, asm/ucontext.h): what a handler finds at its stack pointer. Extension records
-// (vector state) follow the frame; their list begins in the last words of the floating-point area.
+// RISC-V's signal frame (asm/sigcontext.h, asm/ucontext.h): what a handler finds at its stack pointer.
+// Extension records (vector state) follow the frame; their list begins in the last words of the
+// floating-point area.
 #pragma once
 
 #include <abi/linux/signal.hpp>
@@ -31,7 +32,8 @@ struct alignas(16) riscv_extra_ext_header {
     u32 reserved; // must be 0
     riscv_ctx_hdr hdr;
 };
-static_assert(sizeof(riscv_extra_ext_header) == 528 && __builtin_offsetof(riscv_extra_ext_header, hdr) == 520);
+static_assert(sizeof(riscv_extra_ext_header) == 528 &&
+              __builtin_offsetof(riscv_extra_ext_header, hdr) == 520);
 
 struct alignas(16) sigcontext {
     linux_user_regs sc_regs;

@@ -6,8 +6,14 @@
 namespace linnet::abi::nr {
 
 enum RiscvSyscallNumber : int {
-    renameat = -1, newfstatat = 79, fstat = 80, getrlimit = 163, setrlimit = 164, riscv_hwprobe = 258,
-    riscv_flush_icache = 259, memfd_secret = 447,
+    renameat = -1,
+    newfstatat = 79,
+    fstat = 80,
+    getrlimit = 163,
+    setrlimit = 164,
+    riscv_hwprobe = 258,
+    riscv_flush_icache = 259,
+    memfd_secret = 447,
 };
 
 } // namespace linnet::abi::nr

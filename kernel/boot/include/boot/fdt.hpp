@@ -1,7 +1,8 @@
 // A reader of flattened device trees (Devicetree Specification 0.4, chapter 5).
 //
-// The blob is untrusted: create() walks all of it once and refuses what is truncated, nested too deeply or not
-// terminated; every later access is checked against the blob's end again. Nothing is allocated or written.
+// The blob is untrusted: create() walks all of it once and refuses what is truncated, nested too deeply or
+// not terminated; every later access is checked against the blob's end again. Nothing is allocated or
+// written.
 #pragma once
 
 #include <array>
@@ -57,7 +58,8 @@ public:
 
     /// Entry `index` of `interrupts-extended` or `interrupts`.
     std::optional<FdtInterrupt> interrupt(usize index) const;
-    /// Looks `unit` (unit address and interrupt specifier of a child, in cells) up in this node's `interrupt-map`.
+    /// Looks `unit` (unit address and interrupt specifier of a child, in cells) up in this node's
+    /// `interrupt-map`.
     std::optional<FdtInterrupt> map_interrupt(std::span<const u32> unit) const;
 
     bool operator==(const FdtNode& other) const { return offset() == other.offset(); }

@@ -1,13 +1,15 @@
 // How a driver is found: it says which devices it serves, and probing calls it for each.
 //
-// A driver is one constinit `Driver` object in its own file, listed in lists/<architecture>.cpp. On machines with a
-// device tree it is probed for every enabled node whose `compatible` has one of its names; a driver for devices that no
-// tree describes (x86_64: APIC, CMOS clock, ports) gives `probe_platform` instead and looks for itself (boot_info().
-// acpi_rsdp, ports). Stages are probed in order, within a stage drivers in the order of the list.
+// A driver is one constinit `Driver` object in its own file, listed in lists/<architecture>.cpp. On machines
+// with a device tree it is probed for every enabled node whose `compatible` has one of its names; a driver
+// for devices that no tree describes (x86_64: APIC, CMOS clock, ports) gives `probe_platform` instead and
+// looks for itself (boot_info(). acpi_rsdp, ports). Stages are probed in order, within a stage drivers in the
+// order of the list.
 //
 //     static constexpr const char* names[] = {"arm,pl011"};
 //     static Result<void> probe(const Device& device) { … }
-//     constinit const Driver pl011_driver{.name = "pl011", .stage = Stage::Console, .compatible = names, .probe = probe};
+//     constinit const Driver pl011_driver{.name = "pl011", .stage = Stage::Console, .compatible = names,
+//     .probe = probe};
 #pragma once
 
 #include <boot/fdt.hpp>
@@ -22,8 +24,8 @@ enum class Stage : u8 {
     Console,             // UARTs
     Clock,               // RTCs
     Power,
-    Bus,                 // PCI host bridges
-    Device,              // everything else
+    Bus,    // PCI host bridges
+    Device, // everything else
 };
 
 /// An interrupt in the numbers of core::request_irq.
@@ -61,11 +63,13 @@ extern const std::span<const Driver* const> driver_list;
 /// Probes every driver of the stage. Failures are logged and don't stop the others; ENODEV is silent.
 void probe_drivers(Stage stage);
 
-/// An interrupt controller's driver says how to read interrupt specifiers of its node: `cells` are those of the binding.
+/// An interrupt controller's driver says how to read interrupt specifiers of its node: `cells` are those of
+/// the binding.
 using InterruptTranslator = Result<Interrupt> (*)(std::span<const u32> cells);
 /// ENOSPC when too many controllers register.
 Result<void> register_interrupt_translator(const boot::FdtNode& controller, InterruptTranslator translator);
-/// Translates what the device tree says, for buses that map interrupts themselves (PCI: FdtNode::map_interrupt).
+/// Translates what the device tree says, for buses that map interrupts themselves (PCI:
+/// FdtNode::map_interrupt).
 Result<Interrupt> translate_interrupt(const boot::FdtInterrupt& interrupt);
 
 } // namespace linnet::drivers

@@ -1,8 +1,8 @@
-// What all UART drivers share: the kernel log's console, a terminal's transmit ring and the hand-over of received bytes.
-// A UART derives from SerialPort and says how its FIFOs and interrupts work.
+// What all UART drivers share: the kernel log's console, a terminal's transmit ring and the hand-over of
+// received bytes. A UART derives from SerialPort and says how its FIFOs and interrupts work.
 //
-// Lock: lock_, masks interrupts, a leaf: around the hardware's registers and both buffers. Not held while the terminal is
-// called.
+// Lock: lock_, masks interrupts, a leaf: around the hardware's registers and both buffers. Not held while the
+// terminal is called.
 #pragma once
 
 #include <array>
@@ -24,13 +24,16 @@ public:
     SerialPort(const SerialPort&) = delete;
     SerialPort& operator=(const SerialPort&) = delete;
 
-    /// Makes the port the terminal /dev/NAME (name with its number) and turns the receive interrupt on. May sleep.
+    /// Makes the port the terminal /dev/NAME (name with its number) and turns the receive interrupt on. May
+    /// sleep.
     Result<void> attach(std::string_view name, vfs::DeviceNumber number);
 
     /// The port's interrupt; returns whether there was anything to do.
     bool handle_interrupt();
     /// For core::request_irq: `context` is the SerialPort.
-    static bool interrupt_handler(void* context) { return static_cast<SerialPort*>(context)->handle_interrupt(); }
+    static bool interrupt_handler(void* context) {
+        return static_cast<SerialPort*>(context)->handle_interrupt();
+    }
 
     // LogConsole: any context, a panic included
     void write(std::string_view text) override;

@@ -31,7 +31,8 @@ class Uart16550 final : public SerialPort {
 public:
     constexpr Uart16550() = default;
 
-    /// 8 data bits, FIFOs on, interrupts off; the speed stays as the firmware set it. ENODEV when nothing answers there.
+    /// 8 data bits, FIFOs on, interrupts off; the speed stays as the firmware set it. ENODEV when nothing
+    /// answers there.
     Result<void> initialise(Access access) {
         access_ = access;
         constexpr u8 probe_value = 0x5a;
@@ -52,13 +53,15 @@ private:
     static constexpr u8 no_interrupt = 1;
     static constexpr u8 fifo_enable = 1, fifo_clear_receive = 2, fifo_clear_transmit = 4;
     static constexpr u8 eight_bits = 3;
-    static constexpr u8 terminal_ready = 1, ready_to_send = 2, interrupt_gate = 8; // OUT2: PCs pass interrupts by it
+    static constexpr u8 terminal_ready = 1, ready_to_send = 2,
+                        interrupt_gate = 8; // OUT2: PCs pass interrupts by it
     static constexpr u8 data_ready = 1, transmitter_empty = 0x20;
     static constexpr usize fifo_size = 16;
 
     usize receive(std::span<u8> buffer) override {
         usize count = 0;
-        while (count < buffer.size() && (access_.read(line_status) & data_ready)) buffer[count++] = access_.read(data);
+        while (count < buffer.size() && (access_.read(line_status) & data_ready))
+            buffer[count++] = access_.read(data);
         return count;
     }
     usize send(std::span<const u8> bytes) override {

@@ -1,4 +1,5 @@
-// Control and status registers: numbers of the bits we use (RISC-V privileged specification) and access to them.
+// Control and status registers: numbers of the bits we use (RISC-V privileged specification) and access to
+// them.
 #pragma once
 
 #include <lib/types.hpp>

@@ -1,8 +1,9 @@
 // RISC-V: the registers of user code.
 //
-// FP and vector registers: `status` holds the FS and VS fields of sstatus as user code left them. Off: never used, the
-// registers are all zero. Clean: memory is right (the CPU's registers too, on the CPU that `extended_cpu` names while
-// it remembers this context as owner). Dirty: only this CPU's registers are right; the context switch saves them.
+// FP and vector registers: `status` holds the FS and VS fields of sstatus as user code left them. Off: never
+// used, the registers are all zero. Clean: memory is right (the CPU's registers too, on the CPU that
+// `extended_cpu` names while it remembers this context as owner). Dirty: only this CPU's registers are right;
+// the context switch saves them.
 #pragma once
 
 #include <arch_impl/csr.hpp>
@@ -73,14 +74,18 @@ public:
     // ---- of the RISC-V folder ----
     static constexpr u64 ecall_size = 4;
     static constexpr u32 no_cpu = ~u32{0};
-    static constexpr u64 initial_status = csr::sstatus_spie | csr::sstatus_user_64bit; // U-mode, interrupts on, units off
+    static constexpr u64 initial_status =
+        csr::sstatus_spie | csr::sstatus_user_64bit; // U-mode, interrupts on, units off
 
     u64 unit_state(unsigned shift) const { return (status >> shift) & 3; }
-    void set_unit_state(unsigned shift, u64 state) { status = (status & ~(u64{3} << shift)) | (state << shift); }
+    void set_unit_state(unsigned shift, u64 state) {
+        status = (status & ~(u64{3} << shift)) | (state << shift);
+    }
 
     /// Turns on the FP or vector unit that user code has not used yet; false when there is none left.
     bool turn_on_next_unit();
-    /// Makes memory right: stores dirty registers. Interrupts are off and this is the running thread's context.
+    /// Makes memory right: stores dirty registers. Interrupts are off and this is the running thread's
+    /// context.
     void store_dirty_units();
 
     u64 regs[32] = {}; // [0] is pc, [n] is xn
