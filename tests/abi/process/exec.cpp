@@ -36,7 +36,8 @@ static void check_errors() {
     CHECK_ERRNO(execl("/nonexistent", "x", nullptr), ENOENT);
     CHECK_ERRNO(execl("/", "x", nullptr), EACCES);
     CHECK_ERRNO(execl("", "x", nullptr), ENOENT);
-    CHECK_ERRNO(execv((const char*)1, nullptr), EFAULT);
+    char* no_arguments[] = {nullptr};
+    CHECK_ERRNO(execv((const char*)1, no_arguments), EFAULT);
     char* bad_vector[] = {(char*)1, nullptr};
     CHECK_ERRNO(execv(self, bad_vector), EFAULT);
     int fd = open("/tmp/busy", O_CREAT | O_WRONLY | O_TRUNC, 0755);
