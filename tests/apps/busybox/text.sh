@@ -46,6 +46,5 @@ t comm-like; grep -x -f fruit other
 t patch;    diff -u fruit other > p; patch -i p fruit; cmp fruit other && echo patched
 t dos2unix; printf 'a\r\nb\r\n' > d; dos2unix d; od -c d; unix2dos d; wc -c < d
 t shuf;     seq 5 | shuf | sort | tr '\n' ' '; echo
-t ed;       printf 'a\none\ntwo\n.\n1s/one/ONE/\nw new\nq\n' | ed -s 2>/dev/null; cat new
 t tee;      echo both | tee copy; cat copy
 t ts;       echo x | ts '' | wc -l

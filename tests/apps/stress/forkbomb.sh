@@ -12,6 +12,8 @@ sleep 2
 END
 su -s /bin/sh nobody -c '. /tmp/bomb' 2> /dev/null
 sleep 1
+# Stopped, so that the list does not change while it is read.
+su -s /bin/sh nobody -c 'kill -STOP -1' 2> /dev/null
 n=$(ps -o user,pid | grep -c '^nobody'); [ "$n" -le 60 ] && echo bounded
 su -s /bin/sh nobody -c 'kill -9 -1' 2> /dev/null
 sleep 1
