@@ -97,7 +97,7 @@ class Signals(BootTest):
         return process
 
     def test_the_command_gets_them(self):
-        process = self.begin("trap 'echo caught; exit 9' TERM; echo ready; sleep 300")
+        process = self.begin("trap 'echo caught; exit 9' TERM; sleep 300 & echo ready; wait")
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (9, b"caught\n"))
