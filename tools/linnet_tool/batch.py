@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from . import boot, protocol, run
-from .guest import Guest
+from .guest import Guest, open_log
 
 BOOT_LIMIT = 90  # seconds from start to the agent's first word
 ANSWER_MARGIN = 20  # seconds more than a command's own timeout, and the guest counts as hung
@@ -41,7 +41,7 @@ class Batch(Guest):
     """Use as a context manager; the guest is booted on entry and powered off on exit."""
 
     def __init__(self, setup, log_path=None):
-        super().__init__(log_path=log_path)
+        super().__init__(log_file=open_log(log_path))
         self.setup = setup
         self._reset()
         self.errors = []

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 
 from . import boot, kernel, packages
-from .guest import Guest
+from .guest import Guest, open_log
 from .paths import ROOT
 from .ui import LinnetError, say
 
@@ -32,17 +32,18 @@ def debugger(arch):
 
 def run(options):
     gdb = debugger(options.arch)
+    log = options.log or tempfile.mkstemp(prefix="linnet-", suffix=".log")[1]
+    log_file = open_log(log)
     setup = boot.Setup(options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
                        machine=options.machine, append=" ".join(filter(None, [options.append, "nokaslr"])),
                        debug=options.debug, sanitize=options.sanitize, quiet=False)
     prepared = boot.prepare(setup)
     port = free_port()
     prepared.machine.extra += ["-S", "-gdb", f"tcp:127.0.0.1:{port}"]
-    log = options.log or tempfile.mkstemp(prefix="linnet-", suffix=".log")[1]
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        os._exit(serve(prepared, setup, log))
+        os._exit(serve(prepared, setup, log_file))
     say(f"the guest waits; its kernel's log goes to {log}")
     # Ctrl-C is for gdb.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -58,9 +59,9 @@ def run(options):
         prepared.clean_up()
 
 
-def serve(prepared, setup, log):
+def serve(prepared, setup, log_file):
     """In a process of its own: keeps the guest's ends open and its log written until gdb is done."""
-    guest = Guest(with_agent=not setup.own_init, log_path=log)
+    guest = Guest(with_agent=not setup.own_init, log_file=log_file)
     signal.signal(signal.SIGTERM, lambda *_: guest.process.kill() if guest.process else os._exit(0))
     try:
         guest.start(prepared.program, prepared.machine)

@@ -35,11 +35,21 @@ def _die_with_parent():
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def open_log(path):
+    """The file that a guest's log goes to, or None where nobody asked for one."""
+    if not path:
+        return None
+    try:
+        return open(path, "wb")
+    except OSError as error:
+        raise LinnetError(f"cannot write the log {path}: {error.strerror}") from None
+
+
 class Guest:
-    def __init__(self, with_agent=True, log_path=None, log_echo=False):
+    def __init__(self, with_agent=True, log_file=None, log_echo=False):
         self.with_agent = with_agent
         self.log = bytearray()
-        self.log_file = self._open_log(log_path)
+        self.log_file = log_file
         self.log_echo = log_echo
         self.process = None
         self.hello = False
@@ -54,15 +64,6 @@ class Guest:
         self._monitor_text = b""
         self._wants_write = False
         self.qemu_output = None
-
-    @staticmethod
-    def _open_log(path):
-        if not path:
-            return None
-        try:
-            return open(path, "wb")
-        except OSError as error:
-            raise LinnetError(f"cannot write the log {path}: {error.strerror}") from None
 
     # -- starting and ending -----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 from . import boot, protocol, terminal
-from .guest import Guest
+from .guest import Guest, open_log
 from .ui import LinnetError, say
 
 STATUS_TIMEOUT = 124
@@ -114,8 +114,8 @@ def _is_open(fd):
 class Runner(Guest):
     """A guest whose single command is joined to our standard streams."""
 
-    def __init__(self, options, setup, root):
-        super().__init__(with_agent=not setup.own_init, log_path=options.log, log_echo=options.verbose)
+    def __init__(self, options, setup, root, log_file):
+        super().__init__(with_agent=not setup.own_init, log_file=log_file, log_echo=options.verbose)
         self.options = options
         self.setup = setup
         self.interactive = not options.command and _is_terminal(0) and _is_terminal(1)
@@ -419,8 +419,11 @@ def run(options):
         quiet=not (options.log or options.verbose))
     if setup.own_init and options.command:
         raise LinnetError("with init= or rdinit= in --append there is no agent to run a command")
+    # Mistakes in the options come to light before the first download or build.
+    environment(options.env, "")
+    log_file = open_log(options.log)
     prepared = boot.prepare(setup)
     try:
-        return Runner(options, setup, prepared.root).run(prepared)
+        return Runner(options, setup, prepared.root, log_file).run(prepared)
     finally:
         prepared.clean_up()
