@@ -1,13 +1,11 @@
 // One CPU: initialisation, idling, and what user space is told about the machine.
 #include <arch/cpu.hpp>
 
+extern "C" void arch_idle();
+
 namespace linnet::arch {
 
-void wait_for_interrupt() {
-    // A pending interrupt that is enabled in ECFG ends the idling even while CRMD.IE is off, so none is missed.
-    asm volatile("idle 0" : : : "memory");
-    enable_interrupts();
-}
+void wait_for_interrupt() { arch_idle(); }
 
 void halt_forever() {
     disable_interrupts();

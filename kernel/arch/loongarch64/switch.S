@@ -1,4 +1,4 @@
-// The context switch and the first code of a new thread.
+// The context switch, the first code of a new thread, and idling.
 #include "asm_offsets.hpp"
 
     .macro for_saved operation
@@ -54,3 +54,17 @@ arch_first_switch:
     move    $ra, $zero
     b       arch_enter_thread
     .size arch_first_switch, . - arch_first_switch
+
+// void arch_idle(): lets interrupts in and sleeps until one has come. One that comes before the CPU sleeps has nothing left
+// to wake it: the trap handler goes on behind the sleep whenever it finds the pc between these two labels.
+    .balign 4
+    .globl arch_idle, arch_idle_begin, arch_idle_end
+    .type arch_idle, @function
+arch_idle:
+    li.w    $t0, CRMD_IE
+    csrxchg $t0, $t0, CSR_CRMD
+arch_idle_begin:
+    idle    0
+arch_idle_end:
+    ret
+    .size arch_idle, . - arch_idle

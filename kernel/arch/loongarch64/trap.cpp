@@ -11,6 +11,8 @@
 #include "exception_table.hpp"
 #include "trap_frame.hpp"
 
+extern "C" const char arch_idle_begin[], arch_idle_end[]; // switch.S
+
 namespace linnet::arch {
 
 namespace {
@@ -203,6 +205,8 @@ TrapReason user_trap(UserContext* context, u64 status, u64 address) {
 extern "C" void arch_kernel_trap(TrapFrame* frame) {
     if (code_of(frame->status) == Code::Interrupt) {
         handle_interrupts(frame->status);
+        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
+        if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
         if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();
     } else {
         handle_exception(*frame);
