@@ -217,7 +217,8 @@ void test_statfs_statx() {
     CHECK_EQ(mknod("node", S_IFCHR | 0600, (300 << 8) | 7 | (0x12 << 20)), 0);
     CHECK_EQ(stat("node", &st), 0);
     CHECK(S_ISCHR(st.st_mode));
-    CHECK_ERRNO(stat("t", (struct stat*)16), EFAULT);
+    // The system call itself: a C library may make a stat() of it with a buffer of its own.
+    CHECK_ERRNO(syscall(SYS_statx, AT_FDCWD, "t", 0, STATX_BASIC_STATS, (struct statx*)16), EFAULT);
     CHECK_ERRNO(stat((char*)16, &st), EFAULT);
 }
 

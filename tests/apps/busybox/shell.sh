@@ -23,22 +23,23 @@ false | true; echo "pipe $?"
 set -o pipefail; false | true; echo "pipefail $?"; set +o pipefail
 sleep 0.3 & sleep 0.1 & wait; echo "all done $?"
 sh -c 'exit 9' & wait $!; echo "waited $?"
-trap 'echo trapped USR1' USR1; kill -USR1 $$; sh -c "kill -USR1 $$"; sleep 0.1
-trap 'echo at exit' EXIT
-(trap 'echo inner; exit 4' TERM; kill -TERM $(sh -c 'echo $PPID'); sleep 1); echo "sub $?"
-sh -c 'kill -SEGV $$' 2> /dev/null; echo "segv $?"
-yes | head -n 2; echo "yes $?"
+# All of `read` comes before the first trap: in BusyBox 1.38 it never returns once a trapped signal has come.
 i=0; while read -r line; do i=$((i + 1)); done <<E3
 a
 b
 c
 E3
 echo $i
+printf 'one\ntwo\n' | while read -r w; do echo "<$w>"; done
+trap 'echo trapped USR1' USR1; kill -USR1 $$; sh -c "kill -USR1 $$"; sleep 0.1
+trap 'echo at exit' EXIT
+(trap 'echo inner; exit 4' TERM; kill -TERM $(sh -c 'echo $PPID'); sleep 1); echo "sub $?"
+sh -c 'kill -SEGV $$' 2> /dev/null; echo "segv $?"
+yes | head -n 2; echo "yes $?"
 for f in /proc/1/comm /dev/null /nonexistent; do [ -e "$f" ] && echo "$f is there"; done
 case "$(uname)" in Linux) echo linux ;; *) echo other ;; esac
 f() { local y=2; echo "f $# $1 $y"; return 6; }; f 'a b' c; echo "returned $?"
 echo "$(printf 'no newline')|"
-printf 'one\ntwo\n' | while read -r w; do echo "<$w>"; done
 n=0; until [ $n -ge 3 ]; do n=$((n + 1)); done; echo $n
 set -- x 'y z'; for a; do echo "[$a]"; done; shift; echo $#
 echo *.none; touch b1 b2; echo b?
