@@ -49,12 +49,21 @@ void store(LogLevel level, u64 time_ns, std::string_view text) {
     ++next_sequence;
 }
 
-void print(LogLevel level, u64 time_ns, std::string_view text) {
-    if (static_cast<u8>(level) >= console_level.load(std::memory_order_relaxed) && !is_panicking()) return;
-    char line[600];
+using Line = char[600];
+
+std::string_view format_line(Line& line, u64 time_ns, std::string_view text) {
     u64 micros = time_ns / 1000;
-    std::string_view out =
-        format_into(line, "[{5}.{06}] {}\n", micros / 1'000'000, micros % 1'000'000, text.substr(0, 512));
+    return format_into(line, "[{5}.{06}] {}\n", micros / 1'000'000, micros % 1'000'000, text.substr(0, 512));
+}
+
+bool is_for_console(LogLevel level) {
+    return static_cast<u8>(level) < console_level.load(std::memory_order_relaxed);
+}
+
+void print(LogLevel level, u64 time_ns, std::string_view text) {
+    if (!is_for_console(level) && !is_panicking()) return;
+    Line line;
+    std::string_view out = format_line(line, time_ns, text);
     // A panicking CPU must not wait for a lock that a stopped CPU holds.
     if (is_panicking()) {
         if (console)
@@ -121,6 +130,16 @@ u8 console_log_level() { return console_level.load(std::memory_order_relaxed); }
 void set_log_console(LogConsole* new_console) {
     InterruptSpinGuard guard(console_lock);
     console = new_console;
+}
+
+void replay_log_on(LogConsole& new_console) {
+    LogRecord record;
+    for (u64 sequence = 0; read_log_record(sequence, record); sequence = record.sequence + 1) {
+        if (!is_for_console(record.level)) continue;
+        Line line;
+        new_console.write(format_line(line, record.time_ns, {record.text, record.length}));
+    }
+    set_log_console(&new_console);
 }
 
 } // namespace linnet::core

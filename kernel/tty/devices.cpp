@@ -94,6 +94,11 @@ void choose_console(std::string_view words) {
     std::copy_n(name.begin(), console_name_length, console_name);
 }
 
+bool is_chosen_console(std::string_view name) {
+    core::SpinGuard guard(registry_lock);
+    return name == std::string_view(console_name, console_name_length);
+}
+
 NullableRefPtr<Terminal> console() {
     core::SpinGuard guard(registry_lock);
     const std::string_view wanted(console_name, console_name_length);

@@ -1,6 +1,6 @@
 // The console device: queues, interrupts, control messages.
 //
-// Lock order: VirtioConsole::lock_ (masks interrupts) is a leaf but for wake-ups.
+// Lock order: control_lock_, then VirtioConsole::lock_ (masks interrupts), which is a leaf but for wake-ups.
 #include "console.hpp"
 
 #include <core/log.hpp>
@@ -46,6 +46,28 @@ void VirtioPort::give_back(PortBuffer& buffer) {
     if (descriptor && *descriptor < buffers_each_way) receive_by_descriptor_[*descriptor] = &buffer;
 }
 
+core::InterruptSpinLock& VirtioPort::console_lock() { return console_.lock(); }
+
+void VirtioPort::finish_received(PortBuffer& buffer) {
+    core::InterruptSpinGuard guard(console_lock());
+    received_.remove(buffer);
+    give_back(buffer);
+    receive_->kick();
+}
+
+void VirtioPort::take_sent(u32& happened) {
+    for (;;) {
+        auto used = transmit_->take_used();
+        if (!used || !*used) break;
+        PortBuffer* buffer = (*used)->descriptor < buffers_each_way ? transmit_by_descriptor_[(*used)->descriptor] : nullptr;
+        if (!buffer) continue;
+        unsent_bytes_ -= buffer->length;
+        buffer->length = 0;
+        writable_.push_back(*buffer);
+        happened |= abi::POLLOUT | abi::POLLWRNORM;
+    }
+}
+
 void VirtioPort::service() {
     if (!started_) return;
     u32 happened = 0;
@@ -59,14 +81,9 @@ void VirtioPort::service() {
         received_.push_back(*buffer);
         happened |= abi::POLLIN | abi::POLLRDNORM;
     }
-    for (;;) {
-        auto used = transmit_->take_used();
-        if (!used || !*used) break;
-        PortBuffer* buffer = (*used)->descriptor < buffers_each_way ? transmit_by_descriptor_[(*used)->descriptor] : nullptr;
-        if (!buffer) continue;
-        writable_.push_back(*buffer);
-        happened |= abi::POLLOUT | abi::POLLWRNORM;
-    }
+    take_sent(happened);
+    if (listener_ && (happened & abi::POLLIN)) listener_->has_input();
+    if (listener_ && (happened & abi::POLLOUT)) listener_->has_room();
     if (happened) events_.notify(happened);
 }
 
@@ -87,10 +104,7 @@ Result<usize> VirtioPort::read(vfs::IoBuffer& to) {
         buffer->offset += static_cast<u32>(*copied);
         total += *copied;
         if (buffer->offset < buffer->length) break;
-        core::InterruptSpinGuard guard(console_.lock());
-        received_.remove(*buffer);
-        give_back(*buffer);
-        receive_->kick();
+        finish_received(*buffer);
     }
     return total;
 }
@@ -115,11 +129,68 @@ Result<usize> VirtioPort::write(vfs::IoBuffer& from) {
         Result<u16> descriptor = transmit_->add(mm::page_address(*buffer->page), static_cast<u32>(*copied),
                                                 VirtQueue::Direction::ToDevice);
         if (!descriptor || *descriptor >= buffers_each_way) return error(Errno::EIO);
+        buffer->length = static_cast<u32>(*copied);
+        unsent_bytes_ += *copied;
         transmit_by_descriptor_[*descriptor] = buffer;
         transmit_->kick();
         total += *copied;
     }
     return total > 0 || from.remaining() == 0 ? Result<usize>(total) : error(Errno::EAGAIN);
+}
+
+usize VirtioPort::send_one(std::span<const u8> bytes) {
+    PortBuffer* buffer = writable_.pop_front();
+    if (!buffer) return 0;
+    usize size = bytes.size() < arch::page_size ? bytes.size() : arch::page_size;
+    memcpy(mm::page_data<u8>(*buffer->page), bytes.data(), size);
+    Result<u16> descriptor =
+        transmit_->add(mm::page_address(*buffer->page), static_cast<u32>(size), VirtQueue::Direction::ToDevice);
+    if (!descriptor || *descriptor >= buffers_each_way) {
+        writable_.push_front(*buffer);
+        return 0;
+    }
+    buffer->length = static_cast<u32>(size);
+    unsent_bytes_ += size;
+    transmit_by_descriptor_[*descriptor] = buffer;
+    transmit_->kick();
+    return size;
+}
+
+usize VirtioPort::write_bytes(std::span<const u8> bytes) {
+    core::InterruptSpinGuard guard(console_.lock());
+    if (!host_open_) return bytes.size(); // nobody is at the other end of the line
+    usize sent = 0;
+    while (sent < bytes.size()) {
+        usize now = send_one(bytes.subspan(sent));
+        if (now == 0) break;
+        sent += now;
+    }
+    return sent;
+}
+
+void VirtioPort::send_polled(std::span<const u8> bytes) {
+    constexpr u32 patience = 10'000'000;
+    u32 sent_before = 0;
+    for (u32 tries = 0; !bytes.empty() && tries < patience; ++tries) {
+        usize now = send_one(bytes);
+        bytes = bytes.subspan(now);
+        if (now == 0) take_sent(sent_before);
+    }
+}
+
+usize VirtioPort::write_room() {
+    core::InterruptSpinGuard guard(console_.lock());
+    return writable_.is_empty() ? 0 : arch::page_size;
+}
+
+usize VirtioPort::bytes_under_way() {
+    core::InterruptSpinGuard guard(console_.lock());
+    return unsent_bytes_;
+}
+
+void VirtioPort::set_listener(PortListener& listener) {
+    core::InterruptSpinGuard guard(console_.lock());
+    listener_ = &listener;
 }
 
 u32 VirtioPort::poll() {
@@ -134,6 +205,7 @@ u32 VirtioPort::poll() {
 Result<void> VirtioPort::open() {
     {
         core::InterruptSpinGuard guard(console_.lock());
+        if (listener_) return error(Errno::ENXIO);
         if (guest_open_) return error(Errno::EBUSY);
         guest_open_ = true;
     }
@@ -185,7 +257,8 @@ Result<void> VirtioConsole::start() {
     }
     if (!is_multiport_) {
         ports_[0]->host_opened(true);
-        return announce_port(*this, *ports_[0]);
+        make_terminal(*ports_[0]);
+        return {};
     }
     core::InterruptSpinGuard guard(lock_);
     for (u16 i = 0; i < control_buffers; ++i) {
@@ -197,7 +270,15 @@ Result<void> VirtioConsole::start() {
     control_receive_->kick();
     guard.unlock();
     send_control(~0u, event_device_ready, 1);
+    // A host that answers at once has its console in place before the first program looks for one.
+    handle_control();
     return {};
+}
+
+void VirtioConsole::make_terminal(VirtioPort& port) {
+    if (port.listener_) return;
+    if (auto made = attach_terminal(port); !made)
+        core::log_error("virtio-console: port {} can't be a terminal, errno {}", port.id(), made.error());
 }
 
 void VirtioConsole::send_control(u32 port, u16 event, u16 value) {
@@ -225,6 +306,7 @@ void VirtioConsole::on_interrupt(void* context) {
 }
 
 void VirtioConsole::handle_control() {
+    core::MutexGuard one_at_a_time(control_lock_);
     for (;;) {
         u8 bytes[control_slot_bytes];
         u32 length;
@@ -262,7 +344,8 @@ void VirtioConsole::handle_message(const ControlMessage& message, std::string_vi
     case event_console_port:
         // The host treats it as a console: it is open at both ends.
         send_control(port->id(), event_port_open, 1);
-        return port->host_opened(true);
+        port->host_opened(true);
+        return make_terminal(*port);
     case event_port_open:
         return port->host_opened(message.value != 0);
     case event_port_name:

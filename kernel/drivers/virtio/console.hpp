@@ -1,5 +1,5 @@
-// virtio-console (section 5.3): a device with many ports. A console port is a terminal (hvc0 …), every other port a
-// character device /dev/vportNpM that passes bytes.
+// virtio-console (section 5.3): a device with many ports. A console port is a terminal (hvc0 …, port_terminal.cpp), every
+// other port a character device /dev/vportNpM that passes bytes (port_file.cpp).
 #pragma once
 
 #include <core/mutex.hpp>
@@ -22,6 +22,16 @@ struct PortBuffer {
     u32 offset = 0; // bytes of them that are taken already
 };
 
+/// Who is told about a port that is no file: its terminal. Called in interrupt context with the console's lock held.
+class PortListener {
+public:
+    virtual void has_input() = 0;
+    virtual void has_room() = 0;
+
+protected:
+    ~PortListener() = default;
+};
+
 /// A port: its two queues, the buffers between them and whoever reads and writes. The console's lock guards all of it but
 /// the contents of buffers that somebody has taken out of the lists.
 class VirtioPort {
@@ -36,6 +46,7 @@ public:
     [[nodiscard]] std::string_view host_name() const { return {name_, name_length_}; }
     void set_host_name(std::string_view name);
     vfs::EventSource& events() { return events_; }
+    core::InterruptSpinLock& console_lock();
 
     /// Non-blocking; EAGAIN when nothing is there and the host's end is open, 0 when it is closed.
     Result<usize> read(vfs::IoBuffer& to);
@@ -43,7 +54,19 @@ public:
     Result<usize> write(vfs::IoBuffer& from);
     u32 poll();
 
-    /// One opener at a time: EBUSY.
+    /// Bytes instead of a user's buffer, for a terminal: what is there or fits now. Sleeping is not needed, so `write_bytes`
+    /// may be called from any context.
+    usize write_bytes(std::span<const u8> bytes);
+    /// Hands each received piece to `take(bytes)`, which says how many it took, until it takes less than all.
+    template <typename Take> void read_bytes(Take take);
+    usize write_room();
+    usize bytes_under_way();
+    /// Sends in a panic or from the log: waits for the device, not for anybody's lock if `is_panicking`.
+    void send_polled(std::span<const u8> bytes);
+    /// From now on the port is a terminal: no file can open it.
+    void set_listener(PortListener& listener);
+
+    /// One opener at a time: EBUSY. A terminal's port has no file: ENXIO.
     Result<void> open();
     void close();
     void host_opened(bool is_open);
@@ -54,9 +77,15 @@ public:
 private:
     friend class VirtioConsole;
     void give_back(PortBuffer& buffer);
+    /// Offers a buffer that has been read to its end to the device again.
+    void finish_received(PortBuffer& buffer);
     PortBuffer* take_transmit_buffer();
+    /// Lock held. Sends what fits into one buffer; 0 when all are under way.
+    usize send_one(std::span<const u8> bytes);
+    void take_sent(u32& happened);
 
     VirtioConsole& console_;
+    PortListener* listener_ = nullptr;
     u32 id_;
     bool started_ = false;
     bool guest_open_ = false;
@@ -71,6 +100,7 @@ private:
     PortBuffer* transmit_by_descriptor_[buffers_each_way] = {};
     IntrusiveList<PortBuffer, &PortBuffer::node> received_; // filled, oldest first
     IntrusiveList<PortBuffer, &PortBuffer::node> writable_; // empty
+    usize unsent_bytes_ = 0;                                // in transmit buffers under way
     core::Mutex read_lock_;                                 // one reader at a time holds the oldest buffer
     vfs::EventSource events_;
 };
@@ -82,6 +112,8 @@ public:
     VirtioConsole(VirtioTransport& transport, u32 number) : transport_(transport), number_(number) {}
     Result<void> start();
     [[nodiscard]] u32 number() const { return number_; }
+    /// Makes the port a terminal, unless it is one.
+    void make_terminal(VirtioPort& port);
     VirtioPort* port(u32 id) { return id < max_ports ? ports_[id] : nullptr; }
     core::InterruptSpinLock& lock() { return lock_; }
     /// Sends a control message (5.3.6.2).
@@ -118,9 +150,28 @@ private:
     mm::Page* control_page_ = nullptr;
     u16 control_by_descriptor_[control_buffers] = {};
     u16 next_control_slot_ = 0;
+    core::Mutex control_lock_; // messages are handled one at a time; taken before lock_
     ControlWork control_work_{*this};
 };
 
+template <typename Take> void VirtioPort::read_bytes(Take take) {
+    core::MutexGuard reader(read_lock_);
+    for (;;) {
+        PortBuffer* buffer;
+        {
+            core::InterruptSpinGuard guard(console_lock());
+            buffer = received_.first();
+        }
+        if (!buffer) return;
+        const u8* bytes = mm::page_data<const u8>(*buffer->page) + buffer->offset;
+        buffer->offset += static_cast<u32>(take(std::span(bytes, buffer->length - buffer->offset)));
+        if (buffer->offset < buffer->length) return;
+        finish_received(*buffer);
+    }
+}
+
+/// Makes a terminal /dev/hvcN of the port; defined in port_terminal.cpp.
+Result<void> attach_terminal(VirtioPort& port);
 /// Makes /dev/vportNpM; defined in port_file.cpp.
 Result<void> announce_port(VirtioConsole& console, VirtioPort& port);
 /// The port behind a device number.

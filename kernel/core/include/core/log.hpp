@@ -53,5 +53,7 @@ protected:
     ~LogConsole() = default;
 };
 void set_log_console(LogConsole* console);
+/// The same for a console that comes late and hasn't shown the log so far: prints it from its oldest record.
+void replay_log_on(LogConsole& console);
 
 } // namespace linnet::core

@@ -14,6 +14,8 @@ Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_v
 /// What console= said: "ttyS0,115200n8". Without it, or when no terminal has that name, the first registered
 /// terminal is the console. May be called before the terminals exist.
 void choose_console(std::string_view words);
+/// Whether console= named this terminal.
+bool is_chosen_console(std::string_view name);
 /// The terminal behind /dev/console, or null.
 NullableRefPtr<Terminal> console();
 
