@@ -1,0 +1,97 @@
+"""Terminals over virtio-console: /dev/hvc0 as the console that console= names, over PCI and over MMIO."""
+
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from linnet_tool import boot, qemu
+from linnet_tool.testing.harness import BootTest
+
+# What a serial bus may hang on, besides PCI.
+MMIO_MACHINES = {"x86_64": "microvm", "aarch64": "virt", "riscv64": "virt"}
+
+
+class Line:
+    """The other end of the console: a socket that QEMU's character device is joined to."""
+
+    def __init__(self, ours):
+        self.ours = ours
+        self.seen = b""
+
+    def type(self, text):
+        self.ours.sendall(text)
+
+    def expect(self, text, limit=60):
+        end = time.monotonic() + limit
+        while text not in self.seen:
+            self.ours.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                data = self.ours.recv(4096)
+            except TimeoutError:
+                data = b""
+            if not data:
+                raise AssertionError(f"waited for {text!r}, have {self.seen[-3000:]!r}")
+            self.seen += data
+        before, self.seen = self.seen.split(text, 1)
+        return before
+
+
+class VirtioConsole(BootTest):
+    only_kernels = ("linnet",)
+
+    def start(self, append, backend, bus, machine="", pass_fds=()):
+        """A guest whose only terminal is on the QEMU character device `backend`."""
+        setup = boot.Setup(arch=self.arch, smp=4, machine=machine, append=f"console=hvc0 {append}")
+        prepared = boot.prepare(setup)
+        prepared.machine.extra += ["-chardev", f"{backend},id=line", "-device", bus, "-device",
+                                   "virtconsole,chardev=line"]
+        guest = subprocess.Popen(prepared.program.command + prepared.machine.command(), stdin=subprocess.DEVNULL,
+                                 pass_fds=pass_fds, env=qemu.pass_environment(prepared.program))
+        self.addCleanup(guest.wait)
+        self.addCleanup(guest.kill)
+        return guest
+
+    def start_shell(self, bus, machine):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        with theirs:
+            guest = self.start("rdinit=/bin/busybox -- setsid -c /bin/sh", f"socket,fd={theirs.fileno()}", bus,
+                               machine, [theirs.fileno()])
+        return guest, Line(ours)
+
+    def check(self, bus, machine=""):
+        guest, line = self.start_shell(bus, machine)
+        line.expect(b"Run /bin/busybox as init process")  # the kernel's log is there from its first line
+        line.expect(b"# ")
+        line.type(b"mount -t devtmpfs none /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; echo re\x7fady\r")
+        line.expect(b"\nrady\r\n")  # the erase character took the 'e'
+        line.type(b"tty; cat /sys/class/tty/console/active; (: < /dev/vport0p0) || echo no file\r")
+        line.expect(b"\nhvc0\r\n")
+        line.expect(b"\nno file\r\n")
+        line.type(b"echo go; cat\r")
+        line.expect(b"\ngo\r\n")  # typed earlier, what follows would go to the shell's editor
+        line.type(b"its own\r")
+        line.expect(b"its own\r\nits own\r\n")
+        line.type(b"\x03")
+        line.expect(b"# ")  # cat could still read what comes before it has died
+        line.type(b"echo status $?\r")
+        line.expect(b"\nstatus 130\r\n")
+        line.type(b"poweroff -f\r")
+        self.assertEqual(guest.wait(60), 0)
+
+    def test_over_pci(self):
+        self.check("virtio-serial-pci")
+
+    def test_much_output(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "output"
+            guest = self.start("quiet rdinit=/bin/busybox -- seq 50000", f"file,path={path}", "virtio-serial-pci")
+            guest.wait(60)  # PID 1's end is a panic, which restarts the machine
+            self.assertIn(b"\r\n".join(b"%d" % number for number in range(1, 50001)), path.read_bytes())
+
+    def test_over_mmio(self):
+        if self.arch.name not in MMIO_MACHINES:
+            self.skipTest("no virtio-mmio there")
+        self.check("virtio-serial-device", MMIO_MACHINES[self.arch.name])
