@@ -49,6 +49,13 @@ void tidy(RegionTable table, usize& count, Rounding rounding) {
     }
 }
 
+bool is_inside(std::span<const MemoryRegion> regions, u64 begin, u64 size) {
+    return std::ranges::any_of(regions, [&](const MemoryRegion& region) {
+        return begin >= region.begin.value && size <= region.size &&
+               begin - region.begin.value <= region.size - size;
+    });
+}
+
 } // namespace
 
 Result<void> add_usable(BootInfo& info, PhysAddr begin, u64 size) {
@@ -76,8 +83,15 @@ Result<void> parse(const Handoff& handoff, BootInfo& info) {
     add_cpu(info, handoff.boot_cpu);
     TRY(add_reserved(info, handoff.image_begin, handoff.image_end - handoff.image_begin));
     TRY(parse_protocol(handoff, info));
-    if (info.initrd.size != 0) TRY(add_reserved(info, info.initrd.begin, info.initrd.size));
     tidy(info.usable, info.usable_count, Rounding::Inwards);
+    // Tables that don't know the memory we run in know nothing.
+    u64 image_size = handoff.image_end - handoff.image_begin;
+    if (!is_inside(info.usable_memory(), handoff.image_begin.value, image_size)) return error(Errno::EINVAL);
+    if (info.initrd.size != 0 && !is_inside(info.usable_memory(), info.initrd.begin.value, info.initrd.size)) {
+        info.initrd = {};
+        info.initrd_was_outside_memory = true;
+    }
+    if (info.initrd.size != 0) TRY(add_reserved(info, info.initrd.begin, info.initrd.size));
     tidy(info.reserved, info.reserved_count, Rounding::Outwards);
     return {};
 }

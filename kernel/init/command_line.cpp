@@ -1,6 +1,7 @@
 // Splits the command line into words (double quotes protect blanks) and recognises ours.
 #include "command_line.hpp"
 
+#include <algorithm>
 #include <core/log.hpp>
 #include <core/panic.hpp>
 
@@ -56,7 +57,7 @@ bool apply_value(CommandLine& line, std::string_view name, std::string_view valu
     if (name == "init") return line.init = value, true;
     if (name == "console") return line.console = value, true;
     if (name == "linnet.strace") return line.strace = value == "1", true;
-    if (name == "loglevel" && is_number) return core::set_console_log_level(static_cast<u8>(number)), true;
+    if (name == "loglevel" && is_number) return core::set_console_log_level(static_cast<u8>(std::clamp<i64>(number, 0, 255))), true;
     if (name == "panic" && is_number) return core::set_panic_timeout(number), true;
     if (name == "maxcpus" && is_number) return line.max_cpus = number > 0 ? static_cast<u64>(number) : 1, true;
     if (name == "mem") return parse_size(value, line.memory_limit);

@@ -45,6 +45,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
 Result<void> fill_root() {
     TRY(make_builtin_nodes());
     const boot::MemoryRegion& initrd = boot::boot_info().initrd;
+    if (boot::boot_info().initrd_was_outside_memory) core::log_error("initramfs: it lies outside of the memory");
     if (initrd.size == 0) return {};
     // A broken archive is reported by the unpacker; what came before the damage may be enough to run.
     (void)fs::unpack_initramfs({arch::phys_to_virt<const u8>(initrd.begin), initrd.size});

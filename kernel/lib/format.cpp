@@ -1,8 +1,11 @@
 // The formatter behind format_to: see lib/format.hpp for the placeholders.
+#include <algorithm>
 #include <lib/format.hpp>
 
 namespace linnet {
 namespace {
+
+constexpr usize max_width = 255;
 
 struct Spec {
     bool hex = false;
@@ -24,7 +27,7 @@ Spec parse_spec(std::string_view text) {
         else if (c == '0' && spec.width == 0)
             spec.zero_fill = true;
         else if (c >= '0' && c <= '9')
-            spec.width = spec.width * 10 + static_cast<usize>(c - '0');
+            spec.width = std::min(spec.width * 10 + static_cast<usize>(c - '0'), max_width);
     }
     return spec;
 }

@@ -36,7 +36,8 @@ struct BootInfo {
     usize cpu_count = 0;
     char command_line_buffer[max_command_line] = {};
     std::string_view command_line;
-    MemoryRegion initrd{};                 // size 0: none
+    MemoryRegion initrd{};                 // size 0: none; else inside the usable memory
+    bool initrd_was_outside_memory = false; // and was ignored therefore
     PhysAddr device_tree{};                // 0: none
     PhysAddr acpi_rsdp{};                  // 0: none
 };
