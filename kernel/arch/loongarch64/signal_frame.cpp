@@ -63,8 +63,9 @@ Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body)
         TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
     fpu_context_flags flags;
     TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
-    // A cause bit with its enable bit set would be raised in the kernel when the register is loaded.
-    constexpr u32 settable = 0x1f | 3u << 8 | 0x1fu << 16;
+    // Enables, rounding mode, flags and causes. A cause with its enable bit set would be raised in the kernel, when the
+    // register is loaded.
+    u32 enables = flags.fcsr & 0x1f, settable = 0x1f | 3u << 8 | 0x1fu << 16 | (0x1fu & ~enables) << 24;
     context.extended.fcc = flags.fcc;
     context.extended.fcsr = flags.fcsr & settable;
     return {};
@@ -90,6 +91,14 @@ Result<void> read_records(UserContext& context, u64 place) {
     return error(Errno::EINVAL);
 }
 
+/// Which kind of access faulted, for the handler of a page fault.
+u32 fault_flags(const UserContext& context, const SignalDelivery& delivery) {
+    bool is_page_fault = delivery.signal == abi::SIGSEGV && delivery.info &&
+                         (delivery.info->si_code == abi::SEGV_MAPERR || delivery.info->si_code == abi::SEGV_ACCERR);
+    if (!is_page_fault) return 0;
+    return context.last_fault == Access::Write ? abi::SC_ADDRERR_WR : abi::SC_ADDRERR_RD;
+}
+
 void fill_frame(rt_sigframe& frame, const UserContext& context, const SignalDelivery& delivery) {
     std::memset(static_cast<void*>(&frame), 0, sizeof frame);
     if (delivery.info) frame.rs_info = *delivery.info;
@@ -98,7 +107,7 @@ void fill_frame(rt_sigframe& frame, const UserContext& context, const SignalDeli
     abi::sigcontext& registers = frame.rs_uctx.uc_mcontext;
     registers.sc_pc = context.regs[0];
     for (unsigned i = 1; i < 32; ++i) registers.sc_regs[i] = context.regs[i];
-    registers.sc_flags = context.units != 0 ? abi::SC_USED_FP : 0;
+    registers.sc_flags = (context.units != 0 ? abi::SC_USED_FP : 0) | fault_flags(context, delivery);
 }
 
 } // namespace

@@ -6,6 +6,7 @@
 #include <arch/page.hpp>
 #include <arch/time.hpp>
 #include <arch/user_context.hpp>
+#include <arch/usercopy.hpp>
 #include <lib/format.hpp>
 
 #include "exception_table.hpp"
@@ -106,11 +107,42 @@ TrapReason user_fault(int signal, int code, u64 address) {
     return {.kind = TrapReason::Kind::UserFault, .signal = static_cast<u8>(signal), .code = code, .address = {address}};
 }
 
+/// Signals without a place and a reason, as Linux sends them for instructions that it refuses.
+TrapReason refused_instruction() { return user_fault(abi::SIGILL, abi::SI_KERNEL, 0); }
+
+/// The instruction that trapped, 0 when it can't be read any more. Turns interrupts on: the page may have to be got again.
+u32 trapping_instruction(const UserContext& context) {
+    enable_interrupts();
+    u32 instruction = 0;
+    u64 pc = context.pc().value;
+    if (pc % sizeof instruction != 0 || !is_user_range({pc}, sizeof instruction)) return 0;
+    return arch_load_user_u32(&instruction, reinterpret_cast<const u32*>(pc)) == 0 ? instruction : 0;
+}
+
+/// The code in a break instruction tells what it is for; compilers plant two of them behind integer arithmetic.
+TrapReason breakpoint(const UserContext& context) {
+    constexpr u32 code_mask = 0x7fff, overflow = 6, division_by_zero = 7;
+    u64 pc = context.pc().value;
+    switch (trapping_instruction(context) & code_mask) {
+    case overflow: return user_fault(abi::SIGFPE, abi::FPE_INTOVF, pc);
+    case division_by_zero: return user_fault(abi::SIGFPE, abi::FPE_INTDIV, pc);
+    default: return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
+    }
+}
+
+/// All bound-checking instructions name the address that they check in the same field.
+TrapReason bounds_check(const UserContext& context) {
+    u32 checked_register = trapping_instruction(context) >> 5 & 31;
+    u64 address = checked_register != 0 ? context.regs[checked_register] : 0;
+    return user_fault(abi::SIGSEGV, abi::SEGV_BNDERR, address);
+}
+
 /// si_code of an arithmetic exception, from the cause bits of FCSR (inexact 24, underflow, overflow, division, invalid 28).
+/// Causes whose enable bit (0 … 4, in the same order) is set would be raised again by the next load of FCSR.
 int fp_code(UserContext& context) {
     context.save_extended_state();
-    u64 causes = context.extended.fcsr >> 24;
-    context.extended.fcsr &= ~(u64{0x1f} << 24); // else it would be raised again on the next load
+    u64 enables = context.extended.fcsr & 0x1f, causes = context.extended.fcsr >> 24 & enables;
+    context.extended.fcsr &= ~(enables << 24);
     context.extended_state_changed();
     if (causes & 16) return abi::FPE_FLTINV;
     if (causes & 8) return abi::FPE_FLTDIV;
@@ -122,30 +154,22 @@ int fp_code(UserContext& context) {
 TrapReason decode(UserContext& context, u64 status, u64 address) {
     constexpr TrapReason again{.kind = TrapReason::Kind::Interrupt};
     Code code = code_of(status);
-    u64 pc = context.pc().value;
     if (auto access = page_access(code)) {
         forget_entry(address);
+        context.last_fault = *access;
         return {.kind = TrapReason::Kind::PageFault, .access = *access, .address = {address}};
     }
     switch (code) {
     case Code::Address: return user_fault(abi::SIGBUS, abi::BUS_ADRERR, address);
     case Code::Alignment: return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
-    case Code::Bounds: return user_fault(abi::SIGSEGV, abi::SEGV_BNDERR, address);
-    case Code::Breakpoint: return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
-    case Code::FpOff:
-        if (context.turn_on_unit(csr::euen_fp)) return again;
-        break;
-    case Code::LsxOff:
-        if (context.turn_on_unit(csr::euen_lsx)) return again;
-        break;
-    case Code::LasxOff:
-        if (context.turn_on_unit(csr::euen_lasx)) return again;
-        break;
-    case Code::FpException: return user_fault(abi::SIGFPE, fp_code(context), pc);
-    case Code::PrivilegedInstruction: return user_fault(abi::SIGILL, abi::ILL_PRVOPC, pc);
-    default: break;
+    case Code::Bounds: return bounds_check(context);
+    case Code::Breakpoint: return breakpoint(context);
+    case Code::FpOff: return context.turn_on_unit(csr::euen_fp) ? again : refused_instruction();
+    case Code::LsxOff: return context.turn_on_unit(csr::euen_lsx) ? again : refused_instruction();
+    case Code::LasxOff: return context.turn_on_unit(csr::euen_lasx) ? again : refused_instruction();
+    case Code::FpException: return user_fault(abi::SIGFPE, fp_code(context), context.pc().value);
+    default: return refused_instruction();
     }
-    return user_fault(abi::SIGILL, abi::ILL_ILLOPC, pc);
 }
 
 std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {

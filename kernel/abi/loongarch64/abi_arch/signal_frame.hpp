@@ -25,7 +25,7 @@ struct alignas(16) sigcontext {
     u64 sc_regs[32];
     u32 sc_flags;
 };
-inline constexpr u32 SC_USED_FP = 1;
+inline constexpr u32 SC_USED_FP = 1, SC_ADDRERR_RD = 1u << 30, SC_ADDRERR_WR = 1u << 31;
 static_assert(sizeof(sigcontext) == 272 && __builtin_offsetof(sigcontext, sc_flags) == 264);
 
 struct ucontext {

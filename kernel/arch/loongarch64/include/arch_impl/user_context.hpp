@@ -75,6 +75,7 @@ public:
     u32 came_by_syscall = 0;
     u32 extended_cpu = no_cpu;
     u64 live = 0;
+    Access last_fault = Access::Read; // a signal frame tells whether a store faulted
     ExtendedState extended{};
 };
 
