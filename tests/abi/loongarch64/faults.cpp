@@ -112,11 +112,11 @@ static void check_rights() {
         expect(SIGSEGV, SEGV_ACCERR, page(n) + 8);
         CHECK_EQ(flags_seen, write_fault);
     }
-    for (int n : {0, 2, 3}) { // each right contains the right to read
-        provoke([&] { load(page(n) + 8); });
-        CHECK_EQ(signal_seen, 0);
-    }
+    provoke([&] { load(page(0) + 8); });
+    CHECK_EQ(signal_seen, 0);
     provoke([&] { store(page(3)); });
+    CHECK_EQ(signal_seen, 0);
+    provoke([&] { load(page(3)); });
     CHECK_EQ(signal_seen, 0);
     for (int n : {0, 3}) {
         provoke([&] { jump(page(n)); });
