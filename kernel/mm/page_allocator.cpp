@@ -4,7 +4,8 @@
 // A reserve below the low watermark is for the kernel alone: user pages fail first, so that the kernel can still do what
 // it takes to kill somebody.
 //
-// Lock order: buddy_lock is a leaf.
+// Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as the
+// slab's locks do.
 #include "page_allocator.hpp"
 #include <core/spinlock.hpp>
 
@@ -16,7 +17,7 @@ constinit CpuPageCache boot_cpu_page_cache;
 namespace {
 
 constinit core::LockClass buddy_lock_class("buddy");
-constinit core::SpinLock buddy_lock(buddy_lock_class);
+constinit core::InterruptSpinLock buddy_lock(buddy_lock_class);
 constinit BuddyAllocator buddy;
 constinit std::atomic<u64> managed{0};
 constinit std::atomic<u64> low_watermark{0};
@@ -27,7 +28,7 @@ bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
 /// Moves up to a batch of frames into the CPU's list. Preemption is off.
 bool refill(CpuPageCache& cache, PageKind kind) {
-    core::SpinGuard guard(buddy_lock);
+    core::InterruptSpinGuard guard(buddy_lock);
     u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
     if (buddy.free_frames() <= reserve) return false;
     // One larger block taken apart keeps a CPU's frames together and costs one list operation.
@@ -49,7 +50,7 @@ bool refill(CpuPageCache& cache, PageKind kind) {
 }
 
 void drain(CpuPageCache& cache, u32 count) {
-    core::SpinGuard guard(buddy_lock);
+    core::InterruptSpinGuard guard(buddy_lock);
     while (count-- > 0 && cache.list) {
         Page* page = cache.list;
         cache.list = page->next;
@@ -130,7 +131,7 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
     Page* block = nullptr;
     for (int attempt = 0; attempt < 2 && !block; ++attempt) {
         if (attempt > 0 && !shrink()) break;
-        core::SpinGuard guard(buddy_lock);
+        core::InterruptSpinGuard guard(buddy_lock);
         u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
         if (buddy.free_frames() > reserve + (u64{1} << order)) block = buddy.allocate(order);
     }
@@ -157,7 +158,7 @@ void free_pages(Page& page, unsigned order) {
     page.kind = PageKind::Kernel;
     page.refs.store(0, std::memory_order_relaxed);
     if (order > 0) {
-        core::SpinGuard lock(buddy_lock);
+        core::InterruptSpinGuard lock(buddy_lock);
         buddy.free(page, order);
         return;
     }
@@ -201,7 +202,7 @@ void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
 }
 
 void give_frames(u64 first, u64 end) {
-    core::SpinGuard guard(buddy_lock);
+    core::InterruptSpinGuard guard(buddy_lock);
     buddy.free_range(first, end);
     managed.fetch_add(end - first);
 }
@@ -251,7 +252,7 @@ u64 freed_frame_events() {
 }
 
 void count_free_blocks(u64 (&counts)[max_order + 1]) {
-    core::SpinGuard guard(buddy_lock);
+    core::InterruptSpinGuard guard(buddy_lock);
     for (unsigned order = 0; order <= max_order; ++order) counts[order] = buddy.free_blocks(order);
 }
 

@@ -6,7 +6,8 @@
 // those that were never handed out (they need no free list), `flags` is the index of the first free object. Objects that
 // came back are linked by their first two bytes. All frames of a slab are of kind Slab and know their class.
 //
-// Lock order: class lock -> page allocator.
+// Lock order: class lock -> page allocator. The class lock masks interrupts although no handler allocates: whoever allocates
+// under a lock that handlers take would otherwise wait for a holder whom such a handler has interrupted.
 #include "slab.hpp"
 #include <core/panic.hpp>
 #include <core/spinlock.hpp>
@@ -56,7 +57,7 @@ constexpr u32 magazine_capacity(usize size) { return size <= 256 ? 32 : (size <=
 constinit core::LockClass slab_lock_class("slab");
 
 struct SlabClass {
-    core::SpinLock lock{slab_lock_class};
+    core::InterruptSpinLock lock{slab_lock_class};
     Page* partial = nullptr; // slabs with free objects, at most one of them with nothing but free objects
     u32 slabs = 0;
     u32 empty_slabs = 0;
@@ -172,7 +173,7 @@ void* refill_and_take(usize index) {
     u32 wanted = magazine_capacity(class_sizes[index]) / 2;
     for (bool tried = false;; tried = true) {
         {
-            core::SpinGuard guard(slab_class.lock);
+            core::InterruptSpinGuard guard(slab_class.lock);
             if (Page* slab = slab_class.partial) {
                 void* object = take_object(slab_class, index, *slab);
                 Magazine& magazine = this_cpu_magazines().of[index];
@@ -184,7 +185,7 @@ void* refill_and_take(usize index) {
         if (tried) return nullptr;
         Page* fresh = make_slab(index);
         if (!fresh) return nullptr;
-        core::SpinGuard guard(slab_class.lock);
+        core::InterruptSpinGuard guard(slab_class.lock);
         link_partial(slab_class, *fresh);
         ++slab_class.slabs;
         ++slab_class.empty_slabs;
@@ -197,7 +198,7 @@ void flush_magazine(usize index, u32 count) {
     Magazine& magazine = this_cpu_magazines().of[index];
     Page* doomed = nullptr;
     {
-        core::SpinGuard guard(slab_class.lock);
+        core::InterruptSpinGuard guard(slab_class.lock);
         while (count-- > 0 && magazine.count > 0)
             if (Page* slab = put_object(slab_class, index, magazine.objects[--magazine.count])) {
                 slab->next = doomed;
@@ -309,7 +310,7 @@ usize slab_class_count() { return class_count; }
 
 SlabClassStatistics slab_class_statistics(usize index) {
     SlabClass& slab_class = classes[index];
-    core::SpinGuard guard(slab_class.lock);
+    core::InterruptSpinGuard guard(slab_class.lock);
     SlabClassStatistics result;
     result.object_size = class_sizes[index];
     result.active_objects = slab_class.outside;
