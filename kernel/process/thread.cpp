@@ -49,29 +49,29 @@ void Thread::on_final_switch() {
 std::string_view Thread::name() const { return {name_, std::find(name_, name_ + name_size, '\0')}; }
 
 NullableRefPtr<mm::AddressSpace> Thread::address_space() {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     return address_space_;
 }
 NullableRefPtr<vfs::FdTable> Thread::files() {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     return files_;
 }
 NullableRefPtr<vfs::FsContext> Thread::fs() {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     return fs_;
 }
 RefPtr<const vfs::Credentials> Thread::credentials() {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     return RefPtr<const vfs::Credentials>(credentials_);
 }
 
 void Thread::copy_name(std::span<char, name_size> out) {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     std::copy_n(name_, name_size, out.data());
 }
 
 void Thread::set_name(std::string_view name) {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     usize length = std::min(name.size(), name_size - 1);
     std::copy_n(name.data(), length, name_);
     std::fill(name_ + length, name_ + name_size, '\0');
@@ -79,7 +79,7 @@ void Thread::set_name(std::string_view name) {
 
 void Thread::set_credentials(RefPtr<const vfs::Credentials> fresh) {
     NullableRefPtr<const vfs::Credentials> old(std::move(fresh));
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     std::swap(credentials_, old);
     guard.unlock();
 }
@@ -87,7 +87,7 @@ void Thread::set_credentials(RefPtr<const vfs::Credentials> fresh) {
 NullableRefPtr<mm::AddressSpace> Thread::exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh) {
     core::PreemptionGuard no_switch; // on_switched_in() must not see the new one before it is active here
     {
-        core::SpinGuard guard(parts_lock);
+        core::InterruptSpinGuard guard(parts_lock);
         std::swap(address_space_, fresh);
     }
     if (address_space_) {
@@ -98,12 +98,12 @@ NullableRefPtr<mm::AddressSpace> Thread::exchange_address_space(NullableRefPtr<m
     return fresh;
 }
 NullableRefPtr<vfs::FdTable> Thread::exchange_files(NullableRefPtr<vfs::FdTable> fresh) {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     std::swap(files_, fresh);
     return fresh;
 }
 NullableRefPtr<vfs::FsContext> Thread::exchange_fs(NullableRefPtr<vfs::FsContext> fresh) {
-    core::SpinGuard guard(parts_lock);
+    core::InterruptSpinGuard guard(parts_lock);
     std::swap(fs_, fresh);
     return fresh;
 }

@@ -123,7 +123,7 @@ public:
     // ---- process room only ----
     explicit Thread(RefPtr<PidRecord> pid_record);
     NullableRefPtr<Process> process_;
-    mutable core::SpinLock parts_lock;
+    mutable core::InterruptSpinLock parts_lock; // taken under locks that interrupt handlers take
     NullableRefPtr<mm::AddressSpace> address_space_;
     NullableRefPtr<vfs::FdTable> files_;
     NullableRefPtr<vfs::FsContext> fs_;
