@@ -2,8 +2,10 @@
 set(LIBCXX_INCLUDE /usr/lib/llvm-19/include/c++/v1)
 set(FREESTANDING ${CMAKE_SOURCE_DIR}/kernel/lib/freestanding)
 
+# The image is moved by address randomisation: code finds its own symbols by distance, without a table of addresses.
+set(position_independent -fPIE -fvisibility=hidden -fdirect-access-external-data)
 # Not -mgeneral-regs-only: without the x87 type, libc++'s headers (long double) do not parse.
-set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx -mcmodel=kernel -fno-pic)
+set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx ${position_independent})
 set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
 set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
 # The default CPU of the target has LSX, which the compiler would use for plain copies.

@@ -47,7 +47,16 @@ void claim_panic() {
     arch::halt_forever();
 }
 
+/// What has to be subtracted from a code address to find it in linnet.elf, in the words of Linux.
+void print_image_offset() {
+    if (u64 slide = arch::kernel_image_slide())
+        log(LogLevel::Emergency, "Kernel Offset: {#x}", slide);
+    else
+        log(LogLevel::Emergency, "Kernel Offset: disabled");
+}
+
 [[noreturn]] void finish_panic(std::string_view reason) {
+    print_image_offset();
     i64 timeout = panic_timeout.load();
     log(LogLevel::Emergency, "---[ end Kernel panic - not syncing: {} ]---", reason);
     if (timeout != 0) {

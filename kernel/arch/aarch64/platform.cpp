@@ -96,4 +96,6 @@ bool read_stack_frame(uintptr_t frame, StackFrame& out) {
     return *static_cast<const uintptr_t*>(__builtin_frame_address(0));
 }
 
+u64 kernel_image_slide() { return 0; }
+
 } // namespace linnet::arch

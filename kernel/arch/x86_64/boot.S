@@ -2,11 +2,14 @@
 // x86/HVM direct boot ABI) and the real-mode start of every other CPU. Both end in 64-bit C++ on a kernel stack.
 //
 // Page tables made here: boot_root_table, the kernel's for good (direct map, kernel area, image), and boot_low_root, the
-// same plus an executable identity map of the first gigabyte, in use only while paging is being switched on.
+// same plus an executable identity map of the first gigabyte, in use only while paging is being switched on. Where the
+// image goes in them is decided by arch_place_image() (place_image.cpp), which runs at physical addresses.
 
 #include "offsets.h"
 
-#define PHYSICAL(symbol) (symbol - KERNEL_OFFSET)
+// The physical address of a symbol: the image is loaded where it is linked to be, and this section is its first. Written
+// as a distance, because a position-independent link resolves no absolute addresses.
+#define PHYSICAL(symbol) (symbol - boot_text_begin + IMAGE_PHYSICAL)
 #define PTE_TABLE 0x003          // present, writable
 #define PTE_LEAF_LARGE 0x1e3     // present, writable, accessed, dirty, large, global
 #define MSR_EFER 0xc0000080
@@ -14,32 +17,30 @@
 #define CR0_BITS 0x80010033      // PG, WP, NE, ET, MP, PE
 #define CR4_PAE_PGE 0xa0
 
-    .section .note.Xen, "a", @note
-    .balign 4
-    .4byte 4, 8, 18              // XEN_ELFNOTE_PHYS32_ENTRY
-    .asciz "Xen"
-    .8byte PHYSICAL(pvh_start)
-
     .section .bss.page_tables, "aw", @nobits
     .balign 4096
     .globl boot_root_table, boot_low_root, boot_kernel_area_table, boot_image_directory, boot_image_tables
+    .globl boot_alias_tables, boot_direct_pointers, boot_direct_directories
 boot_root_table:        .skip 4096
 boot_low_root:          .skip 4096
 boot_low_pointers:      .skip 4096
 boot_low_directory:     .skip 4096
 boot_direct_pointers:   .skip 4096
-boot_direct_directories: .skip 4 * 4096  // only without 1 GiB pages
+boot_direct_directories: .skip 4 * 4096  // the first gigabyte; without 1 GiB pages, four
 boot_kernel_area_table: .skip 4096
 boot_image_pointers:    .skip 4096
 boot_image_directory:   .skip 4096
-boot_image_tables:      .skip 9 * 4096   // 4 KiB entries of the image, filled by boot.cpp
+boot_image_tables:      .skip IMAGE_TABLES * 4096 // 4 KiB entries of the image
+boot_alias_tables:      .skip ALIAS_TABLES * 4096 // and of what the direct map shows of it
     .section .bss.boot_stack, "aw", @nobits
     .balign 4096
-    .globl boot_stack_top
+    .globl boot_stack_top, boot_stack_guard
+boot_stack_guard:       .skip 4096       // left unmapped
 boot_stack:             .skip BOOT_STACK_SIZE
 boot_stack_top:
 
     .section .text.boot, "ax"
+boot_text_begin:
     .code32
     .globl pvh_start
     .type pvh_start, @function
@@ -111,16 +112,7 @@ pvh_start:
     cmpl $2048, %ecx
     jne 4b
 
-5:  // The image by large pages, all rights; boot.cpp replaces this by 4 KiB pages with the right ones.
-    movl $PHYSICAL(boot_image_directory), %edi
-    movl $PTE_LEAF_LARGE - 0x100, %eax
-    xorl %ecx, %ecx
-6:  movl %eax, (%edi, %ecx, 8)
-    addl $0x200000, %eax
-    incl %ecx
-    cmpl $16, %ecx
-    jne 6b
-    movl $PHYSICAL(boot_image_directory) + PTE_TABLE, PHYSICAL(boot_image_pointers) + 510 * 8
+5:  movl $PHYSICAL(boot_image_directory) + PTE_TABLE, PHYSICAL(boot_image_pointers) + 510 * 8
 
     movl $PHYSICAL(boot_direct_pointers) + PTE_TABLE, %eax
     movl $PHYSICAL(boot_kernel_area_table) + PTE_TABLE, %ecx
@@ -158,20 +150,27 @@ enter_long_mode:
     ret
 
     .code64
-boot_long_mode:
-    movabsq $1f, %rax
-    jmp *%rax
-1:  xorl %eax, %eax
+boot_long_mode:                  // on the identity map
+    xorl %eax, %eax
     movl %eax, %ds
     movl %eax, %es
     movl %eax, %ss
     movl %eax, %fs
     movl %eax, %gs
-    movq $boot_stack_top, %rsp
-    movq $PHYSICAL(boot_root_table), %rax
-    movq %rax, %cr3
+    leaq boot_stack_top(%rip), %rsp
     movl %ebp, %edi
+    movl %ebp, %ebx
     xorl %ebp, %ebp
+    call arch_place_image
+    movq kernel_image_offset(%rip), %rax
+    leaq 1f(%rip), %rcx
+    addq %rax, %rcx
+    jmp *%rcx
+1:  leaq boot_root_table(%rip), %rcx
+    subq %rax, %rcx
+    leaq boot_stack_top(%rip), %rsp
+    movq %rcx, %cr3
+    movl %ebx, %edi
     call arch_boot_start
     ud2
 
@@ -209,7 +208,7 @@ trampoline_32:
     ljmpl $KERNEL_CS, $TRAMPOLINE_PHYSICAL + (trampoline_64 - trampoline_begin)
     .code64
 trampoline_64:
-    movabsq $secondary_long_mode, %rax
+    movl $PHYSICAL(secondary_long_mode), %eax
     jmp *%rax
     .balign 8
 trampoline_gdt_pointer:
@@ -221,22 +220,24 @@ trampoline_gdt:
 trampoline_end:
 
 // start_cpu() has left the new CPU's CpuHeader and stack in secondary_cpu_header and secondary_stack.
-secondary_long_mode:
+secondary_long_mode:             // on the identity map
     xorl %eax, %eax
     movl %eax, %ds
     movl %eax, %es
     movl %eax, %ss
     movl %eax, %fs
     movl %eax, %gs
-    movq secondary_stack(%rip), %rsp
+    leaq 1f(%rip), %rax
+    addq kernel_image_offset(%rip), %rax
+    leaq boot_root_table(%rip), %rcx
+    jmp *%rax
+1:  movq secondary_stack(%rip), %rsp
     movq secondary_cpu_header(%rip), %rdi
-    movq $PHYSICAL(boot_root_table), %rax
-    movq %rax, %cr3
+    movq %rcx, %cr3
     xorl %ebp, %ebp
     call arch_secondary_start
     ud2
 
-    .section .rodata.boot, "a"
     .balign 8
 boot_gdt:                        // null, 32-bit code, 64-bit code, data
     .8byte 0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff

@@ -24,10 +24,13 @@ struct InterruptGate {
 };
 static_assert(sizeof(InterruptGate) == 16);
 
-struct [[gnu::packed]] TablePointer {
+/// What lgdt and lidt read begins at `limit`. The base lies at a multiple of eight: a constant one must be relocatable.
+struct TablePointer {
+    u16 unused[3];
     u16 limit;
     u64 base;
 };
+static_assert(offsetof(TablePointer, base) == offsetof(TablePointer, limit) + 2);
 
 /// The stacks of NMI, debug, and double fault with machine check, one block a CPU. Above each lies the CpuHeader's
 /// address, from which paranoid_entry takes the GS base.
@@ -117,7 +120,7 @@ void load_descriptors(CpuHeader& cpu) {
     tss.io_map_base = sizeof(TaskState); // no I/O bitmap: every port is forbidden to user code
     fill_gdt(cpu);
 
-    TablePointer gdt{sizeof(cpu.state.gdt) - 1, reinterpret_cast<u64>(cpu.state.gdt)};
+    TablePointer gdt{{}, sizeof(cpu.state.gdt) - 1, reinterpret_cast<u64>(cpu.state.gdt)};
     asm volatile("lgdt %0\n\t"
                  "pushq %1\n\t"
                  "leaq 1f(%%rip), %%rax\n\t"
@@ -126,11 +129,11 @@ void load_descriptors(CpuHeader& cpu) {
                  "1:\n\t"
                  "movl %2, %%ss"
                  :
-                 : "m"(gdt), "i"(KERNEL_CS), "r"(KERNEL_DS)
+                 : "m"(gdt.limit), "i"(KERNEL_CS), "r"(KERNEL_DS), "m"(gdt)
                  : "rax", "memory");
     asm volatile("ltr %w0" ::"r"(TSS_SELECTOR) : "memory");
-    TablePointer idt{sizeof(interrupt_table) - 1, reinterpret_cast<u64>(interrupt_table)};
-    asm volatile("lidt %0" ::"m"(idt) : "memory");
+    TablePointer idt{{}, sizeof(interrupt_table) - 1, reinterpret_cast<u64>(interrupt_table)};
+    asm volatile("lidt %0" ::"m"(idt.limit), "m"(idt) : "memory");
     set_system_call_registers();
 }
 

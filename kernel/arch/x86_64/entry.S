@@ -231,7 +231,10 @@ trap_from_user:
     ret
 
 trap_from_kernel:
-    cmpq $iret_to_user, REG_RIP - REG_VECTOR(%rsp)
+    pushq %rax
+    leaq iret_to_user(%rip), %rax
+    cmpq %rax, REG_RIP - REG_VECTOR + 8(%rsp)
+    popq %rax
     je iret_to_user_faulted
     CLAC
     PUSH_REGISTERS

@@ -46,12 +46,16 @@ void detect() {
     capabilities.machine = "x86_64";
 }
 
-/// Writes `code` over the no-op at each site, through the direct map: the text itself is not writable.
+/// Writes `code` over the no-op at each site. Text is writable nowhere, so this suspends write protection: on the boot CPU
+/// alone, interrupts off, before anything else runs.
 void patch(const i32* begin, const i32* end, std::span<const u8, 3> code) {
+    u64 cr0 = read_cr0();
+    write_cr0(cr0 & ~cr0_write_protect);
     for (const i32* site = begin; site < end; ++site) {
         u64 address = reinterpret_cast<u64>(site) + static_cast<u64>(static_cast<i64>(*site));
-        std::memcpy(phys_to_virt(PhysAddr{address - kernel_image_offset}), code.data(), code.size());
+        std::memcpy(reinterpret_cast<void*>(address), code.data(), code.size());
     }
+    write_cr0(cr0);
     synchronise_instruction_stream();
 }
 

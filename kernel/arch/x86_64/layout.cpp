@@ -30,6 +30,6 @@ static_assert(offsetof(UserContext, registers_newer) == CONTEXT_NEWER);
 static_assert(alignof(UserContext) == 16);
 
 static_assert(direct_map_base.value == DIRECT_MAP_BASE);
-static_assert(kernel_image_offset == KERNEL_OFFSET);
+static_assert(kernel_link_offset == 0xffff'ffff'8000'0000); // kernel.ld's KERNEL_OFFSET
 
 } // namespace linnet::arch

@@ -3,6 +3,7 @@
 #include "local_apic.hpp"
 #include "boot.hpp"
 #include "features.hpp"
+#include "offsets.h"
 #include <arch/mmu.hpp>
 #include <arch/smp.hpp>
 #include <arch_impl/port_io.hpp>
@@ -54,8 +55,8 @@ void send_command(u32 apic_id, u32 command) {
 
 /// A page of the image's own tables, behind the image, uncached: mm is not there yet.
 void map_page(PhysAddr physical) {
-    constexpr usize slot = 9 * 512 - 1; // the last entry of boot_image_tables
-    constexpr u64 address = kernel_image_offset + slot * page_size;
+    constexpr usize slot = IMAGE_TABLES * 512 - 1; // the last entry of boot_image_tables
+    u64 address = align_down(reinterpret_cast<u64>(kernel_image_begin), huge_page_size) + slot * page_size;
     MappingFlags flags{.writable = true, .global = true, .device = true, .dirty = true};
     boot_image_tables[slot] = PagingPolicy::make_leaf(physical, flags, 0);
     page = reinterpret_cast<volatile u32*>(address);

@@ -42,7 +42,9 @@
 #define USER_CS 0x33
 #define TSS_SELECTOR 0x40
 
-#define KERNEL_OFFSET 0xffffffff80000000
+#define IMAGE_PHYSICAL 0x200000
+#define IMAGE_TABLES 9           // 16 MiB of image that needn't begin at 2 MiB
+#define ALIAS_TABLES 4           // 8 MiB of text and rodata
 #define DIRECT_MAP_BASE 0xffff800000000000
 #define BOOT_STACK_SIZE 16384
 #define TRAMPOLINE_PHYSICAL 0x8000

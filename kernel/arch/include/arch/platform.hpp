@@ -14,6 +14,9 @@ void early_print(std::string_view text);
 void firmware_power_off();
 void firmware_reboot();
 
+/// How far address randomisation has moved the kernel image from where it is linked; 0 without.
+u64 kernel_image_slide();
+
 /// Saved frame pointers: {previous frame pointer, return address} at `frame`. False when `frame` can't be one.
 struct StackFrame {
     uintptr_t previous;
