@@ -17,9 +17,16 @@ if(NOT DEFINED LINNET_FLAGS_${LINNET_ARCH})
     message(FATAL_ERROR "unknown LINNET_ARCH '${LINNET_ARCH}': x86_64, aarch64, riscv64 or loongarch64")
 endif()
 
+set(target_system --target=${LINNET_ARCH}-unknown-none-elf)
+if(LINNET_SANITIZE AND LINNET_ARCH STREQUAL "x86_64")
+    # clang offers the kernel's address sanitizer only under this name there; it is the same but for these macros.
+    set(target_system --target=x86_64-unknown-linux-gnu -U__linux__ -U__linux -Ulinux -U__gnu_linux__ -U__unix__ -U__unix
+        -Uunix)
+endif()
+
 add_library(kernel_flags INTERFACE)
 target_compile_options(kernel_flags INTERFACE
-    --target=${LINNET_ARCH}-unknown-none-elf
+    ${target_system}
     ${LINNET_FLAGS_${LINNET_ARCH}}
     -ffreestanding -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables
     -ffunction-sections -fdata-sections -fno-common -fno-strict-aliasing
@@ -34,7 +41,11 @@ target_compile_options(kernel_flags INTERFACE
 target_compile_definitions(kernel_flags INTERFACE $<$<CONFIG:Debug>:LINNET_DEBUG=1>)
 if(LINNET_SANITIZE)
     target_compile_options(kernel_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
-        -fsanitize=undefined -fno-sanitize=function,vptr -Wno-frame-larger-than>)
+        -fsanitize=undefined -fno-sanitize=function,vptr -Wno-frame-larger-than
+        # Checks are calls (mm/kasan.cpp), so that the layout of the shadow is ours; no constructors for globals.
+        -fsanitize=kernel-address "SHELL:-mllvm -asan-instrumentation-with-call-threshold=0"
+        "SHELL:-mllvm -asan-mapping-offset=0" "SHELL:-mllvm -asan-stack=0" "SHELL:-mllvm -asan-globals=0"
+        "SHELL:-mllvm -asan-constructor-kind=none" "SHELL:-mllvm -asan-kernel-mem-intrinsic-prefix=1">)
     target_compile_definitions(kernel_flags INTERFACE LINNET_SANITIZE=1)
 endif()
 # CMake's own per-configuration flags would repeat or contradict the ones above.
@@ -42,6 +53,13 @@ set(CMAKE_CXX_FLAGS_RELEASE "")
 set(CMAKE_CXX_FLAGS_DEBUG "")
 set(CMAKE_ASM_FLAGS_RELEASE "")
 set(CMAKE_ASM_FLAGS_DEBUG "")
+
+# linnet_uninstrumented(FILES…): what implements the sanitizers, or runs before they can.
+function(linnet_uninstrumented)
+    if(LINNET_SANITIZE)
+        set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS -fno-sanitize=all SKIP_PRECOMPILE_HEADERS ON)
+    endif()
+endfunction()
 
 # linnet_room(NAME [DEPENDS rooms…]): a room is every .cpp and .S under its folder; its public headers are
 # include/NAME/. It sees only the public headers of the rooms it names, so a forbidden include doesn't compile.

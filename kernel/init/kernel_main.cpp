@@ -25,6 +25,7 @@
 #include "cpus.hpp"
 #include "file_systems.hpp"
 #include "first_process.hpp"
+#include "planted_fault.hpp"
 
 namespace linnet::init {
 namespace {
@@ -89,6 +90,7 @@ void run_init_thread(void*) {
     MUST(fill_root()); // the root is empty and in memory
     open_console();
     start_vdso();
+    plant_fault(command_line->planted_fault);
     start_first_process(*command_line);
     core::exit_current();
 }

@@ -3,6 +3,7 @@
 //
 // Where RAM has large holes, the parts of the array that would describe only them are given away as well; nobody asks for
 // a Page there, because mappings of what is not RAM never count pages.
+#include "kasan.hpp"
 #include "kernel_area.hpp"
 #include "page_allocator.hpp"
 #include "slab.hpp"
@@ -122,9 +123,12 @@ FrameRange place_array(const boot::BootInfo& info, u64 bytes) {
 void initialise(const boot::BootInfo& info) {
     FrameRange all = all_frames(info);
     if (all.end <= all.first) core::panic("no usable memory");
-    FrameRange array = place_array(info, (all.end - all.first) * sizeof(Page));
+    // A sanitizer's shadow follows the Pages.
+    u64 page_frames = frame_up((all.end - all.first) * sizeof(Page));
+    FrameRange array = place_array(info, (page_frames << arch::page_shift) + kasan::shadow_size(all.end - all.first));
     page_array = {arch::phys_to_virt<Page>({array.first << arch::page_shift}), all.first, all.end - all.first};
     clear_array(info);
+    kasan::start(arch::phys_to_virt({(array.first + page_frames) << arch::page_shift}), all.first, all.end - all.first);
 
     attach_page_cache(core::this_cpu(), boot_cpu_page_cache);
     for_each_free(info, [&](FrameRange part) {
@@ -132,7 +136,7 @@ void initialise(const boot::BootInfo& info) {
         if (part.first <= array.first && array.end == part.end) part.end = array.first;
         if (part.first < part.end) give_frames(part.first, part.end);
     });
-    give_unused_array(info, array);
+    give_unused_array(info, {array.first, array.first + page_frames});
     start_page_allocator();
     start_heap(core::this_cpu());
     prepare_kernel_area();

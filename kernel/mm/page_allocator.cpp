@@ -7,6 +7,7 @@
 // Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as the
 // slab's locks do.
 #include "page_allocator.hpp"
+#include "kasan.hpp"
 #include <core/spinlock.hpp>
 
 namespace linnet::mm {
@@ -111,6 +112,10 @@ void prepare(Page& page, PageKind kind) {
     page.refs.store(1, std::memory_order_release);
 }
 
+void forbid_pages(Page& page, u64 count) {
+    kasan::forbid(page_data(page), count << arch::page_shift, kasan::Poison::FreePage);
+}
+
 } // namespace
 
 Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
@@ -121,6 +126,7 @@ Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
         if (!page) return error(Errno::ENOMEM);
     }
     prepare(*page, kind);
+    kasan::allow(page_data(*page), arch::page_size);
     if (zeroing == PageZeroing::Zeroed) clear_page(page_data(*page));
     return PageRef::adopt(*page);
 }
@@ -143,6 +149,7 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
         cache.allocated += u64{1} << order;
     }
     prepare(*block, kind);
+    kasan::allow(page_data(*block), arch::page_size << order);
     if (zeroing == PageZeroing::Zeroed)
         for (usize i = 0; i < (usize{1} << order); ++i) clear_page(page_data(block[i]));
     return block;
@@ -157,6 +164,7 @@ void free_pages(Page& page, unsigned order) {
     cache.freed += u64{1} << order;
     page.kind = PageKind::Kernel;
     page.refs.store(0, std::memory_order_relaxed);
+    forbid_pages(page, u64{1} << order);
     if (order > 0) {
         core::InterruptSpinGuard lock(buddy_lock);
         buddy.free(page, order);
@@ -202,6 +210,7 @@ void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
 }
 
 void give_frames(u64 first, u64 end) {
+    forbid_pages(page_array.pages[first - page_array.first_frame], end - first);
     core::InterruptSpinGuard guard(buddy_lock);
     buddy.free_range(first, end);
     managed.fetch_add(end - first);

@@ -9,6 +9,7 @@
 // Lock order: class lock -> page allocator. The class lock masks interrupts although no handler allocates: whoever allocates
 // under a lock that handlers take would otherwise wait for a holder whom such a handler has interrupted.
 #include "slab.hpp"
+#include "kasan.hpp"
 #include <core/panic.hpp>
 #include <core/spinlock.hpp>
 #include <cstring>
@@ -117,6 +118,7 @@ Page* make_slab(usize index) {
     slab.refs.store(objects_per_slab(index), std::memory_order_relaxed);
     slab.map_count.store(0, std::memory_order_relaxed);
     slab.flags.store(no_object, std::memory_order_relaxed);
+    kasan::forbid(page_data(slab), arch::page_size << order, kasan::Poison::FreeObject);
     return &slab;
 }
 
@@ -243,19 +245,31 @@ bool is_in_kernel_area(const void* pointer) {
 void* allocate_large(usize size) {
     if (size <= largest_block) {
         unsigned order = static_cast<unsigned>(std::bit_width((size - 1) >> arch::page_shift));
-        if (auto block = allocate_pages(order, PageZeroing::Uninitialised, PageKind::HeapBlock))
-            return page_data(**block);
+        if (auto block = allocate_pages(order, PageZeroing::Uninitialised, PageKind::HeapBlock)) {
+            void* begin = page_data(**block);
+            kasan::hand_out(begin, size, arch::page_size << order);
+            return begin;
+        }
     }
     if (!core::may_sleep()) return nullptr;
     auto area = allocate_virtual(size);
     return area ? *area : nullptr;
 }
 
+/// `size` bytes in a place of the class of `room` bytes.
+void* allocate_in_class(usize room, usize size) {
+    usize index = class_of(room);
+    void* object = allocate_object(index);
+    if (object) kasan::hand_out(object, size, class_sizes[index]);
+    return object;
+}
+
 } // namespace
 
 void* allocate_bytes(usize size) {
-    if (size <= largest_class) [[likely]]
-        return allocate_object(class_of(size));
+    usize room = size + kasan::redzone_size;
+    if (room <= largest_class && room >= size) [[likely]]
+        return allocate_in_class(room, size);
     return allocate_large(size);
 }
 
@@ -264,7 +278,7 @@ void* allocate_bytes_aligned(usize size, usize alignment) {
     if (alignment > arch::page_size) return nullptr;
     // An object of a power-of-two class lies at a multiple of its size.
     usize rounded = std::bit_ceil(size < alignment ? alignment : size);
-    return allocate_bytes(rounded);
+    return rounded <= largest_class ? allocate_in_class(rounded, size) : allocate_large(rounded);
 }
 
 void free_bytes(void* pointer) {
@@ -272,11 +286,27 @@ void free_bytes(void* pointer) {
     if (is_in_kernel_area(pointer)) return free_virtual(pointer);
     Page* page = page_of(arch::virt_to_phys(pointer));
     VERIFY(page);
-    if (page->kind == PageKind::Slab) [[likely]]
-        return free_object(pointer, page->slab_class);
+    if (page->kind == PageKind::Slab) [[likely]] {
+        // A sanitizer lets it wait and gives an older one instead.
+        void* object = kasan::take_back(pointer, class_sizes[page->slab_class]);
+        if (object == pointer) [[likely]]
+            return free_object(object, page->slab_class);
+        if (object) free_object(object, page_of(arch::virt_to_phys(object))->slab_class);
+        return;
+    }
     if (page->kind != PageKind::HeapBlock || page_data(*page) != pointer)
         core::panic("free of {}, which is not a heap object", static_cast<const void*>(pointer));
     free_pages(*page, page->order);
+}
+
+bool find_heap_place(const void* address, HeapPlace& out) {
+    Page* page = page_of(arch::virt_to_phys(address));
+    if (!page || page->kind != PageKind::Slab) return false;
+    usize size = class_sizes[page->slab_class];
+    const u8* begin = page_data<u8>(slab_of(address));
+    usize offset = static_cast<usize>(static_cast<const u8*>(address) - begin);
+    out = {begin + offset / size * size, size};
+    return true;
 }
 
 usize usable_size(const void* pointer) {

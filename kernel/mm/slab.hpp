@@ -12,4 +12,12 @@ void start_heap(core::Cpu& cpu);
 /// Returns the objects in this CPU's magazines to their slabs; how many.
 u64 drain_magazines();
 
+/// Where in the heap an address lies: a place of a slab, or a block of frames.
+struct HeapPlace {
+    const void* begin = nullptr;
+    usize size = 0;
+};
+/// False when it isn't the heap's.
+bool find_heap_place(const void* address, HeapPlace& out);
+
 } // namespace linnet::mm

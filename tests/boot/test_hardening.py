@@ -34,3 +34,26 @@ class Randomisation(BootTest):
     def test_words_of_init_are_not_ours(self):
         # Behind "--" it is init's word; one slide in many thousands is 0.
         self.assertNotEqual(self.offset("loglevel=7", "--", "nokaslr")[0], 0)
+
+
+class Sanitizers(BootTest):
+    """A sanitizer build finds the faults that the boot parameter linnet.fault= plants."""
+
+    only_kernels = ("linnet",)
+    # Another kernel build; one architecture shows that the checks work.
+    only_arches = ("x86_64",)
+    FAULTS = {"heap-overflow": rb"KASAN: heap-out-of-bounds in \S*touch: write of 1 bytes",
+              "memset-overflow": rb"KASAN: heap-out-of-bounds in \S*plant_fault: write of 41 bytes",
+              "use-after-free": rb"KASAN: use-after-free in \S*touch: write of 1 bytes",
+              "double-free": rb"KASAN: double free", "shift": rb"undefined behaviour: shift out of bounds"}
+
+    def test_planted_faults_are_found(self):
+        if not self.long:
+            self.skipTest("builds another kernel; --long runs it")
+        for fault, report in self.FAULTS.items():
+            with self.subTest(fault=fault):
+                call = self.launch(*self.run_options(), "--sanitize", "--append", f"linnet.fault={fault}",
+                                   "--timeout", "100", "--", "true", limit=1200)
+                self.assertEqual(call.status, 125, call.err)
+                self.assertRegex(call.err, report)
+                self.assertRegex(call.err, rb"linnet::init::plant_fault\+0x")
