@@ -1,12 +1,15 @@
 """`./linnet bench`: the same benchmark on Debian's Linux and on Linnet, and the ratios.
 
 Measured in instructions: QEMU's -icount on one processor makes a run repeatable to the digit. What the numbers mean
-is told by the comments of bench/*.cpp.
+is told by the comments of bench/*.cpp. Instructions leave out what TLB misses, address-space switches and IPIs cost, so
+`wall` runs the same program by the clock, in two guests that take turns.
 """
 
+import contextlib
 import json
 import math
 import re
+import statistics
 import subprocess
 import tempfile
 import time
@@ -16,15 +19,21 @@ from . import boot, cpio, kernel, linux, packages, plot, rootfs, sysroot
 from .batch import Batch, GuestLost
 from .guest import Guest
 from .paths import BUILD, ROOT, ensure
-from .ui import LinnetError, Progress, say
+from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory")
+KINDS = ("boot", "core", "memory", "wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
 BOOT_TIMEOUT = 180
 
 # The seven of which the geometric mean is reported.
 MEAN_OF = ("null", "open+close", "stat", "fork+exec+wait", "anon-fault", "switch", "pipe")
+
+WALL_PAIRS = 15
+WALL_PROCESSORS = 2
+
+# What stands between these in the README is made by --record.
+README_BEGIN, README_END = "<!-- measured -->", "<!-- /measured -->"
 
 RIVALS = ("linux-bench", "linnet")
 
@@ -36,7 +45,9 @@ def run(options):
             raise LinnetError(f"no benchmark '{kind}' (there are: {', '.join(KINDS)})", 2)
     chosen = arches.get_arches(options.arch or "all")
     for arch in chosen:
-        measure(arch, kinds, options.kernel)
+        measure(arch, [kind for kind in kinds if kind in MEASURES], options.kernel)
+        if "wall" in kinds:
+            measure_wall(arch)
     summarise([arch.name for arch in chosen])
     if options.record:
         record()
@@ -58,8 +69,11 @@ def measure(arch, kinds, only):
                     values.update(MEASURES[kind](arch, rival))
                 except GuestLost as lost:
                     say(f"{kind} of {name} on {arch.name} failed: {lost}")
-    path = ensure(BUILD / "bench") / f"{arch.name}.json"
-    path.write_text(json.dumps(stored, indent=1))
+    store(arch, stored)
+
+
+def store(arch, stored):
+    (ensure(BUILD / "bench") / f"{arch.name}.json").write_text(json.dumps(stored, indent=1))
 
 
 def load(arch):
@@ -100,6 +114,41 @@ def measure_core(arch, rival):
     if outcome.status != 0:
         raise GuestLost(f"the benchmark ended with status {outcome.status}: {outcome.both.decode(errors='replace')}")
     return results(outcome.stdout.decode())
+
+
+def measure_wall(arch):
+    """The median ratio of times by the clock, with its 95 % interval, from pairs of runs that alternate."""
+    program = compile_program(arch, "core").read_bytes()
+    pairs = []
+    with contextlib.ExitStack() as stack:
+        guests = [stack.enter_context(Batch(boot.Setup(arch, kernel=rival, smp=WALL_PROCESSORS))) for rival in RIVALS]
+        for guest in guests:
+            guest.put("/.linnet/t/bench", program)
+        progress = Counter(f"measuring pairs by the clock on {arch.name}")
+        for number in range(WALL_PAIRS):
+            progress.show(f"{number}/{WALL_PAIRS}")
+            outcomes = [guest.run(["/.linnet/t/bench"], CORE_TIMEOUT) for guest in guests]
+            if any(outcome.status != 0 for outcome in outcomes):
+                raise LinnetError(f"the benchmark failed on {arch.name}: "
+                                  + b" ".join(outcome.both for outcome in outcomes).decode(errors="replace"))
+            pairs.append([results(outcome.stdout.decode()) for outcome in outcomes])
+        progress.done()
+    stored = load(arch)
+    stored["wall"] = {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
+                      for name in pairs[0][0]}
+    store(arch, stored)
+
+
+def median_interval(values):
+    """(median, low, high): the order statistics that hold the true median between them with 95 % probability."""
+    values = sorted(values)
+    count = len(values)
+    outside, rank = 0.0, 0
+    while rank < count // 2 and outside + 2 * math.comb(count, rank) / 2 ** count <= 0.05:
+        outside += 2 * math.comb(count, rank) / 2 ** count
+        rank += 1
+    rank = max(rank - 1, 0)
+    return [statistics.median(values), values[rank], values[count - 1 - rank]]
 
 
 def measure_boot(arch, rival):
@@ -173,6 +222,10 @@ def table(arch, stored):
     ratios = mean_ratios(stored)
     if ratios:
         lines.append(f"  {'geometric mean of ' + str(len(ratios)):<48}{geometric_mean(ratios):>9.3f}")
+    if stored.get("wall"):
+        lines.append(f"  by the clock, {WALL_PROCESSORS} CPUs, {WALL_PAIRS} pairs: median ratio and its 95 % interval")
+        for name, (median, low, high) in stored["wall"].items():
+            lines.append(f"  {name:<18}{'':>30}{median:>9.3f}  [{low:.3f}, {high:.3f}]")
     return lines
 
 
@@ -213,4 +266,37 @@ def record():
             f"tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n")
     (home / f"{name}.md").write_text(text + (BUILD / "bench" / "table.md").read_text())
     (home / f"{name}.svg").write_text((BUILD / "bench" / "bench.svg").read_text())
-    say(f"recorded in docs/results/{name}.md")
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(README_BEGIN)
+    _, _, after = rest.partition(README_END)
+    readme.write_text(before + README_BEGIN + "\n" + readme_table(name) + README_END + after)
+    say(f"recorded in docs/results/{name}.md and in README.md")
+
+
+def readme_table(name):
+    """Markdown: x86_64's numbers, and the ratio on every architecture that was measured."""
+    everything = {arch.name: load(arch) for arch in arches.ARCHES.values() if load(arch).get("linnet")}
+    first = next(iter(everything))
+    rows = [name for name in everything[first]["linux"] if name != "version" and not name.startswith("boot")]
+    lines = [f"| instructions | Linux, {first} | Linnet, {first} | " + " | ".join(f"ratio, {arch}" for arch in everything)
+             + " |", "|---|---|---|" + "---|" * len(everything)]
+
+    def ratio(stored, row):
+        ours, theirs = stored["linnet"].get(row), stored["linux"].get(row)
+        return f"{ours / theirs:.2f}" if ours is not None and theirs else "—"
+
+    for row in ["boot", *rows]:
+        cells = []
+        for stored in everything.values():
+            boots = [key for key in stored["linux"] if key.startswith("boot")]
+            cells.append(", ".join(f"{ratio(stored, key)} ({key[5:]})" for key in boots) if row == "boot"
+                         else ratio(stored, row))
+        values = ["—", "—"] if row == "boot" else [show(everything[first][who].get(row)) for who in ("linux", "linnet")]
+        label = {"boot": "reset to PID 1", "memory": "memory at the prompt (KiB)"}.get(row, row)
+        lines.append(f"| {label} | " + " | ".join(values + cells) + " |")
+    means = [f"**{geometric_mean(mean_ratios(stored)):.2f}**" for stored in everything.values()]
+    lines.append(f"| geometric mean of {', '.join(MEAN_OF)} | | | " + " | ".join(means) + " |")
+    rivals = "; ".join(f"{arch}: {stored['linux']['version']}" for arch, stored in everything.items())
+    return ("\n" + "\n".join(lines) + f"\n\nThe rivals, Debian's own: {rivals}. By the clock, and with the commit: "
+            f"[docs/results/{name}.md](docs/results/{name}.md).\n\n"
+            f"![Linnet's cost as a part of Linux's](docs/results/{name}.svg)\n\n")
