@@ -283,7 +283,7 @@ def readme_table(name):
 
     def ratio(stored, row):
         ours, theirs = stored["linnet"].get(row), stored["linux"].get(row)
-        return f"{ours / theirs:.2f}" if ours is not None and theirs else "—"
+        return f"{ours / theirs:.{2 if ours > theirs / 10 else 3}f}" if ours is not None and theirs else "—"
 
     for row in ["boot", *rows]:
         cells = []
