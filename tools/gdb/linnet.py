@@ -91,9 +91,14 @@ def enumerator(value):
     return str(atomic(value)).rsplit("::", 1)[-1]
 
 
+def variable(room, name):
+    """A variable of a room's source files, where it is nobody else's."""
+    return gdb.parse_and_eval(f"'linnet::{room}::(anonymous namespace)::{name}'")
+
+
 def user_threads():
     """All user threads, in order of their tids."""
-    table = gdb.parse_and_eval("linnet::process::pid_table")
+    table = variable("process", "pid_table")
     if not int(table):
         return
     kind = gdb.lookup_type("linnet::process::PidRecord")
@@ -163,9 +168,10 @@ class Cpus(gdb.Command):
         super().__init__("linnet cpus", gdb.COMMAND_STATUS)
 
     def invoke(self, argument, from_tty):
-        cpus = gdb.parse_and_eval("linnet::core::cpus")
-        count = int(gdb.parse_and_eval("linnet::core::known_cpus"))
-        running = {int(thread.address): (tid, text(thread["name_"])) for tid, thread in user_threads()}
+        cpus = variable("core", "cpus")
+        count = int(variable("core", "known_cpus"))
+        base = gdb.lookup_type("linnet::core::Thread")
+        running = {int(thread.cast(base).address): (tid, text(thread["name_"])) for tid, thread in user_threads()}
         for number in range(count):
             cpu = cpus[number]
             current = int(cpu["current"])
@@ -182,12 +188,12 @@ class Log(gdb.Command):
         super().__init__("linnet log", gdb.COMMAND_STATUS)
 
     def invoke(self, argument, from_tty):
-        records = gdb.parse_and_eval("linnet::core::records")
-        texts = gdb.parse_and_eval("linnet::core::texts")
+        records = variable("core", "records")
+        texts = variable("core", "texts")
         size = texts.type.range()[1] + 1
         ring = bytes(gdb.selected_inferior().read_memory(int(texts.address), size))
-        stored = int(gdb.parse_and_eval("linnet::core::next_text"))
-        total = int(gdb.parse_and_eval("linnet::core::next_sequence"))
+        stored = int(variable("core", "next_text"))
+        total = int(variable("core", "next_sequence"))
         capacity = records.type.range()[1] + 1
         for sequence in range(max(0, total - capacity), total):
             record = records[sequence % capacity]

@@ -35,7 +35,7 @@ def run(options):
     log = options.log or tempfile.mkstemp(prefix="linnet-", suffix=".log")[1]
     log_file = open_log(log)
     setup = boot.Setup(options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
-                       machine=options.machine, append=" ".join(filter(None, [options.append, "nokaslr"])),
+                       machine=options.machine, append=" ".join(filter(None, ["nokaslr", options.append])),
                        debug=options.debug, sanitize=options.sanitize, quiet=False)
     prepared = boot.prepare(setup)
     port = free_port()
@@ -73,7 +73,7 @@ def serve(prepared, setup, log_file):
 
 
 def gdb_words(options, port):
-    words = ["-q", "-nx", "-ex", "set confirm off", "-ex", "set pagination off"]
+    words = ["-q", "-nx", "-ex", "set confirm off", "-ex", "set pagination off", "-ex", "set language c++"]
     words += ["-ex", f"set architecture {GDB_ARCH[options.arch.name]}"]
     if options.kernel == "linnet":
         symbols = kernel.symbols(options.arch, options.debug, options.sanitize)

@@ -28,27 +28,28 @@ arch_copy_from_user:
 arch_copy_to_user:
     STAC
     movq %rdx, %rcx
-    shrq $6, %rcx
+    andq $-64, %rcx
     jz 2f
-1:  USER copy_block_fault, movq (%rsi), %r8
-    USER copy_block_fault, movq 8(%rsi), %r9
-    USER copy_block_fault, movq 16(%rsi), %r10
-    USER copy_block_fault, movq 24(%rsi), %r11
-    USER copy_block_fault, movq %r8, (%rdi)
-    USER copy_block_fault, movq %r9, 8(%rdi)
-    USER copy_block_fault, movq %r10, 16(%rdi)
-    USER copy_block_fault, movq %r11, 24(%rdi)
-    USER copy_block_fault, movq 32(%rsi), %r8
-    USER copy_block_fault, movq 40(%rsi), %r9
-    USER copy_block_fault, movq 48(%rsi), %r10
-    USER copy_block_fault, movq 56(%rsi), %r11
-    USER copy_block_fault, movq %r8, 32(%rdi)
-    USER copy_block_fault, movq %r9, 40(%rdi)
-    USER copy_block_fault, movq %r10, 48(%rdi)
-    USER copy_block_fault, movq %r11, 56(%rdi)
-    addq $64, %rsi
-    addq $64, %rdi
-    decq %rcx
+    addq %rcx, %rsi              // one negative index counts both pointers up to the end of the blocks
+    addq %rcx, %rdi
+    negq %rcx
+1:  USER copy_block_fault, movq (%rsi, %rcx), %r8
+    USER copy_block_fault, movq 8(%rsi, %rcx), %r9
+    USER copy_block_fault, movq 16(%rsi, %rcx), %r10
+    USER copy_block_fault, movq 24(%rsi, %rcx), %r11
+    USER copy_block_fault, movq %r8, (%rdi, %rcx)
+    USER copy_block_fault, movq %r9, 8(%rdi, %rcx)
+    USER copy_block_fault, movq %r10, 16(%rdi, %rcx)
+    USER copy_block_fault, movq %r11, 24(%rdi, %rcx)
+    USER copy_block_fault, movq 32(%rsi, %rcx), %r8
+    USER copy_block_fault, movq 40(%rsi, %rcx), %r9
+    USER copy_block_fault, movq 48(%rsi, %rcx), %r10
+    USER copy_block_fault, movq 56(%rsi, %rcx), %r11
+    USER copy_block_fault, movq %r8, 32(%rdi, %rcx)
+    USER copy_block_fault, movq %r9, 40(%rdi, %rcx)
+    USER copy_block_fault, movq %r10, 48(%rdi, %rcx)
+    USER copy_block_fault, movq %r11, 56(%rdi, %rcx)
+    addq $64, %rcx
     jnz 1b
     andl $63, %edx
 2:  movl %edx, %ecx
@@ -72,10 +73,11 @@ arch_copy_to_user:
 6:  movq %rdx, %rax
     CLAC
     ret
-copy_block_fault:                // rcx blocks and the rest of rdx are left
+copy_block_fault:                // -rcx bytes of blocks and the rest of rdx are left
     andl $63, %edx
-    shlq $6, %rcx
-    addq %rcx, %rdx
+    addq %rcx, %rsi
+    addq %rcx, %rdi
+    subq %rcx, %rdx
     jmp 5b
 copy_word_fault:                 // ecx words and the rest of edx
     andl $7, %edx
