@@ -8,7 +8,7 @@ class Debugger(BootTest):
 
     def test_commands_show_the_kernel_at_a_breakpoint(self):
         commands = ("hbreak linnet::syscalls::sys_clock_nanosleep", "continue", "linnet threads", "linnet cpus",
-                    "linnet maps 1", "linnet log", "backtrace 3")
+                    "linnet maps 1", "linnet log", "backtrace 8")
         words = [word for command in commands for word in ("--execute", command)]
         call = self.launch("debug", "--arch", self.arch.name, "--smp", "4", "--batch", *words,
                            "--append", "rdinit=/bin/busybox -- sleep 100", limit=300)

@@ -170,8 +170,9 @@ class Cpus(gdb.Command):
     def invoke(self, argument, from_tty):
         cpus = variable("core", "cpus")
         count = int(variable("core", "known_cpus"))
-        base = gdb.lookup_type("linnet::core::Thread")
-        running = {int(thread.cast(base).address): (tid, text(thread["name_"])) for tid, thread in user_threads()}
+        # A processor knows its thread by one of the thread's base classes.
+        base = cpus[0]["current"].type.strip_typedefs()
+        running = {int(thread.address.cast(base)): (tid, text(thread["name_"])) for tid, thread in user_threads()}
         for number in range(count):
             cpu = cpus[number]
             current = int(cpu["current"])
