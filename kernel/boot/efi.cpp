@@ -1,5 +1,5 @@
-// LoongArch's handover: an EFI system table whose configuration tables lead to the device tree and the initrd (UEFI
-// Specification, chapter 4), and the command line in memory.
+// LoongArch's handover: an EFI system table whose configuration tables lead to the device tree and the initrd
+// (UEFI Specification, chapter 4), and the command line in memory.
 #include <arch/page.hpp>
 #include <cstring>
 

@@ -1,4 +1,5 @@
-// Places of C++ fields and numbers of CSRs that assembly uses. asm_offsets.cpp asserts that the compiler agrees.
+// Places of C++ fields and numbers of CSRs that assembly uses. asm_offsets.cpp asserts that the compiler
+// agrees.
 #pragma once
 
 #define THREAD_CPU 0
@@ -19,8 +20,8 @@
 #define USER_EXTENDED_CPU 276
 #define USER_LIVE 280
 
-// Frame of a trap from kernel code: regs[0] is ERA, regs[n] is $rn, then PRMD, ESTAT, BADV; the saved frame pointer and pc
-// at the end form a stack-frame record for backtraces.
+// Frame of a trap from kernel code: regs[0] is ERA, regs[n] is $rn, then PRMD, ESTAT, BADV; the saved frame
+// pointer and pc at the end form a stack-frame record for backtraces.
 #define FRAME_REGISTER(n) 8 * (n)
 #define FRAME_MODE 256
 #define FRAME_STATUS 264
@@ -32,6 +33,7 @@
 #define EXTENDED_FCSR 1032
 
 #define KERNEL_STACK_SHIFT 14
+#define PHYSICAL_TOP_BIT 39 // up to here an address of the image is its physical address
 
 #define CSR_CRMD 0x0
 #define CSR_PRMD 0x1
@@ -49,8 +51,8 @@
 #define CSR_PWCH 0x1d
 #define CSR_STLBPS 0x1e
 #define CSR_CPUID 0x20
-#define CSR_SAVE0 0x30      // while user code runs: the ThreadHeader
-#define CSR_SAVE1 0x31      // scratch of the trap entry
+#define CSR_SAVE0 0x30 // while user code runs: the ThreadHeader
+#define CSR_SAVE1 0x31 // scratch of the trap entry
 #define CSR_SAVE2 0x32
 #define CSR_SAVE3 0x33
 #define CSR_TLBRENTRY 0x88
@@ -64,6 +66,6 @@
 
 #define CODE_SYSCALL 11
 #define MODE_PLV 3
-#define MODE_USER 7         // PPLV = 3, PIE
-#define CRMD_PAGING 0xb0    // PG, cached fetches and loads, PLV0, interrupts off
+#define MODE_USER 7      // PPLV = 3, PIE
+#define CRMD_PAGING 0xb0 // PG, cached fetches and loads, PLV0, interrupts off
 #define CRMD_IE 4

@@ -27,8 +27,8 @@ const HardwareCapabilities& hardware_capabilities() {
     struct Feature {
         u32 word, bit, hwcap;
     };
-    static constexpr Feature features[] = {{2, 22, 1}, {1, 20, 2}, {2, 0, 3},  {2, 6, 4},
-                                           {2, 7, 5},  {1, 25, 6}, {2, 8, 7},  {2, 9, 8}};
+    static constexpr Feature features[] = {{2, 22, 1}, {1, 20, 2}, {2, 0, 3}, {2, 6, 4},
+                                           {2, 7, 5},  {1, 25, 6}, {2, 8, 7}, {2, 9, 8}};
     static constinit HardwareCapabilities capabilities{.platform = "loongarch", .machine = "loongarch64"};
     u64 hwcap = 1; // CPUCFG itself
     for (const Feature& feature : features)

@@ -9,13 +9,16 @@
 #define LOWER_LEVELS (14 | 11 << 5 | 25 << 10 | 11 << 15)
 #define ROOT_LEVEL (36 | 11 << 6)
 
-    // Opens the two windows, goes on at our linked addresses and turns translation on. Changes t0.
-    .macro enter_kernel_addresses
+    // Opens the two windows, goes on in the cached one and turns translation on. Changes t0 and t1.
+    .macro enter_window
     li.d    $t0, 0x8000000000000001         // uncached, for PLV0
     csrwr   $t0, CSR_DMW0
     li.d    $t0, 0x9000000000000011         // cached, for PLV0
     csrwr   $t0, CSR_DMW1
     la.abs  $t0, 9998f
+    bstrpick.d $t0, $t0, PHYSICAL_TOP_BIT, 0
+    lu52i.d $t1, $zero, -1792               // 0x9000…
+    or      $t0, $t0, $t1
     jr      $t0
 9998:
     li.w    $t0, CRMD_PAGING
@@ -25,9 +28,16 @@
     csrwr   $zero, CSR_ECFG
     .endm
 
+    // From the window to where the image is linked, once the tables are current. Changes t0.
+    .macro enter_image
+    la.abs  $t0, 9997f
+    jr      $t0
+9997:
+    .endm
+
     .macro write_physical symbol, register
     la.abs  $t0, \symbol
-    bstrpick.d $t0, $t0, 47, 0
+    bstrpick.d $t0, $t0, PHYSICAL_TOP_BIT, 0
     csrwr   $t0, \register
     .endm
 
@@ -35,16 +45,19 @@
     .globl _start
     .type _start, @function
 _start:
-    enter_kernel_addresses
+    enter_window
     move    $s0, $a1
     move    $s1, $a2
-    la.abs  $t0, bss_begin                  // .bss is not in the file
-    la.abs  $t1, bss_end
+    la.pcrel $t0, bss_begin                 // .bss is not in the file
+    la.pcrel $t1, bss_end
 1:  st.d    $zero, $t0, 0
     addi.d  $t0, $t0, 8
     bltu    $t0, $t1, 1b
-    la.abs  $sp, boot_stack_top
+    la.pcrel $sp, boot_stack_top
+    bl      arch_make_boot_tables
     bl      set_up_cpu
+    enter_image
+    la.abs  $sp, boot_stack_top
     move    $a0, $s0
     move    $a1, $s1
     csrrd   $a2, CSR_CPUID
@@ -85,8 +98,9 @@ set_up_cpu:
     .globl arch_secondary_entry
     .type arch_secondary_entry, @function
 arch_secondary_entry:
-    enter_kernel_addresses
+    enter_window
     bl      set_up_cpu
+    enter_image
     csrrd   $t0, CSR_CPUID
     andi    $t0, $t0, 0x1ff
     la.abs  $t1, arch_starting_cpus
@@ -115,5 +129,8 @@ arch_kernel_root:
 
     .section .bss.boot_stack, "aw", @nobits
     .balign 16384
+    .globl boot_stack_guard
+boot_stack_guard:
+    .space  16384                           // stays unmapped
     .space  1 << KERNEL_STACK_SHIFT
 boot_stack_top:

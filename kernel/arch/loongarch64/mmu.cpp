@@ -1,10 +1,12 @@
-// Address-space registers and the TLB. The refill handler (trap.S) walks the tables anew for each entry, so no upper-level
-// entries are cached.
+// Address-space registers and the TLB. The refill handler (trap.S) walks the tables anew for each entry, so
+// no upper-level entries are cached.
 //
-// A TLB entry holds a pair of pages and is global only when both halves are; half-empty pairs of the kernel area are thus
-// tagged with whatever ASID was current. So flushes of kernel mappings drop everything.
+// A TLB entry holds a pair of pages and is global only when both halves are; half-empty pairs of the kernel
+// area are thus tagged with whatever ASID was current. So flushes of kernel mappings drop everything.
 #include <arch/cpu.hpp>
 #include <arch/mmu.hpp>
+
+#include "start.hpp"
 
 extern "C" char arch_empty_table[], arch_kernel_root[];
 
@@ -13,7 +15,7 @@ namespace linnet::arch {
 const bool tlb_flush_is_broadcast = false;
 const usize kernel_root_begin = usize{1} << entries_per_table_shift; // the kernel's root is its own
 
-PhysAddr kernel_root_table() { return virt_to_phys(arch_kernel_root); }
+PhysAddr kernel_root_table() { return image_virt_to_phys(arch_kernel_root); }
 
 u32 asid_count() { return u32{1} << (LINNET_READ_CSR(LINNET_CSR_ASID) >> csr::asid_bits_shift & 0xff); }
 
@@ -32,7 +34,7 @@ void activate_user_tables(PhysAddr root, Asid asid, bool flush) {
 }
 
 void deactivate_user_tables() {
-    write_root(virt_to_phys(arch_empty_table), 0);
+    write_root(image_virt_to_phys(arch_empty_table), 0);
     if (asid_count() == 1) flush_asid(0);
 }
 

@@ -1,4 +1,5 @@
-// Early output through the 16550 UART that LoongArch machines have at a fixed address. Power-off is a driver's.
+// Early output through the 16550 UART that LoongArch machines have at a fixed address. Power-off is a
+// driver's.
 #include <arch/page.hpp>
 #include <arch/platform.hpp>
 
@@ -24,7 +25,8 @@ void firmware_reboot() {}
 bool read_stack_frame(uintptr_t frame, StackFrame& out) {
     if (frame % 16 != 0 || frame < direct_map_base.value + sizeof out) return false;
     auto* record = reinterpret_cast<const u64*>(frame - sizeof out);
-    return arch_load_kernel_u64(&out.previous, record) == 0 && arch_load_kernel_u64(&out.return_address, record + 1) == 0;
+    return arch_load_kernel_u64(&out.previous, record) == 0 &&
+           arch_load_kernel_u64(&out.return_address, record + 1) == 0;
 }
 
 uintptr_t current_frame_pointer() { return reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); }

@@ -1,5 +1,5 @@
-// Linux's LoongArch signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp; behind it, when a
-// unit has been used, one record with the registers of the widest, and an end header.
+// Linux's LoongArch signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp;
+// behind it, when a unit has been used, one record with the registers of the widest, and an end header.
 #include <abi_arch/signal_frame.hpp>
 #include <arch/signal_frame.hpp>
 #include <arch/usercopy.hpp>
@@ -21,7 +21,9 @@ struct RecordKind {
     u64 unit;
     usize words;
     usize flags_place() const { return 32 * words * sizeof(u64); }
-    usize size() const { return sizeof(sctx_info) + align_up(flags_place() + sizeof(fpu_context_flags), record_alignment); }
+    usize size() const {
+        return sizeof(sctx_info) + align_up(flags_place() + sizeof(fpu_context_flags), record_alignment);
+    }
 };
 constexpr RecordKind kinds[] = {{abi::LASX_CTX_MAGIC, csr::euen_lasx, 4},
                                 {abi::LSX_CTX_MAGIC, csr::euen_lsx, 2},
@@ -51,7 +53,8 @@ Result<void> write_record(const UserContext& context, const RecordKind& kind, u6
     TRY(write_user(place, &header, sizeof header));
     u64 body = place + sizeof header;
     for (usize i = 0; i < 32; ++i)
-        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i], kind.words * sizeof(u64)));
+        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i],
+                       kind.words * sizeof(u64)));
     fpu_context_flags flags{context.extended.fcc, static_cast<u32>(context.extended.fcsr)};
     return write_user(body + kind.flags_place(), &flags, sizeof flags);
 }
@@ -60,11 +63,12 @@ Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body)
     context.turn_on_unit(kind.unit); // false: it is on already, or the CPU lacks it
     if (!(context.units & kind.unit)) return error(Errno::EINVAL);
     for (usize i = 0; i < 32; ++i)
-        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
+        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64),
+                      kind.words * sizeof(u64)));
     fpu_context_flags flags;
     TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
-    // Enables, rounding mode, flags and causes. A cause with its enable bit set would be raised in the kernel, when the
-    // register is loaded.
+    // Enables, rounding mode, flags and causes. A cause with its enable bit set would be raised in the
+    // kernel, when the register is loaded.
     u32 enables = flags.fcsr & 0x1f, settable = 0x1f | 3u << 8 | 0x1fu << 16 | (0x1fu & ~enables) << 24;
     context.extended.fcc = flags.fcc;
     context.extended.fcsr = flags.fcsr & settable;
@@ -93,8 +97,9 @@ Result<void> read_records(UserContext& context, u64 place) {
 
 /// Which kind of access faulted, for the handler of a page fault.
 u32 fault_flags(const UserContext& context, const SignalDelivery& delivery) {
-    bool is_page_fault = delivery.signal == abi::SIGSEGV && delivery.info &&
-                         (delivery.info->si_code == abi::SEGV_MAPERR || delivery.info->si_code == abi::SEGV_ACCERR);
+    bool is_page_fault =
+        delivery.signal == abi::SIGSEGV && delivery.info &&
+        (delivery.info->si_code == abi::SEGV_MAPERR || delivery.info->si_code == abi::SEGV_ACCERR);
     if (!is_page_fault) return 0;
     return context.last_fault == Access::Write ? abi::SC_ADDRERR_WR : abi::SC_ADDRERR_RD;
 }
@@ -146,7 +151,8 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
 }
 
 Result<SignalReturn> pop_signal_frame(UserContext& context) {
-    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers over it.
+    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers
+    // over it.
     context.save_extended_state();
     u64 place = context.sp().value;
     rt_sigframe frame;
@@ -163,6 +169,8 @@ Result<SignalReturn> pop_signal_frame(UserContext& context) {
     return SignalReturn{frame.rs_uctx.uc_sigmask, frame.rs_uctx.uc_stack};
 }
 
-usize minimum_signal_stack() { return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment; }
+usize minimum_signal_stack() {
+    return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment;
+}
 
 } // namespace linnet::arch

@@ -1,7 +1,10 @@
-// Other CPUs: woken by a mailbox and interrupted through the I/O CSRs (Loongson 3A5000 manual, inter-processor interrupts).
-#include <arch/smp.hpp>
+// Other CPUs: woken by a mailbox and interrupted through the I/O CSRs (Loongson 3A5000 manual,
+// inter-processor interrupts).
 #include <arch/page.hpp>
+#include <arch/smp.hpp>
 #include <arch/time.hpp>
+
+#include "start.hpp"
 
 namespace linnet::arch {
 
@@ -35,13 +38,14 @@ bool has_come(u64 id) { return __atomic_load_n(&arch_starting_cpus[id], __ATOMIC
 
 } // namespace
 
-/// The firmware's waiting loop may miss what is sent before it looks, so it is sent again until the CPU has come.
+/// The firmware's waiting loop may miss what is sent before it looks, so it is sent again until the CPU has
+/// come.
 Result<void> start_cpu(CpuHeader& cpu) {
     u64 id = cpu.hardware_id;
     if (id >= most_cpu_ids) return error(Errno::EINVAL);
     cpu.current->cpu = &cpu;
     __atomic_store_n(&arch_starting_cpus[id], &cpu, __ATOMIC_RELEASE);
-    u64 entry = virt_to_phys(reinterpret_cast<const void*>(&arch_secondary_entry)).value;
+    u64 entry = image_virt_to_phys(reinterpret_cast<const void*>(&arch_secondary_entry)).value;
     constexpr unsigned most_tries = 100;
     for (unsigned i = 0; i < most_tries; ++i) {
         send_half(id, 1, entry >> 32);

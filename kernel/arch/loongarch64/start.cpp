@@ -1,7 +1,10 @@
-// The first C++ code, of the boot CPU and of the others: makes a thread and a CPU current and calls the kernel.
+// The first C++ code, of the boot CPU and of the others: makes a thread and a CPU current and calls the
+// kernel.
 #include <arch/handoff.hpp>
 #include <arch/hooks.hpp>
 #include <arch/page.hpp>
+
+#include "start.hpp"
 
 extern "C" const char kernel_image_begin[], kernel_image_end[];
 
@@ -23,8 +26,8 @@ extern "C" [[noreturn]] void arch_start(u64 command_line, u64 system_table, u64 
     handoff.data = {system_table};
     handoff.command_line = {command_line};
     handoff.boot_cpu = cpu_id;
-    handoff.image_begin = virt_to_phys(kernel_image_begin);
-    handoff.image_end = virt_to_phys(kernel_image_end);
+    handoff.image_begin = image_virt_to_phys(kernel_image_begin);
+    handoff.image_end = image_virt_to_phys(kernel_image_end);
     hooks::kernel_main(handoff);
 }
 

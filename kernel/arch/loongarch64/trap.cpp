@@ -1,5 +1,5 @@
-// Traps decoded (LoongArch Reference Manual, table of exception codes): user exceptions into TrapReason, kernel exceptions
-// into the exception table or a kernel fault, interrupts to their hooks.
+// Traps decoded (LoongArch Reference Manual, table of exception codes): user exceptions into TrapReason,
+// kernel exceptions into the exception table or a kernel fault, interrupts to their hooks.
 #include <abi/linux/signal.hpp>
 #include <arch/cpu.hpp>
 #include <arch/hooks.hpp>
@@ -44,25 +44,42 @@ Code code_of(u64 status) { return static_cast<Code>(status >> csr::estat_code_sh
 
 const char* code_name(Code code) {
     switch (code) {
-    case Code::LoadInvalid: return "page fault on load";
-    case Code::StoreInvalid: return "page fault on store";
-    case Code::FetchInvalid: return "page fault on fetch";
-    case Code::Modification: return "store to a clean page";
-    case Code::NotReadable: return "load from an unreadable page";
-    case Code::NotExecutable: return "fetch from a page without execute permission";
-    case Code::Privilege: return "access to a page of higher privilege";
-    case Code::Address: return "address error";
-    case Code::Alignment: return "misaligned access";
-    case Code::Bounds: return "bounds check";
-    case Code::Syscall: return "system call";
-    case Code::Breakpoint: return "breakpoint";
-    case Code::UnknownInstruction: return "illegal instruction";
-    case Code::PrivilegedInstruction: return "privileged instruction";
+    case Code::LoadInvalid:
+        return "page fault on load";
+    case Code::StoreInvalid:
+        return "page fault on store";
+    case Code::FetchInvalid:
+        return "page fault on fetch";
+    case Code::Modification:
+        return "store to a clean page";
+    case Code::NotReadable:
+        return "load from an unreadable page";
+    case Code::NotExecutable:
+        return "fetch from a page without execute permission";
+    case Code::Privilege:
+        return "access to a page of higher privilege";
+    case Code::Address:
+        return "address error";
+    case Code::Alignment:
+        return "misaligned access";
+    case Code::Bounds:
+        return "bounds check";
+    case Code::Syscall:
+        return "system call";
+    case Code::Breakpoint:
+        return "breakpoint";
+    case Code::UnknownInstruction:
+        return "illegal instruction";
+    case Code::PrivilegedInstruction:
+        return "privileged instruction";
     case Code::FpOff:
     case Code::LsxOff:
-    case Code::LasxOff: return "use of a unit that is off";
-    case Code::FpException: return "floating-point exception";
-    case Code::Interrupt: break;
+    case Code::LasxOff:
+        return "use of a unit that is off";
+    case Code::FpException:
+        return "floating-point exception";
+    case Code::Interrupt:
+        break;
     }
     return "unknown exception";
 }
@@ -82,35 +99,44 @@ void handle_interrupts(u64 status) {
         if (pending & u64{1} << line) hooks::interrupt(line);
 }
 
-/// Drops the page's entry from the TLB: the refill handler puts invalid ones there, and marks change only in the tables.
+/// Drops the page's entry from the TLB: the refill handler puts invalid ones there, and marks change only in
+/// the tables.
 void forget_entry(u64 address) {
     u64 asid = LINNET_READ_CSR(LINNET_CSR_ASID) & csr::asid_mask;
     asm volatile("invtlb 6, %0, %1" : : "r"(asid), "r"(address) : "memory");
 }
 
-/// The access that a page exception is about, if it is one. Privilege exceptions don't tell; mm refuses those addresses
-/// whatever the access.
+/// The access that a page exception is about, if it is one. Privilege exceptions don't tell; mm refuses those
+/// addresses whatever the access.
 std::optional<Access> page_access(Code code) {
     switch (code) {
     case Code::LoadInvalid:
     case Code::NotReadable:
-    case Code::Privilege: return Access::Read;
+    case Code::Privilege:
+        return Access::Read;
     case Code::StoreInvalid:
-    case Code::Modification: return Access::Write;
+    case Code::Modification:
+        return Access::Write;
     case Code::FetchInvalid:
-    case Code::NotExecutable: return Access::Execute;
-    default: return {};
+    case Code::NotExecutable:
+        return Access::Execute;
+    default:
+        return {};
     }
 }
 
 TrapReason user_fault(int signal, int code, u64 address) {
-    return {.kind = TrapReason::Kind::UserFault, .signal = static_cast<u8>(signal), .code = code, .address = {address}};
+    return {.kind = TrapReason::Kind::UserFault,
+            .signal = static_cast<u8>(signal),
+            .code = code,
+            .address = {address}};
 }
 
 /// Signals without a place and a reason, as Linux sends them for instructions that it refuses.
 TrapReason refused_instruction() { return user_fault(abi::SIGILL, abi::SI_KERNEL, 0); }
 
-/// The instruction that trapped, 0 when it can't be read any more. Turns interrupts on: the page may have to be got again.
+/// The instruction that trapped, 0 when it can't be read any more. Turns interrupts on: the page may have to
+/// be got again.
 u32 trapping_instruction(const UserContext& context) {
     enable_interrupts();
     u32 instruction = 0;
@@ -119,14 +145,18 @@ u32 trapping_instruction(const UserContext& context) {
     return arch_load_user_u32(&instruction, reinterpret_cast<const u32*>(pc)) == 0 ? instruction : 0;
 }
 
-/// The code in a break instruction tells what it is for; compilers plant two of them behind integer arithmetic.
+/// The code in a break instruction tells what it is for; compilers plant two of them behind integer
+/// arithmetic.
 TrapReason breakpoint(const UserContext& context) {
     constexpr u32 code_mask = 0x7fff, overflow = 6, division_by_zero = 7;
     u64 pc = context.pc().value;
     switch (trapping_instruction(context) & code_mask) {
-    case overflow: return user_fault(abi::SIGFPE, abi::FPE_INTOVF, pc);
-    case division_by_zero: return user_fault(abi::SIGFPE, abi::FPE_INTDIV, pc);
-    default: return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
+    case overflow:
+        return user_fault(abi::SIGFPE, abi::FPE_INTOVF, pc);
+    case division_by_zero:
+        return user_fault(abi::SIGFPE, abi::FPE_INTDIV, pc);
+    default:
+        return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
     }
 }
 
@@ -137,8 +167,9 @@ TrapReason bounds_check(const UserContext& context) {
     return user_fault(abi::SIGSEGV, abi::SEGV_BNDERR, address);
 }
 
-/// si_code of an arithmetic exception, from the cause bits of FCSR (inexact 24, underflow, overflow, division, invalid 28).
-/// Causes whose enable bit (0 … 4, in the same order) is set would be raised again by the next load of FCSR.
+/// si_code of an arithmetic exception, from the cause bits of FCSR (inexact 24, underflow, overflow,
+/// division, invalid 28). Causes whose enable bit (0 … 4, in the same order) is set would be raised again by
+/// the next load of FCSR.
 int fp_code(UserContext& context) {
     context.save_extended_state();
     u64 enables = context.extended.fcsr & 0x1f, causes = context.extended.fcsr >> 24 & enables;
@@ -160,27 +191,39 @@ TrapReason decode(UserContext& context, u64 status, u64 address) {
         return {.kind = TrapReason::Kind::PageFault, .access = *access, .address = {address}};
     }
     switch (code) {
-    case Code::Address: return user_fault(abi::SIGBUS, abi::BUS_ADRERR, address);
-    case Code::Alignment: return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
-    case Code::Bounds: return bounds_check(context);
-    case Code::Breakpoint: return breakpoint(context);
-    case Code::FpOff: return context.turn_on_unit(csr::euen_fp) ? again : refused_instruction();
-    case Code::LsxOff: return context.turn_on_unit(csr::euen_lsx) ? again : refused_instruction();
-    case Code::LasxOff: return context.turn_on_unit(csr::euen_lasx) ? again : refused_instruction();
-    case Code::FpException: return user_fault(abi::SIGFPE, fp_code(context), context.pc().value);
-    default: return refused_instruction();
+    case Code::Address:
+        return user_fault(abi::SIGBUS, abi::BUS_ADRERR, address);
+    case Code::Alignment:
+        return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
+    case Code::Bounds:
+        return bounds_check(context);
+    case Code::Breakpoint:
+        return breakpoint(context);
+    case Code::FpOff:
+        return context.turn_on_unit(csr::euen_fp) ? again : refused_instruction();
+    case Code::LsxOff:
+        return context.turn_on_unit(csr::euen_lsx) ? again : refused_instruction();
+    case Code::LasxOff:
+        return context.turn_on_unit(csr::euen_lasx) ? again : refused_instruction();
+    case Code::FpException:
+        return user_fault(abi::SIGFPE, fp_code(context), context.pc().value);
+    default:
+        return refused_instruction();
     }
 }
 
 std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
-    static constexpr const char* names[32] = {"pc", "ra", "tp", "sp", "a0", "a1", "a2", "a3", "a4", "a5", "a6",
-                                              "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "r21",
-                                              "fp", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"};
+    static constexpr const char* names[32] = {
+        "pc", "ra", "tp", "sp", "a0", "a1",  "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3",
+        "t4", "t5", "t6", "t7", "t8", "r21", "fp", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"};
     usize used = 0;
     for (usize i = 0; i < 32; ++i)
-        used += format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ").size();
-    used += format_into(buffer.subspan(used), "prmd {x} estat {x} badv {x}\n", frame.previous_mode, frame.status,
-                        frame.address).size();
+        used +=
+            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ")
+                .size();
+    used += format_into(buffer.subspan(used), "prmd {x} estat {x} badv {x}\n", frame.previous_mode,
+                        frame.status, frame.address)
+                .size();
     return {buffer.data(), used};
 }
 
@@ -229,7 +272,8 @@ TrapReason user_trap(UserContext* context, u64 status, u64 address) {
 extern "C" void arch_kernel_trap(TrapFrame* frame) {
     if (code_of(frame->status) == Code::Interrupt) {
         handle_interrupts(frame->status);
-        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
+        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin),
+             idle_end = reinterpret_cast<u64>(arch_idle_end);
         if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
         if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();
     } else {

@@ -1,5 +1,5 @@
-// UserContext: its extended state (FP and vector registers) and the views of it that ptrace and exec need. When the
-// registers are where is told in <arch_impl/user_context.hpp>.
+// UserContext: its extended state (FP and vector registers) and the views of it that ptrace and exec need.
+// When the registers are where is told in <arch_impl/user_context.hpp>.
 #include <arch/cpu.hpp>
 #include <arch/user_context.hpp>
 #include <cstring>
@@ -142,5 +142,6 @@ extern "C" void arch_load_extended_state(UserContext* context) {
     context->extended_cpu = cpu->number;
 }
 
-/// From the context switch, interrupts off. The registers stay loaded: if this thread runs here next, they still hold.
+/// From the context switch, interrupts off. The registers stay loaded: if this thread runs here next, they
+/// still hold.
 extern "C" void arch_save_extended_state(UserContext* context) { context->store_live_units(); }

@@ -1,5 +1,5 @@
-// Loongson's extended I/O interrupt controller (3A5000 manual): 256 vectors, reached by I/O CSRs, every one routed to the
-// boot CPU by one of its hardware interrupt lines.
+// Loongson's extended I/O interrupt controller (3A5000 manual): 256 vectors, reached by I/O CSRs, every one
+// routed to the boot CPU by one of its hardware interrupt lines.
 //
 // Lock: lock_, masks interrupts, a leaf: around the MSI vectors in use.
 #include "eiointc.hpp"
@@ -16,8 +16,8 @@ extern const Driver eiointc_driver;
 
 namespace {
 
-constexpr u64 node_map = 0x14a0, line_map = 0x14c0, enable_bits = 0x1600, bounce_bits = 0x1680, pending_bits = 0x1800,
-              route_map = 0x1c00, misc_function = 0x420;
+constexpr u64 node_map = 0x14a0, line_map = 0x14c0, enable_bits = 0x1600, bounce_bits = 0x1680,
+              pending_bits = 0x1800, route_map = 0x1c00, misc_function = 0x420;
 constexpr u64 misc_extended_interrupts = u64{1} << 48;
 constexpr u32 vector_count = 256;
 constexpr u8 line_bit = 1 << 1; // the second line: hardware interrupt 1 of the CPU

@@ -1,5 +1,5 @@
-// The extended I/O interrupt controller as its children see it: 256 vectors, which are the interrupt numbers of the
-// machine. A child stands between devices and a range of vectors.
+// The extended I/O interrupt controller as its children see it: 256 vectors, which are the interrupt numbers
+// of the machine. A child stands between devices and a range of vectors.
 #pragma once
 
 #include <core/irq.hpp>

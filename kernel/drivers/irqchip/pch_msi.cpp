@@ -1,5 +1,5 @@
-// Message-signalled interrupts of Loongson's 7A bridge: a write of a vector's number to one address raises that vector of
-// the extended I/O interrupt controller.
+// Message-signalled interrupts of Loongson's 7A bridge: a write of a vector's number to one address raises
+// that vector of the extended I/O interrupt controller.
 #include <drivers/driver.hpp>
 
 #include "eiointc.hpp"
@@ -11,7 +11,8 @@ extern const Driver pch_msi_driver;
 namespace {
 
 Result<void> probe(const Device& device) {
-    auto first = device.node.cell("loongson,msi-base-vec", 0), count = device.node.cell("loongson,msi-num-vecs", 0);
+    auto first = device.node.cell("loongson,msi-base-vec", 0),
+         count = device.node.cell("loongson,msi-num-vecs", 0);
     if (!first || !count) return error(Errno::EINVAL);
     boot::FdtRegion region = TRY(device.region());
     return set_msi_vectors(*first, *count, region.begin);

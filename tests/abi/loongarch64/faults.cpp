@@ -1,6 +1,6 @@
 // arch: loongarch64
-// Exceptions of user code: signal, si_code, si_addr and the frame's word on the kind of access; a handler is unwound
-// through. Misaligned atomic operations are left out: QEMU itself dies of them.
+// Exceptions of user code: signal, si_code, si_addr and the frame's word on the kind of access; a handler is
+// unwound through. Misaligned atomic operations are left out: QEMU itself dies of them.
 #include "check.hpp"
 
 #include <csetjmp>
@@ -100,7 +100,9 @@ static void check_rights() {
     long size = sysconf(_SC_PAGESIZE);
     auto pages = uint64_t(mmap(nullptr, 5 * size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     auto page = [&](int n) { return pages + n * size; };
-    auto protect = [&](int n, int rights) { CHECK_OK(mprotect(reinterpret_cast<void*>(page(n)), size, rights)); };
+    auto protect = [&](int n, int rights) {
+        CHECK_OK(mprotect(reinterpret_cast<void*>(page(n)), size, rights));
+    };
     protect(1, PROT_NONE);
     protect(2, PROT_EXEC);
     protect(3, PROT_WRITE);
@@ -150,7 +152,9 @@ static void check_arithmetic() {
     check_division(0x1f, 1e-300, 1e300, FPE_FLTUND);
     uint32_t fcsr;
     asm volatile("movgr2fcsr $fcsr0, $zero");
-    provoke([&] { asm volatile("fdiv.d $f8, %1, %2\n\tmovfcsr2gr %0, $fcsr0" : "=r"(fcsr) : "f"(1.0), "f"(3.0) : "$f8"); });
+    provoke([&] {
+        asm volatile("fdiv.d $f8, %1, %2\n\tmovfcsr2gr %0, $fcsr0" : "=r"(fcsr) : "f"(1.0), "f"(3.0) : "$f8");
+    });
     CHECK_EQ(signal_seen, 0);
     CHECK_EQ(fcsr >> 16 & 0x1f, 1u);
 }

@@ -1,5 +1,5 @@
-// LoongArch's signal frame (asm/sigcontext.h, asm/ucontext.h): what a handler finds at its stack pointer. Records with the
-// FP or vector registers follow, each behind a header; one with magic 0 ends the list.
+// LoongArch's signal frame (asm/sigcontext.h, asm/ucontext.h): what a handler finds at its stack pointer.
+// Records with the FP or vector registers follow, each behind a header; one with magic 0 ends the list.
 #pragma once
 
 #include <abi/linux/signal.hpp>

@@ -1,5 +1,5 @@
-// System-call numbers of LoongArch. `renameat`, `getrlimit` and `setrlimit` never existed here (renameat2 and prlimit64
-// replaced them before the port).
+// System-call numbers of LoongArch. `renameat`, `getrlimit` and `setrlimit` never existed here (renameat2 and
+// prlimit64 replaced them before the port).
 #pragma once
 
 #include <abi/linux/generic_syscall_numbers.hpp>
@@ -7,7 +7,12 @@
 namespace linnet::abi::nr {
 
 enum LoongArchSyscallNumber : int {
-    renameat = -1, newfstatat = 79, fstat = 80, getrlimit = -1, setrlimit = -1, memfd_secret = -1,
+    renameat = -1,
+    newfstatat = 79,
+    fstat = 80,
+    getrlimit = -1,
+    setrlimit = -1,
+    memfd_secret = -1,
 };
 
 } // namespace linnet::abi::nr

@@ -1,4 +1,5 @@
-// What the vDSO's portable source needs of the machine: how its functions are called, the counter, a system call.
+// What the vDSO's portable source needs of the machine: how its functions are called, the counter, a system
+// call.
 #pragma once
 
 #include <lib/types.hpp>

@@ -1,5 +1,5 @@
-// Control and status registers: numbers and bits that we use (LoongArch Reference Manual, volume 1, chapter 7), I/O CSRs,
-// and access to them.
+// Control and status registers: numbers and bits that we use (LoongArch Reference Manual, volume 1, chapter
+// 7), I/O CSRs, and access to them.
 #pragma once
 
 #include <lib/types.hpp>

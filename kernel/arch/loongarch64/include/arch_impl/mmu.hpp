@@ -1,8 +1,9 @@
-// LoongArch: page-table entries, filled into the TLB by our refill handler. Bits: V D PLV(2) MAT(2) G, the page number
-// from 12, NR NX RPLV at the top; bits 7 … 11 are software's.
+// LoongArch: page-table entries, filled into the TLB by our refill handler. Bits: V D PLV(2) MAT(2) G, the
+// page number from 12, NR NX RPLV at the top; bits 7 … 11 are software's.
 //
-// The hardware's V and D are derived: V when the page is accessed and has a right, D when it is writable and dirty. So
-// the first access and the first write are exceptions, and mm sets the marks. Large leaves have H in bit 6 and G in 12.
+// The hardware's V and D are derived: V when the page is accessed and has a right, D when it is writable and
+// dirty. So the first access and the first write are exceptions, and mm sets the marks. Large leaves have H
+// in bit 6 and G in 12.
 #pragma once
 
 #include <lib/address.hpp>
@@ -13,9 +14,9 @@ struct PagingPolicy {
     using Entry = u64;
 
     static constexpr u64 valid = 1u << 0, dirty_hardware = 1u << 1, user = 3u << 2, cached = 1u << 4,
-                         write_combined = 2u << 4, memory_type_mask = 3u << 4, global = 1u << 6, huge = 1u << 6,
-                         present = 1u << 7, writable = 1u << 8, dirty = 1u << 9, copy_on_write = 1u << 10,
-                         accessed = 1u << 11, huge_global = 1u << 12;
+                         write_combined = 2u << 4, memory_type_mask = 3u << 4, global = 1u << 6,
+                         huge = 1u << 6, present = 1u << 7, writable = 1u << 8, dirty = 1u << 9,
+                         copy_on_write = 1u << 10, accessed = 1u << 11, huge_global = 1u << 12;
     static constexpr u64 no_read = u64{1} << 61, no_execute = u64{1} << 62;
     static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
     static constexpr bool hierarchical_write_protection = false;

@@ -1,7 +1,10 @@
-// LoongArch: 16 KiB pages in three levels, one tree for each half of the address space. Windows that need no tables:
+// LoongArch: 16 KiB pages in three levels, one tree for each half of the address space. Windows that need no
+// tables:
 //   0x8000'0000'0000'0000  all physical addresses, uncached (device registers of the early console)
-//   0x9000'0000'0000'0000  all physical addresses, cached: the direct map, and the kernel image in it
-//   0xffff'8000'0000'0000  kernel area, by the upper half's tables
+//   0x9000'0000'0000'0000  all physical addresses, cached: the direct map
+// They have no rights, so through them the kernel can do anything to its memory. By the upper half's tables:
+//   0xffff'8000'0000'0000  kernel area
+//   0xffff'8100'0000'0000  kernel image, by physical address; its code can't be written here nor its data run
 #pragma once
 
 #include <lib/address.hpp>
@@ -16,6 +19,6 @@ inline constexpr VirtAddr direct_map_base{0x9000'0000'0000'0000};
 inline constexpr VirtAddr uncached_window{0x8000'0000'0000'0000};
 inline constexpr VirtAddr kernel_area_begin{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_end{0xffff'8080'0000'0000};
-inline constexpr u64 kernel_image_offset = direct_map_base.value;
+inline constexpr u64 kernel_image_offset = 0xffff'8100'0000'0000;
 
 } // namespace linnet::arch

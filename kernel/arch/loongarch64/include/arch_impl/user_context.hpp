@@ -1,9 +1,10 @@
 // LoongArch: the registers of user code.
 //
-// FP and vector registers: `units` says which units (bits of EUEN) user code has used; the others are off, and their
-// registers zero. The hardware has no dirty state: `live` is set when user code is entered with a unit on, and while it is
-// set only this CPU's registers are right; the context switch stores them and clears it. The registers then stay usable on
-// the CPU that `extended_cpu` names while it remembers this context as owner.
+// FP and vector registers: `units` says which units (bits of EUEN) user code has used; the others are off,
+// and their registers zero. The hardware has no dirty state: `live` is set when user code is entered with a
+// unit on, and while it is set only this CPU's registers are right; the context switch stores them and clears
+// it. The registers then stay usable on the CPU that `extended_cpu` names while it remembers this context as
+// owner.
 #pragma once
 
 #include <arch_impl/csr.hpp>
@@ -64,9 +65,11 @@ public:
     static constexpr u64 syscall_size = 4;
     static constexpr u32 no_cpu = ~u32{0};
 
-    /// Turns a unit of EUEN on, and the narrower ones it contains; false when the CPU lacks it or it is on already.
+    /// Turns a unit of EUEN on, and the narrower ones it contains; false when the CPU lacks it or it is on
+    /// already.
     bool turn_on_unit(u64 unit);
-    /// Makes memory right: stores live registers. Interrupts are off and this is the running thread's context.
+    /// Makes memory right: stores live registers. Interrupts are off and this is the running thread's
+    /// context.
     void store_live_units();
 
     u64 regs[32] = {}; // [0] is pc, [n] is $rn
