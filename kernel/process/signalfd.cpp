@@ -1,5 +1,6 @@
-// signalfd(2). A read takes signals that are pending for the thread that reads, as on Linux. Readiness is
-// announced by the process that made the file: it is kept (not alive, but in memory) as long as the file is.
+// signalfd(2). A read takes signals that are pending for the thread that reads, as on Linux, and poll looks at those of the
+// thread that polls. To epoll, which outlasts a call, readiness is announced by the process that made the file: it is
+// kept (not alive, but in memory) as long as the file is.
 #include <abi/linux/poll.hpp>
 #include <process/process.hpp>
 #include <process/signalfd.hpp>
@@ -83,7 +84,7 @@ public:
         while (to.remaining() >= sizeof(signalfd_siginfo)) {
             const auto blocking = total > 0 || is_nonblocking() ? vfs::Blocking::Refuse : vfs::Blocking::Wait;
             Result<abi::siginfo_t> info = vfs::try_then_wait(
-                process_->signals.arrivals, abi::POLLIN, blocking, [&]() -> Result<abi::siginfo_t> {
+                *event_source_of_caller(), abi::POLLIN, blocking, [&]() -> Result<abi::siginfo_t> {
                     abi::siginfo_t taken;
                     if (!take_pending_signal(current(), mask(), taken)) return error(Errno::EAGAIN);
                     return taken;
@@ -106,6 +107,7 @@ public:
         return (pending & mask().bits) ? abi::POLLIN | abi::POLLRDNORM : 0;
     }
     vfs::EventSource* event_source() override { return &process_->signals.arrivals; }
+    vfs::EventSource* event_source_of_caller() override { return &current().process().signals.arrivals; }
     void describe(TextSink sink) const override { sink("anon_inode:[signalfd]"); }
     void show_fdinfo(TextSink sink) const override { format_to(sink, "sigmask:\t{016x}\n", mask().bits); }
     const void* kind() const override { return &tag; }

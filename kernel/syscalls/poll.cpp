@@ -59,7 +59,7 @@ void watch(vfs::FdTable& files, std::span<const abi::pollfd> fds, std::span<Watc
         Result<RefPtr<vfs::File>> file = files.get(fds[i].fd);
         if (!file) continue;
         watches[i].file = std::move(*file);
-        if (vfs::EventSource* source = watches[i].file->event_source())
+        if (vfs::EventSource* source = watches[i].file->event_source_of_caller())
             watches[i].observer.emplace(*source, static_cast<u16>(fds[i].events), wait);
     }
 }

@@ -91,8 +91,11 @@ void show_memory(const Task& task, TextSink sink) {
 
 void show_signals(const Task& task, TextSink sink) {
     const SignalSets sets = signal_sets(task);
-    format_to(sink, "Threads:\t{}\nSigQ:\t{}/{}\n", task.process->thread_count(),
-              task.process->signals.queued.load(), task.process->limits.soft(abi::RLIMIT_SIGPENDING));
+    u64 queued = 0;
+    if (Result<RefPtr<UserAccount>> account = UserAccount::of(task.process->credentials()->uid))
+        queued = (*account)->queued_signals.load(std::memory_order_relaxed);
+    format_to(sink, "Threads:\t{}\nSigQ:\t{}/{}\n", task.process->thread_count(), queued,
+              task.process->limits.soft(abi::RLIMIT_SIGPENDING));
     format_to(sink, "SigPnd:\t{016x}\nShdPnd:\t{016x}\nSigBlk:\t{016x}\nSigIgn:\t{016x}\nSigCgt:\t{016x}\n",
               sets.pending, sets.shared_pending, sets.blocked, sets.ignored, sets.caught);
 }

@@ -21,14 +21,12 @@ struct Dequeued {
     SignalAction action;
 };
 
-/// Takes the next signal to act on: faults of the thread itself, then the lowest number, its own before the process's.
+/// Takes the next signal to act on: the thread's own before the process's, faults first, then the lowest number.
 bool dequeue_next(Thread& thread, Dequeued& out) {
     Process& process = thread.process();
     core::InterruptSpinGuard guard(process.signal_lock);
     SigSet open{~thread.signals.blocked.bits};
-    SigSet synchronous{open.bits & synchronous_signals.bits};
-    bool found = dequeue_locked(thread.signals.pending, synchronous, out.info) ||
-                 dequeue_locked(thread.signals.pending, open, out.info) ||
+    bool found = dequeue_locked(thread.signals.pending, open, out.info) ||
                  dequeue_locked(process.signals.pending, open, out.info);
     if (found) {
         out.action = process.actions->get(out.info.si_signo);

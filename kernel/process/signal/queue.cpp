@@ -1,6 +1,7 @@
 // Pending signals: standard ones once, real-time ones in order, with siginfo where there was memory for it.
 #include <core/thread.hpp>
 #include <new>
+#include <process/user_account.hpp>
 
 #include "queue.hpp"
 
@@ -8,23 +9,47 @@ namespace linnet::process {
 namespace signal_detail {
 namespace {
 
+/// Whose RLIMIT_SIGPENDING a signal to `process` counts against: the real user of `only`, or of any living thread.
+NullableRefPtr<UserAccount> account_locked(Process& process, Thread* only) {
+    if (only) return only->account;
+    Thread* any = process.threads.first();
+    return any ? any->account : nullptr;
+}
+
+/// A standard signal of kill(2) or the kernel takes its details along whatever the limit says (as Linux since 2.6.32).
+bool is_above_limit(const abi::siginfo_t& info) { return info.si_signo < abi::SIGRTMIN && info.si_code >= 0; }
+
+/// Of the kernel and with nothing else to tell: needs no record, only a bit.
+bool says_kernel_only(const abi::siginfo_t& info) {
+    return info.si_signo < abi::SIGRTMIN && info.si_code == abi::SI_KERNEL && info.fault.address == 0;
+}
+
 /// Memory for a queued siginfo; none in interrupts, where the signal arrives without its details.
-QueuedSignal* make_record(Process& process) {
-    if (core::this_cpu().interrupt_depth > 0) return nullptr;
-    if (process.signals.queued.load(std::memory_order_relaxed) >= process.limits.soft(abi::RLIMIT_SIGPENDING))
+QueuedSignal* make_record(Process& process, Thread* only, const abi::siginfo_t& info) {
+    if (says_kernel_only(info) || core::this_cpu().interrupt_depth > 0) return nullptr;
+    NullableRefPtr<UserAccount> account = account_locked(process, only);
+    if (!account) return nullptr;
+    if (account->queued_signals.load(std::memory_order_relaxed) >= process.limits.soft(abi::RLIMIT_SIGPENDING) &&
+        !is_above_limit(info))
         return nullptr;
     auto* record = new (std::nothrow) QueuedSignal;
     if (record) {
-        record->charged_to = &process.signals.queued;
-        process.signals.queued.fetch_add(1, std::memory_order_relaxed);
+        account->queued_signals.fetch_add(1, std::memory_order_relaxed);
+        record->charged_to = std::move(account);
     }
     return record;
 }
 
 void free_record(QueuedSignal* record) {
     if (!record->charged_to) return; // its owner keeps it
-    record->charged_to->fetch_sub(1, std::memory_order_relaxed);
+    record->charged_to->queued_signals.fetch_sub(1, std::memory_order_relaxed);
     delete record;
+}
+
+/// The lowest signal, but those of faults before all others.
+int first_of(u64 candidates) {
+    if (candidates & synchronous_signals.bits) candidates &= synchronous_signals.bits;
+    return std::countr_zero(candidates) + 1;
 }
 
 } // namespace
@@ -40,17 +65,20 @@ void enqueue_prepared_locked(PendingSignals& pending, QueuedSignal& record) {
     pending.set.add(record.info.si_signo);
 }
 
-Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::siginfo_t& info) {
+Enqueued enqueue_locked(Process& process, Thread* only, const abi::siginfo_t& info) {
+    PendingSignals& pending = only ? only->signals.pending : process.signals.pending;
     int signal = info.si_signo;
     bool is_realtime = signal >= abi::SIGRTMIN;
     if (!is_realtime && pending.set.has(signal)) return Enqueued::AlreadyPending;
-    QueuedSignal* record = make_record(process);
+    QueuedSignal* record = make_record(process, only, info);
     // sigqueue(3) must learn that its data would be lost; kill(2) of a real-time signal arrives without details.
     if (!record && is_realtime && info.si_code != abi::SI_USER && info.si_code != abi::SI_KERNEL)
         return Enqueued::LimitReached;
     if (record) {
         record->info = info;
         pending.queue.push_back(*record);
+    } else if (info.si_code == abi::SI_KERNEL) {
+        pending.from_kernel.add(signal);
     }
     pending.set.add(signal);
     return Enqueued::Added;
@@ -59,7 +87,7 @@ Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::si
 bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out) {
     u64 candidates = pending.set.bits & wanted.bits;
     if (!candidates) return false;
-    int signal = std::countr_zero(candidates) + 1;
+    int signal = first_of(candidates);
     QueuedSignal* found = nullptr;
     bool more = false;
     for (QueuedSignal& record : pending.queue) {
@@ -78,13 +106,15 @@ bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out)
     } else {
         out = {};
         out.si_signo = signal;
-        out.si_code = abi::SI_USER;
+        out.si_code = pending.from_kernel.has(signal) ? abi::SI_KERNEL : abi::SI_USER;
     }
+    if (!more) pending.from_kernel.remove(signal);
     return true;
 }
 
 void drop_locked(PendingSignals& pending, SigSet which) {
     pending.set.bits &= ~which.bits;
+    pending.from_kernel.bits &= ~which.bits;
     for (QueuedSignal* record = pending.queue.first(); record;) {
         QueuedSignal* following = pending.queue.next(*record);
         if (which.has(record->info.si_signo)) {

@@ -20,11 +20,11 @@ DefaultAction default_action(int signal);
 
 /// Appends a record that its owner keeps.
 void enqueue_prepared_locked(PendingSignals& pending, QueuedSignal& record);
-/// Puts a signal into `pending`; false when it was dropped because the same standard signal is pending already or, for a
-/// real-time signal, because the limit is reached.
+/// Makes a signal pending for `only`, or for the process when null; says when it was dropped because the same standard
+/// signal is pending already or, for a real-time signal, because the limit is reached.
 enum class Enqueued : u8 { Added, AlreadyPending, LimitReached };
-Enqueued enqueue_locked(Process& process, PendingSignals& pending, const abi::siginfo_t& info);
-/// Takes the lowest signal of `pending & wanted`. False: none.
+Enqueued enqueue_locked(Process& process, Thread* only, const abi::siginfo_t& info);
+/// Takes the lowest signal of `pending & wanted`, those of faults first. False: none.
 bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out);
 /// Drops all pending signals of `which`.
 void drop_locked(PendingSignals& pending, SigSet which);

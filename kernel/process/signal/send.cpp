@@ -84,12 +84,11 @@ Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info,
         begin_group_exit_locked(process, signal);
         return Enqueued::Added;
     }
-    PendingSignals& pending = only ? only->signals.pending : process.signals.pending;
     Enqueued result = Enqueued::Added;
     if (prepared)
-        enqueue_prepared_locked(pending, *prepared);
+        enqueue_prepared_locked(only ? only->signals.pending : process.signals.pending, *prepared);
     else
-        result = enqueue_locked(process, pending, info);
+        result = enqueue_locked(process, only, info);
     if (result == Enqueued::Added || signal >= abi::SIGRTMIN) {
         choose_and_wake_locked(process, only, signal);
         process.signals.arrivals.notify(abi::POLLIN | abi::POLLRDNORM);
@@ -157,7 +156,7 @@ void force_signal(Thread& thread, int signal, int code, VirtAddr address) {
     }
     // The newest fault's details are the true ones, should one be pending already.
     drop_locked(thread.signals.pending, set_of(signal));
-    (void)enqueue_locked(process, thread.signals.pending, info);
+    (void)enqueue_locked(process, &thread, info);
     notify_thread(thread);
 }
 

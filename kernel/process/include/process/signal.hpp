@@ -11,6 +11,7 @@
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
+#include <process/user_account.hpp>
 #include <vfs/event_source.hpp>
 
 namespace linnet::process {
@@ -60,12 +61,13 @@ private:
 struct QueuedSignal {
     ListNode node;
     abi::siginfo_t info;
-    std::atomic<u32>* charged_to = nullptr; // the process's count, against RLIMIT_SIGPENDING; null: not of the heap
+    NullableRefPtr<UserAccount> charged_to; // against RLIMIT_SIGPENDING; null: not of the heap
 };
 
 /// What is pending, with siginfo where there was memory for it.
 struct PendingSignals {
     SigSet set;
+    SigSet from_kernel; // of those without a record: sent by the kernel (SI_KERNEL), not by kill(2)
     IntrusiveList<QueuedSignal, &QueuedSignal::node> queue;
 };
 
@@ -82,7 +84,6 @@ struct SignalState {
 /// A process's part.
 struct SharedSignals {
     PendingSignals pending;
-    std::atomic<u32> queued{0};     // QueuedSignals of the process and its threads
     bool stop_requested = false;    // a group stop began: threads stop as they reach their loop's edge
     bool continue_unreported = false; // the parent is to be told that a stop ended
     u32 threads_to_stop = 0;        // living threads that have not stopped yet

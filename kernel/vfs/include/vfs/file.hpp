@@ -44,6 +44,8 @@ public:
     virtual u32 poll();
     /// Where readiness is announced; null: always ready, and epoll refuses it with EPERM.
     virtual EventSource* event_source() { return nullptr; }
+    /// The same for a call of the current thread, as long as that lasts (poll, select): may depend on who asks.
+    virtual EventSource* event_source_of_caller() { return event_source(); }
     /// The object to map; ENODEV.
     virtual Result<RefPtr<mm::VmObject>> mmap(const MapFileRequest& request);
     /// lseek(2); the position is given and returned. Default for seekable files: SEEK_SET, SEEK_CUR; SEEK_END and
