@@ -303,7 +303,9 @@ arch_switch_context:
     jz 1f
     cmpb $0, CONTEXT_NEWER(%rax)
     jne save_state
-1:  movq %rsp, THREAD_STACK_POINTER(%rdi)
+1:  cmpb $0, arch_has_protection_keys(%rip)
+    jne switch_keys
+2:  movq %rsp, THREAD_STACK_POINTER(%rdi)
     movq THREAD_STACK_POINTER(%rsi), %rsp
     movq THREAD_CPU(%rdi), %rax
     movq %rax, THREAD_CPU(%rsi)
@@ -321,6 +323,16 @@ save_state:
     movq %rbx, %rdi
     movq %r12, %rsi
     jmp 1b
+switch_keys:
+    movq %rdi, %rbx
+    movq %rsi, %r12
+    movq %rsi, %rdi
+    subq $8, %rsp
+    call arch_switch_keys
+    addq $8, %rsp
+    movq %rbx, %rdi
+    movq %r12, %rsi
+    jmp 2b
 
 // Where prepare_context() makes a new thread's first switch return to; rax = the thread before.
     .globl arch_thread_start

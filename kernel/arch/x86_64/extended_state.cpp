@@ -3,8 +3,13 @@
 #include "extended_state.hpp"
 #include "features.hpp"
 #include <abi_arch/signal_frame.hpp>
+#include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
 #include <cstring>
+
+extern "C" {
+constinit linnet::u8 arch_has_protection_keys = 0; // for entry.S
+}
 
 namespace linnet::arch {
 
@@ -60,6 +65,13 @@ void choose_components() {
         }
 }
 
+u32 read_keys() {
+    u32 value, zero;
+    asm volatile("rdpkru" : "=a"(value), "=d"(zero) : "c"(0));
+    return value;
+}
+void write_keys(u32 value) { asm volatile("wrpkru" ::"a"(value), "c"(0), "d"(0)); }
+
 void write_xcr0(u64 value) {
     asm volatile("xsetbv" ::"c"(0), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32)));
 }
@@ -100,11 +112,13 @@ void initialise_extended_state() {
     if (use_xsave) write_xcr0(enabled);
     if (!first) return;
     if (use_xsave) image_size = cpuid(0xd).ebx; // for what XCR0 holds now
+    arch_has_protection_keys = enabled >> component_keys & 1;
     if (image_size > max_image) {
         // More than we know how to hold: leave all but x87, SSE and AVX alone.
         enabled &= 7;
         write_xcr0(enabled);
         image_size = cpuid(0xd).ebx;
+        arch_has_protection_keys = 0;
     }
     build_initial_image();
 }
@@ -119,6 +133,16 @@ void store_extended_state(u8* image) {
         asm volatile("xsave64 (%0)" ::"r"(image), "a"(low), "d"(high) : "memory");
     else
         asm volatile("fxsave64 (%0)" ::"r"(image) : "memory");
+}
+
+/// The rest of the state waits for enter_user(), but the keys rule the kernel's own accesses to user memory too, which a
+/// thread may make before it enters user code again. Its image is true: it is switched to.
+extern "C" void arch_switch_keys(ThreadHeader& to) {
+    if (!to.user_context) return;
+    const u8* image = to.user_context->image;
+    bool present = image[header_offset + component_keys / 8] >> component_keys % 8 & 1;
+    u32 keys = present ? load_at<u32>({image, image_size}, components[component_keys].offset) : 0;
+    if (keys != read_keys()) write_keys(keys);
 }
 
 void load_extended_state(const u8* image) {

@@ -142,6 +142,7 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     if (delivery.info) frame.info = *delivery.info;
     TRY(write_image(context, {image}));
     TRY(copy_out({base}, &frame, sizeof(frame)));
+    context.make_extended_state_initial();
 
     UserRegisters& r = context.registers;
     r.rdi = static_cast<u64>(delivery.signal);

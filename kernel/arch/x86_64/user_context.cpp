@@ -222,6 +222,18 @@ bool UserContext::load_extended_state_from(VirtAddr frame_image, u64 components)
     return loaded;
 }
 
+void UserContext::make_extended_state_initial() {
+    std::span<const u8> initial = initial_extended_state();
+    InterruptState state = save_and_disable_interrupts();
+    if (current_thread()->cpu->state.live_context.load() == this) {
+        load_extended_state(initial.data());
+        registers_newer = 1;
+    } else {
+        std::memcpy(image, initial.data(), initial.size());
+    }
+    restore_interrupts(state);
+}
+
 void UserContext::extended_state_changed() {
     registers_newer = 0;
     sanitise_image({image, initial_extended_state().size()}, ~u64{0});

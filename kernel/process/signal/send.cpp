@@ -54,9 +54,10 @@ bool kills_at_once_locked(Process& process, Thread* only, int signal) {
     if (signal == abi::SIGKILL) return process.pid() != 1;
     if (default_action(signal) != DefaultAction::Terminate || process.pid() == 1) return false;
     if (process.actions->get(signal).handler != abi::SIG_DFL) return false;
+    // One that is stopped takes it only once it goes on.
     auto takes = [&](Thread& thread) {
         return !thread.exited.load(std::memory_order_relaxed) && !thread.signals.blocked.has(signal) &&
-               !thread.signals.waited_for.has(signal);
+               !thread.signals.waited_for.has(signal) && thread.state.load() != core::ThreadState::Stopped;
     };
     if (only) return takes(*only);
     for (Thread& thread : process.threads)

@@ -74,6 +74,8 @@ public:
     /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
     bool save_extended_state_to(VirtAddr frame_image);
     bool load_extended_state_from(VirtAddr frame_image, u64 components);
+    /// A handler starts with FP and vector registers as a program does.
+    void make_extended_state_initial();
 
     UserRegisters registers;
     i64 original_rax = -1;      // as orig_rax of ptrace: the number, or -1 outside a syscall

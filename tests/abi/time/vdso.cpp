@@ -1,0 +1,179 @@
+// timeout: 60
+// The vDSO: its functions answer as the calls do, time never runs backwards from one processor to another, and its symbols
+// are found as glibc finds them.
+#include <cstdint>
+#include <elf.h>
+#include <link.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include "asleep.hpp"
+
+using namespace check;
+
+namespace {
+
+/// Looks a function up in the vDSO's dynamic symbols; null when it has none of that name.
+void* find(const char* name) {
+    const auto base = getauxval(AT_SYSINFO_EHDR);
+    REQUIRE(base != 0);
+    const auto* file = reinterpret_cast<const ElfW(Ehdr)*>(base);
+    const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(base + file->e_phoff);
+    const ElfW(Dyn)* dynamic = nullptr;
+    uint64_t shift = base;
+    for (int i = 0; i < file->e_phnum; ++i) {
+        if (headers[i].p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const ElfW(Dyn)*>(base + headers[i].p_offset);
+        if (headers[i].p_type == PT_LOAD) shift = base + headers[i].p_offset - headers[i].p_vaddr;
+    }
+    REQUIRE(dynamic != nullptr);
+    const ElfW(Sym)* symbols = nullptr;
+    const char* strings = nullptr;
+    const uint32_t *hash = nullptr, *gnu_hash = nullptr;
+    for (; dynamic->d_tag != DT_NULL; ++dynamic) {
+        const uint64_t at = shift + dynamic->d_un.d_ptr;
+        if (dynamic->d_tag == DT_SYMTAB) symbols = reinterpret_cast<const ElfW(Sym)*>(at);
+        if (dynamic->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(at);
+        if (dynamic->d_tag == DT_HASH) hash = reinterpret_cast<const uint32_t*>(at);
+        if (dynamic->d_tag == DT_GNU_HASH) gnu_hash = reinterpret_cast<const uint32_t*>(at);
+    }
+    REQUIRE(symbols && strings && (hash || gnu_hash));
+    // The symbol table has no length of its own: it ends where its strings begin, or as the hash table says.
+    const uint64_t count = hash ? hash[1] : (uint64_t(strings) - uint64_t(symbols)) / sizeof *symbols;
+    for (uint64_t i = 1; i < count; ++i)
+        if (symbols[i].st_value && !strcmp(strings + symbols[i].st_name, name))
+            return reinterpret_cast<void*>(shift + symbols[i].st_value);
+    return nullptr;
+}
+
+#if defined(__x86_64__)
+#define NAME(x) "__vdso_" x
+#elif defined(__aarch64__)
+#define NAME(x) "__kernel_" x
+#else
+#define NAME(x) "__vdso_" x
+#endif
+
+using ClockGetTime = int (*)(clockid_t, timespec*);
+using GetTimeOfDay = int (*)(timeval*, struct timezone*);
+using GetCpu = int (*)(unsigned*, unsigned*, void*);
+
+int64_t ns(const timespec& time) { return int64_t(time.tv_sec) * 1000000000 + time.tv_nsec; }
+
+int64_t by_call(clockid_t clock) {
+    timespec time;
+    CHECK_OK(syscall(SYS_clock_gettime, clock, &time));
+    return ns(time);
+}
+
+void agrees_with_the_call() {
+    const auto get = reinterpret_cast<ClockGetTime>(find(NAME("clock_gettime")));
+    const auto resolution = reinterpret_cast<ClockGetTime>(find(NAME("clock_getres")));
+    REQUIRE(get != nullptr);
+    for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_MONOTONIC_RAW,
+                            CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_PROCESS_CPUTIME_ID}) {
+        for (int i = 0; i < 100; ++i) {
+            const int64_t before = by_call(clock);
+            timespec time = {-1, -1};
+            CHECK_EQ(get(clock, &time), 0);
+            const int64_t after = by_call(clock);
+            CHECK_LE(before, ns(time));
+            CHECK_LE(ns(time), after);
+            CHECK(time.tv_nsec >= 0 && time.tv_nsec < 1000000000);
+        }
+        if (!resolution) continue;
+        timespec one = {-1, -1}, other = {-1, -1};
+        CHECK_EQ(resolution(clock, &one), 0);
+        CHECK_OK(syscall(SYS_clock_getres, clock, &other));
+        CHECK_EQ(ns(one), ns(other));
+    }
+    timespec time;
+    CHECK_EQ(get(99, &time), -EINVAL);
+    if (const auto day = reinterpret_cast<GetTimeOfDay>(find(NAME("gettimeofday")))) {
+        const int64_t before = by_call(CLOCK_REALTIME);
+        timeval value = {};
+        CHECK_EQ(day(&value, nullptr), 0);
+        const int64_t after = by_call(CLOCK_REALTIME);
+        const int64_t between = int64_t(value.tv_sec) * 1000000000 + value.tv_usec * 1000;
+        CHECK_LE(before / 1000, between / 1000);
+        CHECK_LE(between, after);
+    } else {
+        CHECK(false); // every architecture's has it
+    }
+}
+
+void tells_the_processor() {
+    const auto get = reinterpret_cast<GetCpu>(find(NAME("getcpu")));
+    cpu_set_t all;
+    sched_getaffinity(0, sizeof all, &all);
+    for (unsigned cpu = 0; cpu < 4; ++cpu) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        CHECK_OK(sched_setaffinity(0, sizeof one, &one));
+        unsigned where = 99, node = 99;
+        CHECK_OK(syscall(SYS_getcpu, &where, &node, nullptr));
+        CHECK_EQ(where, cpu);
+        if (!get) continue;
+        where = 99;
+        CHECK_EQ(get(&where, &node, nullptr), 0);
+        CHECK_EQ(where, cpu);
+    }
+    sched_setaffinity(0, sizeof all, &all);
+}
+
+std::atomic<int64_t> newest;
+std::atomic<int> backwards;
+std::atomic<bool> over;
+
+/// Reads that follow one another on whatever processor never go back.
+void* read_clock(void* argument) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(long(argument), &one);
+    sched_setaffinity(0, sizeof one, &one);
+    while (!over) {
+        const int64_t seen = newest.load();
+        timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        const int64_t now = ns(time);
+        if (now < seen) backwards++;
+        int64_t previous = newest.load();
+        while (previous < now && !newest.compare_exchange_weak(previous, now)) {}
+    }
+    return nullptr;
+}
+
+void across_processors() {
+    pthread_t threads[4];
+    for (long i = 0; i < 4; ++i) pthread_create(&threads[i], nullptr, read_clock, (void*)i);
+    for (int i = 0; i < 300; ++i) nap();
+    over = true;
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    CHECK_EQ(backwards.load(), 0);
+    CHECK_GT(newest.load(), 0);
+}
+
+/// A bad pointer given to the vDSO is a fault of the program, given to the call EFAULT.
+void bad_pointers() {
+    CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 8), EFAULT);
+    const int status = in_child([] {
+        const auto get = reinterpret_cast<ClockGetTime>(find(NAME("clock_gettime")));
+        handle(SIGSEGV, SIG_DFL);
+        get(CLOCK_MONOTONIC, reinterpret_cast<timespec*>(8));
+    });
+    CHECK(died_of(status, SIGSEGV) || status == 0);
+}
+
+} // namespace
+
+int main() {
+    agrees_with_the_call();
+    tells_the_processor();
+    across_processors();
+    bad_pointers();
+    return result();
+}
