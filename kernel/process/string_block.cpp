@@ -7,7 +7,7 @@
 namespace linnet::process {
 namespace {
 
-constexpr usize max_string = 131072; // MAX_ARG_STRLEN
+constexpr usize max_string = 32 * arch::page_size; // MAX_ARG_STRLEN
 constexpr usize first_capacity = 1024;
 constexpr usize max_total = 6 << 20; // three quarters of the default stack limit, whatever the limit is now
 constexpr usize min_total = 131072;

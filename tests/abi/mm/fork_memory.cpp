@@ -156,7 +156,7 @@ void test_fork_while_writing() {
         all[i].count = pages;
         CHECK_EQ(pthread_create(&threads[i], nullptr, write_on, &all[i]), 0);
     }
-    for (int round = 0; round < 60; round++)
+    for (int round = 0; round < 15; round++)
         CHECK_EQ(in_child([&] {
                      // A child sees a frozen picture: neighbours differ by one at most, and nothing moves.
                      for (auto& writer : all)

@@ -34,7 +34,7 @@ struct Beat {
 /// fork, exec, wait under a beating timer: each child ends as it should, each is found.
 void fork_and_exec() {
     Beat beat(700);
-    for (int i = 0; i < 60; ++i) {
+    for (int i = 0; i < 30; ++i) {
         const pid_t child = fork();
         REQUIRE(child >= 0);
         if (child == 0) {
@@ -52,7 +52,7 @@ void fork_and_exec() {
 void interrupted_pipe() {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
-    constexpr unsigned total = 1 << 20;
+    constexpr unsigned total = 1 << 18;
     const pid_t writer = fork();
     if (writer == 0) {
         Beat beat(500);
@@ -90,7 +90,7 @@ void interrupted_pipe() {
 
 /// Killing what is being born, runs, execs or dies: the wait always ends, and with the one or the other reason.
 void kill_at_any_moment() {
-    for (int i = 0; i < 150; ++i) {
+    for (int i = 0; i < 60; ++i) {
         const pid_t child = fork();
         REQUIRE(child >= 0);
         if (child == 0) {
@@ -160,7 +160,7 @@ template <typename Wait> void ping_pong(Wait wait) {
     handle(SIGUSR1, turn);
     my_turn = 0;
     pong->turns = 0;
-    constexpr int rounds = 200;
+    constexpr int rounds = 60;
     const pid_t parent = getpid();
     auto play = [&](pid_t other) {
         for (int i = 0; i < rounds; ++i) {
@@ -209,7 +209,7 @@ void threads_come_and_go() {
             nap();
         }
     }
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 40; ++i) {
         pthread_t threads[3];
         for (pthread_t& thread : threads)
             REQUIRE(pthread_create(&thread, nullptr, [](void*) -> void* { return nullptr; }, nullptr) == 0);
@@ -229,7 +229,7 @@ void reap(int) {
 
 void many_children() {
     handle(SIGCHLD, reap, SA_RESTART);
-    constexpr int count = 100;
+    constexpr int count = 50;
     for (int i = 0; i < count; ++i) {
         const pid_t child = fork();
         REQUIRE(child >= 0);
@@ -242,7 +242,7 @@ void many_children() {
 
 /// Two threads die of different causes at the same time: the process ends once, with one of the two.
 void ends_at_once() {
-    for (int i = 0; i < 30; ++i) {
+    for (int i = 0; i < 15; ++i) {
         const int status = in_child([] {
             pthread_t thread;
             pthread_create(&thread, nullptr, [](void*) -> void* { _exit(3); }, nullptr);

@@ -185,10 +185,10 @@ void storm() {
     const sigset_t set = set_of(SIGRTMIN + 4);
     sigset_t old;
     pthread_sigmask(SIG_BLOCK, &set, &old);
-    pthread_t threads[4];
+    pthread_t threads[3];
     for (pthread_t& thread : threads) pthread_create(&thread, nullptr, change_masks, nullptr);
     long queued = 0;
-    for (int i = 0; i < 3000; ++i) {
+    for (int i = 0; i < 600; ++i) {
         while (sigqueue(getpid(), SIGRTMIN + 4, {.sival_int = i}) != 0) nap();
         ++queued;
     }
