@@ -69,7 +69,7 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
         Entry entry = cursor.entry();
         if (Policy::is_empty(entry)) continue;
         Page* page = counts ? page_of(Policy::address(entry, 0)) : nullptr;
-        PageKind kind = page ? page->kind : PageKind::Reserved;
+        PageKind kind = page ? PageKind{page->kind} : PageKind::Reserved;
         if (kind == PageKind::Anonymous && what == Zap::KeepPrivate) continue;
         if (!is_dead) {
             if (page && batch.is_full()) break;

@@ -1,13 +1,9 @@
 // The scheduler's run queue: the order in which threads run, their shares by nice value, what a sleeper gets back, and
-// stealing. Time is a number that the test moves; a tick is a nanosecond.
+// stealing. Time is a number that the test moves (test_concurrent.cpp defines the clock).
 #include "run_queue.hpp"
 
 #include <core/time.hpp>
 #include <gtest/gtest.h>
-
-namespace linnet::core {
-u64 ticks_to_ns(u64 ticks) { return ticks; }
-} // namespace linnet::core
 
 namespace {
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <barrier>
 #include <condition_variable>
 #include <cstring>
 #include <deque>

@@ -1,4 +1,5 @@
-"""tests/unit: kernel code that needs no hardware, built for this machine and run under sanitizers by ctest."""
+"""tests/unit: kernel code that needs no hardware, built for this machine and run under sanitizers by ctest: all of it with
+AddressSanitizer and UBSan, and what is concurrent a second time with ThreadSanitizer."""
 
 import os
 import subprocess
@@ -13,6 +14,10 @@ FOLDER = TESTS / "unit"
 NEEDS = (*packages.KERNEL_BUILD, "/usr/src/googletest/CMakeLists.txt")
 
 
+# Build folder, what CMake is told, what goes before the names of the tests.
+BUILDS = (("unit", [], ""), ("unit-thread", ["-DLINNET_TSAN=ON"], "thread/"))
+
+
 def jobs(plan):
     if not (FOLDER / "CMakeLists.txt").exists() or plan.kernel != "linnet":
         return []
@@ -23,16 +28,17 @@ def run(plan):
     packages.require(*NEEDS)
     if packages.run_quietly(["sh", "-c", "ls /usr/lib/llvm-19/lib/clang/19/lib/linux/*asan*.a"]).returncode != 0:
         packages.install(["libclang-rt-19-dev"])
-    home = ensure(BUILD / "unit")
     with debian.locked("unit", BUILD):
-        build(home)
-        execute(plan, home)
+        for name, options, prefix in BUILDS:
+            home = ensure(BUILD / name)
+            build(home, options)
+            execute(plan, home, prefix)
 
 
-def build(home):
+def build(home, options):
     if not (home / "build.ninja").exists():
         checked(["cmake", "-G", "Ninja", "-S", str(ROOT), "-B", str(home), "-DLINNET_HOST_TESTS=ON",
-                 "-DCMAKE_BUILD_TYPE=Debug"],
+                 "-DCMAKE_BUILD_TYPE=Debug", *options],
                 "CMake could not configure the unit tests")
     kernel.run_ninja(home, "building the unit tests", "the unit tests do not build")
 
@@ -43,7 +49,7 @@ def checked(command, complaint):
         raise LinnetError(f"{complaint}:\n{result.stdout[-6000:]}")
 
 
-def execute(plan, home):
+def execute(plan, home, prefix):
     junit = home / "junit.xml"
     junit.unlink(missing_ok=True)
     command = ["ctest", "--test-dir", str(home), "--output-on-failure", "--output-junit", str(junit),
@@ -53,7 +59,7 @@ def execute(plan, home):
     if not junit.exists():
         raise LinnetError(f"ctest did not run:\n{result.stdout[-4000:]}")
     for case in ElementTree.parse(junit).getroot().iter("testcase"):
-        name = case.get("name", "?")
+        name = prefix + case.get("name", "?")
         if not plan.selects(name):
             continue
         verdict = {"run": PASSED, "fail": FAILED}.get(case.get("status"), SKIPPED)

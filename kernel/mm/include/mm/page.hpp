@@ -32,6 +32,19 @@ enum class PageKind : u8 {
     Shared,    // shared anonymous memory, tmpfs, memfd
 };
 
+/// A PageKind that its page's owner changes while the buddy allocator, which looks at the neighbours of a block that is
+/// freed, may read it. It becomes or ceases to be Free only under the allocator's lock, so no order is needed.
+class SharedPageKind {
+public:
+    constexpr SharedPageKind(PageKind kind) : value_(kind) {}
+    SharedPageKind(const SharedPageKind&) = delete;
+    operator PageKind() const { return value_.load(std::memory_order_relaxed); }
+    SharedPageKind& operator=(PageKind kind) { return value_.store(kind, std::memory_order_relaxed), *this; }
+
+private:
+    std::atomic<PageKind> value_;
+};
+
 /// Bits of Page::flags.
 enum PageFlag : u32 {
     page_up_to_date = 1u << 0, // its contents have been read in
@@ -47,7 +60,7 @@ struct Page {
     std::atomic<u32> refs{0};
     std::atomic<u32> map_count{0}; // user mappings; for page tables: entries in use
     std::atomic<u32> flags{0};
-    PageKind kind = PageKind::Reserved;
+    SharedPageKind kind = PageKind::Reserved;
     u8 order = 0;                  // of the block whose first frame this is
     u16 slab_class = 0;
     union {
