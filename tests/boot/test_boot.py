@@ -115,6 +115,22 @@ class Machines(BootTest):
                 self.assertEqual((call.status, call.out), (0, b"42 4\n"), call.err)
 
 
+class Processors(BootTest):
+    """Older and smaller processors than the one that QEMU can do its most with."""
+
+    CPUS = {"x86_64": ("qemu64", "Nehalem", "Haswell-v4", "EPYC", "max,-pdpe1gb,-smap,-smep", "max,-xsave"),
+            "aarch64": ("cortex-a53", "cortex-a72", "neoverse-n1", "max"),
+            "riscv64": ("rv64", "rv64,v=true,vext_spec=v1.0", "rv64,svpbmt=true"),
+            "loongarch64": ("la464", "max")}
+
+    def test_each_processor(self):
+        for cpu in self.CPUS[self.arch.name]:
+            with self.subTest(cpu=cpu):
+                guest = self.start_bare("quiet rdinit=/bin/busybox -- seq 1 3", ["-serial", "stdio"], cpu=cpu)
+                out, _ = guest.communicate(timeout=60)
+                self.assertIn(b"1\r\n2\r\n3\r\n", out)
+
+
 class Roots(BootTest):
     def test_folder_and_tar_keep_everything(self):
         archive = rootfs.get("busybox", self.arch).archive

@@ -1,12 +1,10 @@
 """Terminals over virtio-console: /dev/hvc0 as the console that console= names, over PCI and over MMIO."""
 
 import socket
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from linnet_tool import boot, qemu
 from linnet_tool.testing.harness import BootTest
 
 # What a serial bus may hang on, besides PCI.
@@ -41,23 +39,17 @@ class Line:
 class VirtioConsole(BootTest):
     only_kernels = ("linnet",)
 
-    def start(self, append, backend, bus, machine="", pass_fds=()):
+    def start_on(self, append, backend, bus, machine="", pass_fds=()):
         """A guest whose only terminal is on the QEMU character device `backend`."""
-        setup = boot.Setup(arch=self.arch, smp=4, machine=machine, append=f"console=hvc0 {append}")
-        prepared = boot.prepare(setup)
-        prepared.machine.extra += ["-chardev", f"{backend},id=line", "-device", bus, "-device",
-                                   "virtconsole,chardev=line"]
-        guest = subprocess.Popen(prepared.program.command + prepared.machine.command(), stdin=subprocess.DEVNULL,
-                                 pass_fds=pass_fds, env=qemu.pass_environment(prepared.program))
-        self.addCleanup(guest.wait)
-        self.addCleanup(guest.kill)
-        return guest
+        return self.start_bare(f"console=hvc0 {append}",
+                               ["-chardev", f"{backend},id=line", "-device", bus, "-device", "virtconsole,chardev=line"],
+                               pass_fds, machine=machine)
 
     def start_shell(self, bus, machine):
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         with theirs:
-            guest = self.start("rdinit=/bin/busybox -- setsid -c /bin/sh", f"socket,fd={theirs.fileno()}", bus,
+            guest = self.start_on("rdinit=/bin/busybox -- setsid -c /bin/sh", f"socket,fd={theirs.fileno()}", bus,
                                machine, [theirs.fileno()])
         return guest, Line(ours)
 
@@ -87,7 +79,7 @@ class VirtioConsole(BootTest):
     def test_much_output(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "output"
-            guest = self.start("quiet rdinit=/bin/busybox -- seq 50000", f"file,path={path}", "virtio-serial-pci")
+            guest = self.start_on("quiet rdinit=/bin/busybox -- seq 50000", f"file,path={path}", "virtio-serial-pci")
             guest.wait(60)  # PID 1's end is a panic, which restarts the machine
             self.assertIn(b"\r\n".join(b"%d" % number for number in range(1, 50001)), path.read_bytes())
 

@@ -13,6 +13,7 @@ import time
 import unittest
 from dataclasses import dataclass
 
+from .. import boot, qemu
 from ..paths import ROOT
 
 LIMIT = 120  # seconds for one call of the launcher
@@ -65,6 +66,18 @@ class BootTest(unittest.TestCase):
     def start(self, *words, **how):
         """Starts `./linnet WORDS…` and returns the process."""
         return subprocess.Popen(self.command(*words), **how)
+
+    def start_bare(self, append, extra=(), pass_fds=(), **setup):
+        """Starts a guest without launcher and agent: QEMU with further words, its output in a pipe. `append` says what
+        PID 1 is."""
+        prepared = boot.prepare(boot.Setup(**{"arch": self.arch, "kernel": self.kernel, "smp": 4, "append": append, **setup}))
+        prepared.machine.extra += extra
+        guest = subprocess.Popen(prepared.program.command + prepared.machine.command(), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, pass_fds=pass_fds, env=qemu.pass_environment(prepared.program))
+        self.addCleanup(guest.wait)
+        self.addCleanup(guest.stdout.close)
+        self.addCleanup(guest.kill)
+        return guest
 
     def terminal(self, *options, rows=33, columns=99):
         """`./linnet run` on a terminal of its own."""
