@@ -147,12 +147,26 @@ inline void limit(int resource, unsigned long value) {
     _exit(0);
 }
 
+inline long available_kib() {
+    FILE* info = fopen("/proc/meminfo", "r");
+    char line[128];
+    long kib = -1;
+    while (info && fgets(line, sizeof line, info))
+        if (sscanf(line, "MemAvailable: %ld", &kib) == 1) break;
+    if (info) fclose(info);
+    return kib;
+}
+
+/// What all those calls may leave behind: files of a few names, caches.
+inline constexpr long leak_limit_kib = 32 * 1024;
+
 inline int run(uint64_t wanted_calls) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     auto* calls = static_cast<volatile uint64_t*>(
         mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     char folder[] = "/tmp/fuzzXXXXXX";
     if (!mkdtemp(folder) || chmod(folder, 0777) != 0 || chdir(folder) != 0) return perror("mkdtemp"), 1;
+    const long before = available_kib();
     uint64_t seed = 1;
     for (; *calls < wanted_calls; ++seed) {
         pid_t child = fork();
@@ -175,8 +189,10 @@ inline int run(uint64_t wanted_calls) {
         kill(-child, SIGKILL);
         while (waitpid(-1, nullptr, WNOHANG) > 0) {}
     }
-    printf("%lu calls, %lu children\n", static_cast<unsigned long>(*calls), static_cast<unsigned long>(seed));
-    return 0;
+    const long lost = before - available_kib();
+    printf("%lu calls, %lu children, %ld KiB less available\n", static_cast<unsigned long>(*calls),
+           static_cast<unsigned long>(seed), lost);
+    return before > 0 && lost < leak_limit_kib ? 0 : 1;
 }
 
 } // namespace fuzz

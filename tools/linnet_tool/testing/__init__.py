@@ -153,6 +153,8 @@ def _prepare(plan, kinds):
     for one in plan.arches:
         if plan.kernel == "linnet":
             kernel.build(one, plan.debug, plan.sanitize)
+            if "boot" in kinds and plan.selects(f"boot/{one.name}/debug.commands_show_the_kernel_at_a_breakpoint"):
+                kernel.build(one, debug=True)  # for gdb
         agent.get(one)
         rootfs.get("busybox", one)
         if "apps" in kinds:
