@@ -40,12 +40,12 @@ inline char thread_state(pid_t tid) {
     return end && end[1] ? end[2] : char(0);
 }
 
-/// Waits until a thread sleeps in a call, seen five times in a row: a page being brought in is a short sleep too.
+/// Waits until a thread sleeps in a call, seen three times in a row: a page being brought in is a short sleep too.
 inline bool wait_asleep(pid_t tid) {
     int seen = 0;
     return eventually([&] {
         seen = thread_state(tid) == 'S' ? seen + 1 : 0;
-        return seen >= 5;
+        return seen >= 3;
     });
 }
 

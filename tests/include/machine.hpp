@@ -2,6 +2,7 @@
 // stack pointer, instructions that trap, and all floating-point and vector registers.
 #pragma once
 
+#include <csignal>
 #include <cstdint>
 #include <ucontext.h>
 
@@ -15,6 +16,8 @@ inline void set_pc(ucontext_t& context, uint64_t value) { context.uc_mcontext.gr
 inline void set_sp(ucontext_t& context, uint64_t value) { context.uc_mcontext.gregs[REG_RSP] = greg_t(value); }
 
 constexpr uint64_t kernel_address = 0xffffffff81000000, strange_address = 0x8000000000000000;
+constexpr int kernel_address_signal = SIGSEGV;
+constexpr bool undefined_has_details = true;
 constexpr bool integer_division_traps = true;
 constexpr int vector_bytes = 16 * 16;
 
@@ -65,6 +68,8 @@ inline void set_pc(ucontext_t& context, uint64_t value) { context.uc_mcontext.pc
 inline void set_sp(ucontext_t& context, uint64_t value) { context.uc_mcontext.sp = value; }
 
 constexpr uint64_t kernel_address = 0xffff800080000000, strange_address = 0x0800000000000000;
+constexpr int kernel_address_signal = SIGSEGV;
+constexpr bool undefined_has_details = true;
 constexpr bool integer_division_traps = false;
 constexpr int vector_bytes = 32 * 16;
 
@@ -104,6 +109,8 @@ inline void set_pc(ucontext_t& context, uint64_t value) { context.uc_mcontext.__
 inline void set_sp(ucontext_t& context, uint64_t value) { context.uc_mcontext.__gregs[2] = value; }
 
 constexpr uint64_t kernel_address = 0xffffffff80000000, strange_address = 0x8000000000000000;
+constexpr int kernel_address_signal = SIGSEGV;
+constexpr bool undefined_has_details = true;
 constexpr bool integer_division_traps = false;
 constexpr int vector_bytes = 32 * 8;
 
@@ -144,6 +151,8 @@ inline void set_pc(ucontext_t& context, uint64_t value) { context.uc_mcontext.__
 inline void set_sp(ucontext_t& context, uint64_t value) { context.uc_mcontext.__gregs[3] = value; }
 
 constexpr uint64_t kernel_address = 0x9000000000200000, strange_address = 0x4000000000000000;
+constexpr int kernel_address_signal = SIGBUS; // an address error, not a page fault
+constexpr bool undefined_has_details = false;
 constexpr bool integer_division_traps = true; // as compilers check for it, with break 7
 constexpr int vector_bytes = 32 * 8;
 

@@ -325,7 +325,6 @@ void times_of_children() {
     };
     CHECK_GE(us(of_child), 50000);
     CHECK_GE(us(after), us(before) + 50000);
-    CHECK_GT(of_child.ru_maxrss, 0);
 }
 
 } // namespace
