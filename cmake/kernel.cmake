@@ -6,8 +6,8 @@ set(FREESTANDING ${CMAKE_SOURCE_DIR}/kernel/lib/freestanding)
 set(position_independent -fPIE -fvisibility=hidden -fdirect-access-external-data)
 # Not -mgeneral-regs-only: without the x87 type, libc++'s headers (long double) do not parse.
 set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx ${position_independent})
-set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align -fno-pic)
-set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany -fno-pic)
+set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align ${position_independent})
+set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany ${position_independent})
 # The default CPU of the target has LSX, which the compiler would use for plain copies.
 # Without the last word every object of another file would be found through a table of addresses.
 set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mfpu=none -mno-lsx -mcmodel=medium -fno-pic -fdirect-access-external-data)

@@ -14,7 +14,7 @@ endforeach()
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/arch/${LINNET_ARCH}/kernel.ld)
 set(tools ${CMAKE_SOURCE_DIR}/tools/build)
 set(link_flags -nostdlib --gc-sections -T ${script} -z max-page-size=65536 --build-id=none -z noexecstack)
-if(LINNET_ARCH STREQUAL "x86_64")
+if(NOT LINNET_ARCH STREQUAL "loongarch64")
     # Addresses that the image holds of itself are listed in .relr.dyn, one bit for most.
     list(APPEND link_flags -pie --no-dynamic-linker --pack-dyn-relocs=relr)
 else()

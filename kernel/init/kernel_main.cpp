@@ -14,6 +14,7 @@
 #include <core/sched.hpp>
 #include <core/timer.hpp>
 #include <core/work_queue.hpp>
+#include <cstring>
 #include <drivers/driver.hpp>
 #include <mm/init.hpp>
 #include <process/process.hpp>
@@ -52,11 +53,17 @@ void parse_handover(const boot::Handoff& handoff) {
     limit_memory(info, early_memory_limit(info.command_line));
 }
 
-/// Boot loaders put random bytes into the device tree, where there is one.
+/// Boot loaders put random bytes into the device tree, where there is one. Nobody else is to see them, nor those that the
+/// image's address came from.
 void seed_from_device_tree() {
     auto chosen = boot::device_tree().find_path("/chosen");
     if (!chosen) return;
     if (auto seed = chosen->property("rng-seed")) core::add_entropy(*seed, static_cast<u32>(seed->size()) * 8);
+    for (std::string_view name : {"rng-seed", "kaslr-seed"}) {
+        auto seed = chosen->property(name);
+        // The tree lies in RAM, which the direct map shows writable.
+        if (seed) std::memset(const_cast<u8*>(seed->data()), 0, seed->size());
+    }
 }
 
 void initialise_core() {
@@ -90,6 +97,9 @@ void run_init_thread(void*) {
     MUST(fill_root()); // the root is empty and in memory
     open_console();
     start_vdso();
+#ifdef LINNET_DEBUG
+    mm::check_kernel_mappings();
+#endif
     plant_fault(command_line->planted_fault);
     start_first_process(*command_line);
     core::exit_current();

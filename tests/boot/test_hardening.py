@@ -7,7 +7,7 @@ from linnet_tool.testing.harness import BootTest
 
 class Randomisation(BootTest):
     only_kernels = ("linnet",)
-    only_arches = ("x86_64",)
+    only_arches = ("x86_64", "aarch64", "riscv64")
 
     def offset(self, *append):
         """The slide that a panic names, and the panic's text."""
@@ -34,6 +34,21 @@ class Randomisation(BootTest):
     def test_words_of_init_are_not_ours(self):
         # Behind "--" it is init's word; one slide in many thousands is 0.
         self.assertNotEqual(self.offset("loglevel=7", "--", "nokaslr")[0], 0)
+
+
+class Rights(BootTest):
+    """A debug build looks at all kernel mappings, and panics when memory is writable and executable."""
+
+    only_kernels = ("linnet",)
+    # LoongArch's kernel runs in a window that has no page tables.
+    only_arches = ("x86_64", "aarch64", "riscv64")
+
+    def test_nothing_is_writable_and_executable(self):
+        if not self.long:
+            self.skipTest("builds another kernel; --long runs it")
+        call = self.launch(*self.run_options(), "--debug", "--timeout", "100", "--", "dmesg", limit=1200)
+        self.assertEqual(call.status, 0, call.err)
+        self.assertRegex(call.out, rb"W\^X: \d+ kernel mappings checked, [1-9]\d* KiB of text")
 
 
 class Sanitizers(BootTest):

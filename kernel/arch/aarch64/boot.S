@@ -31,6 +31,14 @@ _start:
     movk \register, #(((\value) >> 16) & 0xffff), lsl #16
     movk \register, #(((\value) >> 32) & 0xffff), lsl #32
 .endm
+// From the identity map to a label's kernel address.
+.macro JUMP_TO_VIRTUAL label
+    adrp x8, kernel_image_offset
+    ldr x8, [x8, :lo12:kernel_image_offset]
+    adr x9, \label
+    add x8, x8, x9
+    br x8
+.endm
 .macro END_FUNCTION name
     .size \name, . - \name
 .endm
@@ -49,8 +57,8 @@ FUNCTION primary_entry
     mov x29, xzr
     mov x0, x21
     bl arch_build_boot_tables
-    // The stores above went past the caches; drop lines that a loader may have left over them.
-    adrp x0, bss_begin
+    // The stores above, and those of relocation, went past the caches; drop lines that a loader may have left over them.
+    adrp x0, kernel_rodata_begin
     adrp x1, bss_end
     mrs x2, ctr_el0
     ubfx x2, x2, #16, #4
@@ -63,14 +71,14 @@ FUNCTION primary_entry
     dsb sy
     adr x22, _start                                 // still the physical address
     bl enable_mmu
-    ldr x8, =primary_virtual
-    br x8
+    JUMP_TO_VIRTUAL primary_virtual
 END_FUNCTION primary_entry
 
 FUNCTION primary_virtual
-    ldr x0, =boot_stack_top
+    adrp x0, boot_stack_top
     mov sp, x0
-    ldr x0, =exception_vectors
+    adrp x0, exception_vectors
+    add x0, x0, :lo12:exception_vectors
     msr vbar_el1, x0
     isb
     mov x29, xzr
@@ -87,12 +95,12 @@ FUNCTION secondary_entry
     mov x21, x0
     bl drop_to_el1
     bl enable_mmu
-    ldr x8, =secondary_virtual
-    br x8
+    JUMP_TO_VIRTUAL secondary_virtual
 END_FUNCTION secondary_entry
 
 FUNCTION secondary_virtual
-    ldr x0, =exception_vectors
+    adrp x0, exception_vectors
+    add x0, x0, :lo12:exception_vectors
     msr vbar_el1, x0
     isb
     ldr x1, [x21, #CPU_CURRENT]
@@ -193,7 +201,8 @@ END_FUNCTION enable_mmu
 kernel_root_page: .skip 4096
 .globl identity_root_page
 identity_root_page: .skip 4096
-.globl boot_stack_top
+.globl boot_stack_top, boot_stack_guard
+boot_stack_guard: .skip 4096 // left unmapped
 boot_stack: .skip KERNEL_STACK_SIZE
 boot_stack_top:
 .section .note.GNU-stack, "", %progbits

@@ -13,14 +13,9 @@ extern char kernel_image_begin[], kernel_image_end[], boot_stack_top[];
 [[noreturn]] void arch_secondary_main(linnet::arch::CpuHeader& cpu);
 }
 
-namespace linnet::arch {
-u64 kernel_image_offset;
-}
-
 using namespace linnet;
 
 extern "C" void arch_boot_main(u64 tree, u64 image) {
-    arch::kernel_image_offset = reinterpret_cast<u64>(kernel_image_begin) - image;
     arch::ThreadHeader& thread = arch::boot_thread_header();
     arch::CpuHeader& cpu = arch::boot_cpu_header();
     thread.cpu = &cpu;

@@ -1,21 +1,25 @@
 // The page tables that the kernel starts with, built on the boot CPU with the MMU off: the kernel image with its final
-// rights, the direct map of RAM, the window of the early UART, and an identity map of the image in which the MMU is
+// rights at the address that randomisation chose, the direct map of RAM, the window of the early UART, and an identity map of the image in which the MMU is
 // switched on. Everything here runs at physical addresses, so it must not use absolute addresses (tables of pointers,
 // virtual functions); `adrp` gives every symbol's physical address by itself.
 #include "early_info.hpp"
 
 #include <arch/mmu.hpp>
+#include <arch/time.hpp>
+#include <lib/early_tree.hpp>
 
 extern "C" {
 extern char kernel_image_begin[], kernel_image_end[], kernel_text_start[], kernel_text_end[];
-extern char kernel_rodata_begin[], kernel_rodata_end[];
+extern char kernel_rodata_begin[], kernel_rodata_end[], boot_stack_guard[];
 extern linnet::u64 kernel_root_page[512], identity_root_page[512]; // boot.S
+extern const linnet::u64 kernel_relocations_begin[], kernel_relocations_end[];
 void arch_build_boot_tables(const linnet::u8* tree);
 }
 
 namespace linnet::arch {
 
 EarlyInfo early_info;
+u64 kernel_image_offset;
 
 namespace {
 
@@ -80,15 +84,25 @@ void map_ram(u64 begin, u64 end) {
     map(data, end, true);
 }
 
+/// Chooses the image's address and makes it fit there.
+void place_image(const u8* tree) {
+    u64 size = align_up(static_cast<u64>(kernel_image_end - kernel_image_begin), huge_page_size);
+    u64 slide = choose_slide(tree, read_counter(), early_device_window - kernel_image_base - size, page_size);
+    u64 image = reinterpret_cast<u64>(kernel_image_begin);
+    if (slide != 0)
+        apply_relative_relocations(kernel_relocations_begin, kernel_relocations_end, image - kernel_image_base.value, slide);
+    kernel_image_offset = kernel_image_base.value + slide - image;
+}
+
 void map_image() {
-    u64 base = reinterpret_cast<u64>(kernel_image_begin);
-    auto map = [base](char* from, char* to, MappingFlags flags) {
-        u64 offset = reinterpret_cast<u64>(from) - base;
-        map_range(kernel_root_page, kernel_image_base.value + offset, base + offset, static_cast<u64>(to - from), flags);
+    auto map = [](char* from, char* to, MappingFlags flags) {
+        u64 physical = reinterpret_cast<u64>(from);
+        map_range(kernel_root_page, physical + kernel_image_offset, physical, static_cast<u64>(to - from), flags);
     };
     map(kernel_text_start, kernel_text_end, kernel_flags(false, true));
     map(kernel_rodata_begin, kernel_rodata_end, kernel_flags(false, false));
-    map(kernel_rodata_end, kernel_image_end, kernel_flags(true, false));
+    map(kernel_rodata_end, boot_stack_guard, kernel_flags(true, false));
+    map(boot_stack_guard + page_size, kernel_image_end, kernel_flags(true, false));
 }
 
 } // namespace
@@ -103,6 +117,7 @@ extern "C" void arch_build_boot_tables(const linnet::u8* tree) {
     u64 image = reinterpret_cast<u64>(kernel_image_begin);
     u64 image_blocks = align_up(static_cast<u64>(kernel_image_end - kernel_image_begin), huge_page_size);
     map_range(identity_root_page, image, image, image_blocks, kernel_flags(true, true));
+    place_image(tree);
     map_image();
     if (early_info.pl011) {
         MappingFlags flags = kernel_flags(true, false);

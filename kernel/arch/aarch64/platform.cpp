@@ -7,7 +7,7 @@
 #include <arch_impl/interrupt_controller.hpp>
 #include <arch_impl/registers.hpp>
 
-extern "C" char secondary_entry[];
+extern "C" char secondary_entry[], kernel_image_begin[];
 
 namespace linnet::arch {
 
@@ -96,6 +96,6 @@ bool read_stack_frame(uintptr_t frame, StackFrame& out) {
     return *static_cast<const uintptr_t*>(__builtin_frame_address(0));
 }
 
-u64 kernel_image_slide() { return 0; }
+u64 kernel_image_slide() { return reinterpret_cast<u64>(kernel_image_begin) - kernel_image_base.value; }
 
 } // namespace linnet::arch

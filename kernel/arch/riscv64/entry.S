@@ -44,6 +44,7 @@ start_boot_hart:
     li      s0, 0                   // ends backtraces
     lla     s3, kernel_image_begin  // where we are, physically
     mv      a0, s3
+    mv      a1, s2
     call    arch_make_boot_tables   // a0 = satp
     lla     t0, boot_satp
     sd      a0, (t0)
@@ -87,18 +88,13 @@ late_hart:
     .balign 4
     .type enter_kernel_addresses, @function
 enter_kernel_addresses:
-    lla     t0, kernel_image_begin
-    ld      t1, link_base
-    sub     t1, t1, t0
+    ld      t1, kernel_image_offset
     add     a1, a1, t1
     csrw    stvec, a1
     sfence.vma
     csrw    satp, a0
     sfence.vma
     ret
-    .balign 8
-link_base:
-    .dword  kernel_image_begin
     .size enter_kernel_addresses, . - enter_kernel_addresses
 
 // Entry of the harts that arch::start_cpu() starts, translation off: a0 = hart id, a1 = kernel address of the CpuHeader.

@@ -15,19 +15,19 @@ namespace linnet::arch {
 struct Table;
 extern Table root_table;
 
-/// Where the kernel image was loaded, and by which hart.
-static PhysAddr image_address;
 static u64 boot_hart_id;
 
 const usize kernel_root_begin = usize{1} << (entries_per_table_shift - 1);
 
 PhysAddr image_virt_to_phys(const void* pointer) {
-    return image_address + (reinterpret_cast<u64>(pointer) - reinterpret_cast<u64>(kernel_image_begin));
+    return {reinterpret_cast<u64>(pointer) - kernel_image_offset};
 }
 
 PhysAddr kernel_root_table() { return image_virt_to_phys(&root_table); }
 
 u64 boot_hart() { return boot_hart_id; }
+
+u64 kernel_image_slide() { return reinterpret_cast<u64>(kernel_image_begin) - kernel_link_base.value; }
 
 } // namespace linnet::arch
 
@@ -35,7 +35,6 @@ using namespace linnet;
 using namespace linnet::arch;
 
 extern "C" [[noreturn]] void arch_start(u64 hart, u64 device_tree, u64 image, uintptr_t stack_top) {
-    image_address = {image};
     boot_hart_id = hart;
 
     ThreadHeader& thread = boot_thread_header();

@@ -38,6 +38,9 @@ boot_alias_tables:      .skip ALIAS_TABLES * 4096 // and of what the direct map 
 boot_stack_guard:       .skip 4096       // left unmapped
 boot_stack:             .skip BOOT_STACK_SIZE
 boot_stack_top:
+    .globl boot_exception_stack_guards
+boot_exception_stack_guards:             // three times a page left unmapped, then a stack
+                        .skip 3 * (4096 + BOOT_EXCEPTION_STACK_SIZE)
 
     .section .text.boot, "ax"
 boot_text_begin:

@@ -1,7 +1,10 @@
 // GDT, TSS and IDT (Intel SDM vol. 3, 3.4, 6.14, 8.7). The selectors are Linux's, since user code can read cs and ss.
 #include "descriptors.hpp"
+#include "boot.hpp"
 #include "offsets.h"
 #include <arch/cpu.hpp>
+#include <arch/hooks.hpp>
+#include <arch/page.hpp>
 #include <arch_impl/registers.hpp>
 #include <new>
 
@@ -32,26 +35,20 @@ struct TablePointer {
 };
 static_assert(offsetof(TablePointer, base) == offsetof(TablePointer, limit) + 2);
 
-/// The stacks of NMI, debug, and double fault with machine check, one block a CPU. Above each lies the CpuHeader's
-/// address, from which paranoid_entry takes the GS base.
-struct ExceptionStacks {
-    static constexpr usize small = 4096, large = 8192;
-    alignas(16) u8 nmi[small] = {};
-    u8 debug[small] = {};
-    u8 fatal[large] = {};
-};
+/// The stacks of NMI, debug, and double fault with machine check, three a CPU, each above a page that isn't mapped. On top
+/// of each lies the CpuHeader's address, from which paranoid_entry takes the GS base.
+constexpr usize exception_stacks = 3;
 constexpr u8 ist_nmi = 1, ist_debug = 2, ist_fatal = 3;
 
 constinit InterruptGate interrupt_table[256];
-constinit ExceptionStacks boot_exception_stacks;
 
 constexpr u64 code64 = 0x00af9b000000ffff, data = 0x00cf93000000ffff, user_privilege = u64{3} << 45;
 
 /// The stack pointer for the TSS: a 16-byte slot at the end holds `cpu`.
-u64 prepare_stack(u8* stack, usize size, CpuHeader& cpu) {
-    u8* slot = stack + size - 16;
+u64 prepare_stack(uintptr_t top, CpuHeader& cpu) {
+    u64 slot = top - 16;
     *reinterpret_cast<CpuHeader**>(slot) = &cpu;
-    return reinterpret_cast<u64>(slot);
+    return slot;
 }
 
 void fill_gdt(CpuHeader& cpu) {
@@ -103,20 +100,18 @@ void build_interrupt_table() {
 }
 
 Result<void> allocate_exception_stacks(CpuHeader& cpu) {
-    if (cpu.state.exception_stacks) return {};
-    auto* stacks = new (std::nothrow) ExceptionStacks;
-    if (!stacks) return error(Errno::ENOMEM);
-    cpu.state.exception_stacks = stacks;
+    for (usize i = 0; i < exception_stacks; ++i)
+        if (cpu.state.tss.ist[i] == 0) cpu.state.tss.ist[i] = prepare_stack(TRY(hooks::allocate_kernel_stack()), cpu);
     return {};
 }
 
 void load_descriptors(CpuHeader& cpu) {
-    if (!cpu.state.exception_stacks) cpu.state.exception_stacks = &boot_exception_stacks;
-    auto& stacks = *static_cast<ExceptionStacks*>(cpu.state.exception_stacks);
     TaskState& tss = cpu.state.tss;
-    tss.ist[ist_nmi - 1] = prepare_stack(stacks.nmi, sizeof(stacks.nmi), cpu);
-    tss.ist[ist_debug - 1] = prepare_stack(stacks.debug, sizeof(stacks.debug), cpu);
-    tss.ist[ist_fatal - 1] = prepare_stack(stacks.fatal, sizeof(stacks.fatal), cpu);
+    // The boot CPU's are part of the image (boot.S).
+    for (usize i = 0; tss.ist[exception_stacks - 1] == 0 && i < exception_stacks; ++i) {
+        auto first_top = reinterpret_cast<uintptr_t>(boot_exception_stack_guards) + page_size + BOOT_EXCEPTION_STACK_SIZE;
+        tss.ist[i] = prepare_stack(first_top + i * (page_size + BOOT_EXCEPTION_STACK_SIZE), cpu);
+    }
     tss.io_map_base = sizeof(TaskState); // no I/O bitmap: every port is forbidden to user code
     fill_gdt(cpu);
 

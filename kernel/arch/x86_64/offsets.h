@@ -47,4 +47,5 @@
 #define ALIAS_TABLES 4           // 8 MiB of text and rodata
 #define DIRECT_MAP_BASE 0xffff800000000000
 #define BOOT_STACK_SIZE 16384
+#define BOOT_EXCEPTION_STACK_SIZE 8192
 #define TRAMPOLINE_PHYSICAL 0x8000

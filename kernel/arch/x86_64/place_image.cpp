@@ -1,5 +1,5 @@
 // Where the kernel image goes in its address space, and with which rights: chooses the slide of address randomisation,
-// relocates the image, and maps it by 4 KiB pages: text R-X, rodata R--, data and bss RW-, nothing below the boot stack.
+// relocates the image, and maps it by 4 KiB pages: text R-X, rodata R--, data and bss RW-, nothing below the boot stacks.
 // The direct map's view of text and rodata is read-only too.
 //
 // All of this runs once, on the identity map, at physical addresses: a symbol's address is its physical one here, pointers
@@ -14,7 +14,6 @@
 extern "C" {
 extern const linnet::u64 kernel_relocations_begin[], kernel_relocations_end[];
 extern linnet::u64 boot_direct_pointers[], boot_direct_directories[], boot_alias_tables[];
-extern const char boot_stack_guard[];
 void arch_place_image(linnet::u64 start_info);
 }
 
@@ -69,15 +68,22 @@ u64 early_random() {
     return mix_bits(random);
 }
 
+/// The pages below the boot CPU's stacks.
+bool is_guard(u64 page) {
+    u64 exception_guards = page - physical(boot_exception_stack_guards);
+    constexpr u64 step = page_size + BOOT_EXCEPTION_STACK_SIZE;
+    return page == physical(boot_stack_guard) || (exception_guards < 3 * step && exception_guards % step == 0);
+}
+
 void map_image(u64 offset) {
-    u64 first_page = physical(kernel_image_begin), guard = physical(boot_stack_guard);
+    u64 first_page = physical(kernel_image_begin);
     u64 begin = first_page + offset;
     u64* entry = boot_image_tables + begin % directory_span / page_size;
     for (u64 page = first_page; page < physical(kernel_image_end); page += page_size, ++entry) {
         const MappingFlags& flags = page < physical(kernel_text_end) ? text
                                     : page < physical(kernel_rodata_end) ? rodata
                                                                          : data;
-        *entry = page == guard ? Policy::empty() : Policy::make_leaf({page}, flags, 0);
+        *entry = is_guard(page) ? Policy::empty() : Policy::make_leaf({page}, flags, 0);
     }
     u64* directory = boot_image_directory + begin / directory_span % entries;
     for (usize i = 0; i < IMAGE_TABLES; ++i) directory[i] = table_entry(boot_image_tables + i * entries);

@@ -4,6 +4,7 @@
 #include <arch/handoff.hpp>
 #include <arch/trap.hpp>
 #include <lib/address.hpp>
+#include <lib/result.hpp>
 #include <span>
 #include <string_view>
 
@@ -35,6 +36,10 @@ bool kernel_page_fault(VirtAddr address, arch::Access access);
 /// the architecture needs to know: the counter's frequency, ISA extensions, how to call the firmware. From kernel_main's
 /// boot::parse() on.
 std::span<const u8> device_tree_property(std::string_view path, std::string_view property);
+
+/// A kernel stack of arch::kernel_stack_size bytes with a guard page below, for exceptions that need one of their own;
+/// returns its top (exclusive). May sleep.
+Result<uintptr_t> allocate_kernel_stack();
 
 /// An exception that kernel code must not cause: prints `what`, the registers text and a backtrace from (pc, frame), and
 /// panics.

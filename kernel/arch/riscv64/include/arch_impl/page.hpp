@@ -15,6 +15,9 @@ inline constexpr VirtAddr user_address_end{(u64{1} << 47) - 4096};
 inline constexpr VirtAddr direct_map_base{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_begin{0xffff'a000'0000'0000};
 inline constexpr VirtAddr kernel_area_end{0xffff'a080'0000'0000};
-inline constexpr u64 kernel_image_offset = 0xffff'ffff'0000'0000;
+/// Where kernel.ld puts the image; address randomisation moves it from there, within the gigabyte.
+inline constexpr VirtAddr kernel_link_base{0xffff'ffff'8020'0000};
+/// Virtual minus physical address of the image; set by boot_tables.cpp.
+extern "C" constinit u64 kernel_image_offset;
 
 } // namespace linnet::arch

@@ -37,7 +37,6 @@ struct CpuState {
     u64 gdt[gdt_entries] = {};
     u32 padding = 0;              // aligns the 64-bit words of the packed task state
     TaskState tss{};
-    void* exception_stacks = nullptr;
 };
 
 inline ThreadHeader* current_thread() {
