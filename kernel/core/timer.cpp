@@ -78,8 +78,12 @@ void arm_timer(Timer& timer, u64 deadline_ns) {
 bool cancel_timer(Timer& timer) { return take_out(timer); }
 
 bool cancel_timer_sync(Timer& timer) {
-    bool cancelled = take_out(timer);
-    while (timer.running.load(std::memory_order_acquire)) arch::relax();
+    bool cancelled = false;
+    do {
+        cancelled |= take_out(timer);
+        while (timer.running.load(std::memory_order_acquire)) arch::relax();
+        // The callback that was waited for may have armed the timer again.
+    } while (timer.queued_on.load(std::memory_order_acquire) != idle_timer);
     return cancelled;
 }
 

@@ -70,7 +70,7 @@ void ProcessTimers::on_posix_timer(PosixTimer& timer) {
     if (timer.interval_ns) {
         expirations += (now - timer.expiry_ns) / timer.interval_ns;
         timer.expiry_ns += expirations * timer.interval_ns;
-        core::arm_timer(timer, timer.expiry_ns);
+        core::arm_timer(timer, std::max(timer.expiry_ns, now + core::shortest_period_ns));
     } else {
         timer.expiry_ns = 0;
     }

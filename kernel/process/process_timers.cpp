@@ -36,7 +36,8 @@ void ProcessTimers::on_real_timer() {
         real_.is_set = real_.interval_ns != 0;
         if (real_.is_set) {
             u64 missed = (now - real_.deadline_ns) / real_.interval_ns;
-            core::arm_timer(real_, real_.deadline_ns + (missed + 1) * real_.interval_ns);
+            u64 next = real_.deadline_ns + (missed + 1) * real_.interval_ns;
+            core::arm_timer(real_, std::max(next, now + core::shortest_period_ns));
         }
     }
     send_kernel_signal(process_, abi::SIGALRM);

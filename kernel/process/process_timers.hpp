@@ -33,6 +33,8 @@ struct PosixTimer : core::Timer {
 class ProcessTimers {
 public:
     explicit ProcessTimers(Process& process);
+    /// A process that was never finished (a fork given up half-way) may have timers running.
+    ~ProcessTimers() { stop(); }
 
     IntervalTimerValue get(int which);
     /// Sets and returns the old value.

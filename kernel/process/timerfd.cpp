@@ -99,7 +99,7 @@ void TimerFd::advance_locked(u64 now_ns) {
     u64 passed = 1 + (now_ns - deadline_ns_) / interval_ns_;
     expirations_ += passed;
     deadline_ns_ += passed * interval_ns_;
-    core::arm_timer(timer_, deadline_ns_);
+    core::arm_timer(timer_, std::max(deadline_ns_, now_ns + core::shortest_period_ns));
 }
 
 void TimerFd::on_alarm() {

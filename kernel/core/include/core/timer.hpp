@@ -32,11 +32,16 @@ void initialise_timers();
 /// Programs this CPU's hardware timer for its earliest deadline: of the queue and of the running slice.
 void program_hardware_timer();
 
-/// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context.
+/// Periods that programs ask for are served at most this often: expirations between are counted, not interrupted for, so
+/// that no period is short enough to keep a CPU from its work.
+inline constexpr u64 shortest_period_ns = 50'000;
+
+/// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context; calls for one timer must not overlap.
 void arm_timer(Timer& timer, u64 deadline_ns);
 /// Takes the timer out; true when it was armed and has not run. Does not wait for a running callback.
 bool cancel_timer(Timer& timer);
-/// The same, and waits until a callback that runs on another CPU has returned. Not from the callback itself.
+/// The same, and waits until a callback that runs on another CPU has returned, and undoes what it has armed. Nobody else may
+/// arm the timer meanwhile. Not from the callback itself.
 bool cancel_timer_sync(Timer& timer);
 
 } // namespace linnet::core
