@@ -69,9 +69,9 @@ Result<void> parse_device_tree(PhysAddr address, const Handoff&, BootInfo& info)
     machine_tree = TRY(Fdt::at(address));
     info.device_tree = address;
     TRY(add_reserved(info, address, machine_tree.blob().size()));
+    read_chosen(machine_tree, info); // first: the command line says what a panic about the rest shall do
     TRY(read_memory(machine_tree, info));
     TRY(read_reservations(machine_tree, info));
-    read_chosen(machine_tree, info);
     read_cpus(machine_tree, info);
     if (info.usable_count == 0) return error(Errno::EINVAL);
     return {};

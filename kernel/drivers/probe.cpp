@@ -44,8 +44,10 @@ Result<boot::FdtRegion> Device::region(usize index) const {
     return *region;
 }
 
-Result<VirtAddr> Device::map_region(usize index) const {
+Result<VirtAddr> Device::map_region(usize index, u64 least) const {
+    constexpr u64 most = u64{1} << 30;
     boot::FdtRegion region = TRY(this->region(index));
+    if (region.size < least || region.size > most) return error(Errno::EINVAL);
     return mm::map_device(region.begin, region.size);
 }
 

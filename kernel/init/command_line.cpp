@@ -99,6 +99,12 @@ u64 early_memory_limit(std::string_view text) {
     return limit;
 }
 
+void apply_early_words(std::string_view text) {
+    i64 seconds = 0;
+    for (std::string_view word = next_word(text); !word.empty() && word != "--"; word = next_word(text))
+        if (word.starts_with("panic=") && parse_number(unquote(word.substr(6)), seconds)) core::set_panic_timeout(seconds);
+}
+
 Result<CommandLine> CommandLine::parse(std::string_view text) {
     CommandLine line;
     for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) {

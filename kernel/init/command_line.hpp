@@ -23,8 +23,10 @@ struct CommandLine {
     static Result<CommandLine> parse(std::string_view text);
 };
 
-/// The values that are needed before the heap exists: mem= and maxcpus=.
+/// What is needed before the heap exists: mem= …
 u64 early_memory_limit(std::string_view text);
+/// … and panic=, which a panic over the memory needs.
+void apply_early_words(std::string_view text);
 /// An unsigned number with an optional suffix K, M or G; false when `text` isn't one.
 bool parse_size(std::string_view text, u64& out);
 

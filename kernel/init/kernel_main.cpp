@@ -49,6 +49,7 @@ void limit_memory(boot::BootInfo& info, u64 limit) {
 void parse_handover(const boot::Handoff& handoff) {
     boot::BootInfo& info = boot::mutable_boot_info();
     Result<void> parsed = boot::parse(handoff, info);
+    apply_early_words(info.command_line);
     if (!parsed) core::panic("the boot loader's tables are unusable (error {})", parsed.error());
     limit_memory(info, early_memory_limit(info.command_line));
 }
@@ -124,6 +125,7 @@ void kernel_main(const boot::Handoff& handoff) {
     initialise_core();
     process::initialise();
     drivers::probe_drivers(drivers::Stage::InterruptController);
+    if (!core::root_controller()) core::panic("no interrupt controller was found");
     arch::initialise_timer();
     arch::enable_interrupts();
     MUST(core::start_kernel_thread("init", run_init_thread, nullptr)); // at boot there is memory

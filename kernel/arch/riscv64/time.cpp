@@ -31,9 +31,9 @@ void calibrate_counter() {
     frequency = read_cells(hooks::device_tree_property("/cpus", "timebase-frequency"));
     if (frequency == 0)
         frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
-    constexpr u64 usual_frequency =
-        10'000'000; // every tree has the property; without it clocks only run at a wrong pace
-    if (frequency == 0) frequency = usual_frequency;
+    // Every tree has the property; without it, or with an absurd one, clocks only run at a wrong pace.
+    constexpr u64 usual_frequency = 10'000'000, least = 1000, most = 100'000'000'000;
+    if (frequency < least || frequency > most) frequency = usual_frequency;
 }
 
 void set_timer_deadline(u64 deadline) {

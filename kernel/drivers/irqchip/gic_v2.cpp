@@ -18,6 +18,7 @@ using namespace gic;
 
 // CPU interface (IHI 0048, 4.4)
 constexpr u64 gicc_ctlr = 0x0, gicc_pmr = 0x4, gicc_bpr = 0x8, gicc_iar = 0xc, gicc_eoir = 0x10;
+constexpr u64 block_size = 0x1000; // of the distributor, and of what is used of a CPU interface
 constexpr u8 all_priorities = 0xf0;
 constexpr u32 enable_bit = 1;
 
@@ -30,6 +31,7 @@ public:
     void initialise_secondary() override { initialise_cpu_interface(); }
     Result<core::MsiMessage> allocate_msi() override;
     const char* name() const override { return "GICv2"; }
+    u32 count() const { return count_; }
 
 private:
     void initialise_cpu_interface();
@@ -51,8 +53,8 @@ constinit bool is_present = false;
 
 Result<void> GicV2::initialise(const Device& device) {
     timer_ = TRY(virtual_timer_intid());
-    distributor_ = TRY(device.map_region(0));
-    cpu_interface_ = TRY(device.map_region(1));
+    distributor_ = TRY(device.map_region(0, block_size));
+    cpu_interface_ = TRY(device.map_region(1, block_size));
     mmio_write<u32>(distributor_ + gicd_ctlr, 0);
     count_ = interrupt_count(distributor_);
     reset_shared(distributor_);
@@ -140,7 +142,7 @@ Result<void> probe(const Device& device) {
     TRY(controller.initialise(device));
     is_present = true;
     TRY(register_interrupt_translator(device.node, translate));
-    core::log_info("GICv2: {} interrupts", interrupt_count(*device.map_region(0)));
+    core::log_info("GICv2: {} interrupts", controller.count());
     return {};
 }
 

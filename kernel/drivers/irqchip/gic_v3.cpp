@@ -31,6 +31,7 @@ using namespace gic;
 #define WRITE_ICC(name, value) WRITE_SYSTEM_REGISTER(name, value)
 
 constexpr u64 gicd_irouter = 0x6000;
+constexpr u64 distributor_size = 0x10000;
 constexpr u32 gicd_enable_group1 = 2, gicd_affinity_routing = 1 << 4, gicd_write_pending = u32{1} << 31;
 // Redistributor: a frame of control, then a frame of SGIs and PPIs laid out as the distributor's first words.
 constexpr u64 gicr_ctlr = 0x0, gicr_typer = 0x8, gicr_waker = 0x14, gicr_sgi_frame = 0x10000;
@@ -76,7 +77,7 @@ constexpr u32 packed_affinity(u64 mpidr) { return static_cast<u32>((mpidr & 0xff
 
 Result<void> GicV3::initialise(const Device& device) {
     timer_ = TRY(virtual_timer_intid());
-    distributor_ = TRY(device.map_region(0));
+    distributor_ = TRY(device.map_region(0, distributor_size));
     u64 regions = device.node.cell("#redistributor-regions", 0).value_or(1);
     for (usize i = 0; i < regions && i < max_regions; ++i) {
         boot::FdtRegion region = TRY(device.region(1 + i));

@@ -53,6 +53,10 @@ void read_windows(const boot::FdtNode& node, PciHost& host) {
         }
         auto pair = [&](usize at) { return static_cast<u64>(cells[at]) << 32 | cells[at + 1]; };
         PciHost::Window window{pair(1), PhysAddr{pair(3)}, pair(5), 0};
+        u64 end;
+        if (__builtin_add_overflow(window.bus_address, window.size, &end) ||
+            __builtin_add_overflow(window.cpu_address.value, window.size, &end))
+            continue; // nothing lies there
         u32 space = (cells[0] >> 24) & 3;
         if (space == 2) host.memory32 = window;
         if (space == 3) host.memory64 = window;

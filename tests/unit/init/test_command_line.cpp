@@ -65,6 +65,8 @@ TEST(CommandLine, Effects) {
     parsed("panic=10 quiet");
     EXPECT_EQ(core::log_level, 4);
     EXPECT_EQ(core::timeout, 10);
+    init::apply_early_words("panic=7 mem=1 -- panic=8");
+    EXPECT_EQ(core::timeout, 7);
     EXPECT_EQ(parsed("maxcpus=2").max_cpus, 2u);
     EXPECT_EQ(parsed("maxcpus=0").max_cpus, 1u);
     EXPECT_EQ(parsed("nosmp").max_cpus, 1u);
