@@ -10,11 +10,13 @@ namespace {
 
 consteval std::array<u32, 40> make_weights() {
     std::array<u32, 40> weights{};
-    for (int nice = -20; nice < 20; ++nice) {
+    for (usize at = 0; at < weights.size(); ++at) {
+        const int nice = static_cast<int>(at) - 20;
         double weight = 1024;
         for (int i = nice; i < 0; ++i) weight *= 1.25;
         for (int i = 0; i < nice; ++i) weight /= 1.25;
-        weights[static_cast<usize>(nice + 20)] = static_cast<u32>(weight + 0.5);
+        // NOLINTNEXTLINE(bugprone-incorrect-roundings): lround() is no constant expression, and no weight is negative
+        weights[at] = static_cast<u32>(weight + 0.5);
     }
     return weights;
 }
@@ -22,7 +24,7 @@ constexpr auto weights = make_weights();
 
 } // namespace
 
-u32 nice_weight(int nice) { return weights[static_cast<usize>(std::clamp(nice, -20, 19) + 20)]; }
+u32 nice_weight(int nice) { return weights[static_cast<unsigned>(std::clamp(nice, -20, 19) + 20)]; }
 
 void RunQueue::insert(Thread& thread) {
     tree_.insert(thread);

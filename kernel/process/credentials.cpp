@@ -49,7 +49,7 @@ Result<void> commit_credentials(Thread& thread, RefPtr<vfs::Credentials> fresh) 
         core::InterruptSpinGuard guard(tree_lock);
         thread.parent_death_signal = 0;
     }
-    thread.set_credentials(fresh);
+    thread.set_credentials(std::move(fresh));
     return {};
 }
 

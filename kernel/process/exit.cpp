@@ -293,6 +293,7 @@ void unlink_process_locked(Process& process) {
     process.parent = nullptr;
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): it takes over the reference that being a child was
 void release_process(RefPtr<Process> process) {
     NullableRefPtr<Thread> leader;
     NullableRefPtr<ProcessGroup> group;

@@ -139,21 +139,21 @@ Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> acco
     return {};
 }
 
-Result<void> join_tree(Thread& maker, Thread& child, RefPtr<Process> process, RefPtr<UserAccount> account,
+Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<UserAccount> account,
                        u64 flags) {
     Process& from = maker.process();
     core::InterruptSpinGuard guard(tree_lock);
     TRY(check_no_interruption(maker));
     Process* parent = (flags & CLONE_PARENT) ? from.parent : &from;
     if (!parent) return error(Errno::EINVAL);
-    process->parent = parent;
-    process->parent_tid = (flags & CLONE_PARENT) ? from.parent_tid : maker.tid();
-    process->group = from.group;
-    process->leader_ = NullableRefPtr<Thread>(&child);
-    adopt_thread(*process, child, std::move(account));
-    from.group->members.push_back(*process);
-    process->ref(); // being a child is a reference
-    parent->children.push_back(*process);
+    process.parent = parent;
+    process.parent_tid = (flags & CLONE_PARENT) ? from.parent_tid : maker.tid();
+    process.group = from.group;
+    process.leader_ = NullableRefPtr<Thread>(&child);
+    adopt_thread(process, child, std::move(account));
+    from.group->members.push_back(process);
+    process.ref(); // being a child is a reference
+    parent->children.push_back(process);
     return {};
 }
 

@@ -55,7 +55,7 @@ void ProcessTimers::expire_cpu_limit_locked(u64 now_ns) {
     u64 hard = process_.limits.hard(abi::RLIMIT_CPU);
     if (hard != abi::RLIM_INFINITY && now_ns / core::ns_per_second >= hard)
         return send_kernel_signal(process_, abi::SIGKILL);
-    if (soft == abi::RLIM_INFINITY || soft > ~u64{0} / core::ns_per_second) return;
+    if (soft > ~u64{0} / core::ns_per_second) return; // RLIM_INFINITY too
     next_limit_signal_ns_ = std::max(next_limit_signal_ns_, soft * core::ns_per_second);
     if (now_ns < next_limit_signal_ns_) return;
     next_limit_signal_ns_ = now_ns + core::ns_per_second;

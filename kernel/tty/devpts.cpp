@@ -12,7 +12,6 @@ namespace linnet::tty {
 
 namespace {
 
-using vfs::pseudo::Directory;
 using vfs::pseudo::FileSystem;
 using vfs::pseudo::Node;
 

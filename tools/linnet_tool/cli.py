@@ -59,7 +59,8 @@ def build_parser():
     rootfs.add_argument("--include", default=None, metavar="PKG,…", help="further Debian packages")
 
     test = commands.add_parser("test", help="run the tests")
-    test.add_argument("kinds", nargs="*", metavar="unit|boot|abi|apps")
+    test.add_argument("kinds", nargs="*", metavar="unit|boot|abi|apps|lint",
+                      help="which kinds; none: all but lint (clang-tidy over the kernel), with --long that too")
     test.add_argument("--arch", default=None, metavar="A|all")
     test.add_argument("--kernel", choices=("linnet", "linux"), default="linnet")
     test.add_argument("--filter", metavar="PATTERN", help="only tests whose name matches or contains it")

@@ -114,7 +114,7 @@ Result<u64> parse_number(std::string_view text, u64 maximum) {
     for (char c : text) {
         const char lower = static_cast<char>(c | 0x20);
         u64 digit = c >= '0' && c <= '9' ? static_cast<u64>(c - '0') : ~u64{0};
-        if (base == 16 && lower >= 'a' && lower <= 'f') digit = static_cast<u64>(lower - 'a' + 10);
+        if (base == 16 && lower >= 'a' && lower <= 'f') digit = static_cast<u64>(lower - 'a') + 10;
         if (digit >= base) return error(Errno::EINVAL);
         if (__builtin_mul_overflow(value, base, &value) || __builtin_add_overflow(value, digit, &value))
             return error(Errno::ERANGE);

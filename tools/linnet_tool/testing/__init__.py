@@ -16,6 +16,8 @@ from ..paths import BUILD, ROOT, ensure
 from ..ui import LinnetError, say
 
 KINDS = ("unit", "boot", "abi", "apps")
+# Only when asked for, or with --long.
+LONG_KINDS = ("lint",)
 TESTS = ROOT / "tests"
 
 # No more guests than this at once, however many processors there are.
@@ -125,18 +127,18 @@ def _version(text):
 
 
 def run(options):
-    from . import abi, apps, boot, unit
-    kinds = options.kinds or list(KINDS)
+    from . import abi, apps, boot, lint, unit
+    kinds = options.kinds or list(KINDS + LONG_KINDS if options.long else KINDS)
     for kind in kinds:
-        if kind not in KINDS:
-            raise LinnetError(f"no tests of the kind '{kind}' (there are: {', '.join(KINDS)})", 2)
+        if kind not in KINDS + LONG_KINDS:
+            raise LinnetError(f"no tests of the kind '{kind}' (there are: {', '.join(KINDS + LONG_KINDS)})", 2)
     report = Report(options.verbose)
     plan = Plan(arches.get_arches(options.arch or "all", options.kernel), options.kernel, options.filter or "", options.long,
                 options.record, options.debug, options.sanitize, report, threading.Semaphore(GUESTS))
     start = time.monotonic()
-    modules = {"unit": unit, "boot": boot, "abi": abi, "apps": apps}
+    modules = {"unit": unit, "boot": boot, "abi": abi, "apps": apps, "lint": lint}
     _prepare(plan, kinds)
-    for kind in KINDS:
+    for kind in KINDS + LONG_KINDS:
         if kind in kinds:
             _run_kind(kind, modules[kind], plan)
     _save(report, plan, kinds, time.monotonic() - start)
@@ -148,7 +150,7 @@ def run(options):
 
 def _prepare(plan, kinds):
     """Kernels, agents and roots come first: the time limits of tests are for the tests."""
-    if set(kinds) == {"unit"}:
+    if set(kinds) <= {"unit", "lint"}:
         return
     for one in plan.arches:
         if plan.kernel == "linnet":

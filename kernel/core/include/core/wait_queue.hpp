@@ -68,8 +68,8 @@ template <typename Predicate>
     bool ready = false;
     for (;;) {
         prepare_to_sleep(kind);
-        if ((ready = predicate())) break;
-        if (result != WaitResult::Ready) break;
+        ready = predicate();
+        if (ready || result != WaitResult::Ready) break;
         result = sleep_until(kind, deadline);
     }
     cancel_sleep();
