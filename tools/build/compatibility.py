@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the compatibility table, docs/compatibility.md, from the kernel's own system call lists and Linux's names.
+"""Writes the compatibility table, docs/compatibility.md, and its summary in README.md from the kernel's own system call
+lists and Linux's names.
 
-With --check nothing is written: the exit status says whether the file is up to date.
+With --check nothing is written: the exit status says whether both are up to date.
 """
 import argparse
 import re
@@ -12,18 +13,26 @@ ROOT = Path(__file__).resolve().parents[2]
 FAMILIES = ROOT / "kernel/syscalls/include/syscalls"
 NUMBERS = ROOT / "kernel/abi"
 OUTPUT = ROOT / "docs/compatibility.md"
+README = ROOT / "README.md"
+SUMMARY_BEGIN, SUMMARY_END = "<!-- calls -->", "<!-- /calls -->"
 ENTRY = re.compile(r'entry<\s*(?:&?[\w:]+)\s*>\(\s*"(\w+)"\s*,\s*nr::\w+\s*(?:,\s*Support::(\w+)\s*(?:,\s*((?:"[^"]*"\s*)+))?)?\)')
 NUMBER = re.compile(r"\b(\w+)\s*=\s*(-?\d+)\s*[,;]")
 
 
-def implemented():
-    """name → (support, note) for every line of the families' lists."""
+def families():
+    """family → {name: (support, note)} for every line of its list."""
     found = {}
     for header in sorted(FAMILIES.glob("*.hpp")):
-        for name, support, note in ENTRY.findall(header.read_text()):
-            text = " ".join(re.findall(r'"([^"]*)"', note or ""))
-            found[name] = (support or "Full", text)
+        calls = {name: (support or "Full", " ".join(re.findall(r'"([^"]*)"', note or "")))
+                 for name, support, note in ENTRY.findall(header.read_text())}
+        if calls:
+            found[header.stem] = calls
     return found
+
+
+def implemented():
+    """name → (support, note) of all families."""
+    return {name: what for calls in families().values() for name, what in calls.items()}
 
 
 def all_names():
@@ -49,18 +58,33 @@ def table():
     return "\n".join(lines) + "\n"
 
 
+def summary():
+    """The README with the number of calls of each family between its marks."""
+    text = README.read_text()
+    before, begin, rest = text.partition(SUMMARY_BEGIN)
+    _, end, after = rest.partition(SUMMARY_END)
+    if not begin or not end:
+        sys.exit(f"README.md has no place for the summary: {SUMMARY_BEGIN} and {SUMMARY_END}")
+    lines = ["", "", "| system calls | as in Linux | partial |", "|---|---|---|"]
+    for family, calls in families().items():
+        full = sum(1 for support, _ in calls.values() if support == "Full")
+        lines.append(f"| {family.replace('_', ' ')} | {full} | {len(calls) - full or ''} |")
+    return before + begin + "\n".join(lines) + "\n\n" + end + after
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    text = table()
-    if args.check:
-        if OUTPUT.exists() and OUTPUT.read_text() == text:
-            return 0
-        print("docs/compatibility.md is out of date: run tools/build/compatibility.py", file=sys.stderr)
-        return 1
-    OUTPUT.write_text(text)
-    return 0
+    wanted = {OUTPUT: table(), README: summary()}
+    if not args.check:
+        for path, text in wanted.items():
+            path.write_text(text)
+        return 0
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        print(f"{path.relative_to(ROOT)} is out of date: run tools/build/compatibility.py", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":
