@@ -9,8 +9,7 @@ set(LINNET_FLAGS_x86_64 -mno-red-zone -mno-mmx -mno-sse -mno-avx ${position_inde
 set(LINNET_FLAGS_aarch64 -mgeneral-regs-only -mno-outline-atomics -mstrict-align ${position_independent})
 set(LINNET_FLAGS_riscv64 -march=rv64imac_zicsr_zifencei -mabi=lp64 -mcmodel=medany ${position_independent})
 # The default CPU of the target has LSX, which the compiler would use for plain copies.
-# Without the last word every object of another file would be found through a table of addresses.
-set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mfpu=none -mno-lsx -mcmodel=medium -fno-pic -fdirect-access-external-data)
+set(LINNET_FLAGS_loongarch64 -mabi=lp64s -mfpu=none -mno-lsx -mcmodel=medium ${position_independent})
 # The vDSO runs in user space: no kernel restrictions, but no vector code either.
 set(LINNET_VDSO_FLAGS_riscv64 -march=rv64gc -mabi=lp64d)
 

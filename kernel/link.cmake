@@ -14,12 +14,8 @@ endforeach()
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/arch/${LINNET_ARCH}/kernel.ld)
 set(tools ${CMAKE_SOURCE_DIR}/tools/build)
 set(link_flags -nostdlib --gc-sections -T ${script} -z max-page-size=65536 --build-id=none -z noexecstack)
-if(NOT LINNET_ARCH STREQUAL "loongarch64")
-    # Addresses that the image holds of itself are listed in .relr.dyn, one bit for most.
-    list(APPEND link_flags -pie --no-dynamic-linker --pack-dyn-relocs=relr)
-else()
-    list(APPEND link_flags --no-pie)
-endif()
+# Addresses that the image holds of itself are listed in .relr.dyn, one bit for most.
+list(APPEND link_flags -pie --no-dynamic-linker --pack-dyn-relocs=relr)
 
 add_custom_command(OUTPUT linnet.pass1.elf
     COMMAND ld.lld-19 ${link_flags} -o linnet.pass1.elf ${objects}

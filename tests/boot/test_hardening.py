@@ -7,7 +7,6 @@ from linnet_tool.testing.harness import BootTest
 
 class Randomisation(BootTest):
     only_kernels = ("linnet",)
-    only_arches = ("x86_64", "aarch64", "riscv64")
 
     def offset(self, *append):
         """The slide that a panic names, and the panic's text."""

@@ -33,7 +33,6 @@
 #define EXTENDED_FCSR 1032
 
 #define KERNEL_STACK_SHIFT 14
-#define PHYSICAL_TOP_BIT 39 // up to here an address of the image is its physical address
 
 #define CSR_CRMD 0x0
 #define CSR_PRMD 0x1

@@ -15,8 +15,8 @@
     csrwr   $t0, CSR_DMW0
     li.d    $t0, 0x9000000000000011         // cached, for PLV0
     csrwr   $t0, CSR_DMW1
-    la.abs  $t0, 9998f
-    bstrpick.d $t0, $t0, PHYSICAL_TOP_BIT, 0
+    la.pcrel $t0, 9998f
+    bstrpick.d $t0, $t0, 47, 0
     lu52i.d $t1, $zero, -1792               // 0x9000…
     or      $t0, $t0, $t1
     jr      $t0
@@ -28,16 +28,26 @@
     csrwr   $zero, CSR_ECFG
     .endm
 
-    // From the window to where the image is linked, once the tables are current. Changes t0.
+    // In the window: where something will be when the image is mapped. Changes t1.
+    .macro image_address register, symbol
+    la.pcrel \register, \symbol
+    bstrpick.d \register, \register, 47, 0
+    la.pcrel $t1, kernel_image_offset
+    ld.d    $t1, $t1, 0
+    add.d   \register, \register, $t1
+    .endm
+
+    // From the window to where the image is mapped, once the tables are current. Changes t0 and t1.
     .macro enter_image
-    la.abs  $t0, 9997f
+    image_address $t0, 9997f
     jr      $t0
 9997:
     .endm
 
+    // In the window. Changes t0.
     .macro write_physical symbol, register
-    la.abs  $t0, \symbol
-    bstrpick.d $t0, $t0, PHYSICAL_TOP_BIT, 0
+    la.pcrel $t0, \symbol
+    bstrpick.d $t0, $t0, 47, 0
     csrwr   $t0, \register
     .endm
 
@@ -54,10 +64,12 @@ _start:
     addi.d  $t0, $t0, 8
     bltu    $t0, $t1, 1b
     la.pcrel $sp, boot_stack_top
-    bl      arch_make_boot_tables
+    move    $a0, $s0
+    move    $a1, $s1
+    bl      arch_place_image
     bl      set_up_cpu
     enter_image
-    la.abs  $sp, boot_stack_top
+    la.pcrel $sp, boot_stack_top
     move    $a0, $s0
     move    $a1, $s1
     csrrd   $a2, CSR_CPUID
@@ -68,12 +80,12 @@ _start:
     b       arch_start
     .size _start, . - _start
 
-// Exception entries and the shape of the tables.
+// Exception entries and the shape of the tables. Called in the window.
     .text
     .balign 4
     .type set_up_cpu, @function
 set_up_cpu:
-    la.abs  $t0, arch_trap_entry
+    image_address $t0, arch_trap_entry
     csrwr   $t0, CSR_EENTRY
     write_physical arch_tlb_refill, CSR_TLBRENTRY
     write_physical arch_machine_error, CSR_MERRENTRY
@@ -103,7 +115,7 @@ arch_secondary_entry:
     enter_image
     csrrd   $t0, CSR_CPUID
     andi    $t0, $t0, 0x1ff
-    la.abs  $t1, arch_starting_cpus
+    la.pcrel $t1, arch_starting_cpus
     alsl.d  $t1, $t0, $t1, 3
     dbar    0
     ld.d    $a0, $t1, 0

@@ -31,6 +31,4 @@ bool read_stack_frame(uintptr_t frame, StackFrame& out) {
 
 uintptr_t current_frame_pointer() { return reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); }
 
-u64 kernel_image_slide() { return 0; }
-
 } // namespace linnet::arch

@@ -200,7 +200,7 @@ finish_frame:
 // panic, so nobody gives it back.
 kernel_stack_overflow:
     csrwr   $t1, CSR_SAVE2
-    la.abs  $t0, emergency_stack_taken
+    la.pcrel $t0, emergency_stack_taken
     li.w    $t1, 1
     csrwr   $t2, CSR_SAVE3
     amswap.w $t2, $t1, $t0
@@ -208,14 +208,14 @@ kernel_stack_overflow:
     csrrd   $t2, CSR_SAVE3
     csrrd   $t1, CSR_SAVE2
     move    $t0, $sp
-    la.abs  $sp, emergency_stack_top - FRAME_SIZE
+    la.pcrel $sp, emergency_stack_top - FRAME_SIZE
     for_most st.d, $sp
     st.d    $t0, $sp, FRAME_REGISTER(3)
     csrrd   $t0, CSR_SAVE1
     st.d    $t0, $sp, FRAME_REGISTER(12)
     st.d    $r21, $sp, FRAME_REGISTER(21)
     bl      finish_frame
-    la.abs  $t0, emergency_stack_top        // further traps are checked against the stack we are on
+    la.pcrel $t0, emergency_stack_top        // further traps are checked against the stack we are on
     st.d    $t0, $r21, THREAD_KERNEL_STACK_TOP
     b       arch_kernel_stack_overflow
 5:  idle    0

@@ -4,7 +4,9 @@
 //   0x9000'0000'0000'0000  all physical addresses, cached: the direct map
 // They have no rights, so through them the kernel can do anything to its memory. By the upper half's tables:
 //   0xffff'8000'0000'0000  kernel area
-//   0xffff'8100'0000'0000  kernel image, by physical address; its code can't be written here nor its data run
+//   0xffff'8100'0000'0000  kernel image, by physical address, plus a random slide; its code can't be written
+//   here nor
+//                          its data run
 #pragma once
 
 #include <lib/address.hpp>
@@ -19,6 +21,8 @@ inline constexpr VirtAddr direct_map_base{0x9000'0000'0000'0000};
 inline constexpr VirtAddr uncached_window{0x8000'0000'0000'0000};
 inline constexpr VirtAddr kernel_area_begin{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_end{0xffff'8080'0000'0000};
-inline constexpr u64 kernel_image_offset = 0xffff'8100'0000'0000;
+inline constexpr u64 kernel_link_offset = 0xffff'8100'0000'0000;
+/// Set once by place_image.cpp: kernel_link_offset plus the slide.
+extern "C" constinit u64 kernel_image_offset;
 
 } // namespace linnet::arch
