@@ -19,8 +19,8 @@ u8* allocate() {
     return object;
 }
 
-[[gnu::noinline]] void touch(u8* object, usize at) {
-    volatile usize offset = at;
+[[gnu::noinline]] void touch(u8* object, isize at) {
+    volatile isize offset = at;
     *static_cast<volatile u8*>(object + offset) = 1;
 }
 
@@ -39,7 +39,7 @@ void plant_fault(std::string_view name) {
     u8* object = allocate();
     if (!object) return;
     if (name == "heap-overflow") touch(object, size);
-    if (name == "heap-underflow") touch(object, ~usize{0});
+    if (name == "heap-underflow") touch(object, -1);
     if (name == "memset-overflow") std::memset(object, 0, size + 1);
     if (name == "use-after-free" || name == "double-free") delete[] object;
     if (name == "use-after-free") touch(object, 3);
