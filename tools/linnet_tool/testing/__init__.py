@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-from .. import agent, kernel, rootfs
+from .. import agent, debug, kernel, rootfs
 from .. import arch as arches
 from ..paths import BUILD, ROOT, ensure
 from ..ui import LinnetError, say
@@ -155,7 +155,8 @@ def _prepare(plan, kinds):
     for one in plan.arches:
         if plan.kernel == "linnet":
             kernel.build(one, plan.debug, plan.sanitize)
-            if "boot" in kinds and plan.selects(f"boot/{one.name}/debug.commands_show_the_kernel_at_a_breakpoint"):
+            gdb_test = f"boot/{one.name}/debug.commands_show_the_kernel_at_a_breakpoint"
+            if "boot" in kinds and plan.selects(gdb_test) and debug.is_known(one):
                 kernel.build(one, debug=True)  # for gdb
         agent.get(one)
         rootfs.get("busybox", one)
