@@ -1,5 +1,5 @@
 // Descriptors: duplication, close-on-exec, ranges, limits, status flags, record locks, flock.
-#include "check.hpp"
+#include "asleep.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -134,7 +134,7 @@ void test_record_locks() {
     }
     char byte;
     CHECK_EQ(read(ready[0], &byte, 1), 1);
-    usleep(100'000);
+    check::wait_asleep(pid);
     lock = lock_of(F_WRLCK, 1, 1);
     CHECK_ERRNO(fcntl(fd, F_SETLKW, &lock), EDEADLK);
     lock = lock_of(F_UNLCK, 0, 0);

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.hpp"
+#include "asleep.hpp"
 
 static long futex(std::atomic<int>* word, int operation, int value, const timespec* timeout = nullptr,
                   std::atomic<int>* second = nullptr, int third = 0) {
@@ -18,15 +18,22 @@ static long futex(std::atomic<int>* word, int operation, int value, const timesp
 
 static std::atomic<int> word, second_word, woken;
 
+static std::atomic<pid_t> waiter_id;
+
 static void* waiter(void* bits) {
+    waiter_id = gettid();
     long result = futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, nullptr, nullptr, int(long(bits)));
     if (result == 0) woken++;
     return nullptr;
 }
 
 static void start(pthread_t* threads, int count, int bits) {
-    for (int i = 0; i < count; i++) pthread_create(&threads[i], nullptr, waiter, (void*)long(bits));
-    usleep(100000);
+    for (int i = 0; i < count; i++) {
+        waiter_id = 0;
+        pthread_create(&threads[i], nullptr, waiter, (void*)long(bits));
+        CHECK(check::eventually([] { return waiter_id != 0; }));
+        CHECK(check::wait_asleep(waiter_id));
+    }
 }
 
 static void check_errors() {
@@ -153,6 +160,60 @@ static void check_robust() {
     CHECK_ERRNO(syscall(SYS_set_robust_list, &word, 5), EINVAL);
 }
 
+// The list itself, over shared memory: each held word is marked and one waiter woken, of the pending one too; words that
+// belong to somebody else stay as they are (get_robust_list(2)).
+struct Lock {
+    void* next;
+    std::atomic<int> word;
+};
+struct Robust {
+    struct {
+        void* next;
+        long offset;
+        void* pending;
+    } head;
+    Lock held, others, pending;
+    std::atomic<bool> ready;
+};
+
+static void check_robust_list() {
+    auto* shared = check::shared<Robust>();
+    pid_t child = fork();
+    if (child == 0) {
+        const int own = gettid();
+        shared->held.word = own | int(FUTEX_WAITERS);
+        shared->others.word = own + 1;
+        shared->pending.word = own;
+        shared->head.next = &shared->held;
+        shared->held.next = &shared->others;
+        shared->others.next = &shared->head;
+        shared->head.offset = offsetof(Lock, word);
+        shared->head.pending = &shared->pending;
+        CHECK_OK(syscall(SYS_set_robust_list, &shared->head, sizeof shared->head));
+        void* head = nullptr;
+        size_t size = 0;
+        CHECK_OK(syscall(SYS_get_robust_list, 0, &head, &size));
+        CHECK(head == &shared->head && size == sizeof shared->head);
+        shared->ready = true;
+        for (;;) pause();
+    }
+    CHECK(check::eventually([&] { return shared->ready.load(); }));
+    pid_t sleeper = fork();
+    if (sleeper == 0) {
+        const int seen = child | int(FUTEX_WAITERS);
+        _exit(futex(&shared->held.word, FUTEX_WAIT, seen) == 0 ? 0 : 1);
+    }
+    CHECK(check::wait_asleep(sleeper));
+    kill(child, SIGKILL);
+    int status = -1;
+    CHECK_EQ(waitpid(sleeper, &status, 0), sleeper);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(unsigned(shared->held.word), unsigned(FUTEX_WAITERS) | unsigned(FUTEX_OWNER_DIED));
+    CHECK_EQ(shared->others.word.load(), child + 1);
+    CHECK_EQ(unsigned(shared->pending.word), unsigned(FUTEX_OWNER_DIED));
+}
+
 int main() {
     check_errors();
     check_wakes();
@@ -160,5 +221,6 @@ int main() {
     check_shared();
     check_interruption();
     check_robust();
+    check_robust_list();
     return check::result();
 }

@@ -55,18 +55,19 @@ void signals_end_waits() {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     pollfd request = {ends[0], POLLIN, 0};
-    ualarm(30000, 0);
+    ualarm(30000, 30000);
     CHECK_ERRNO(poll(&request, 1, 10000), EINTR);
     fd_set set;
     FD_ZERO(&set);
     FD_SET(ends[0], &set);
     timeval limit = {10, 0};
-    ualarm(30000, 0);
+    ualarm(30000, 30000);
     CHECK_ERRNO(select(ends[0] + 1, &set, nullptr, nullptr, &limit), EINTR);
     const int epoll = epoll_create1(0);
     epoll_event event = {};
-    ualarm(30000, 0);
+    ualarm(30000, 30000);
     CHECK_ERRNO(epoll_wait(epoll, &event, 1, 10000), EINTR);
+    ualarm(0, 0); // it beat until now, so that no wait could begin behind the only signal
     // ppoll opens the mask for as long as it waits.
     sigset_t blocked, open;
     sigemptyset(&blocked);

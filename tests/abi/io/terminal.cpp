@@ -9,7 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "check.hpp"
+#include "asleep.hpp"
 
 namespace {
 
@@ -108,8 +108,9 @@ void end_of_file() {
     CHECK_EQ(read(pair.slave, buffer, sizeof buffer), 2); // the end of file went with the full buffer before it
     pair.type("two\nlines\n");
     int queued = 0;
-    usleep(50000); // what is typed arrives a little later
-    CHECK_OK(ioctl(pair.slave, FIONREAD, &queued));
+    CHECK(check::eventually([&] { // what is typed arrives a little later
+        return ioctl(pair.slave, FIONREAD, &queued) == 0 && queued >= 10;
+    }));
     CHECK_EQ(queued, 10);
     CHECK_EQ(read(pair.slave, buffer, sizeof buffer), 4);
     CHECK_EQ(read(pair.slave, buffer, 2), 2);
@@ -170,14 +171,13 @@ void output() {
     CHECK_EQ(write(pair.slave, "\rab\tc\n", 6), 6);
     expect(__LINE__, pair.screen(), "\rab      c\r\n");
     // Flow control.
-    pair.type("\x13");
-    usleep(50000);
     const int flags = fcntl(pair.slave, F_GETFL);
     fcntl(pair.slave, F_SETFL, flags | O_NONBLOCK);
-    CHECK_ERRNO(write(pair.slave, "x", 1), EAGAIN);
+    pair.type("\x13");
+    CHECK(check::eventually([&] { return write(pair.slave, "y", 1) < 0 && errno == EAGAIN; }));
+    pair.screen();
     pair.type("\x11");
-    usleep(50000);
-    CHECK_EQ(write(pair.slave, "x", 1), 1);
+    CHECK(check::eventually([&] { return write(pair.slave, "x", 1) == 1; }));
     expect(__LINE__, pair.screen(), "x");
     winsize size = {24, 80, 0, 0}, seen = {};
     CHECK_OK(ioctl(pair.master, TIOCSWINSZ, &size));
@@ -207,9 +207,8 @@ void signals() {
         for (;;) pause();
         return 0;
     });
-    usleep(50000);
+    CHECK(check::eventually([&] { return tcgetpgrp(pair.master) == child; }));
     pair.type("typed");
-    usleep(50000);
     pair.type("\x03");
     int status = wait_for(child);
     CHECK(WIFSIGNALED(status));
@@ -271,10 +270,12 @@ void hang_up() {
     Pair pair;
     const pid_t child = session(pair, [&] {
         close(pair.master);
+        (void)!write(pair.slave, "r", 1);
         for (;;) pause();
         return 0;
     });
-    usleep(50000);
+    char ready;
+    CHECK_EQ(read(pair.master, &ready, 1), 1);
     close(pair.master);
     const int status = wait_for(child);
     CHECK(WIFSIGNALED(status));

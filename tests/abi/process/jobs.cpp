@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.hpp"
+#include "asleep.hpp"
 
 template <typename F> static int in_child(F function) {
     pid_t child = fork();
@@ -86,9 +86,10 @@ static void check_orphans() {
     pid_t reaper = fork();
     if (reaper == 0) {
         prctl(PR_SET_CHILD_SUBREAPER, 1);
+        const pid_t self = getpid();
         if (fork() == 0) {
             if (fork() == 0) {
-                usleep(50000);
+                check::eventually([self] { return getppid() == self; });
                 pid_t parent = getppid();
                 (void)!write(pipes[1], &parent, sizeof parent);
                 _exit(0);
@@ -139,16 +140,21 @@ static void check_autoreap() {
 }
 
 static void check_pidfd() {
+    int go[2];
+    CHECK_OK(pipe(go));
     pid_t child = fork();
     if (child == 0) {
-        usleep(50000);
+        char byte;
+        (void)!read(go[0], &byte, 1);
         _exit(9);
     }
     int fd = int(syscall(SYS_pidfd_open, child, 0));
     CHECK_OK(fd);
     pollfd poller = {fd, POLLIN, 0};
     CHECK_EQ(poll(&poller, 1, 0), 0);
+    CHECK_EQ(write(go[1], "x", 1), 1);
     CHECK_EQ(poll(&poller, 1, 10000), 1);
+    close(go[0]), close(go[1]);
     siginfo_t info = {};
     CHECK_OK(waitid(idtype_t(3) /* P_PIDFD */, id_t(fd), &info, WEXITED));
     CHECK_EQ(info.si_status, 9);

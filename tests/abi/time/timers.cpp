@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.hpp"
+#include "asleep.hpp"
 
 static std::atomic<int> signals;
 static void handler(int) { signals++; }
@@ -63,11 +63,13 @@ static void check_sleeps() {
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
     sigaction(SIGALRM, &action, nullptr);
-    itimerval timer = {{0, 0}, {0, 50000}};
+    itimerval timer = {{0, 50000}, {0, 50000}}; // again and again: the first may come before the sleep
     setitimer(ITIMER_REAL, &timer, nullptr);
     wanted = {100, 0};
     CHECK_ERRNO(nanosleep(&wanted, &left), EINTR);
     CHECK_EQ(left.tv_sec, 99);
+    timer = {};
+    setitimer(ITIMER_REAL, &timer, nullptr);
 
     // A stop and continue without handler doesn't end it, and it doesn't begin anew.
     pid_t child = fork();
@@ -79,7 +81,7 @@ static void check_sleeps() {
         CHECK_LT(since(start), 20000000000);
         _exit(check::result());
     }
-    usleep(100000);
+    check::wait_asleep(child);
     kill(child, SIGSTOP);
     waitpid(child, nullptr, WUNTRACED);
     kill(child, SIGCONT);

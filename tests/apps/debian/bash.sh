@@ -8,5 +8,5 @@ coproc CAT { cat; }; echo "to the coprocess" >&"${CAT[1]}"; read -r answer <&"${
 while read -r n; do ((sum += n)); done < <(seq 10); echo $sum
 set -m; sleep 30 & jobs; kill %1; wait %1; echo "job $?"; set +m
 trap 'echo "child ended"' CHLD; (exit 0); trap - CHLD
-trap 'echo "got $?"; exit 5' INT; kill -INT $$ & wait $!; sleep 0.1
+trap 'echo "got INT"; exit 5' INT; kill -INT $$ & wait $!; sleep 10 # the trap runs before, in or after wait
 echo unreachable
