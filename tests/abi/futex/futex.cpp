@@ -1,5 +1,6 @@
 // futex(2): waiting, waking, bit sets, requeueing, FUTEX_WAKE_OP, time-outs, shared words; robust mutexes.
 #include <climits>
+#include <cstddef>
 #include <csignal>
 #include <ctime>
 #include <linux/futex.h>

@@ -1,3 +1,4 @@
+// timeout: 60
 // Process groups and sessions, stops and continues, orphans, subreapers, death signals, pidfds, autoreaping.
 #include <csignal>
 #include <poll.h>
