@@ -41,7 +41,8 @@ void report(const char* name, double value) {
 }
 
 // The least cost of one of `count` operations that `body(count)` does.
-template <typename Body> double least(int count, Body body) {
+template <typename Body>
+double least(int count, Body body) {
     double best = 1e18;
     for (int round = 0; round < rounds; round++) {
         uint64_t start = counter::now();
@@ -51,7 +52,10 @@ template <typename Body> double least(int count, Body body) {
     return best;
 }
 
-template <typename Body> void measure(const char* name, int count, Body body) { report(name, least(count, body)); }
+template <typename Body>
+void measure(const char* name, int count, Body body) {
+    report(name, least(count, body));
+}
 
 void null_call(int count) {
     for (int i = 0; i < count; i++) syscall(SYS_getppid);
@@ -140,8 +144,7 @@ double anonymous_fault(int pages, size_t page) {
 
 // A child writes to every page that it shares with its parent, and tells what that took through a shared page.
 double copy_on_write_fault(int pages, size_t page) {
-    auto* result = static_cast<double*>(
-        mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    auto* result = static_cast<double*>(mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     must(result != MAP_FAILED, "mmap");
     char* memory = map_pages(size_t(pages) * page);
     touch(memory, pages, page);

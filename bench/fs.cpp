@@ -1,5 +1,5 @@
-// What the file calls cost, in instructions under -icount, else in nanoseconds. Prints a line "bench NAME VALUE" for each;
-// the least of several rounds. Everything happens in the directory given, or in /tmp.
+// What the file calls cost, in instructions under -icount, else in nanoseconds. Prints a line "bench NAME VALUE" for
+// each; the least of several rounds. Everything happens in the directory given, or in /tmp.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -21,7 +21,8 @@ void must(bool holds, const char* what) {
     exit(1);
 }
 
-template <typename Body> void measure(const char* name, int count, Body body) {
+template <typename Body>
+void measure(const char* name, int count, Body body) {
     double best = 1e18;
     for (int round = 0; round < rounds; round++) {
         uint64_t start = counter::now();

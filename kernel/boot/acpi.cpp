@@ -1,5 +1,5 @@
-// Finds ACPI's tables: RSDP, then RSDT or XSDT, then each table with a good checksum. Firmware tables are untrusted input:
-// every access is within bounds that were checked against the direct map.
+// Finds ACPI's tables: RSDP, then RSDT or XSDT, then each table with a good checksum. Firmware tables are untrusted
+// input: every access is within bounds that were checked against the direct map.
 #include "acpi.hpp"
 #include <arch/page.hpp>
 #include <string_view>

@@ -14,7 +14,8 @@ using Bytes = std::span<const u8>;
 template <typename T>
 T read_field(Bytes table, usize offset) {
     T value{};
-    if (offset <= table.size() && table.size() - offset >= sizeof(T)) std::memcpy(&value, table.data() + offset, sizeof(T));
+    if (offset <= table.size() && table.size() - offset >= sizeof(T))
+        std::memcpy(&value, table.data() + offset, sizeof(T));
     return value;
 }
 

@@ -1,6 +1,7 @@
-// Two facts out of AML without an interpreter: the package \_S5 (how to power off; ACPI 7.4.2) and the virtio-mmio devices
-// (_HID "LNRO0005") with the resources their _CRS buffers list. Both are static data in every firmware we serve, found by
-// their encoding (ACPI chapter 20); what isn't encoded that way is not found.
+// Two facts out of AML without an interpreter: the package \_S5 (how to power off; ACPI 7.4.2) and the virtio-mmio
+// devices
+// (_HID "LNRO0005") with the resources their _CRS buffers list. Both are static data in every firmware we serve, found
+// by their encoding (ACPI chapter 20); what isn't encoded that way is not found.
 #include "acpi.hpp"
 
 #include <string_view>
@@ -58,7 +59,8 @@ void decode_s5(Bytes aml, usize at, AcpiInfo& acpi) {
     acpi.has_s5 = true;
 }
 
-/// In the body of a device with our _HID: a 32-bit fixed memory range and an extended interrupt (ACPI 6.4.3.4, 6.4.3.6).
+/// In the body of a device with our _HID: a 32-bit fixed memory range and an extended interrupt
+/// (ACPI 6.4.3.4, 6.4.3.6).
 void decode_virtio(Bytes body, AcpiInfo& acpi) {
     constexpr std::string_view memory32("\x86\x09\x00", 3), interrupt("\x89\x06\x00", 3);
     VirtioMmioInfo found;

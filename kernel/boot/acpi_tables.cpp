@@ -23,8 +23,8 @@ GenericAddress read_pm_block(Bytes table, usize extended_offset, usize port_offs
 
 void add_io_apic(Bytes entry, AcpiInfo& acpi) {
     if (acpi.io_apic_count == AcpiInfo::max_io_apics) return;
-    acpi.io_apics[acpi.io_apic_count++] = {read_field<u8>(entry, 2), {read_field<u32>(entry, 4)},
-                                           read_field<u32>(entry, 8)};
+    acpi.io_apics[acpi.io_apic_count++] = {
+        read_field<u8>(entry, 2), {read_field<u32>(entry, 4)}, read_field<u32>(entry, 8)};
 }
 
 void add_override(Bytes entry, AcpiInfo& acpi) {
@@ -52,9 +52,14 @@ void decode_madt(Bytes table, BootInfo& info, AcpiInfo& acpi) {
         case local_x2apic:
             if (read_field<u32>(entry, 8) & enabled) add_cpu(info, read_field<u32>(entry, 4));
             break;
-        case io_apic: add_io_apic(entry, acpi); break;
-        case interrupt_override: add_override(entry, acpi); break;
-        default: break;
+        case io_apic:
+            add_io_apic(entry, acpi);
+            break;
+        case interrupt_override:
+            add_override(entry, acpi);
+            break;
+        default:
+            break;
         }
         at += length;
     }
@@ -62,7 +67,8 @@ void decode_madt(Bytes table, BootInfo& info, AcpiInfo& acpi) {
 
 void decode_mcfg(Bytes table, AcpiInfo& acpi) {
     constexpr usize first_entry = 44, entry_size = 16;
-    for (usize at = first_entry; at + entry_size <= table.size() && acpi.ecam_count < AcpiInfo::max_ecam; at += entry_size) {
+    for (usize at = first_entry; at + entry_size <= table.size() && acpi.ecam_count < AcpiInfo::max_ecam;
+         at += entry_size) {
         EcamInfo ecam{{read_field<u64>(table, at)},
                       read_field<u16>(table, at + 8),
                       read_field<u8>(table, at + 10),

@@ -83,15 +83,13 @@ Result<void> Fdt::validate() const {
 Result<Fdt> Fdt::create(std::span<const u8> blob) {
     if (blob.size() < header_size || *read_cell(blob, 0) != magic) return error(Errno::EINVAL);
     u32 total = *read_cell(blob, 4), structure = *read_cell(blob, 8), strings = *read_cell(blob, 12);
-    u32 reservations = *read_cell(blob, 16), version = *read_cell(blob, 20),
-        compatible = *read_cell(blob, 24);
+    u32 reservations = *read_cell(blob, 16), version = *read_cell(blob, 20), compatible = *read_cell(blob, 24);
     u32 strings_size = *read_cell(blob, 32), structure_size = *read_cell(blob, 36);
     if (total < header_size || total > blob.size() || total > largest_tree) return error(Errno::EINVAL);
     if (version < oldest_version || compatible > 17) return error(Errno::EINVAL);
     blob = blob.first(total);
     if (version == oldest_version) structure_size = structure < total ? total - structure : 0;
-    if (structure > total || structure_size > total - structure || structure % 4 != 0)
-        return error(Errno::EINVAL);
+    if (structure > total || structure_size > total - structure || structure % 4 != 0) return error(Errno::EINVAL);
     if (strings > total || strings_size > total - strings) return error(Errno::EINVAL);
     if (reservations > total) return error(Errno::EINVAL);
 
@@ -213,8 +211,7 @@ std::optional<std::span<const u8>> FdtNode::property(std::string_view name) cons
         token = tree_->token_at(token->next);
         // Properties come before child nodes.
         if (!token || (token->kind != token_property && token->kind != token_nop)) return {};
-        if (token->kind == token_property && tree_->string_at(token->name_offset) == name)
-            return token->value;
+        if (token->kind == token_property && tree_->string_at(token->name_offset) == name) return token->value;
     }
     return {};
 }

@@ -80,8 +80,7 @@ std::optional<PhysAddr> FdtNode::translate(PhysAddr bus_address) const {
         FdtNode above = *bus.parent();
         auto ranges = bus.property("ranges");
         if (!ranges) return {};
-        u32 child_cells = bus.address_cells(), parent_cells = above.address_cells(),
-            size_cells = bus.size_cells();
+        u32 child_cells = bus.address_cells(), parent_cells = above.address_cells(), size_cells = bus.size_cells();
         if (child_cells > most_cells || parent_cells > most_cells || size_cells > most_cells) return {};
         usize stride = (child_cells + parent_cells + size_cells) * usize{4};
         bool found = ranges->empty();
@@ -108,8 +107,7 @@ std::optional<FdtNode> FdtNode::interrupt_parent() const {
 }
 
 /// Reads a specifier of `controller` at `offset` of `bytes`.
-static std::optional<FdtInterrupt> read_specifier(const FdtNode& controller, std::span<const u8> bytes,
-                                                  usize offset) {
+static std::optional<FdtInterrupt> read_specifier(const FdtNode& controller, std::span<const u8> bytes, usize offset) {
     u32 count = controller.cell("#interrupt-cells", 0).value_or(0);
     if (count == 0 || count > FdtInterrupt::max_cells || !has_cells(bytes, offset, count)) return {};
     FdtInterrupt interrupt{controller, {}, count};

@@ -28,16 +28,14 @@ void tidy(RegionTable table, usize& count, Rounding rounding) {
         u64 begin = table[i].begin.value, end = begin + table[i].size;
         if (rounding == Rounding::Outwards) {
             begin = align_down(begin, arch::page_size);
-            end = end > ~u64{0} - arch::page_size ? align_down(end, arch::page_size)
-                                                  : align_up(end, arch::page_size);
+            end = end > ~u64{0} - arch::page_size ? align_down(end, arch::page_size) : align_up(end, arch::page_size);
         } else {
             begin = begin > ~u64{0} - arch::page_size ? end : align_up(begin, arch::page_size);
             end = align_down(end, arch::page_size);
         }
         if (begin < end) table[kept++] = {{begin}, end - begin};
     }
-    std::sort(table, table + kept,
-              [](const MemoryRegion& a, const MemoryRegion& b) { return a.begin < b.begin; });
+    std::sort(table, table + kept, [](const MemoryRegion& a, const MemoryRegion& b) { return a.begin < b.begin; });
     count = 0;
     for (usize i = 0; i < kept; ++i) {
         if (count > 0 && table[i].begin.value <= table[count - 1].begin.value + table[count - 1].size) {
@@ -51,8 +49,7 @@ void tidy(RegionTable table, usize& count, Rounding rounding) {
 
 bool is_inside(std::span<const MemoryRegion> regions, u64 begin, u64 size) {
     return std::ranges::any_of(regions, [&](const MemoryRegion& region) {
-        return begin >= region.begin.value && size <= region.size &&
-               begin - region.begin.value <= region.size - size;
+        return begin >= region.begin.value && size <= region.size && begin - region.begin.value <= region.size - size;
     });
 }
 

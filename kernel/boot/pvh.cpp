@@ -1,8 +1,8 @@
 // PVH's start info (Xen: public/arch-x86/hvm/start_info.h): memory map, command line, first module as the initrd, RSDP.
 #include "acpi.hpp"
 
-#include <arch/page.hpp>
 #include <algorithm>
+#include <arch/page.hpp>
 
 namespace linnet::boot {
 

@@ -1,5 +1,5 @@
-// Functions run on other CPUs by interrupt. Each CPU has one call slot of its own; `calls_from` of the target says which
-// CPUs' slots it must look at.
+// Functions run on other CPUs by interrupt. Each CPU has one call slot of its own; `calls_from` of the target says
+// which CPUs' slots it must look at.
 #include <arch/smp.hpp>
 #include <boot/boot_info.hpp>
 #include <core/panic.hpp>

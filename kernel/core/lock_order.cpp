@@ -1,9 +1,10 @@
 // The lock-order checker of debug builds, and the anonymous class.
 //
-// Each lock class gets a small number at first use. Two things are remembered of it, and a contradiction is a panic at its
-// first occasion, whether or not it deadlocks:
+// Each lock class gets a small number at first use. Two things are remembered of it, and a contradiction is a panic at
+// its first occasion, whether or not it deadlocks:
 //   order:      "b was taken while a was held", directly or through others; taking a while b is held contradicts.
-//   interrupts: whether a handler takes it, and whether it was held while interrupts were on. A class may not be both, and
+//   interrupts: whether a handler takes it, and whether it was held while interrupts were on. A class may not be both,
+//   and
 //               nothing that was held with interrupts on may come after a class that handlers take: the handler may
 //               interrupt the holder and wait for somebody who waits for the holder.
 #include <core/panic.hpp>
@@ -32,7 +33,7 @@ constinit std::atomic<u32> next_id{1};
 constinit std::atomic<LockClass*> known[max_classes] = {};
 constinit std::atomic<u32> usages[max_classes] = {};
 constinit std::atomic<u64> taken_after[max_classes][max_classes / 64] = {}; // transitively closed
-constinit std::atomic<bool> closing{false};                                // who adds to taken_after
+constinit std::atomic<bool> closing{false};                                 // who adds to taken_after
 
 u32 id_of(LockClass& lock_class) {
     u32 id = lock_class.id.load(std::memory_order_acquire);
@@ -62,7 +63,8 @@ void add_order(u32 first, u32 second) {
     while (closing.exchange(true, std::memory_order_acquire)) arch::relax();
     for (u32 before = 1; before < max_classes; ++before) {
         if (before != first && !is_after(before, first)) continue;
-        for (u32 word = 0; word < max_classes / 64; ++word) taken_after[before][word].fetch_or(taken_after[second][word]);
+        for (u32 word = 0; word < max_classes / 64; ++word)
+            taken_after[before][word].fetch_or(taken_after[second][word]);
         taken_after[before][second / 64].fetch_or(u64{1} << (second % 64));
     }
     closing.store(false, std::memory_order_release);
@@ -84,8 +86,8 @@ void note_usage(u32 id, bool interrupts_on) {
 
 } // namespace
 
-// Preemption is off in all three, so the CPU's list is the thread's list of spinlocks. An interrupt between two steps of an
-// edit would find the list in disorder.
+// Preemption is off in all three, so the CPU's list is the thread's list of spinlocks. An interrupt between two steps
+// of an edit would find the list in disorder.
 void RawSpinLock::note_acquire() {
     if (class_ == &anonymous_lock_class || is_panicking()) return;
     bool interrupts_on = arch::interrupts_enabled();
@@ -97,7 +99,8 @@ void RawSpinLock::note_acquire() {
         if (held.classes[i] == &anonymous_lock_class || held.classes[i] == class_) continue;
         u32 before = id_of(*held.classes[i]);
         if (is_after(id, before))
-            panic("lock order: '{}' taken while '{}' is held, elsewhere the other way round", name_of(id), name_of(before));
+            panic("lock order: '{}' taken while '{}' is held, elsewhere the other way round", name_of(id),
+                  name_of(before));
         if (!is_after(before, id)) add_order(before, id);
     }
     arch::restore_interrupts(state);

@@ -56,9 +56,7 @@ std::string_view format_line(Line& line, u64 time_ns, std::string_view text) {
     return format_into(line, "[{5}.{06}] {}\n", micros / 1'000'000, micros % 1'000'000, text.substr(0, 512));
 }
 
-bool is_for_console(LogLevel level) {
-    return static_cast<u8>(level) < console_level.load(std::memory_order_relaxed);
-}
+bool is_for_console(LogLevel level) { return static_cast<u8>(level) < console_level.load(std::memory_order_relaxed); }
 
 void print(LogLevel level, u64 time_ns, std::string_view text) {
     if (!is_for_console(level) && !is_panicking()) return;

@@ -27,9 +27,22 @@ void quarter_round(u32& a, u32& b, u32& c, u32& d) {
 
 /// One ChaCha20 block under the current key (RFC 8439 section 2.3, with a 64-bit counter).
 void next_block(u32 (&out)[16]) {
-    const u32 start[16] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574, key[0], key[1], key[2], key[3],
-                           key[4], key[5], key[6], key[7], static_cast<u32>(block_counter),
-                           static_cast<u32>(block_counter >> 32), 0, 0};
+    const u32 start[16] = {0x61707865,
+                           0x3320646e,
+                           0x79622d32,
+                           0x6b206574,
+                           key[0],
+                           key[1],
+                           key[2],
+                           key[3],
+                           key[4],
+                           key[5],
+                           key[6],
+                           key[7],
+                           static_cast<u32>(block_counter),
+                           static_cast<u32>(block_counter >> 32),
+                           0,
+                           0};
     memcpy(out, start, sizeof(start));
     for (int round = 0; round < 10; ++round) {
         for (int i = 0; i < 4; ++i) quarter_round(out[i], out[4 + i], out[8 + i], out[12 + i]);

@@ -86,7 +86,8 @@ void RunQueue::charge(Thread& thread, u64 now_ticks) {
 
 bool RunQueue::should_preempt(const Thread& thread, const Thread& current, u64 now_ticks) const {
     // A quarter of a slice of lead, so that threads that wake one another in turn don't switch at every wake.
-    return thread.virtual_runtime + slice_ns / 4 < current.virtual_runtime + ticks_to_ns(now_ticks - current.slice_start);
+    return thread.virtual_runtime + slice_ns / 4 <
+           current.virtual_runtime + ticks_to_ns(now_ticks - current.slice_start);
 }
 
 void RunQueue::start_slice(u64 now_ns) { slice_deadline_ns_ = waiting() > 0 ? now_ns + slice_ns : ~u64{0}; }
@@ -94,8 +95,7 @@ void RunQueue::start_slice(u64 now_ns) { slice_deadline_ns_ = waiting() > 0 ? no
 void RunQueue::tick(u64 now_ns) {
     InterruptSpinGuard guard(lock);
     if (now_ns < slice_deadline_ns_) return;
-    if (waiting() > 0)
-        current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
+    if (waiting() > 0) current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
     slice_deadline_ns_ = ~u64{0};
 }
 

@@ -1,10 +1,10 @@
 // The scheduler: switching, waking, placing and stealing.
 //
 // A thread is active while it is current or in a queue's tree. It goes to sleep by setting its state first and then
-// calling schedule(), which takes it out under the queue's lock; a wake-up in between finds it active and merely sets the
-// state back. `on_cpu` stays true until the next thread has left the sleeper's stack, so a waker on another CPU waits for
-// that before it queues the thread elsewhere. The queue's lock is held across the stack switch and released by
-// finish_switch() on the other side.
+// calling schedule(), which takes it out under the queue's lock; a wake-up in between finds it active and merely sets
+// the state back. `on_cpu` stays true until the next thread has left the sleeper's stack, so a waker on another CPU
+// waits for that before it queues the thread elsewhere. The queue's lock is held across the stack switch and released
+// by finish_switch() on the other side.
 //
 // Lock order: Thread::scheduling_lock, RunQueue::lock (lower CPU number first).
 #include <arch/smp.hpp>
@@ -35,8 +35,8 @@ void finish_switch(Thread& previous) {
     if (previous.state.load(std::memory_order_relaxed) == ThreadState::Dead) previous.on_final_switch();
 }
 
-/// Takes work from the busiest queue when this one is empty. This CPU's queue lock is held; others are only tried, so no
-/// order between queues is needed.
+/// Takes work from the busiest queue when this one is empty. This CPU's queue lock is held; others are only tried, so
+/// no order between queues is needed.
 Thread* steal(Cpu& self) {
     Cpu* busiest = nullptr;
     u32 most = 0;

@@ -26,11 +26,11 @@ void initialise_time() {
 
 const ClockScale& clock_scale() { return scale; }
 
-u64 ticks_to_ns(u64 ticks) { return static_cast<u64>((static_cast<unsigned __int128>(ticks) * scale.mult) >> scale.shift); }
-
-u64 ns_to_ticks(u64 ns) {
-    return static_cast<u64>(static_cast<unsigned __int128>(ns) * frequency / ns_per_second);
+u64 ticks_to_ns(u64 ticks) {
+    return static_cast<u64>((static_cast<unsigned __int128>(ticks) * scale.mult) >> scale.shift);
 }
+
+u64 ns_to_ticks(u64 ns) { return static_cast<u64>(static_cast<unsigned __int128>(ns) * frequency / ns_per_second); }
 
 u64 monotonic_ns() {
     if (!scale.mult) return 0;

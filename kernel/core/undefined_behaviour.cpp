@@ -1,5 +1,5 @@
-// The handlers that clang's UndefinedBehaviorSanitizer calls in sanitizer builds (-DLINNET_SANITIZE=ON). Each is a panic with
-// the place: undefined behaviour in a kernel is a bug at its first occurrence.
+// The handlers that clang's UndefinedBehaviorSanitizer calls in sanitizer builds (-DLINNET_SANITIZE=ON). Each is a
+// panic with the place: undefined behaviour in a kernel is a bug at its first occurrence.
 #ifdef LINNET_SANITIZE
 
 #include <core/panic.hpp>
@@ -16,16 +16,16 @@ struct SourceLocation {
 
 [[noreturn]] void report(const char* what, const void* data) {
     const auto& place = *static_cast<const SourceLocation*>(data);
-    panic("undefined behaviour: {} at {}:{}:{}", std::string_view(what), std::string_view(place.file ? place.file : "?"),
-          place.line, place.column);
+    panic("undefined behaviour: {} at {}:{}:{}", std::string_view(what),
+          std::string_view(place.file ? place.file : "?"), place.line, place.column);
 }
 
 } // namespace
 } // namespace linnet::core
 
 // The names are the compiler's; every handler's first argument points at its data, which begins with the location.
-#define HANDLER(name, what)                                                                                  \
-    extern "C" void __ubsan_handle_##name(void* data, void*, void*);                                         \
+#define HANDLER(name, what)                                                                                            \
+    extern "C" void __ubsan_handle_##name(void* data, void*, void*);                                                   \
     extern "C" void __ubsan_handle_##name(void* data, void*, void*) { linnet::core::report(what, data); }
 
 HANDLER(add_overflow, "signed addition overflows")

@@ -58,7 +58,8 @@ bool apply_value(CommandLine& line, std::string_view name, std::string_view valu
     if (name == "console") return line.console = value, true;
     if (name == "linnet.fault") return line.planted_fault = value, true;
     if (name == "linnet.strace") return line.strace = value == "1", true;
-    if (name == "loglevel" && is_number) return core::set_console_log_level(static_cast<u8>(std::clamp<i64>(number, 0, 255))), true;
+    if (name == "loglevel" && is_number)
+        return core::set_console_log_level(static_cast<u8>(std::clamp<i64>(number, 0, 255))), true;
     if (name == "panic" && is_number) return core::set_panic_timeout(number), true;
     if (name == "maxcpus" && is_number) return line.max_cpus = number > 0 ? static_cast<u64>(number) : 1, true;
     if (name == "mem") return parse_size(value, line.memory_limit);
@@ -75,7 +76,7 @@ bool parse_size(std::string_view text, u64& out) {
     usize first = at;
     for (; at < text.size(); ++at) {
         char c = static_cast<char>(text[at] | 32);
-        unsigned digit = c >= '0' && c <= '9' ? static_cast<unsigned>(c - '0')
+        unsigned digit = c >= '0' && c <= '9'   ? static_cast<unsigned>(c - '0')
                          : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a' + 10)
                                                 : 99;
         if (digit >= base) break;
@@ -102,15 +103,15 @@ u64 early_memory_limit(std::string_view text) {
 void apply_early_words(std::string_view text) {
     i64 seconds = 0;
     for (std::string_view word = next_word(text); !word.empty() && word != "--"; word = next_word(text))
-        if (word.starts_with("panic=") && parse_number(unquote(word.substr(6)), seconds)) core::set_panic_timeout(seconds);
+        if (word.starts_with("panic=") && parse_number(unquote(word.substr(6)), seconds))
+            core::set_panic_timeout(seconds);
 }
 
 Result<CommandLine> CommandLine::parse(std::string_view text) {
     CommandLine line;
     for (std::string_view word = next_word(text); !word.empty(); word = next_word(text)) {
         if (word == "--") {
-            for (word = next_word(text); !word.empty(); word = next_word(text))
-                TRY(line.init_arguments.try_push(word));
+            for (word = next_word(text); !word.empty(); word = next_word(text)) TRY(line.init_arguments.try_push(word));
             break;
         }
         usize equals = word.find('=');

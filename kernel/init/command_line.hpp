@@ -9,17 +9,18 @@ namespace linnet::init {
 struct CommandLine {
     std::string_view rdinit = "/init";
     bool rdinit_given = false;
-    std::string_view init;                       // empty: /sbin/init, /etc/init, /bin/init, /bin/sh in turn
-    std::string_view console;                    // the last console=
+    std::string_view init;    // empty: /sbin/init, /etc/init, /bin/init, /bin/sh in turn
+    std::string_view console; // the last console=
     bool root_is_read_only = false;
     u64 max_cpus = ~u64{0};
     u64 memory_limit = ~u64{0};
     std::string_view planted_fault; // linnet.fault=
     bool strace = false;
-    ArrayList<std::string_view> init_arguments;  // unknown words without '=', and all behind "--"
-    ArrayList<std::string_view> environment;     // unknown NAME=VALUE words
+    ArrayList<std::string_view> init_arguments; // unknown words without '=', and all behind "--"
+    ArrayList<std::string_view> environment;    // unknown NAME=VALUE words
 
-    /// Parses `text`, which must stay; also applies what has an immediate effect (loglevel=, quiet, debug, panic=). ENOMEM.
+    /// Parses `text`, which must stay; also applies what has an immediate effect (loglevel=, quiet, debug, panic=).
+    /// ENOMEM.
     static Result<CommandLine> parse(std::string_view text);
 };
 

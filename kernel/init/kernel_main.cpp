@@ -1,7 +1,7 @@
 // From the architecture's first C++ call to PID 1: the order in which the rooms wake up.
 //
-// kernel_main() runs on the boot thread, which may not sleep: it ends as CPU 0's idle thread. What may sleep (drivers that
-// wait, unpacking the initramfs, starting PID 1) happens in the `init` kernel thread.
+// kernel_main() runs on the boot thread, which may not sleep: it ends as CPU 0's idle thread. What may sleep (drivers
+// that wait, unpacking the initramfs, starting PID 1) happens in the `init` kernel thread.
 #include <abi/linux/utsname.hpp>
 #include <arch/hooks.hpp>
 #include <arch/platform.hpp>
@@ -17,8 +17,8 @@
 #include <cstring>
 #include <drivers/driver.hpp>
 #include <mm/init.hpp>
-#include <process/process.hpp>
 #include <process/exec.hpp>
+#include <process/process.hpp>
 #include <syscalls/table.hpp>
 #include <vdso/vdso.hpp>
 
@@ -54,8 +54,8 @@ void parse_handover(const boot::Handoff& handoff) {
     limit_memory(info, early_memory_limit(info.command_line));
 }
 
-/// Boot loaders put random bytes into the device tree, where there is one. Nobody else is to see them, nor those that the
-/// image's address came from.
+/// Boot loaders put random bytes into the device tree, where there is one. Nobody else is to see them, nor those that
+/// the image's address came from.
 void seed_from_device_tree() {
     auto chosen = boot::device_tree().find_path("/chosen");
     if (!chosen) return;

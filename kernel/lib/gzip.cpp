@@ -120,8 +120,7 @@ private:
 
 constexpr u16 length_base[] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-constexpr u8 length_extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
-                               2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+constexpr u8 length_extra[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
 constexpr u16 distance_base[] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
                                  33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
                                  1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
@@ -292,8 +291,7 @@ Result<usize> header_size(std::span<const u8> input) {
     enum Flag : u8 { HeaderCrc = 2, Extra = 4, Name = 8, Comment = 16, Reserved = 0xe0 };
     constexpr usize fixed_size = 10;
     constexpr u8 method_deflate = 8;
-    if (input.size() < fixed_size || !is_gzip(input) || input[2] != method_deflate)
-        return error(Errno::EINVAL);
+    if (input.size() < fixed_size || !is_gzip(input) || input[2] != method_deflate) return error(Errno::EINVAL);
     u8 flags = input[3];
     if (flags & Reserved) return error(Errno::EINVAL);
     usize at = fixed_size;

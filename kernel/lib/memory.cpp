@@ -1,5 +1,5 @@
-// The C memory and string functions that the compiler calls. Architectures may provide faster memcpy, memmove and memset
-// in assembly under the same names (these are weak).
+// The C memory and string functions that the compiler calls. Architectures may provide faster memcpy, memmove and
+// memset in assembly under the same names (these are weak).
 #include <cstddef>
 #include <cstdint>
 

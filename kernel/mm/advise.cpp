@@ -25,9 +25,11 @@ bool is_known_advice(int advice) {
     case abi::MADV_COLD:
     case abi::MADV_PAGEOUT:
     case abi::MADV_POPULATE_READ:
-    case abi::MADV_POPULATE_WRITE: return true;
+    case abi::MADV_POPULATE_WRITE:
+        return true;
     // Without KSM, huge pages and memory failure handling Linux says EINVAL to the rest.
-    default: return false;
+    default:
+        return false;
     }
 }
 
@@ -45,12 +47,18 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
     case abi::MADV_DONTNEED_LOCKED:
     case abi::MADV_FREE:
     case abi::MADV_COLD:
-    case abi::MADV_PAGEOUT: return discard(address, end, advice);
-    case abi::MADV_WILLNEED: return will_need(address, end);
-    case abi::MADV_REMOVE: return remove_from_object(address, end);
-    case abi::MADV_POPULATE_READ: return populate(address, rounded, arch::Access::Read);
-    case abi::MADV_POPULATE_WRITE: return populate(address, rounded, arch::Access::Write);
-    default: break;
+    case abi::MADV_PAGEOUT:
+        return discard(address, end, advice);
+    case abi::MADV_WILLNEED:
+        return will_need(address, end);
+    case abi::MADV_REMOVE:
+        return remove_from_object(address, end);
+    case abi::MADV_POPULATE_READ:
+        return populate(address, rounded, arch::Access::Read);
+    case abi::MADV_POPULATE_WRITE:
+        return populate(address, rounded, arch::Access::Write);
+    default:
+        break;
     }
     core::WriteGuard guard(mmap_lock_);
     return change_each(address, end, [&](Vma& part) { return advise_part(part, advice); });
@@ -59,15 +67,25 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
 /// Advice that is a mark on the mapping.
 Result<void> AddressSpace::advise_part(Vma& part, int advice) {
     switch (advice) {
-    case abi::MADV_NORMAL: part.flags &= ~u32{vma_random_read | vma_sequential_read}; break;
-    case abi::MADV_RANDOM: part.flags = (part.flags & ~u32{vma_sequential_read}) | vma_random_read; break;
-    case abi::MADV_SEQUENTIAL: part.flags = (part.flags & ~u32{vma_random_read}) | vma_sequential_read; break;
-    case abi::MADV_DONTFORK: part.flags |= vma_dont_fork; break;
+    case abi::MADV_NORMAL:
+        part.flags &= ~u32{vma_random_read | vma_sequential_read};
+        break;
+    case abi::MADV_RANDOM:
+        part.flags = (part.flags & ~u32{vma_sequential_read}) | vma_random_read;
+        break;
+    case abi::MADV_SEQUENTIAL:
+        part.flags = (part.flags & ~u32{vma_random_read}) | vma_sequential_read;
+        break;
+    case abi::MADV_DONTFORK:
+        part.flags |= vma_dont_fork;
+        break;
     case abi::MADV_DOFORK:
         if (is_physical(part)) return error(Errno::EINVAL);
         part.flags &= ~u32{vma_dont_fork};
         break;
-    case abi::MADV_DONTDUMP: part.flags |= vma_dont_dump; break;
+    case abi::MADV_DONTDUMP:
+        part.flags |= vma_dont_dump;
+        break;
     case abi::MADV_DODUMP:
         if (is_physical(part)) return error(Errno::EINVAL);
         part.flags &= ~u32{vma_dont_dump};
@@ -76,14 +94,17 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
         if (part.object || part.is(vma_shared)) return error(Errno::EINVAL);
         part.flags |= vma_wipe_on_fork;
         break;
-    case abi::MADV_KEEPONFORK: part.flags &= ~u32{vma_wipe_on_fork}; break;
-    default: return error(Errno::EINVAL);
+    case abi::MADV_KEEPONFORK:
+        part.flags &= ~u32{vma_wipe_on_fork};
+        break;
+    default:
+        return error(Errno::EINVAL);
     }
     return {};
 }
 
-/// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the checks
-/// are due.
+/// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the
+/// checks are due.
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     bool hole = false;
@@ -97,7 +118,8 @@ Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
             break;
         }
         if (vma->begin > at) hole = true;
-        if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma)) return error(Errno::EINVAL);
+        if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma))
+            return error(Errno::EINVAL);
         if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
         VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
         if (!only_checks) zap(*vma, from, to, batch);
@@ -165,13 +187,18 @@ Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access a
         Page* table = tables_.find_leaf_table(at);
         if (table) {
             Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
-            if (!Policy::is_empty(entry) && (access != arch::Access::Write || Policy::flags(entry, 0).writable)) continue;
+            if (!Policy::is_empty(entry) && (access != arch::Access::Write || Policy::flags(entry, 0).writable))
+                continue;
         }
         switch (fault_in(*vma, at, access, ForeignAccess::Checked)) {
-        case FaultResult::Resolved: break;
-        case FaultResult::SegvAccErr: return error(Errno::EINVAL);
-        case FaultResult::OutOfMemory: return error(Errno::ENOMEM);
-        default: return error(Errno::EFAULT);
+        case FaultResult::Resolved:
+            break;
+        case FaultResult::SegvAccErr:
+            return error(Errno::EINVAL);
+        case FaultResult::OutOfMemory:
+            return error(Errno::ENOMEM);
+        default:
+            return error(Errno::EFAULT);
         }
     }
     return {};
@@ -216,7 +243,8 @@ Result<void> AddressSpace::sync(VirtAddr address, u64 length, u32 flags) {
             at = to;
         }
         if (!(flags & abi::MS_SYNC) || !object || object->kind() != VmObject::Kind::File) continue;
-        TRY(static_cast<FileObject&>(*object).write_back(first << arch::page_shift, (first + count) << arch::page_shift));
+        TRY(static_cast<FileObject&>(*object).write_back(first << arch::page_shift, (first + count)
+                                                                                        << arch::page_shift));
     }
     if (hole) return error(Errno::ENOMEM);
     return {};
@@ -236,7 +264,8 @@ Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mod
     if (length + offset < length || (length != 0 && rounded == 0)) return error(Errno::EINVAL);
     address = page_floor(address);
     if (rounded == 0) return {};
-    if (!arch::is_user_range(address, rounded)) return error(address.value + rounded < rounded ? Errno::EINVAL : Errno::ENOMEM);
+    if (!arch::is_user_range(address, rounded))
+        return error(address.value + rounded < rounded ? Errno::EINVAL : Errno::ENOMEM);
     VirtAddr end = address + rounded;
     {
         core::WriteGuard guard(mmap_lock_);

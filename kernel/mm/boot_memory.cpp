@@ -1,8 +1,8 @@
-// From BootInfo to a working allocator: finds room for the array of Pages, gives everything that is neither reserved nor
-// the array to the buddy lists. Runs once, on the boot CPU, before anything can be allocated.
+// From BootInfo to a working allocator: finds room for the array of Pages, gives everything that is neither reserved
+// nor the array to the buddy lists. Runs once, on the boot CPU, before anything can be allocated.
 //
-// Where RAM has large holes, the parts of the array that would describe only them are given away as well; nobody asks for
-// a Page there, because mappings of what is not RAM never count pages.
+// Where RAM has large holes, the parts of the array that would describe only them are given away as well; nobody asks
+// for a Page there, because mappings of what is not RAM never count pages.
 #include "kasan.hpp"
 #include "kernel_area.hpp"
 #include "page_allocator.hpp"
@@ -77,8 +77,8 @@ bool has_memory(const boot::BootInfo& info, u64 first, u64 end) {
     return false;
 }
 
-/// Gives away [first, end), which holds the part of the array that describes frames [described, …): whole pages of it that
-/// describe only holes.
+/// Gives away [first, end), which holds the part of the array that describes frames [described, …): whole pages of it
+/// that describe only holes.
 void give_unused_array(const boot::BootInfo& info, FrameRange array) {
     u64 per_frame = arch::page_size / sizeof(Page);
     FrameRange unused{};

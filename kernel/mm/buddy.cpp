@@ -4,9 +4,7 @@
 namespace linnet::mm {
 
 namespace {
-u64 frame_number(const Page& page) {
-    return page_array.first_frame + static_cast<u64>(&page - page_array.pages);
-}
+u64 frame_number(const Page& page) { return page_array.first_frame + static_cast<u64>(&page - page_array.pages); }
 Page& page_at(u64 frame) { return page_array.pages[frame - page_array.first_frame]; }
 } // namespace
 

@@ -1,5 +1,5 @@
-// The buddy allocator: blocks of 2^order frames, split and joined with their neighbour. It owns the links and the kind of
-// free Pages. Not locked; the page allocator does that.
+// The buddy allocator: blocks of 2^order frames, split and joined with their neighbour. It owns the links and the kind
+// of free Pages. Not locked; the page allocator does that.
 #pragma once
 
 #include <mm/page.hpp>

@@ -1,8 +1,8 @@
-// The fault handler. It is told the address and the kind of access, and looks at everything else itself: whether another
-// thread has resolved the fault meanwhile (success), whether the rights allow it, and what belongs there.
+// The fault handler. It is told the address and the kind of access, and looks at everything else itself: whether
+// another thread has resolved the fault meanwhile (success), whether the rights allow it, and what belongs there.
 //
-// Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry that
-// maps something is replaced by another in one step, so that no other thread ever meets a hole.
+// Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry
+// that maps something is replaced by another in one step, so that no other thread ever meets a hole.
 #include "space.hpp"
 
 namespace linnet::mm {
@@ -147,7 +147,8 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
     {
         Cursor cursor(table, address);
         Entry entry = cursor.entry();
-        if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0)) return FaultResult::Resolved;
+        if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0))
+            return FaultResult::Resolved;
         Page* page = counted_page(vma, Policy::address(entry, 0));
         if (page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1) {
             // Only this entry refers to it, and new references are made under this lock.

@@ -1,4 +1,5 @@
-// Access to an address space by others than its own threads: ptrace, /proc/PID/mem, process_vm_readv, exec building a stack.
+// Access to an address space by others than its own threads: ptrace, /proc/PID/mem, process_vm_readv, exec building a
+// stack.
 #include "space.hpp"
 #include <cstring>
 
@@ -31,9 +32,12 @@ Result<PageRef> AddressSpace::get_user_page(VirtAddr address, arch::Access acces
             }
         }
         switch (fault_with_growth(address, access, how)) {
-        case FaultResult::Resolved: break;
-        case FaultResult::OutOfMemory: return error(Errno::ENOMEM);
-        default: return error(Errno::EFAULT);
+        case FaultResult::Resolved:
+            break;
+        case FaultResult::OutOfMemory:
+            return error(Errno::ENOMEM);
+        default:
+            return error(Errno::EFAULT);
         }
     }
 }

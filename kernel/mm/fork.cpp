@@ -1,9 +1,9 @@
-// fork(2)'s copy of an address space. Private pages are shared until one side writes: both sides' entries lose the right to
-// write, each page gains a reference. Only mappings that hold pages which can't be had again are walked; text and shared
-// memory come back by faults.
+// fork(2)'s copy of an address space. Private pages are shared until one side writes: both sides' entries lose the
+// right to write, each page gains a reference. Only mappings that hold pages which can't be had again are walked; text
+// and shared memory come back by faults.
 //
-// The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing through
-// entries not yet reached, until the flush at the end.
+// The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing
+// through entries not yet reached, until the flush at the end.
 #include "vma_edit.hpp"
 
 namespace linnet::mm {

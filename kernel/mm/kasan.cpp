@@ -1,9 +1,9 @@
 // The run time of the kernel's address sanitizer: the checks that clang calls before each access to memory
 // (-fsanitize=kernel-address with outline checks), the shadow, and the quarantine of freed heap objects.
 //
-// Checked are accesses through the direct map: the heap and the page allocator's frames. The kernel image, the stacks and
-// the rest of the kernel area have no shadow. This file, the heap itself, the C memory functions and start-up code are not
-// instrumented.
+// Checked are accesses through the direct map: the heap and the page allocator's frames. The kernel image, the stacks
+// and the rest of the kernel area have no shadow. This file, the heap itself, the C memory functions and start-up code
+// are not instrumented.
 //
 // Owns the shadow, an array beside that of the Pages, and the quarantine. Lock order: quarantine_lock is a leaf.
 #ifdef LINNET_SANITIZE
@@ -59,9 +59,12 @@ bool is_covered(uintptr_t address, usize size) {
 std::string_view kind_of(uintptr_t bad) {
     u8 value = *shadow_of(reinterpret_cast<void*>(bad));
     switch (static_cast<Poison>(value)) {
-    case Poison::FreePage: return "use-after-free of a page";
-    case Poison::FreeObject: return "use-after-free";
-    default: return "heap-out-of-bounds"; // Redzone, or a granule that is allowed in part
+    case Poison::FreePage:
+        return "use-after-free of a page";
+    case Poison::FreeObject:
+        return "use-after-free";
+    default:
+        return "heap-out-of-bounds"; // Redzone, or a granule that is allowed in part
     }
 }
 
@@ -71,9 +74,10 @@ void print_shadow(uintptr_t bad) {
     for (uintptr_t at = begin; at <= begin + 2 * row; at += row) {
         if (!is_covered(at, row)) continue;
         const u8* s = shadow_of(reinterpret_cast<void*>(at));
-        core::log(core::LogLevel::Emergency,
-                  " {#016x}: {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x}",
-                  at, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]);
+        core::log(
+            core::LogLevel::Emergency,
+            " {#016x}: {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x} {02x}",
+            at, s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10], s[11], s[12], s[13], s[14], s[15]);
     }
 }
 
@@ -144,14 +148,14 @@ void* take_back(void* object, usize room) {
 } // namespace linnet::mm::kasan
 
 // The names are the compiler's.
-#define CHECKS(size)                                                                                         \
-    extern "C" void __asan_load##size##_noabort(unsigned long);                                              \
-    extern "C" void __asan_load##size##_noabort(unsigned long address) {                                     \
-        linnet::mm::kasan::check(address, size, linnet::mm::kasan::Kind::Read, __builtin_return_address(0)); \
-    }                                                                                                        \
-    extern "C" void __asan_store##size##_noabort(unsigned long);                                             \
-    extern "C" void __asan_store##size##_noabort(unsigned long address) {                                    \
-        linnet::mm::kasan::check(address, size, linnet::mm::kasan::Kind::Write, __builtin_return_address(0)); \
+#define CHECKS(size)                                                                                                   \
+    extern "C" void __asan_load##size##_noabort(unsigned long);                                                        \
+    extern "C" void __asan_load##size##_noabort(unsigned long address) {                                               \
+        linnet::mm::kasan::check(address, size, linnet::mm::kasan::Kind::Read, __builtin_return_address(0));           \
+    }                                                                                                                  \
+    extern "C" void __asan_store##size##_noabort(unsigned long);                                                       \
+    extern "C" void __asan_store##size##_noabort(unsigned long address) {                                              \
+        linnet::mm::kasan::check(address, size, linnet::mm::kasan::Kind::Write, __builtin_return_address(0));          \
     }
 CHECKS(1)
 CHECKS(2)

@@ -1,7 +1,7 @@
 // The kernel's address sanitizer (builds with --sanitize): which bytes of the direct map may be touched.
 //
-// The compiler calls a check before each access (kasan.cpp); a byte of shadow describes eight bytes of RAM. The allocators
-// say here what they hand out and take back. In other builds all of this is empty.
+// The compiler calls a check before each access (kasan.cpp); a byte of shadow describes eight bytes of RAM. The
+// allocators say here what they hand out and take back. In other builds all of this is empty.
 #pragma once
 
 #include <lib/types.hpp>

@@ -1,5 +1,5 @@
-// The kernel's own virtual range. Its lower quarter is an array of slots for kernel stacks, each with an unmapped guard page
-// at its bottom; the rest holds device registers and virtually contiguous memory, first fit in an ordered tree.
+// The kernel's own virtual range. Its lower quarter is an array of slots for kernel stacks, each with an unmapped guard
+// page at its bottom; the rest holds device registers and virtually contiguous memory, first fit in an ordered tree.
 //
 // A freed stack stays mapped in a small cache, because processes come and go; what is beyond that is unmapped by a work
 // item, since the caller of free_kernel_stack() may not sleep. Frames go back only after every CPU flushed its TLB.
@@ -25,7 +25,7 @@ using KernelTable = PageTable<arch::PagingPolicy>;
 struct Area {
     TreeNode node;
     VirtAddr begin{};
-    u64 pages = 0; // mapped ones; one more stays unmapped behind them
+    u64 pages = 0;                                                // mapped ones; one more stays unmapped behind them
     enum class Kind : u8 { Foreign, Owned } kind = Kind::Foreign; // whether its frames are ours to free
     struct BeginOf {
         using type = VirtAddr;
@@ -85,8 +85,7 @@ void remove_entries(VirtAddr begin, u64 pages) {
         VirtAddr address = begin + i * arch::page_size;
         Page* table = kernel_table().find_leaf_table(address);
         if (!table) continue;
-        KernelTable::store(KernelTable::entries(*table) + KernelTable::index(address, 0),
-                           arch::PagingPolicy::empty());
+        KernelTable::store(KernelTable::entries(*table) + KernelTable::index(address, 0), arch::PagingPolicy::empty());
     }
     flush_kernel_everywhere(begin, pages);
 }
@@ -243,9 +242,7 @@ Result<VirtAddr> map_device(PhysAddr address, usize size, DeviceCaching caching)
     return map_physical(address, size, flags);
 }
 
-Result<VirtAddr> map_firmware(PhysAddr address, usize size) {
-    return map_physical(address, size, {.global = true});
-}
+Result<VirtAddr> map_firmware(PhysAddr address, usize size) { return map_physical(address, size, {.global = true}); }
 
 void unmap_device(VirtAddr address) {
     Area* area = find_area(address);

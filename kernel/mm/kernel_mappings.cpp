@@ -26,8 +26,8 @@ struct Leaf {
     arch::MappingFlags flags;
 };
 
-/// Calls visit(const Leaf&) for every leaf at or below a table; `base` is the virtual address of its first entry, without
-/// the sign extension.
+/// Calls visit(const Leaf&) for every leaf at or below a table; `base` is the virtual address of its first entry,
+/// without the sign extension.
 template <typename Visit>
 void for_each_leaf(PhysAddr table, unsigned level, u64 base, Visit& visit) {
     for (u64 i = 0; i < entries_per_table; ++i) {
@@ -61,7 +61,8 @@ void check_kernel_mappings() {
     PhysAddr root = arch::kernel_root_table();
     for_each_leaf(root, KernelTable::root_level, 0, find_text);
     for_each_leaf(root, KernelTable::root_level, 0, check_alias);
-    core::log_info("W^X: {} kernel mappings checked, {} KiB of text", leaves, text.end > text.begin ? (text.end - text.begin) / 1024 : 0);
+    core::log_info("W^X: {} kernel mappings checked, {} KiB of text", leaves,
+                   text.end > text.begin ? (text.end - text.begin) / 1024 : 0);
 }
 #endif
 

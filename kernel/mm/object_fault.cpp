@@ -1,7 +1,7 @@
 // Faults on mappings of objects: files, shared memory, physical ranges.
 //
-// A page is looked up without the table's lock, so truncation may take it away meanwhile; under the lock the object must
-// still hold it and its size still reach there (see vm_object.cpp).
+// A page is looked up without the table's lock, so truncation may take it away meanwhile; under the lock the object
+// must still hold it and its size still reach there (see vm_object.cpp).
 #include "space.hpp"
 
 namespace linnet::mm {
@@ -34,14 +34,15 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
     arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
     PageKind kind = (*page)->kind;
-    if (Policy::is_empty(cursor.entry()) && is_inside(object, index) && map_object_page(vma, cursor, *page, index, flags))
+    if (Policy::is_empty(cursor.entry()) && is_inside(object, index) &&
+        map_object_page(vma, cursor, *page, index, flags))
         count_resident(kind, 1);
     // When truncation was faster the access faults again and finds the end of the file.
     return FaultResult::Resolved;
 }
 
-/// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty, and the object's size
-/// has been looked at under the table's lock.
+/// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty, and the object's
+/// size has been looked at under the table's lock.
 bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags) {
     if (!vma.object->still_holds(*page, index)) return false;
     if (flags.executable) sync_code(*page);

@@ -1,11 +1,11 @@
-// The page allocator: buddy lists behind one spinlock, and per-CPU lists of single frames in front of them, which need only
-// preemption turned off. Owns every Page that isn't Reserved.
+// The page allocator: buddy lists behind one spinlock, and per-CPU lists of single frames in front of them, which need
+// only preemption turned off. Owns every Page that isn't Reserved.
 //
-// A reserve below the low watermark is for the kernel alone: user pages fail first, so that the kernel can still do what
-// it takes to kill somebody.
+// A reserve below the low watermark is for the kernel alone: user pages fail first, so that the kernel can still do
+// what it takes to kill somebody.
 //
-// Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as the
-// slab's locks do.
+// Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as
+// the slab's locks do.
 #include "page_allocator.hpp"
 #include "kasan.hpp"
 #include <core/spinlock.hpp>

@@ -8,7 +8,8 @@ namespace linnet::mm {
 
 inline constexpr usize page_kind_count = static_cast<usize>(PageKind::Shared) + 1;
 
-/// Per-CPU part of the allocator: single frames kept aside, and counters that only their CPU changes (others add them up).
+/// Per-CPU part of the allocator: single frames kept aside, and counters that only their CPU changes (others add them
+/// up).
 struct CpuPageCache {
     static constexpr u32 batch = 32;      // frames moved between a CPU and the buddy lists at once
     static constexpr u32 high_water = 96; // frames above which a batch goes back

@@ -36,8 +36,8 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     if (rights & ~vma.max_prot) return error(Errno::EACCES);
     u64 pages = pages_in(end - begin);
     bool becomes_data = counts_as_data(rights, vma.flags) && !counts_as_data(vma.prot, vma.flags);
-    if (becomes_data && data_pages_.load(std::memory_order_relaxed) + pages >
-                            pages_in(limits.data.load(std::memory_order_relaxed)))
+    if (becomes_data &&
+        data_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
         return error(Errno::ENOMEM);
     if (becomes_data && !vma.is(vma_no_reserve) && !can_commit(pages)) return error(Errno::ENOMEM);
     Vma* part = TRY(isolate(vma, begin, end));
@@ -49,8 +49,8 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     return {};
 }
 
-/// Brings the entries in line with the mapping's rights. A right to write is given at once only where a write would change
-/// nothing but the page's owner: elsewhere the fault decides.
+/// Brings the entries in line with the mapping's rights. A right to write is given at once only where a write would
+/// change nothing but the page's owner: elsewhere the fault decides.
 void AddressSpace::protect_entries(Vma& vma, TlbBatch& batch) {
     tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
         Cursor cursor(table, from);
@@ -60,8 +60,8 @@ void AddressSpace::protect_entries(Vma& vma, TlbBatch& batch) {
             for (;;) {
                 arch::MappingFlags old = Policy::flags(entry, 0);
                 Page* page = counted_page(vma, Policy::address(entry, 0));
-                bool is_own = page && page->kind == PageKind::Anonymous &&
-                              page->refs.load(std::memory_order_acquire) == 1;
+                bool is_own =
+                    page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1;
                 bool keeps_write = old.writable || (is_own && !vma.is(vma_shared));
                 arch::MappingFlags fresh = keeps_write ? full_flags(vma) : read_only_flags(vma);
                 fresh.accessed = old.accessed;

@@ -44,8 +44,8 @@ Result<Vma*> AddressSpace::check_remap(const RemapRequest& request) {
     if (request.new_length <= request.old_length) return vma;
     if (vma->is(vma_special)) return error(Errno::EFAULT);
     u64 grow = pages_in(request.new_length - request.old_length);
-    if (vma->is(vma_locked) && locked_pages_.load(std::memory_order_relaxed) + grow >
-                                   pages_in(limits.locked.load(std::memory_order_relaxed)))
+    if (vma->is(vma_locked) &&
+        locked_pages_.load(std::memory_order_relaxed) + grow > pages_in(limits.locked.load(std::memory_order_relaxed)))
         return error(Errno::EAGAIN);
     u32 flags_without_lock = vma->flags & ~u32{vma_locked};
     TRY(check_limits(grow, vma->prot, flags_without_lock));
@@ -98,8 +98,8 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     VirtAddr old_end = request.old_address + request.old_length;
     if (request.old_length > 0) source = TRY(isolate(vma, request.old_address, old_end));
     Vma* target = TRY(clone_vma(*source));
-    target->first_index = source->is_anonymous() ? pages_in(request.new_address.value)
-                                                 : source->index_of(request.old_address);
+    target->first_index =
+        source->is_anonymous() ? pages_in(request.new_address.value) : source->index_of(request.old_address);
     target->begin = request.new_address;
     target->end = request.new_address + request.new_length;
     bool keeps_old = (request.flags & abi::MREMAP_DONTUNMAP) != 0;

@@ -54,8 +54,8 @@ void AddressSpace::measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, Mappi
             u32 sharers = is_anonymous ? page->refs.load(std::memory_order_relaxed)
                                        : page->map_count.load(std::memory_order_relaxed);
             if (sharers == 0) sharers = 1;
-            bool is_dirty = is_anonymous || page->kind == PageKind::Shared || Policy::is_dirty(entry) ||
-                            page->has(page_dirty);
+            bool is_dirty =
+                is_anonymous || page->kind == PageKind::Shared || Policy::is_dirty(entry) || page->has(page_dirty);
             usage.resident += arch::page_size;
             usage.proportional += arch::page_size / sharers;
             if (is_anonymous) usage.anonymous += arch::page_size;

@@ -6,8 +6,8 @@
 
 namespace linnet::mm {
 
-/// Takes the entries of [begin, end) of a mapping out, private copies too unless they are kept, and flushes. The object's
-/// mappings lock is held, the mmap lock isn't needed.
+/// Takes the entries of [begin, end) of a mapping out, private copies too unless they are kept, and flushes. The
+/// object's mappings lock is held, the mmap lock isn't needed.
 void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
 
 /// Takes the right to write from the entry of one page of a shared mapping, and flushes.

@@ -1,13 +1,13 @@
-// The kernel heap. An object of up to 8192 bytes comes from a slab of its size class, usually out of a magazine: a per-CPU
-// stack of free objects that needs only preemption turned off. Larger ones are whole blocks of frames, the largest are
-// mapped page by page.
+// The kernel heap. An object of up to 8192 bytes comes from a slab of its size class, usually out of a magazine: a
+// per-CPU stack of free objects that needs only preemption turned off. Larger ones are whole blocks of frames, the
+// largest are mapped page by page.
 //
 // A slab's bookkeeping lives in the Page of its first frame: `map_count` counts the objects outside of the slab, `refs`
-// those that were never handed out (they need no free list), `flags` is the index of the first free object. Objects that
-// came back are linked by their first two bytes. All frames of a slab are of kind Slab and know their class.
+// those that were never handed out (they need no free list), `flags` is the index of the first free object. Objects
+// that came back are linked by their first two bytes. All frames of a slab are of kind Slab and know their class.
 //
-// Lock order: class lock -> page allocator. The class lock masks interrupts although no handler allocates: whoever allocates
-// under a lock that handlers take would otherwise wait for a holder whom such a handler has interrupted.
+// Lock order: class lock -> page allocator. The class lock masks interrupts although no handler allocates: whoever
+// allocates under a lock that handlers take would otherwise wait for a holder whom such a handler has interrupted.
 #include "slab.hpp"
 #include "kasan.hpp"
 #include <core/panic.hpp>
@@ -20,8 +20,7 @@ namespace linnet::mm {
 
 namespace {
 
-constexpr u16 class_sizes[] = {16,  32,  48,  64,   96,   128,  192,  256, 384,
-                               512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
+constexpr u16 class_sizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
 constexpr usize class_count = std::size(class_sizes);
 constexpr usize largest_class = class_sizes[class_count - 1];
 constexpr usize largest_block = usize{512} << 10; // beyond it, frames need not be in a row

@@ -26,9 +26,12 @@ inline bool is_mappable(VirtAddr address, u64 length) {
 /// Whether a mapping's rights allow the access. Any right implies reading, so that no architecture's quirk shows.
 inline bool allows(u32 prot, arch::Access access) {
     switch (access) {
-    case arch::Access::Read: return prot != 0;
-    case arch::Access::Write: return (prot & abi::PROT_WRITE) != 0;
-    case arch::Access::Execute: return (prot & abi::PROT_EXEC) != 0;
+    case arch::Access::Read:
+        return prot != 0;
+    case arch::Access::Write:
+        return (prot & abi::PROT_WRITE) != 0;
+    case arch::Access::Execute:
+        return (prot & abi::PROT_EXEC) != 0;
     }
     return false;
 }

@@ -1,12 +1,12 @@
 // TLB batches, address-space switches and ASIDs.
 //
-// Which CPUs must be told: those whose page-table register points at the address space (active_cpus_). With ASIDs, others
-// may hold translations too (used_cpus_); they are marked stale and flush when they run the address space again. The mask
-// is set before the tables are loaded and read after the entries changed, both sequentially consistent, so that a CPU
-// either is in the mask or walks the new entries.
+// Which CPUs must be told: those whose page-table register points at the address space (active_cpus_). With ASIDs,
+// others may hold translations too (used_cpus_); they are marked stale and flush when they run the address space again.
+// The mask is set before the tables are loaded and read after the entries changed, both sequentially consistent, so
+// that a CPU either is in the mask or walks the new entries.
 //
-// An ASID belongs to a generation. When the numbers run out a new generation begins, in which only the address spaces that
-// run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
+// An ASID belongs to a generation. When the numbers run out a new generation begins, in which only the address spaces
+// that run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
 #include "tlb.hpp"
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
@@ -75,7 +75,8 @@ std::pair<u64, Fresh> renew(u64 old) {
     u64 number = old & ((1u << asid_bits) - 1);
     u64 present = generation.load();
     if (old != 0 && old >> asid_bits == present) return {old, Fresh::No};
-    if (old != 0 && update_reserved(old, present << asid_bits | number)) return {present << asid_bits | number, Fresh::No};
+    if (old != 0 && update_reserved(old, present << asid_bits | number))
+        return {present << asid_bits | number, Fresh::No};
     for (;;) {
         while (next_asid < arch::asid_count() && is_reserved(next_asid)) ++next_asid;
         if (next_asid < arch::asid_count()) break;

@@ -8,8 +8,8 @@ namespace linnet::mm {
 
 class AddressSpace;
 
-/// Collects frames and page tables that an operation took out of an address space, and lets go of them after every CPU has
-/// flushed. One lives on the stack of each operation that unmaps; its destructor flushes.
+/// Collects frames and page tables that an operation took out of an address space, and lets go of them after every CPU
+/// has flushed. One lives on the stack of each operation that unmaps; its destructor flushes.
 class TlbBatch {
 public:
     explicit TlbBatch(AddressSpace& space) : space_(space) {}

@@ -70,7 +70,8 @@ Result<std::string_view> UserString::copy_in(std::span<char> buffer) const {
     if (address_ >= arch::user_address_end) return error(Errno::EFAULT);
     usize room = arch::user_address_end - address_;
     usize limit = buffer.size() < room ? buffer.size() : room;
-    isize length = arch::arch_copy_string_from_user(buffer.data(), static_cast<const char*>(user_pointer(address_)), limit);
+    isize length =
+        arch::arch_copy_string_from_user(buffer.data(), static_cast<const char*>(user_pointer(address_)), limit);
     if (length < 0) return error(Errno::EFAULT);
     // No NUL: the string is too long, or it runs into the end of the user half.
     if (static_cast<usize>(length) == limit) return error(limit == room ? Errno::EFAULT : Errno::ENAMETOOLONG);

@@ -1,5 +1,5 @@
-// Splitting, merging and counting mappings. The mmap lock is held exclusively. Whatever changes the range of a mapping that
-// an object links does so under the object's mappings lock.
+// Splitting, merging and counting mappings. The mmap lock is held exclusively. Whatever changes the range of a mapping
+// that an object links does so under the object's mappings lock.
 #include "vma_edit.hpp"
 
 namespace linnet::mm {

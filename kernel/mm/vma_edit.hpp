@@ -13,8 +13,8 @@ inline bool counts_as_data(u32 prot, u32 vma_flags) {
     return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_grows_down));
 }
 
-/// Calls change(Vma&) for each part of a mapping in [begin, end), split off for it, and joins neighbours afterwards. ENOMEM
-/// at the end when part of the range isn't mapped; the rest has been changed then, as Linux does.
+/// Calls change(Vma&) for each part of a mapping in [begin, end), split off for it, and joins neighbours afterwards.
+/// ENOMEM at the end when part of the range isn't mapped; the rest has been changed then, as Linux does.
 template <typename Change>
 Result<void> AddressSpace::change_each(VirtAddr begin, VirtAddr end, Change change) {
     bool hole = false;

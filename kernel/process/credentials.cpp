@@ -23,8 +23,7 @@ void fix_capabilities(vfs::Credentials& fresh, const vfs::Credentials& old) {
     if (old.euid == 0 && fresh.euid != 0) fresh.effective = {};
     if (old.euid != 0 && fresh.euid == 0) fresh.effective = fresh.permitted;
     if (old.fsuid == 0 && fresh.fsuid != 0) fresh.effective.bits &= ~filesystem_capabilities;
-    if (old.fsuid != 0 && fresh.fsuid == 0)
-        fresh.effective.bits |= fresh.permitted.bits & filesystem_capabilities;
+    if (old.fsuid != 0 && fresh.fsuid == 0) fresh.effective.bits |= fresh.permitted.bits & filesystem_capabilities;
 }
 
 } // namespace
@@ -39,8 +38,8 @@ Result<void> commit_credentials(Thread& thread, RefPtr<vfs::Credentials> fresh) 
         std::swap(thread.account, account);
         guard.unlock();
     }
-    bool user_changed = fresh->uid != old.uid || fresh->euid != old.euid || fresh->suid != old.suid ||
-                        fresh->fsuid != old.fsuid;
+    bool user_changed =
+        fresh->uid != old.uid || fresh->euid != old.euid || fresh->suid != old.suid || fresh->fsuid != old.fsuid;
     if (user_changed) fix_capabilities(*fresh, old);
     bool protects = fresh->euid != old.euid || fresh->egid != old.egid || fresh->fsuid != old.fsuid ||
                     fresh->fsgid != old.fsgid || (fresh->permitted.bits & ~old.permitted.bits);

@@ -36,8 +36,7 @@ FdTable& current_files() {
     if (thread && thread->files_) return thread->own_files();
     FdTable* shared = kernel_files.load(std::memory_order_acquire);
     if (!shared) {
-        NullableRefPtr<FdTable> fresh =
-            MUST(FdTable::create()); // first needed at boot, where the heap has room
+        NullableRefPtr<FdTable> fresh = MUST(FdTable::create()); // first needed at boot, where the heap has room
         if (kernel_files.compare_exchange_strong(shared, fresh.get())) shared = fresh.release();
     }
     return *shared;

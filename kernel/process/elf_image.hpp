@@ -12,10 +12,10 @@ namespace linnet::process {
 /// Where the parts of one PT_LOAD go, all in bytes. Page-aligned but for `file_end`.
 struct SegmentPlacement {
     u64 begin = 0;
-    u64 file_end = 0;      // behind the last byte that the file gives; the rest of its page reads as zeros
-    u64 file_map_end = 0;  // `begin` when the file gives nothing
-    u64 end = 0;           // [file_map_end, end) is anonymous
-    u64 offset = 0;        // in the file, of `begin`
+    u64 file_end = 0;     // behind the last byte that the file gives; the rest of its page reads as zeros
+    u64 file_map_end = 0; // `begin` when the file gives nothing
+    u64 end = 0;          // [file_map_end, end) is anonymous
+    u64 offset = 0;       // in the file, of `begin`
     [[nodiscard]] bool has_file_part() const { return file_map_end > begin; }
 };
 

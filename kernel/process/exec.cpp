@@ -64,15 +64,13 @@ Result<ScriptLine> parse_script_line(const Header& header) {
     }
     std::string_view argument = line.substr(name_end);
     usize argument_begin = argument.find_first_not_of(blanks);
-    argument =
-        argument_begin == std::string_view::npos ? std::string_view{} : argument.substr(argument_begin);
+    argument = argument_begin == std::string_view::npos ? std::string_view{} : argument.substr(argument_begin);
     argument = argument.substr(0, argument.find_last_not_of(blanks) + 1);
     return ScriptLine{line.substr(0, name_end), argument};
 }
 
 /// Follows `#!` lines until `file` is a program, rewriting the arguments at each.
-Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path,
-                               StringBlock& arguments) {
+Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path, StringBlock& arguments) {
     OwnPtr<char[]> path_storage; // of the script named last
     for (unsigned depth = 0;; ++depth) {
         TRY(file->inode().deny_write_access()); // ETXTBSY comes before any look at what is in it
@@ -161,9 +159,8 @@ Result<void> kill_other_threads(Thread& self) {
         for (Thread& thread : process.threads)
             if (&thread != &self && !thread.is_dead()) order_exit(thread);
     }
-    core::WaitResult result =
-        core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
-                         [&] { return process.living_threads.load() == 1; });
+    core::WaitResult result = core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
+                                               [&] { return process.living_threads.load() == 1; });
     core::InterruptSpinGuard guard(process.signal_lock);
     process.exec_thread = nullptr;
     return result == core::WaitResult::Ready ? Result<void>{} : error(Errno::EAGAIN);
@@ -260,8 +257,8 @@ Result<VirtAddr> map_vdso(mm::AddressSpace& space) {
     return mapper ? mapper(space) : Result<VirtAddr>(VirtAddr{});
 }
 
-Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path,
-                     StringBlock& arguments, StringBlock& environment) {
+Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                     StringBlock& environment) {
     Requester who{.credentials = self.own_credentials(),
                   .limits = &self.process().limits,
                   .personality = self.personality,

@@ -95,10 +95,8 @@ abi::siginfo_t child_info(Process& process, int code, int status) {
     info.child.pid = process.pid();
     info.child.status = status;
     ResourceUsage usage = process.usage();
-    info.child.utime =
-        static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
-    info.child.stime =
-        static_cast<i64>(core::ticks_to_ns(usage.times.system) / (core::ns_per_second / abi::user_hz));
+    info.child.utime = static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
+    info.child.stime = static_cast<i64>(core::ticks_to_ns(usage.times.system) / (core::ns_per_second / abi::user_hz));
     info.child.uid = process.credentials()->uid;
     return info;
 }
@@ -202,8 +200,7 @@ void finish_process(Process& process) {
     core::InterruptSpinGuard guard(tree_lock);
     {
         core::InterruptSpinGuard signal_guard(process.signal_lock);
-        process.exit_status =
-            process.group_exiting ? process.group_exit_status : process.leader_->exit_status;
+        process.exit_status = process.group_exiting ? process.group_exit_status : process.leader_->exit_status;
         process.stop_signal = 0;
         process.stop_reportable = process.continue_reportable = false;
     }
@@ -277,10 +274,8 @@ void notify_parent_locked(Process& process, int code, int status) {
     Process* parent = process.parent;
     if (!parent) return;
     SignalAction action = child_action(*parent);
-    bool stop_unwanted =
-        (code == abi::CLD_STOPPED || code == abi::CLD_CONTINUED) && (action.flags & abi::SA_NOCLDSTOP);
-    if (action.handler != abi::SIG_IGN && !stop_unwanted)
-        send_signal(*parent, child_info(process, code, status));
+    bool stop_unwanted = (code == abi::CLD_STOPPED || code == abi::CLD_CONTINUED) && (action.flags & abi::SA_NOCLDSTOP);
+    if (action.handler != abi::SIG_IGN && !stop_unwanted) send_signal(*parent, child_info(process, code, status));
     parent->child_events.wake_all();
 }
 

@@ -72,8 +72,7 @@ Result<void> apply_file_credentials(Program& program, const vfs::Credentials& ca
     fresh->effective.bits = capabilities.effective ? fresh->permitted.bits : fresh->ambient.bits;
     fresh->securebits &= ~abi::SECBIT_KEEP_CAPS;
 
-    bool gained =
-        fresh->uid != 0 && (fresh->permitted.bits & ~fresh->ambient.bits) != 0 && capabilities.effective;
+    bool gained = fresh->uid != 0 && (fresh->permitted.bits & ~fresh->ambient.bits) != 0 && capabilities.effective;
     program.is_secure = ids_changed || fresh->euid != fresh->uid || fresh->egid != fresh->gid || gained;
     program.credentials = fresh;
     return {};

@@ -49,8 +49,7 @@ Result<void> count_task(Thread& maker) {
     const vfs::Credentials& who = maker.own_credentials();
     u64 before = maker.account->tasks.fetch_add(1, std::memory_order_relaxed);
     if (before < maker.process().limits.soft(RLIMIT_NPROC)) return {};
-    if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin))
-        return {};
+    if (who.uid == 0 || who.has(vfs::Capability::SysResource) || who.has(vfs::Capability::SysAdmin)) return {};
     maker.account->tasks.fetch_sub(1, std::memory_order_relaxed);
     return error(Errno::EAGAIN);
 }
@@ -139,8 +138,7 @@ Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> acco
     return {};
 }
 
-Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<UserAccount> account,
-                       u64 flags) {
+Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<UserAccount> account, u64 flags) {
     Process& from = maker.process();
     core::InterruptSpinGuard guard(tree_lock);
     TRY(check_no_interruption(maker));
@@ -209,10 +207,8 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     // From here on the child exists.
     uncount_task.dismiss();
     cancel_pidfd.dismiss();
-    if (pidfd)
-        maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
-    if (request.flags & CLONE_PARENT_SETTID)
-        (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
+    if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
+    if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
     start_user_thread(*child);
     if (request.flags & CLONE_VFORK) wait_for_vfork(*child, vfork_done);
     return tid;

@@ -104,8 +104,7 @@ u32 wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bi
 
 } // namespace
 
-Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset,
-                                core::Deadline deadline) {
+Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
     if (bitset == 0) return error(Errno::EINVAL);
     FutexWaiter waiter;
     waiter.key = TRY(key_of(address, scope));
@@ -182,12 +181,10 @@ Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wak
         TwoBuckets guard(from_bucket, to_bucket);
         if (expected) {
             u32 value;
-            if (arch::arch_load_user_u32(&value, user_word(from)) != 0)
-                continue; // paged out again: bring it back
+            if (arch::arch_load_user_u32(&value, user_word(from)) != 0) continue; // paged out again: bring it back
             if (value != *expected) return error(Errno::EAGAIN);
         }
-        RequeueCounts counts =
-            requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
+        RequeueCounts counts = requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
         return counts.woken + (expected ? counts.requeued : 0);
     }
 }
@@ -207,8 +204,7 @@ Result<WakeOperation> decode(u32 packed) {
                           .operand = sign_extend_12(packed >> 12),
                           .compared_with = sign_extend_12(packed)};
     if (packed >> 31) decoded.operand = static_cast<i32>(1u << (static_cast<u32>(decoded.operand) & 31));
-    if (decoded.operation > abi::FUTEX_OP_XOR || decoded.comparison > abi::FUTEX_OP_CMP_GE)
-        return error(Errno::ENOSYS);
+    if (decoded.operation > abi::FUTEX_OP_XOR || decoded.comparison > abi::FUTEX_OP_CMP_GE) return error(Errno::ENOSYS);
     return decoded;
 }
 
@@ -252,8 +248,7 @@ bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
     for (;;) {
         u32 observed;
         auto* word = const_cast<u32*>(user_word(address));
-        if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0)
-            return false;
+        if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0) return false;
         if (observed == value) break;
         value = observed;
     }
@@ -265,16 +260,15 @@ bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
 Result<void> make_writable(VirtAddr address) {
     u32 value = TRY(load_word(address));
     u32 observed;
-    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) !=
-        0)
+    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) != 0)
         return error(Errno::EFAULT);
     return {};
 }
 
 } // namespace
 
-Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count,
-                           u32 second_count, u32 packed) {
+Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
+                           u32 packed) {
     WakeOperation operation = TRY(decode(packed));
     mm::MemoryIdentity first_key = TRY(key_of(first, scope));
     mm::MemoryIdentity second_key = TRY(key_of(second, scope));
@@ -311,14 +305,12 @@ bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending) {
         if ((*value & abi::FUTEX_TID_MASK) != static_cast<u32>(tid)) return true;
         u32 dead = (*value & abi::FUTEX_WAITERS) | abi::FUTEX_OWNER_DIED;
         u32 observed;
-        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value,
-                                                 dead) != 0)
+        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value, dead) != 0)
             return false;
         if (observed == *value) break;
         value = observed;
     }
-    if (*value & abi::FUTEX_WAITERS)
-        (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
+    if (*value & abi::FUTEX_WAITERS) (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
     return true;
 }
 
@@ -328,15 +320,12 @@ void walk_robust_list(Thread& thread) {
     VirtAddr head_address = thread.robust_list;
     auto head = mm::UserPtr<mm::In, abi::robust_list_head>(head_address).copy_in();
     if (!head) return;
-    auto word_of = [&](u64 entry) {
-        return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)};
-    };
+    auto word_of = [&](u64 entry) { return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)}; };
     u64 entry = head->list;
     u64 pending = head->list_op_pending & ~u64{1};
     for (u32 i = 0; i < abi::ROBUST_LIST_LIMIT && (entry & ~u64{1}) != head_address.value; ++i) {
         auto next = mm::UserPtr<mm::In, u64>(VirtAddr{entry & ~u64{1}}).copy_in();
-        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No))
-            return;
+        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No)) return;
         if (!next) return;
         entry = *next;
     }

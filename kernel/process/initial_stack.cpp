@@ -112,8 +112,7 @@ Result<Places> push_strings(StackWriter& writer, Program& program, std::string_v
     layout.arg_begin = places.arguments;
 
     // The stack's top is drawn by the page; this draws within one.
-    if (program.randomisation == mm::Randomisation::On)
-        writer.skip(core::random_below(max_stack_offset) & ~u64{15});
+    if (program.randomisation == mm::Randomisation::On) writer.skip(core::random_below(max_stack_offset) & ~u64{15});
     if (const char* platform = arch::hardware_capabilities().platform)
         places.platform = TRY(writer.push_text(platform));
     u8 random[16];
@@ -139,8 +138,7 @@ Result<void> build_stack(Program& program, std::string_view display_path, const 
     TRY(add_auxiliary_vector(list, program, places));
 
     std::span<const u64> auxiliary = list.words().subspan(auxiliary_begin);
-    layout.auxv_words =
-        auxiliary.size() < mm::ExecLayout::max_auxv ? auxiliary.size() : mm::ExecLayout::max_auxv;
+    layout.auxv_words = auxiliary.size() < mm::ExecLayout::max_auxv ? auxiliary.size() : mm::ExecLayout::max_auxv;
     for (usize i = 0; i < layout.auxv_words; ++i) layout.auxv[i] = auxiliary[i];
 
     writer.align(16);

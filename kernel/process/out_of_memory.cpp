@@ -37,8 +37,7 @@ u64 badness(Process& process) {
     constexpr i64 never = -1000;
     const u64 pages = adjustment == never ? 0 : resident_pages(process);
     if (pages == 0) return 0;
-    const i64 points =
-        static_cast<i64>(pages) + adjustment * static_cast<i64>(mm::memory_statistics().total) / 1000;
+    const i64 points = static_cast<i64>(pages) + adjustment * static_cast<i64>(mm::memory_statistics().total) / 1000;
     return points > 1 ? static_cast<u64>(points) : 1;
 }
 
@@ -46,8 +45,7 @@ u64 badness(Process& process) {
 bool kill_largest_locked() {
     NullableRefPtr<Process> victim;
     u64 most = 0;
-    for (NullableRefPtr<Process> process = next_process(2); process;
-         process = next_process(process->pid() + 1)) {
+    for (NullableRefPtr<Process> process = next_process(2); process; process = next_process(process->pid() + 1)) {
         u64 points = process->exit_state.load() == ExitState::Alive ? badness(*process) : 0;
         if (points > most) most = points, victim = process;
     }

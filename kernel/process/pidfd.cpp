@@ -8,8 +8,7 @@ namespace {
 class PidFd final : public vfs::File {
 public:
     PidFd(RefPtr<PidRecord> pid_record, u32 flags)
-        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream),
-          record(std::move(pid_record)) {}
+        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), record(std::move(pid_record)) {}
 
     u32 poll() override {
         NullableRefPtr<Process> process = record->process();
@@ -20,8 +19,7 @@ public:
     void describe(TextSink sink) const override { sink("anon_inode:[pidfd]"); }
     void show_fdinfo(TextSink sink) const override {
         bool alive = static_cast<bool>(record->process());
-        format_to(sink, "Pid:\t{}\nNSpid:\t{}\n", alive ? record->number() : -1,
-                  alive ? record->number() : -1);
+        format_to(sink, "Pid:\t{}\nNSpid:\t{}\n", alive ? record->number() : -1, alive ? record->number() : -1);
     }
     const void* kind() const override { return &tag; }
 

@@ -49,8 +49,7 @@ void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
 void withdraw_signal(Process& process, PosixTimer& timer) {
     NullableRefPtr<Thread> thread = timer.target ? timer.target->thread() : nullptr;
     core::InterruptSpinGuard guard(process.signal_lock);
-    if (timer.record.node.is_linked())
-        withdraw_prepared_locked(pending_of(process, thread.get()), timer.record);
+    if (timer.record.node.is_linked()) withdraw_prepared_locked(pending_of(process, thread.get()), timer.record);
 }
 
 } // namespace

@@ -13,8 +13,7 @@ constexpr u64 shortest_check_ns = 100'000;
 } // namespace
 
 ProcessTimers::RealTimer::RealTimer(ProcessTimers& timers)
-    : Timer([](core::Timer& timer) { static_cast<RealTimer&>(timer).owner.on_real_timer(); }), owner(timers) {
-}
+    : Timer([](core::Timer& timer) { static_cast<RealTimer&>(timer).owner.on_real_timer(); }), owner(timers) {}
 ProcessTimers::CpuCheck::CpuCheck(ProcessTimers& timers)
     : Timer([](core::Timer& timer) { static_cast<CpuCheck&>(timer).owner.on_cpu_check(); }), owner(timers) {}
 
@@ -83,8 +82,7 @@ void ProcessTimers::arm_cpu_check_locked() {
         consider(std::max(next_limit_signal_ns_, limit * core::ns_per_second), total);
     if (left == ~u64{0}) return;
     u64 width = std::min<u64>(process_.thread_count(), core::cpu_count());
-    core::arm_timer(cpu_check_,
-                    core::monotonic_ns() + std::max(left / std::max<u64>(width, 1), shortest_check_ns));
+    core::arm_timer(cpu_check_, core::monotonic_ns() + std::max(left / std::max<u64>(width, 1), shortest_check_ns));
 }
 
 IntervalTimerValue ProcessTimers::value_locked(int which) const {
@@ -156,8 +154,7 @@ IntervalTimerValue get_interval_timer(Process& process, int which) {
 }
 
 Result<IntervalTimerValue> set_interval_timer(Process& process, int which, const IntervalTimerValue& value) {
-    if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire))
-        return IntervalTimerValue{};
+    if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire)) return IntervalTimerValue{};
     return TRY(timers_of(process))->set(which, value);
 }
 

@@ -49,8 +49,7 @@ bool ProcessGroup::is_orphaned_locked(const Process* ignored) {
     for (Process& process : members) {
         if (&process == ignored || process.exit_state.load() != ExitState::Alive) continue;
         Process* parent = process.parent;
-        if (!parent || parent->parent == nullptr || !parent->group)
-            continue; // PID 1 does no job control for others
+        if (!parent || parent->parent == nullptr || !parent->group) continue; // PID 1 does no job control for others
         if (parent->group.get() != this && &parent->group->session() == session_.get()) return false;
     }
     return true;
@@ -82,8 +81,7 @@ Result<void> may_set_group_locked(Process& caller, Process& process) {
     if (process.exit_state.load() != ExitState::Alive) return error(Errno::ESRCH);
     if (&process != &caller) {
         if (process.parent != &caller) return error(Errno::ESRCH);
-        if (!process.group || &process.group->session() != &caller.group->session())
-            return error(Errno::EPERM);
+        if (!process.group || &process.group->session() != &caller.group->session()) return error(Errno::EPERM);
         if (process.has_executed) return error(Errno::EACCES);
     }
     if (process.group->session().is_leader(process)) return error(Errno::EPERM);

@@ -1,6 +1,6 @@
-// signalfd(2). A read takes signals that are pending for the thread that reads, as on Linux, and poll looks at those of the
-// thread that polls. To epoll, which outlasts a call, readiness is announced by the process that made the file: it is
-// kept (not alive, but in memory) as long as the file is.
+// signalfd(2). A read takes signals that are pending for the thread that reads, as on Linux, and poll looks at those of
+// the thread that polls. To epoll, which outlasts a call, readiness is announced by the process that made the file: it
+// is kept (not alive, but in memory) as long as the file is.
 #include <abi/linux/poll.hpp>
 #include <process/process.hpp>
 #include <process/signalfd.hpp>
@@ -83,8 +83,8 @@ public:
         usize total = 0;
         while (to.remaining() >= sizeof(signalfd_siginfo)) {
             const auto blocking = total > 0 || is_nonblocking() ? vfs::Blocking::Refuse : vfs::Blocking::Wait;
-            Result<abi::siginfo_t> info = vfs::try_then_wait(
-                *event_source_of_caller(), abi::POLLIN, blocking, [&]() -> Result<abi::siginfo_t> {
+            Result<abi::siginfo_t> info =
+                vfs::try_then_wait(*event_source_of_caller(), abi::POLLIN, blocking, [&]() -> Result<abi::siginfo_t> {
                     abi::siginfo_t taken;
                     if (!take_pending_signal(current(), mask(), taken)) return error(Errno::EAGAIN);
                     return taken;

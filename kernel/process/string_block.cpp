@@ -71,8 +71,8 @@ Result<void> StringBlock::append_string_from_user(VirtAddr address) {
     for (usize room = 256;; room *= 4) {
         usize limit = std::min({room, max_string + 1, arch::user_address_end.value - address.value});
         TRY(make_room(limit));
-        isize length = arch::arch_copy_string_from_user(data_.get() + size_,
-                                                        reinterpret_cast<const char*>(address.value), limit);
+        isize length =
+            arch::arch_copy_string_from_user(data_.get() + size_, reinterpret_cast<const char*>(address.value), limit);
         if (length < 0) return error(Errno::EFAULT);
         if (static_cast<usize>(length) < limit) {
             TRY(take(static_cast<usize>(length) + 1));

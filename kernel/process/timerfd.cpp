@@ -25,8 +25,8 @@ constinit IntrusiveList<WallClockNode, &WallClockNode::node> wall_clock_timers;
 class TimerFd final : public vfs::File {
 public:
     TimerFd(int clock, u32 flags)
-        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), clock_(clock),
-          timer_(*this), lock_(timer_class) {
+        : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), clock_(clock), timer_(*this),
+          lock_(timer_class) {
         if (!is_on_wall_clock()) return;
         wall_clock_.timer = this;
         core::InterruptSpinGuard guard(clock_lock);
@@ -65,9 +65,7 @@ private:
         TimerFd& owner;
     };
 
-    bool is_on_wall_clock() const {
-        return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM;
-    }
+    bool is_on_wall_clock() const { return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM; }
     void on_alarm();
     /// Counts what has expired by now and arms for the next.
     void advance_locked(u64 now_ns);

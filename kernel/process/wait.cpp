@@ -64,8 +64,7 @@ bool take_job_event(const WaitRequest& request, Process& child, WaitOutcome& out
 
 enum class Search : u8 { Found, NotYet, NoChild };
 
-Search look(Thread& waiter, const WaitRequest& request, WaitOutcome& outcome,
-            NullableRefPtr<Process>& reaped) {
+Search look(Thread& waiter, const WaitRequest& request, WaitOutcome& outcome, NullableRefPtr<Process>& reaped) {
     Process& parent = waiter.process();
     bool any = false;
     core::InterruptSpinGuard guard(tree_lock);
@@ -105,8 +104,8 @@ Result<WaitOutcome> wait_for_child(Thread& waiter, const WaitRequest& request) {
     if (request.options & WNOHANG)
         attempt();
     else
-        result = core::wait_until(waiter.process().child_events, core::Sleep::Interruptible,
-                                  core::Deadline::never(), attempt);
+        result = core::wait_until(waiter.process().child_events, core::Sleep::Interruptible, core::Deadline::never(),
+                                  attempt);
     if (reaped) release_process(RefPtr<Process>(std::move(reaped)));
     if (found == Search::NoChild) return error(Errno::ECHILD);
     if (result == core::WaitResult::Interrupted) return error(Errno::RestartIfRequested);

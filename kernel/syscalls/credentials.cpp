@@ -72,8 +72,7 @@ Result<long> set_real_and_effective(Thread& thread, const IdSet& ids, u32 real, 
         edited.*ids.real = real;
     }
     if (effective != unchanged) {
-        bool known =
-            effective == old.*ids.real || effective == old.*ids.effective || effective == old.*ids.saved;
+        bool known = effective == old.*ids.real || effective == old.*ids.effective || effective == old.*ids.saved;
         if (!privileged && !known) return error(Errno::EPERM);
         edited.*ids.effective = effective;
     }
@@ -88,8 +87,7 @@ Result<long> set_all_three(Thread& thread, const IdSet& ids, u32 real, u32 effec
     const Credentials& old = thread.own_credentials();
     bool privileged = old.has(ids.capability);
     auto allowed = [&](u32 id) {
-        return privileged || id == unchanged || id == old.*ids.real || id == old.*ids.effective ||
-               id == old.*ids.saved;
+        return privileged || id == unchanged || id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved;
     };
     if (!allowed(real) || !allowed(effective) || !allowed(saved)) return error(Errno::EPERM);
     RefPtr<Credentials> fresh = TRY(Credentials::copy(old));
@@ -106,8 +104,7 @@ Result<long> set_all_three(Thread& thread, const IdSet& ids, u32 real, u32 effec
 Result<long> set_filesystem_id(Thread& thread, const IdSet& ids, u32 id) {
     const Credentials& old = thread.own_credentials();
     long previous = old.*ids.filesystem;
-    bool known =
-        id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved || id == old.*ids.filesystem;
+    bool known = id == old.*ids.real || id == old.*ids.effective || id == old.*ids.saved || id == old.*ids.filesystem;
     if (id == unchanged || (!known && !old.has(ids.capability))) return previous;
     Result<RefPtr<Credentials>> fresh = Credentials::copy(old);
     if (!fresh) return previous;

@@ -87,8 +87,7 @@ Result<long> list(Thread& thread, int fd, VirtAddr target, u32 size, Format form
     core::MutexGuard guard(file->position_lock);
     RecordWriter writer(target, size, format, {buffer.get(), RecordWriter::buffer_size}, file->position);
     u64 position = file->position;
-    auto listed =
-        file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
+    auto listed = file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
     writer.flush();
     file->position = writer.position();
     Result<long> result = writer.result();

@@ -25,10 +25,10 @@ Result<long> wait(Thread& thread, int epfd, EpollEventsOut events, int limit, co
     vfs::FileRef file = TRY(thread.own_files().use(epfd));
     vfs::EpollFile* epoll = file->as_epoll();
     if (!epoll) return error(Errno::EINVAL);
-    return static_cast<long>(TRY(epoll->wait(static_cast<usize>(limit), deadline,
-                                             [&](usize index, abi::epoll_event event) -> Result<void> {
-                                                 return events.element(index).copy_out(event);
-                                             })));
+    return static_cast<long>(
+        TRY(epoll->wait(static_cast<usize>(limit), deadline, [&](usize index, abi::epoll_event event) -> Result<void> {
+            return events.element(index).copy_out(event);
+        })));
 }
 
 } // namespace
@@ -57,8 +57,8 @@ Result<long> sys_epoll_wait(Thread& thread, int epfd, EpollEventsOut events, int
     return wait(thread, epfd, events, limit, deadline_after_ms(timeout_ms));
 }
 
-Result<long> sys_epoll_pwait(Thread& thread, int epfd, EpollEventsOut events, int limit, int timeout_ms,
-                             SigSetIn mask, u64 set_size) {
+Result<long> sys_epoll_pwait(Thread& thread, int epfd, EpollEventsOut events, int limit, int timeout_ms, SigSetIn mask,
+                             u64 set_size) {
     TRY(install_mask(thread, mask, set_size));
     Result<long> result = wait(thread, epfd, events, limit, deadline_after_ms(timeout_ms));
     remove_mask(thread, result);

@@ -49,8 +49,8 @@ Result<void> check_rights(const vfs::Path& path, std::string_view name, Intent i
     }
     if (!name.starts_with("user.")) return error(Errno::EOPNOTSUPP);
     if (!inode.is_regular() && !inode.is_directory()) return error(refused);
-    if (inode.is_directory() && (inode.mode() & abi::S_ISVTX) && intent == Intent::Write &&
-        who.fsuid != inode.uid() && !who.has(vfs::Capability::Fowner))
+    if (inode.is_directory() && (inode.mode() & abi::S_ISVTX) && intent == Intent::Write && who.fsuid != inode.uid() &&
+        !who.has(vfs::Capability::Fowner))
         return error(Errno::EPERM);
     return inode.check_permission(intent == Intent::Write ? vfs::may_write : vfs::may_read, who);
 }
@@ -142,23 +142,19 @@ Result<long> by_descriptor(Thread& thread, int fd, Call call) {
 } // namespace
 
 Result<long> sys_getxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size) {
-    return by_path(thread, path, vfs::lookup_default,
-                   [&](const vfs::Path& p) { return get(p, name, value, size); });
+    return by_path(thread, path, vfs::lookup_default, [&](const vfs::Path& p) { return get(p, name, value, size); });
 }
 Result<long> sys_lgetxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size) {
-    return by_path(thread, path, vfs::lookup_no_follow,
-                   [&](const vfs::Path& p) { return get(p, name, value, size); });
+    return by_path(thread, path, vfs::lookup_no_follow, [&](const vfs::Path& p) { return get(p, name, value, size); });
 }
 Result<long> sys_fgetxattr(Thread& thread, int fd, UserString name, VirtAddr value, u64 size) {
     return by_descriptor(thread, fd, [&](const vfs::Path& p) { return get(p, name, value, size); });
 }
-Result<long> sys_setxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size,
-                          u32 flags) {
+Result<long> sys_setxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size, u32 flags) {
     return by_path(thread, path, vfs::lookup_default,
                    [&](const vfs::Path& p) { return set(p, name, value, size, flags); });
 }
-Result<long> sys_lsetxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size,
-                           u32 flags) {
+Result<long> sys_lsetxattr(Thread& thread, UserString path, UserString name, VirtAddr value, u64 size, u32 flags) {
     return by_path(thread, path, vfs::lookup_no_follow,
                    [&](const vfs::Path& p) { return set(p, name, value, size, flags); });
 }
@@ -166,12 +162,10 @@ Result<long> sys_fsetxattr(Thread& thread, int fd, UserString name, VirtAddr val
     return by_descriptor(thread, fd, [&](const vfs::Path& p) { return set(p, name, value, size, flags); });
 }
 Result<long> sys_listxattr(Thread& thread, UserString path, VirtAddr buffer, u64 size) {
-    return by_path(thread, path, vfs::lookup_default,
-                   [&](const vfs::Path& p) { return list(p, buffer, size); });
+    return by_path(thread, path, vfs::lookup_default, [&](const vfs::Path& p) { return list(p, buffer, size); });
 }
 Result<long> sys_llistxattr(Thread& thread, UserString path, VirtAddr buffer, u64 size) {
-    return by_path(thread, path, vfs::lookup_no_follow,
-                   [&](const vfs::Path& p) { return list(p, buffer, size); });
+    return by_path(thread, path, vfs::lookup_no_follow, [&](const vfs::Path& p) { return list(p, buffer, size); });
 }
 Result<long> sys_flistxattr(Thread& thread, int fd, VirtAddr buffer, u64 size) {
     return by_descriptor(thread, fd, [&](const vfs::Path& p) { return list(p, buffer, size); });

@@ -108,8 +108,8 @@ Result<long> sys_memfd_create(Thread& thread, UserString name, u32 flags) {
     } else if (flags & MFD_ALLOW_SEALING) {
         inode.seals.store(0);
     }
-    return TRY(thread.own_files().add(std::move(file),
-                                      flags & MFD_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No));
+    return TRY(
+        thread.own_files().add(std::move(file), flags & MFD_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No));
 }
 
 Result<long> sys_close(Thread& thread, int fd) {
@@ -151,18 +151,14 @@ Result<long> sys_dup2(Thread& thread, int from, int to) {
 
 namespace {
 
-Result<long> finish_read(Thread& thread, vfs::File& file, vfs::IoBuffer& buffer,
-                         std::optional<u64> offset = {}) {
+Result<long> finish_read(Thread& thread, vfs::File& file, vfs::IoBuffer& buffer, std::optional<u64> offset = {}) {
     usize count = TRY(vfs::read(file, buffer, offset));
-    thread.read_bytes.store(thread.read_bytes.load(std::memory_order_relaxed) + count,
-                            std::memory_order_relaxed);
+    thread.read_bytes.store(thread.read_bytes.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
     return static_cast<long>(count);
 }
-Result<long> finish_write(Thread& thread, vfs::File& file, vfs::IoBuffer& buffer,
-                          std::optional<u64> offset = {}) {
+Result<long> finish_write(Thread& thread, vfs::File& file, vfs::IoBuffer& buffer, std::optional<u64> offset = {}) {
     usize count = TRY(vfs::write(file, buffer, offset));
-    thread.written_bytes.store(thread.written_bytes.load(std::memory_order_relaxed) + count,
-                               std::memory_order_relaxed);
+    thread.written_bytes.store(thread.written_bytes.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
     return static_cast<long>(count);
 }
 
@@ -222,17 +218,14 @@ Result<long> sys_pwritev(Thread& thread, int fd, IovecArgument vectors, u64 coun
     return finish_write(thread, *file, buffer, static_cast<u64>(offset));
 }
 
-Result<long> sys_preadv2(Thread& thread, int fd, IovecArgument vectors, u64 count, i64 offset, u64,
-                         u32 flags) {
+Result<long> sys_preadv2(Thread& thread, int fd, IovecArgument vectors, u64 count, i64 offset, u64, u32 flags) {
     if (flags & ~abi::RWF_HIPRI) return error(Errno::EOPNOTSUPP);
     if (offset == -1) return sys_readv(thread, fd, vectors, count);
     return sys_preadv(thread, fd, vectors, count, offset);
 }
 
-Result<long> sys_pwritev2(Thread& thread, int fd, IovecArgument vectors, u64 count, i64 offset, u64,
-                          u32 flags) {
-    if (flags & ~(abi::RWF_HIPRI | abi::RWF_DSYNC | abi::RWF_SYNC | abi::RWF_APPEND))
-        return error(Errno::EOPNOTSUPP);
+Result<long> sys_pwritev2(Thread& thread, int fd, IovecArgument vectors, u64 count, i64 offset, u64, u32 flags) {
+    if (flags & ~(abi::RWF_HIPRI | abi::RWF_DSYNC | abi::RWF_SYNC | abi::RWF_APPEND)) return error(Errno::EOPNOTSUPP);
     if (offset < -1) return error(Errno::EINVAL);
     auto file = TRY(thread.own_files().use(fd));
     if (!file->is_writable()) return error(Errno::EBADF);

@@ -66,8 +66,7 @@ Result<long> get_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwn
         request.l_type = other->mode == FileLocks::Mode::Exclusive ? abi::F_WRLCK : abi::F_RDLCK;
         request.l_whence = abi::SEEK_SET;
         request.l_start = static_cast<i64>(other->range.begin);
-        request.l_len =
-            other->range.end == ~u64{0} ? 0 : static_cast<i64>(other->range.end - other->range.begin);
+        request.l_len = other->range.end == ~u64{0} ? 0 : static_cast<i64>(other->range.end - other->range.begin);
         request.l_pid = other->process_id;
     } else {
         request.l_type = abi::F_UNLCK;
@@ -76,8 +75,7 @@ Result<long> get_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwn
     return 0;
 }
 
-Result<long> set_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwner owner,
-                      FileLocks::Waiting waiting) {
+Result<long> set_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwner owner, FileLocks::Waiting waiting) {
     abi::flock request = TRY(pointer.copy_in());
     FileLocks::Lock lock = TRY(lock_of(thread, file, request, owner));
     FileLocks* locks = TRY(file.inode().file_locks());
@@ -152,8 +150,7 @@ Result<long> sys_fcntl(Thread& thread, int fd, u32 command, u64 argument) {
     case abi::F_GETFD:
         return TRY(files.get_close_on_exec(fd)) == vfs::CloseOnExec::Yes ? abi::FD_CLOEXEC : 0;
     case abi::F_SETFD:
-        TRY(files.set_close_on_exec(fd, argument & abi::FD_CLOEXEC ? vfs::CloseOnExec::Yes
-                                                                   : vfs::CloseOnExec::No));
+        TRY(files.set_close_on_exec(fd, argument & abi::FD_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No));
         return 0;
     case abi::F_GETFL:
         return TRY(files.use_any(fd))->status_flags();

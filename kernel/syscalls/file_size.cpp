@@ -29,9 +29,8 @@ Result<long> sys_ftruncate(Thread& thread, int fd, i64 size) {
 }
 
 Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 length) {
-    constexpr u32 known = abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE |
-                          abi::FALLOC_FL_COLLAPSE_RANGE | abi::FALLOC_FL_ZERO_RANGE |
-                          abi::FALLOC_FL_INSERT_RANGE | abi::FALLOC_FL_UNSHARE_RANGE;
+    constexpr u32 known = abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_COLLAPSE_RANGE |
+                          abi::FALLOC_FL_ZERO_RANGE | abi::FALLOC_FL_INSERT_RANGE | abi::FALLOC_FL_UNSHARE_RANGE;
     auto file = TRY(thread.own_files().use(fd));
     if (offset < 0 || length <= 0) return error(Errno::EINVAL);
     if (mode & ~known) return error(Errno::EOPNOTSUPP);
@@ -85,8 +84,7 @@ Result<long> sys_sync(Thread&) {
     // Collected first: sync() may sleep long, and the tree of mounts stays usable meanwhile.
     ArrayList<RefPtr<vfs::SuperBlock>> all;
     vfs::MountTable::for_each([&](const vfs::MountTable::Entry& entry) {
-        (void)all.try_push(
-            RefPtr<vfs::SuperBlock>(entry.mount.superblock())); // short of memory: those it could list
+        (void)all.try_push(RefPtr<vfs::SuperBlock>(entry.mount.superblock())); // short of memory: those it could list
     });
     for (RefPtr<vfs::SuperBlock>& superblock : all) (void)superblock->sync(); // sync(2) reports nothing
     return 0;
@@ -200,8 +198,7 @@ Result<long> sys_copy_file_range(Thread& thread, int in, OffsetPtr in_pointer, i
     u64 target_begin = out_offset.value_or(to->position);
     count = std::min<u64>(count, abi::MAX_RW_COUNT);
     if (begin + count < begin || target_begin + count < target_begin) return error(Errno::EOVERFLOW);
-    if (&source == &target && begin < target_begin + count && target_begin < begin + count)
-        return error(Errno::EINVAL);
+    if (&source == &target && begin < target_begin + count && target_begin < begin + count) return error(Errno::EINVAL);
     usize done = TRY(copy_between({*from, in_offset}, {*to, out_offset}, count));
     TRY(copy_out_offset(in_pointer, in_offset, done));
     TRY(copy_out_offset(out_pointer, out_offset, done));

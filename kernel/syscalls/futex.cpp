@@ -41,8 +41,8 @@ Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, cor
 
 Result<long> resume_wait(Thread& thread) {
     const u64* saved = thread.restart.data;
-    return wait({saved[0]}, static_cast<FutexScope>(saved[1]), static_cast<u32>(saved[2]),
-                static_cast<u32>(saved[3]), core::Deadline{saved[4]});
+    return wait({saved[0]}, static_cast<FutexScope>(saved[1]), static_cast<u32>(saved[2]), static_cast<u32>(saved[3]),
+                core::Deadline{saved[4]});
 }
 
 Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
@@ -64,20 +64,18 @@ Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, cor
 
 } // namespace
 
-Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout,
-                       VirtAddr second_word, u32 third_value) {
+Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
+                       u32 third_value) {
     u32 command = operation & ~(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
     FutexScope scope = (operation & abi::FUTEX_PRIVATE_FLAG) ? FutexScope::Private : FutexScope::Shared;
     // The flag belongs to the waits only (FUTEX_WAIT takes it since Linux 4.5, where a relative time has no
     // clock).
-    if ((operation & abi::FUTEX_CLOCK_REALTIME) && command != abi::FUTEX_WAIT_BITSET &&
-        command != abi::FUTEX_WAIT)
+    if ((operation & abi::FUTEX_CLOCK_REALTIME) && command != abi::FUTEX_WAIT_BITSET && command != abi::FUTEX_WAIT)
         return error(Errno::ENOSYS);
     auto second_value = static_cast<u32>(timeout.value); // val2 travels in the time-out's place
     switch (command) {
     case abi::FUTEX_WAIT:
-        return wait(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY,
-                    TRY(deadline_of(command, operation, timeout)));
+        return wait(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY, TRY(deadline_of(command, operation, timeout)));
     case abi::FUTEX_WAIT_BITSET:
         return wait(word, scope, value, third_value, TRY(deadline_of(command, operation, timeout)));
     case abi::FUTEX_WAKE:
@@ -146,8 +144,8 @@ Result<long> sys_rseq(Thread& thread, VirtAddr area, u32 size, u32 flags, u32 si
 
 namespace {
 
-constexpr int supported_barriers = abi::MEMBARRIER_CMD_GLOBAL | abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED |
-                                   abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+constexpr int supported_barriers =
+    abi::MEMBARRIER_CMD_GLOBAL | abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED | abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
 
 /// A full barrier on each CPU that runs one of the address spaces: the interrupt itself orders, the fence
 /// makes it plain.

@@ -79,8 +79,7 @@ Result<long> sys_getrandom(Thread&, VirtAddr buffer, u64 size, u32 flags) {
         Result<void> copied = mm::copy_to_user(buffer + done, bytes, piece);
         if (!copied) return done ? Result<long>(static_cast<long>(done)) : error(copied.error());
         done += piece;
-        if (process::current().interrupt_pending.load(std::memory_order_relaxed) && done >= sizeof(bytes))
-            break;
+        if (process::current().interrupt_pending.load(std::memory_order_relaxed) && done >= sizeof(bytes)) break;
     }
     return static_cast<long>(done);
 }
@@ -94,8 +93,8 @@ Result<long> sys_personality(Thread& thread, u32 persona) {
 Result<long> sys_reboot(Thread& thread, u32 magic, u32 magic2, u32 command, VirtAddr) {
     constexpr u32 first_magic = 0xfee1dead;
     constexpr u32 second_magics[] = {672274793, 85072278, 369367448, 537993216};
-    constexpr u32 restart = 0x01234567, halt = 0xcdef0123, cad_on = 0x89abcdef, cad_off = 0,
-                  power_off = 0x4321fedc, restart2 = 0xa1b2c3d4;
+    constexpr u32 restart = 0x01234567, halt = 0xcdef0123, cad_on = 0x89abcdef, cad_off = 0, power_off = 0x4321fedc,
+                  restart2 = 0xa1b2c3d4;
     if (!thread.own_credentials().has(Capability::SysBoot)) return error(Errno::EPERM);
     if (magic != first_magic || std::ranges::find(second_magics, magic2) == std::end(second_magics))
         return error(Errno::EINVAL);
@@ -152,8 +151,7 @@ Result<long> set_keep_capabilities(Thread& thread, u64 keep) {
     if (keep > 1) return error(Errno::EINVAL);
     if (old.securebits & abi::SECBIT_KEEP_CAPS_LOCKED) return error(Errno::EPERM);
     RefPtr<Credentials> fresh = TRY(Credentials::copy(old));
-    fresh->securebits =
-        keep ? old.securebits | abi::SECBIT_KEEP_CAPS : old.securebits & ~abi::SECBIT_KEEP_CAPS;
+    fresh->securebits = keep ? old.securebits | abi::SECBIT_KEEP_CAPS : old.securebits & ~abi::SECBIT_KEEP_CAPS;
     TRY(process::commit_credentials(thread, std::move(fresh)));
     return 0;
 }
@@ -184,8 +182,7 @@ Result<long> change_ambient_set(Thread& thread, u64 action, u64 capability, u64 
         fresh->ambient.bits &= ~bit;
         break;
     case abi::PR_CAP_AMBIENT_RAISE:
-        if (!(old.permitted.bits & old.inheritable.bits & bit) ||
-            (old.securebits & abi::SECBIT_NO_CAP_AMBIENT_RAISE))
+        if (!(old.permitted.bits & old.inheritable.bits & bit) || (old.securebits & abi::SECBIT_NO_CAP_AMBIENT_RAISE))
             return error(Errno::EPERM);
         fresh->ambient.bits |= bit;
         break;
@@ -236,8 +233,7 @@ Result<long> dumpable(Thread& thread, int option, u64 argument) {
 }
 
 Result<long> timer_slack(Thread& thread, int option, u64 argument) {
-    if (option == abi::PR_GET_TIMERSLACK)
-        return static_cast<long>(std::min<u64>(thread.timer_slack_ns, INT64_MAX));
+    if (option == abi::PR_GET_TIMERSLACK) return static_cast<long>(std::min<u64>(thread.timer_slack_ns, INT64_MAX));
     thread.timer_slack_ns = static_cast<i64>(argument) > 0 ? argument : thread.default_timer_slack_ns;
     return 0;
 }

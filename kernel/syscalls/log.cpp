@@ -32,9 +32,8 @@ constinit u8 saved_level = 0;  // while the console is off
 std::string_view format_line(std::span<char> out, const core::LogRecord& record) {
     std::string_view text(record.text, record.length);
     while (text.ends_with('\n')) text.remove_suffix(1);
-    return format_into(out, "<{}>[{5}.{06}] {}\n", static_cast<u32>(record.level),
-                       record.time_ns / core::ns_per_second, record.time_ns % core::ns_per_second / 1000,
-                       text);
+    return format_into(out, "<{}>[{5}.{06}] {}\n", static_cast<u32>(record.level), record.time_ns / core::ns_per_second,
+                       record.time_ns % core::ns_per_second / 1000, text);
 }
 
 /// Calls `visit` with each record from `from` on and its line, until it returns false.
@@ -84,13 +83,12 @@ Result<long> read_unread(CharsOut buffer, usize length) {
         usize used = 0;
         {
             core::MutexGuard guard(reader_lock);
-            TRY(for_each_line(next_to_read,
-                              [&](const core::LogRecord& record, std::string_view line) -> Result<bool> {
-                                  if (used + line.size() > length) return false;
-                                  used += static_cast<usize>(TRY(copy_lines(buffer, line, used)));
-                                  next_to_read = record.sequence + 1;
-                                  return true;
-                              }));
+            TRY(for_each_line(next_to_read, [&](const core::LogRecord& record, std::string_view line) -> Result<bool> {
+                if (used + line.size() > length) return false;
+                used += static_cast<usize>(TRY(copy_lines(buffer, line, used)));
+                next_to_read = record.sequence + 1;
+                return true;
+            }));
         }
         if (used > 0 || core::next_log_sequence() > next_to_read) return static_cast<long>(used);
         // The log can't wake anybody (it is written from any context), so a waiting reader looks again and

@@ -92,8 +92,8 @@ Result<long> sys_mprotect(Thread& thread, VirtAddr address, u64 length, u64 prot
 Result<long> sys_mremap(Thread& thread, VirtAddr old_address, u64 old_length, u64 new_length, u64 flags,
                         VirtAddr new_address) {
     if (flags >> 32) return error(Errno::EINVAL);
-    VirtAddr moved = TRY(thread.own_address_space().remap(old_address, old_length, new_length, static_cast<u32>(flags),
-                                                          new_address));
+    VirtAddr moved = TRY(
+        thread.own_address_space().remap(old_address, old_length, new_length, static_cast<u32>(flags), new_address));
     return static_cast<long>(moved.value);
 }
 
@@ -243,13 +243,15 @@ Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, ab
 
 } // namespace
 
-Result<long> sys_process_vm_readv(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
-                                  mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags) {
+Result<long> sys_process_vm_readv(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
+                                  u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
+                                  u64 flags) {
     return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::FromRemote);
 }
 
-Result<long> sys_process_vm_writev(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
-                                   mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags) {
+Result<long> sys_process_vm_writev(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
+                                   u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
+                                   u64 flags) {
     return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::ToRemote);
 }
 

@@ -37,11 +37,10 @@ Result<long> sys_mount(Thread& thread, UserString source, UserString target, Use
     TRY(argument.get(thread, abi::AT_FDCWD, target));
     vfs::Path place = TRY(argument.lookup());
     TRY(may_mount());
-    constexpr u64 without_type = abi::MS_REMOUNT | abi::MS_BIND | abi::MS_MOVE | abi::MS_SHARED |
-                                 abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
+    constexpr u64 without_type = abi::MS_REMOUNT | abi::MS_BIND | abi::MS_MOVE | abi::MS_SHARED | abi::MS_PRIVATE |
+                                 abi::MS_SLAVE | abi::MS_UNBINDABLE;
     if (!(flags & without_type) && type.is_null()) return error(Errno::EINVAL);
-    TRY(vfs::mount(text_of(source, source_copy), place, text_of(type, type_copy), flags,
-                   text_of(data, data_copy)));
+    TRY(vfs::mount(text_of(source, source_copy), place, text_of(type, type_copy), flags, text_of(data, data_copy)));
     return 0;
 }
 

@@ -42,9 +42,7 @@ Result<long> sys_unlinkat(Thread& thread, int directory, UserString path, u32 fl
         TRY(vfs::unlink(argument.start(), argument.text()));
     return 0;
 }
-Result<long> sys_unlink(Thread& thread, UserString path) {
-    return sys_unlinkat(thread, abi::AT_FDCWD, path, 0);
-}
+Result<long> sys_unlink(Thread& thread, UserString path) { return sys_unlinkat(thread, abi::AT_FDCWD, path, 0); }
 Result<long> sys_rmdir(Thread& thread, UserString path) {
     return sys_unlinkat(thread, abi::AT_FDCWD, path, abi::AT_REMOVEDIR);
 }
@@ -81,8 +79,8 @@ Result<long> sys_link(Thread& thread, UserString from, UserString to) {
     return sys_linkat(thread, abi::AT_FDCWD, from, abi::AT_FDCWD, to, 0);
 }
 
-Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, int to_directory,
-                           UserString to, u32 flags) {
+Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, int to_directory, UserString to,
+                           u32 flags) {
     if (flags & ~(abi::RENAME_NOREPLACE | abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
     if ((flags & abi::RENAME_NOREPLACE) && (flags & abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
     PathArgument old_name, new_name;
@@ -91,8 +89,7 @@ Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, 
     TRY(vfs::rename(old_name.start(), old_name.text(), new_name.start(), new_name.text(), flags));
     return 0;
 }
-Result<long> sys_renameat(Thread& thread, int from_directory, UserString from, int to_directory,
-                          UserString to) {
+Result<long> sys_renameat(Thread& thread, int from_directory, UserString from, int to_directory, UserString to) {
     return sys_renameat2(thread, from_directory, from, to_directory, to, 0);
 }
 Result<long> sys_rename(Thread& thread, UserString from, UserString to) {

@@ -17,8 +17,7 @@ Result<void> UserPath::copy_in(mm::UserString from) {
     return {};
 }
 
-Result<void> PathArgument::get(process::Thread& thread, int directory_fd, mm::UserString path,
-                               Directory directory) {
+Result<void> PathArgument::get(process::Thread& thread, int directory_fd, mm::UserString path, Directory directory) {
     TRY(path_.copy_in(path));
     if (directory_fd == abi::AT_FDCWD) return {};
     if (text().starts_with('/') && directory == Directory::ForRelativePaths) return {};

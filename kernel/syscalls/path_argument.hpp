@@ -37,9 +37,7 @@ public:
                      Directory directory = Directory::ForRelativePaths);
     [[nodiscard]] std::string_view text() const { return path_.text(); }
     [[nodiscard]] vfs::LookupStart start() const { return start_.is_empty() ? nullptr : &start_; }
-    Result<vfs::Path> lookup(u32 flags = vfs::lookup_default) const {
-        return vfs::lookup(start(), text(), flags);
-    }
+    Result<vfs::Path> lookup(u32 flags = vfs::lookup_default) const { return vfs::lookup(start(), text(), flags); }
 
 private:
     UserPath path_;

@@ -31,8 +31,7 @@ Result<NullableRefPtr<const vfs::Credentials>> real_credentials() {
 
 Result<long> sys_faccessat2(Thread& thread, int directory, UserString path, u32 mode, u32 flags) {
     if (mode & ~(abi::R_OK | abi::W_OK | abi::X_OK)) return error(Errno::EINVAL);
-    u32 lookup_flags =
-        TRY(lookup_flags_of(flags, abi::AT_EACCESS | abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH));
+    u32 lookup_flags = TRY(lookup_flags_of(flags, abi::AT_EACCESS | abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH));
     NullableRefPtr<const vfs::Credentials> real;
     if (!(flags & abi::AT_EACCESS)) real = TRY(real_credentials());
     const vfs::Credentials& who = real ? *real : vfs::current_credentials();
@@ -73,8 +72,7 @@ Result<long> change_open_file(Thread& thread, int fd, Change change) {
         TRY(change(file->path()));
         return 0;
     }
-    auto dentry =
-        TRY(vfs::Dentry::create_root(file->inode().superblock(), RefPtr<vfs::Inode>(file->inode())));
+    auto dentry = TRY(vfs::Dentry::create_root(file->inode().superblock(), RefPtr<vfs::Inode>(file->inode())));
     vfs::Path path;
     path.dentry = std::move(dentry);
     TRY(change(path));
@@ -89,9 +87,8 @@ Result<long> sys_fchmod(Thread& thread, int fd, u32 mode) {
     return change_open_file(thread, fd, [&](const vfs::Path& path) { return vfs::change_mode(path, mode); });
 }
 Result<long> sys_fchown(Thread& thread, int fd, u32 uid, u32 gid) {
-    return change_open_file(thread, fd, [&](const vfs::Path& path) {
-        return vfs::change_owner(path, id_or_none(uid), id_or_none(gid));
-    });
+    return change_open_file(
+        thread, fd, [&](const vfs::Path& path) { return vfs::change_owner(path, id_or_none(uid), id_or_none(gid)); });
 }
 
 Result<long> sys_fchownat(Thread& thread, int directory, UserString path, u32 uid, u32 gid, u32 flags) {

@@ -138,9 +138,7 @@ Result<void> copy_set_in(SelectSet& set, usize words) {
     return set.user.copy_in(set.words.span());
 }
 
-bool has_bit(const SelectSet& set, usize fd) {
-    return !set.words.is_empty() && (set.words[fd / 64] >> (fd % 64) & 1);
-}
+bool has_bit(const SelectSet& set, usize fd) { return !set.words.is_empty() && (set.words[fd / 64] >> (fd % 64) & 1); }
 
 Result<ArrayList<abi::pollfd>> requests_of(std::span<SelectSet> sets, usize count) {
     ArrayList<abi::pollfd> requests;
@@ -178,9 +176,8 @@ Result<int> select_user(Thread& thread, int count, FdSet readable, FdSet writabl
     if (count < 0) return error(Errno::EINVAL);
     // Descriptors that can't be open are not looked at, as on Linux.
     const usize limit = std::min<usize>(static_cast<usize>(count), vfs::current_open_file_limit());
-    SelectSet sets[] = {{readable, readable_events, {}},
-                        {writable, writable_events, {}},
-                        {exceptional, exceptional_events, {}}};
+    SelectSet sets[] = {
+        {readable, readable_events, {}}, {writable, writable_events, {}}, {exceptional, exceptional_events, {}}};
     for (SelectSet& set : sets) TRY(copy_set_in(set, divide_up<usize>(limit, 64)));
     ArrayList<abi::pollfd> requests = TRY(requests_of(sets, limit));
     TRY(wait_for_files(thread, requests.span(), deadline));
@@ -206,8 +203,7 @@ Result<long> sys_poll(Thread& thread, PollFds fds, u32 count, int timeout_ms) {
     return error(Errno::RestartBlock);
 }
 
-Result<long> sys_ppoll(Thread& thread, PollFds fds, u32 count, TimespecInOut timeout, SigSetIn mask,
-                       u64 set_size) {
+Result<long> sys_ppoll(Thread& thread, PollFds fds, u32 count, TimespecInOut timeout, SigSetIn mask, u64 set_size) {
     core::Deadline deadline = core::Deadline::never();
     if (!timeout.is_null()) deadline = TRY(deadline_after(TRY(timeout.copy_in())));
     TRY(install_mask(thread, mask, set_size));
@@ -224,8 +220,7 @@ Result<long> sys_select(Thread& thread, int count, FdSet readable, FdSet writabl
         const abi::timeval time = TRY(timeout.copy_in());
         if (time.tv_sec < 0 || time.tv_usec < 0) return error(Errno::EINVAL);
         // select(2) takes microseconds beyond a second.
-        deadline =
-            TRY(deadline_after({time.tv_sec + time.tv_usec / 1'000'000, time.tv_usec % 1'000'000 * 1000}));
+        deadline = TRY(deadline_after({time.tv_sec + time.tv_usec / 1'000'000, time.tv_usec % 1'000'000 * 1000}));
     }
     Result<int> ready = select_user(thread, count, readable, writable, exceptional, deadline);
     const abi::timespec left = time_left(deadline);

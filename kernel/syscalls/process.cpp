@@ -68,8 +68,7 @@ Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
     if (arguments.exit_signal & ~abi::CSIGNAL) return error(Errno::EINVAL);
     bool has_stack = arguments.stack != 0;
     if (has_stack != (arguments.stack_size != 0)) return error(Errno::EINVAL);
-    if (has_stack && !arch::is_user_range({arguments.stack}, arguments.stack_size))
-        return error(Errno::EINVAL);
+    if (has_stack && !arch::is_user_range({arguments.stack}, arguments.stack_size)) return error(Errno::EINVAL);
     CloneRequest request{.flags = arguments.flags,
                          .exit_signal = static_cast<int>(arguments.exit_signal),
                          .stack = {has_stack ? arguments.stack + arguments.stack_size : 0},
@@ -93,10 +92,8 @@ Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
 
 namespace {
 
-Result<long> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view path, VirtAddr argv,
-                     VirtAddr envp) {
-    process::StringBlock::Budget budget =
-        process::string_budget(thread.process().limits.soft(abi::RLIMIT_STACK));
+Result<long> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view path, VirtAddr argv, VirtAddr envp) {
+    process::StringBlock::Budget budget = process::string_budget(thread.process().limits.soft(abi::RLIMIT_STACK));
     process::StringBlock arguments(budget);
     process::StringBlock environment(budget);
     TRY(arguments.append_from_user(argv));
@@ -113,8 +110,7 @@ Result<long> sys_execve(Thread& thread, mm::UserString path, VirtAddr argv, Virt
     return execute(thread, std::move(file), name, argv, envp);
 }
 
-Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAddr argv, VirtAddr envp,
-                          u32 flags) {
+Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAddr argv, VirtAddr envp, u32 flags) {
     if (flags & ~(abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW)) return error(Errno::EINVAL);
     mm::OwnedString name = TRY(path.copy_in());
     bool by_descriptor = name.is_empty() && (flags & abi::AT_EMPTY_PATH);
@@ -132,8 +128,8 @@ Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAd
     OwnPtr<char[]> buffer(new (std::nothrow) char[name.length() + 32]);
     if (!buffer) return error(Errno::ENOMEM);
     std::span<char> room{buffer.get(), name.length() + 32};
-    std::string_view shown = by_descriptor ? format_into(room, "/dev/fd/{}", dirfd)
-                                           : format_into(room, "/dev/fd/{}/{}", dirfd, name.view());
+    std::string_view shown =
+        by_descriptor ? format_into(room, "/dev/fd/{}", dirfd) : format_into(room, "/dev/fd/{}/{}", dirfd, name.view());
     // A script's interpreter would find a closed descriptor.
     bool closes = TRY(thread.own_files().get_close_on_exec(dirfd)) == vfs::CloseOnExec::Yes;
     u8 magic[2] = {};
@@ -158,8 +154,7 @@ Result<long> sys_exit_group(Thread& thread, int code) {
 
 Result<long> sys_wait4(Thread& thread, Pid pid, mm::UserPtr<mm::Out, int> status, u32 options,
                        mm::UserPtr<mm::Out, abi::rusage> usage) {
-    constexpr u32 known =
-        abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
+    constexpr u32 known = abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
     if (options & ~known) return error(Errno::EINVAL);
     if (pid == INT32_MIN) return error(Errno::ESRCH);
     process::WaitRequest request{.id_type = abi::P_ALL, .id = 0, .options = options | abi::WEXITED};
@@ -206,8 +201,8 @@ Result<process::WaitRequest> make_waitid_request(Thread& thread, int id_type, Pi
 
 } // namespace
 
-Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info,
-                        u32 options, mm::UserPtr<mm::Out, abi::rusage> usage) {
+Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info, u32 options,
+                        mm::UserPtr<mm::Out, abi::rusage> usage) {
     process::WaitRequest request = TRY(make_waitid_request(thread, id_type, id, options));
     process::WaitOutcome outcome = TRY(process::wait_for_child(thread, request));
     // A non-blocking pidfd says that it would have to wait; WNOHANG says nothing happened.
@@ -287,8 +282,8 @@ Result<long> sys_pidfd_open(Thread& thread, Pid pid, u32 flags) {
     return TRY(thread.own_files().add(std::move(file), vfs::CloseOnExec::Yes));
 }
 
-Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal,
-                                   mm::UserPtr<mm::In, abi::siginfo_t> info, u32 flags) {
+Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info,
+                                   u32 flags) {
     if (flags != 0 || signal < 0 || signal > abi::signal_count) return error(Errno::EINVAL);
     RefPtr<vfs::File> file = TRY(thread.own_files().get(pidfd));
     RefPtr<process::PidRecord> record = TRY(process::pidfd_record(*file));

@@ -41,8 +41,7 @@ void tell_memory(Process& target, u32 resource, u64 soft) {
 
 Result<abi::rlimit64> set_limit(Thread& thread, Process& target, u32 resource, const abi::rlimit64& fresh) {
     using Raise = process::ResourceLimits::Raise;
-    Raise raise =
-        thread.own_credentials().has(vfs::Capability::SysResource) ? Raise::Allowed : Raise::Forbidden;
+    Raise raise = thread.own_credentials().has(vfs::Capability::SysResource) ? Raise::Allowed : Raise::Forbidden;
     if (resource == abi::RLIMIT_NOFILE && fresh.rlim_max > most_open_files) return error(Errno::EPERM);
     abi::rlimit64 old = TRY(target.limits.set(resource, fresh, raise));
     tell_memory(target, resource, fresh.rlim_cur);

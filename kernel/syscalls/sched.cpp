@@ -96,8 +96,7 @@ Result<long> set_policy(Thread& thread, Pid pid, int policy, int priority, Reset
     RefPtr<Thread> target = TRY(thread_of(thread, pid));
     if (!is_fair(policy) || priority != 0) return error(Errno::EINVAL);
     TRY(check_same_user(thread, *target));
-    if (target->reset_on_fork && reset == ResetOnFork::No &&
-        !thread.own_credentials().has(Capability::SysNice))
+    if (target->reset_on_fork && reset == ResetOnFork::No && !thread.own_credentials().has(Capability::SysNice))
         return error(Errno::EPERM);
     // Leaving IDLE is like becoming less nice.
     if (target->policy == abi::SCHED_IDLE && policy != abi::SCHED_IDLE) {
@@ -150,18 +149,15 @@ Result<long> sys_sched_setattr(Thread& thread, Pid pid, VirtAddr address, u32 fl
     }
     abi::sched_attr attributes{};
     TRY(mm::copy_from_user(&attributes, address, std::min<usize>(size, sizeof(attributes))));
-    constexpr u64 known =
-        abi::SCHED_FLAG_RESET_ON_FORK | abi::SCHED_FLAG_KEEP_POLICY | abi::SCHED_FLAG_KEEP_PARAMS;
+    constexpr u64 known = abi::SCHED_FLAG_RESET_ON_FORK | abi::SCHED_FLAG_KEEP_POLICY | abi::SCHED_FLAG_KEEP_PARAMS;
     if (attributes.sched_flags & ~known) return error(Errno::EINVAL);
     RefPtr<Thread> target = TRY(thread_of(thread, pid));
-    int policy = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_POLICY)
-                     ? target->policy
-                     : static_cast<int>(attributes.sched_policy);
+    int policy = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_POLICY) ? target->policy
+                                                                        : static_cast<int>(attributes.sched_policy);
     bool keeps_nice = (attributes.sched_flags & abi::SCHED_FLAG_KEEP_PARAMS) || policy == abi::SCHED_IDLE;
     int nice = std::clamp(attributes.sched_nice, -20, 19);
     if (!keeps_nice && !may_have_nice(thread, *target, nice)) return error(Errno::EPERM);
-    ResetOnFork reset =
-        (attributes.sched_flags & abi::SCHED_FLAG_RESET_ON_FORK) ? ResetOnFork::Yes : ResetOnFork::No;
+    ResetOnFork reset = (attributes.sched_flags & abi::SCHED_FLAG_RESET_ON_FORK) ? ResetOnFork::Yes : ResetOnFork::No;
     TRY(set_policy(thread, pid, policy, static_cast<int>(attributes.sched_priority), reset));
     if (!keeps_nice) core::set_nice(*target, nice);
     return 0;
@@ -193,8 +189,7 @@ Result<long> sys_sched_get_priority_min(Thread&, int policy) {
     return error(Errno::EINVAL);
 }
 
-Result<long> sys_sched_rr_get_interval(Thread& thread, Pid pid,
-                                       mm::UserPtr<mm::Out, abi::timespec> interval) {
+Result<long> sys_sched_rr_get_interval(Thread& thread, Pid pid, mm::UserPtr<mm::Out, abi::timespec> interval) {
     TRY(thread_of(thread, pid));
     TRY(interval.copy_out(to_timespec(slice_ns)));
     return 0;
@@ -215,8 +210,7 @@ bool for_each_named(Thread& thread, int which, u32 who, FunctionRef<void(Thread&
     }
     Pid pgid = who ? static_cast<Pid>(who) : thread.process().process_group()->pgid();
     u32 uid = who ? who : thread.own_credentials().uid;
-    for (auto process = process::next_process(1); process;
-         process = process::next_process(process->pid() + 1)) {
+    for (auto process = process::next_process(1); process; process = process::next_process(process->pid() + 1)) {
         if (which == abi::PRIO_PGRP) {
             auto group = process->process_group();
             if (!group || group->pgid() != pgid) continue;

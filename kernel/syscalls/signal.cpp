@@ -71,7 +71,8 @@ Result<long> signal_thread(int tgid, int tid, int signal, const abi::siginfo_t& 
     return 0;
 }
 
-/// siginfo given by user space: it must not pose as the kernel's or as kill(2)'s when sent to others (rt_sigqueueinfo(2)).
+/// siginfo given by user space: it must not pose as the kernel's or as kill(2)'s when sent to others
+/// (rt_sigqueueinfo(2)).
 Result<abi::siginfo_t> read_queued_info(Thread& thread, int target, int signal,
                                         mm::UserPtr<mm::In, abi::siginfo_t> pointer) {
     abi::siginfo_t info = TRY(pointer.copy_in());
@@ -226,8 +227,8 @@ Result<long> sys_rt_sigpending(Thread& thread, SigSetOut set, u64 set_size) {
     SigSet pending;
     {
         core::InterruptSpinGuard guard(thread.process().signal_lock);
-        pending.bits = (thread.signals.pending.set.bits | thread.process().signals.pending.set.bits) &
-                       thread.signals.blocked.bits;
+        pending.bits =
+            (thread.signals.pending.set.bits | thread.process().signals.pending.set.bits) & thread.signals.blocked.bits;
     }
     TRY(mm::copy_to_user(set.address(), &pending, set_size));
     return 0;

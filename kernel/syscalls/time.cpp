@@ -164,8 +164,8 @@ Result<long> sleep_until_realtime(u64 target_ns) {
 }
 
 Result<long> sleep_until_monotonic(u64 target_ns) {
-    core::WaitResult result = core::wait_until(nobody_wakes, core::Sleep::Interruptible,
-                                               core::Deadline{target_ns}, [] { return false; });
+    core::WaitResult result =
+        core::wait_until(nobody_wakes, core::Sleep::Interruptible, core::Deadline{target_ns}, [] { return false; });
     return result == core::WaitResult::Interrupted ? Result<long>(error(Errno::RestartNoHandler)) : 0;
 }
 
@@ -232,12 +232,11 @@ Result<long> sys_setitimer(Thread& thread, int which, mm::UserPtr<mm::In, abi::i
 }
 
 Result<long> sys_alarm(Thread& thread, u32 seconds) {
-    process::IntervalTimerValue old = TRY(process::set_interval_timer(
-        thread.process(), abi::ITIMER_REAL, {.remaining_ns = seconds * core::ns_per_second}));
+    process::IntervalTimerValue old = TRY(process::set_interval_timer(thread.process(), abi::ITIMER_REAL,
+                                                                      {.remaining_ns = seconds * core::ns_per_second}));
     if (old.remaining_ns == 0) return 0;
     // Rounded to the nearest second, but never to "none was set".
-    return static_cast<long>(
-        std::max<u64>((old.remaining_ns + core::ns_per_second / 2) / core::ns_per_second, 1));
+    return static_cast<long>(std::max<u64>((old.remaining_ns + core::ns_per_second / 2) / core::ns_per_second, 1));
 }
 
 } // namespace linnet::syscalls

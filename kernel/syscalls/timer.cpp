@@ -53,9 +53,7 @@ Result<long> sys_timer_gettime(Thread& thread, int id, ITimerSpecOut setting) {
     return 0;
 }
 
-Result<long> sys_timer_getoverrun(Thread& thread, int id) {
-    return TRY(process::timer_overrun(thread.process(), id));
-}
+Result<long> sys_timer_getoverrun(Thread& thread, int id) { return TRY(process::timer_overrun(thread.process(), id)); }
 
 Result<long> sys_timer_delete(Thread& thread, int id) {
     TRY(process::delete_timer(thread.process(), id));
@@ -65,8 +63,7 @@ Result<long> sys_timer_delete(Thread& thread, int id) {
 Result<long> sys_timerfd_create(Thread& thread, int clock, u32 flags) {
     if (flags & ~(abi::O_CLOEXEC | abi::O_NONBLOCK)) return error(Errno::EINVAL);
     bool is_alarm = clock == abi::CLOCK_REALTIME_ALARM || clock == abi::CLOCK_BOOTTIME_ALARM;
-    if (clock != abi::CLOCK_REALTIME && clock != abi::CLOCK_MONOTONIC && clock != abi::CLOCK_BOOTTIME &&
-        !is_alarm)
+    if (clock != abi::CLOCK_REALTIME && clock != abi::CLOCK_MONOTONIC && clock != abi::CLOCK_BOOTTIME && !is_alarm)
         return error(Errno::EINVAL);
     if (is_alarm && !thread.own_credentials().has(vfs::Capability::WakeAlarm)) return error(Errno::EPERM);
     RefPtr<vfs::File> file = TRY(process::create_timerfd(clock, flags & abi::O_NONBLOCK));

@@ -43,8 +43,8 @@ inline Result<void> install_mask(process::Thread& thread, SigSetIn mask, u64 set
 /// Takes the temporary mask away again unless a signal ended the call: then the delivery does it.
 template <typename T>
 void remove_mask(process::Thread& thread, const Result<T>& result) {
-    const bool interrupted = !result.has_value() &&
-                             (result.error() == Errno::EINTR || result.error() >= Errno::RestartIfRequested);
+    const bool interrupted =
+        !result.has_value() && (result.error() == Errno::EINTR || result.error() >= Errno::RestartIfRequested);
     if (!interrupted) process::restore_temporary_mask(thread);
 }
 

@@ -73,8 +73,7 @@ constinit AuxiliaryTerminals auxiliary_terminals;
 
 } // namespace
 
-Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_view name,
-                                           vfs::DeviceNumber number) {
+Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_view name, vfs::DeviceNumber number) {
     RefPtr<Terminal> terminal = TRY(Terminal::create(driver, name, number.encoded()));
     TRY(vfs::register_character_device(number.major, number.minor, 1, registered_terminals));
     {

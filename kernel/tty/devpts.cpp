@@ -62,15 +62,13 @@ Result<void> DevptsFileSystem::parse_options(std::string_view options) {
 
 class TerminalNode final : public Node {
 public:
-    TerminalNode(vfs::SuperBlock& superblock, u64 inode, u32 permissions, u32 uid, u32 gid,
-                 vfs::DeviceNumber number)
+    TerminalNode(vfs::SuperBlock& superblock, u64 inode, u32 permissions, u32 uid, u32 gid, vfs::DeviceNumber number)
         : Node(superblock, inode, abi::S_IFCHR | permissions, uid, gid, number) {}
 };
 
 [[clang::no_destroy]] constinit DevptsFileSystem devpts;
 
-Result<void> add_node(std::string_view name, u64 inode, u32 permissions, u32 uid, u32 gid,
-                      vfs::DeviceNumber number) {
+Result<void> add_node(std::string_view name, u64 inode, u32 permissions, u32 uid, u32 gid, vfs::DeviceNumber number) {
     auto* node = new (std::nothrow) TerminalNode(devpts.superblock(), inode, permissions, uid, gid, number);
     if (!node) return error(Errno::ENOMEM);
     return devpts.root().add(name, RefPtr<Node>::adopt(*node));

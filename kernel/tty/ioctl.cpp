@@ -26,8 +26,7 @@ Result<T> take(u64 argument) {
 
 /// Bits per second of the B… codes (termios(3)); BOTHER takes the speed given apart.
 u32 decode_speed(u32 code, u32 other) {
-    constexpr u32 slow[] = {0,   50,   75,   110,  134,  150,  200,   300,
-                            600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
+    constexpr u32 slow[] = {0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400};
     constexpr u32 fast[] = {0,       57600,   115200,  230400,  460800,  500000,  576000,  921600,
                             1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000, 4000000};
     code &= CBAUD;
@@ -38,8 +37,7 @@ u32 decode_speed(u32 code, u32 other) {
 void update_speeds(termios2& settings) {
     settings.c_ospeed = decode_speed(settings.c_cflag, settings.c_ospeed);
     const u32 input_code = settings.c_cflag >> IBSHIFT;
-    settings.c_ispeed =
-        (input_code & CBAUD) ? decode_speed(input_code, settings.c_ispeed) : settings.c_ospeed;
+    settings.c_ispeed = (input_code & CBAUD) ? decode_speed(input_code, settings.c_ispeed) : settings.c_ospeed;
 }
 
 Result<long> set_settings(Terminal& terminal, termios2 settings, When when) {

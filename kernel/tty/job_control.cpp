@@ -120,8 +120,7 @@ void Terminal::session_leader_exited(Session& session) {
         if (session_.get() != &session) return;
     }
     if (!driver_.is_pty()) return hang_up();
-    if (NullableRefPtr<ProcessGroup> group = detach_session())
-        process::send_kernel_signal(*group, abi::SIGHUP);
+    if (NullableRefPtr<ProcessGroup> group = detach_session()) process::send_kernel_signal(*group, abi::SIGHUP);
 }
 
 void Terminal::hang_up() {
@@ -146,8 +145,7 @@ void Terminal::hang_up() {
         process::send_kernel_signal(*group, abi::SIGHUP);
         process::send_kernel_signal(*group, abi::SIGCONT);
     }
-    events_.notify(abi::POLLIN | abi::POLLOUT | abi::POLLERR | abi::POLLHUP | abi::POLLRDNORM |
-                   abi::POLLWRNORM);
+    events_.notify(abi::POLLIN | abi::POLLOUT | abi::POLLERR | abi::POLLHUP | abi::POLLRDNORM | abi::POLLWRNORM);
 }
 
 Result<void> Terminal::set_foreground_group(process::Pid pgid) {

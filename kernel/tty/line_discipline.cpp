@@ -32,8 +32,7 @@ termios2 default_termios() {
     return t;
 }
 
-LineDiscipline::LineDiscipline(LineDisciplineHost& host, const termios2& termios)
-    : host_(host), termios_(termios) {}
+LineDiscipline::LineDiscipline(LineDisciplineHost& host, const termios2& termios) : host_(host), termios_(termios) {}
 
 void LineDiscipline::set_termios(const termios2& termios) {
     bool changes_mode = ((termios.c_lflag ^ termios_.c_lflag) & (ICANON | EXTPROC)) != 0;

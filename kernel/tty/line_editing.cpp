@@ -9,15 +9,13 @@ using namespace abi;
 namespace {
 bool is_control(u8 c) { return c < 0x20 || c == 0x7f; }
 bool is_word_part(u8 c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
-           c >= 0x80;
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c >= 0x80;
 }
 } // namespace
 
 void LineDiscipline::erase(EraseKind kind) {
     if (head_ == canon_head_) return;
-    if (kind == EraseKind::Line &&
-        !(has_local(ECHO) && has_local(ECHOE) && has_local(ECHOK) && has_local(ECHOKE)))
+    if (kind == EraseKind::Line && !(has_local(ECHO) && has_local(ECHOE) && has_local(ECHOK) && has_local(ECHOKE)))
         return erase_whole_line_without_picture();
     usize alphanumerics = 0;
     while (head_ != canon_head_ && erase_one(kind, alphanumerics) && kind != EraseKind::Character) {

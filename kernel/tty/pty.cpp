@@ -49,8 +49,8 @@ Result<RefPtr<Terminal>> Pty::create(Pty*& pty) {
     pty = new (std::nothrow) Pty(number);
     if (!pty) return error(Errno::ENOMEM);
     char name[16];
-    auto slave = Terminal::create(*pty, format_into(name, "pts/{}", number),
-                                  vfs::DeviceNumber{pts_major, number}.encoded());
+    auto slave =
+        Terminal::create(*pty, format_into(name, "pts/{}", number), vfs::DeviceNumber{pts_major, number}.encoded());
     if (!slave) {
         delete pty;
         return slave;
@@ -84,8 +84,7 @@ usize Pty::write(std::span<const u8> bytes) {
     usize count = 0;
     {
         core::SpinGuard guard(lock_);
-        while (count < bytes.size() && head_ - tail_ < ring_capacity)
-            ring_[head_++ % ring_capacity] = bytes[count++];
+        while (count < bytes.size() && head_ - tail_ < ring_capacity) ring_[head_++ % ring_capacity] = bytes[count++];
     }
     if (count > 0) master_events.notify(POLLIN | POLLRDNORM);
     return count;

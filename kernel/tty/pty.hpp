@@ -45,9 +45,7 @@ public:
     void input_has_room() override { master_events.notify(abi::POLLOUT | abi::POLLWRNORM); }
     void settings_changed(abi::termios2& settings, const abi::termios2& before) override;
     void input_flushed() override { note_status(abi::TIOCPKT_FLUSHREAD); }
-    void flow_changed(bool stopped) override {
-        note_status(stopped ? abi::TIOCPKT_STOP : abi::TIOCPKT_START);
-    }
+    void flow_changed(bool stopped) override { note_status(stopped ? abi::TIOCPKT_STOP : abi::TIOCPKT_START); }
     void opened() override;
     void closed() override;
     bool is_pty() const override { return true; }

@@ -47,9 +47,9 @@ Result<usize> PtyMasterFile::read(vfs::IoBuffer& to, u64) {
     u8 chunk[chunk_size];
     while (to.remaining() > 0) {
         const std::span<u8> part = std::span(chunk).first(std::min(sizeof(chunk), to.remaining()));
-        Result<usize> count = vfs::try_then_wait(pty_.master_events, POLLIN | POLLPRI,
-                                                 total > 0 ? Blocking::Refuse : blocking(),
-                                                 [&]() -> Result<usize> { return pty_.take_output(part); });
+        Result<usize> count =
+            vfs::try_then_wait(pty_.master_events, POLLIN | POLLPRI, total > 0 ? Blocking::Refuse : blocking(),
+                               [&]() -> Result<usize> { return pty_.take_output(part); });
         if (!count) {
             if (total > 0) break;
             return count;
@@ -73,12 +73,11 @@ Result<usize> PtyMasterFile::write(vfs::IoBuffer& from, u64) {
             return count;
         }
         usize sent = 0;
-        Result<void> result =
-            vfs::try_then_wait(pty_.master_events, POLLOUT, blocking(), [&]() -> Result<void> {
-                sent += slave_->receive(std::span<const u8>(chunk).subspan(sent, *count - sent));
-                if (sent < *count) return error(Errno::EAGAIN);
-                return {};
-            });
+        Result<void> result = vfs::try_then_wait(pty_.master_events, POLLOUT, blocking(), [&]() -> Result<void> {
+            sent += slave_->receive(std::span<const u8>(chunk).subspan(sent, *count - sent));
+            if (sent < *count) return error(Errno::EAGAIN);
+            return {};
+        });
         total += sent;
         if (!result) {
             if (total > 0) break;

@@ -11,10 +11,8 @@ using namespace abi;
 
 Terminal::Terminal(TerminalDriver& driver, std::string_view name, u64 device)
     : driver_(driver), line_(*this, default_termios()),
-      input_work_(*this,
-                  [](core::Work& work) { static_cast<TerminalWork&>(work).terminal.process_raw_input(); }),
-      output_work_(
-          *this, [](core::Work& work) { static_cast<TerminalWork&>(work).terminal.resume_device_output(); }),
+      input_work_(*this, [](core::Work& work) { static_cast<TerminalWork&>(work).terminal.process_raw_input(); }),
+      output_work_(*this, [](core::Work& work) { static_cast<TerminalWork&>(work).terminal.resume_device_output(); }),
       device_(device), name_length_(static_cast<u8>(std::min(name.size(), sizeof(name_)))) {
     std::copy_n(name.begin(), name_length_, name_);
 }

@@ -11,8 +11,8 @@ using namespace abi;
 using vfs::Blocking;
 
 namespace {
-constexpr u32 hung_up_events = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM |
-                               POLLWRNORM; // what every operation of a dead file is: at once
+constexpr u32 hung_up_events =
+    POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM; // what every operation of a dead file is: at once
 constexpr usize chunk_size = 512;
 } // namespace
 
@@ -71,8 +71,7 @@ Result<void> TerminalFile::write_chunk(std::span<const u8> chunk, usize& sent) {
 
 Result<usize> TerminalFile::write(vfs::IoBuffer& from, u64) {
     if (is_hung_up()) return error(Errno::EIO);
-    if (kind_ != FileKind::Console && terminal_->stops_background_output())
-        TRY(terminal_->check_foreground(SIGTTOU));
+    if (kind_ != FileKind::Console && terminal_->stops_background_output()) TRY(terminal_->check_foreground(SIGTTOU));
     usize total = 0;
     u8 chunk[chunk_size];
     while (from.remaining() > 0) {
@@ -99,16 +98,14 @@ Result<long> TerminalFile::ioctl(u32 command, u64 argument) {
     return terminal_ioctl(*terminal_, *this, Side::Terminal, command, argument);
 }
 
-Result<RefPtr<vfs::File>> open_terminal(const vfs::Path& path, u32 flags, RefPtr<Terminal> terminal,
-                                        FileKind kind) {
+Result<RefPtr<vfs::File>> open_terminal(const vfs::Path& path, u32 flags, RefPtr<Terminal> terminal, FileKind kind) {
     if (terminal->exclusive.load() && terminal->open_files() > 0 &&
         !vfs::current_credentials().has(vfs::Capability::SysAdmin))
         return error(Errno::EBUSY);
     auto* file = new (std::nothrow) TerminalFile(path, flags, terminal, kind);
     if (!file) return error(Errno::ENOMEM);
     RefPtr<vfs::File> opened = RefPtr<vfs::File>::adopt(*file);
-    if (kind == FileKind::Ordinary && !(flags & O_NOCTTY) && opened->is_readable() &&
-        process::current_or_null())
+    if (kind == FileKind::Ordinary && !(flags & O_NOCTTY) && opened->is_readable() && process::current_or_null())
         terminal->become_controlling_if_free();
     return opened;
 }

@@ -27,8 +27,7 @@ private:
     [[nodiscard]] vfs::Blocking blocking() const {
         return is_nonblocking() ? vfs::Blocking::Refuse : vfs::Blocking::Wait;
     }
-    Result<LineDiscipline::ReadStep> read_chunk(std::span<u8> chunk, vfs::Blocking blocking,
-                                                core::Deadline deadline);
+    Result<LineDiscipline::ReadStep> read_chunk(std::span<u8> chunk, vfs::Blocking blocking, core::Deadline deadline);
     Result<void> write_chunk(std::span<const u8> chunk, usize& sent);
 
     RefPtr<Terminal> terminal_;
@@ -38,8 +37,7 @@ private:
 
 /// Makes the file of an open(2), with what it does to the controlling terminal. EBUSY for a terminal in
 /// exclusive use.
-Result<RefPtr<vfs::File>> open_terminal(const vfs::Path& path, u32 flags, RefPtr<Terminal> terminal,
-                                        FileKind kind);
+Result<RefPtr<vfs::File>> open_terminal(const vfs::Path& path, u32 flags, RefPtr<Terminal> terminal, FileKind kind);
 
 /// The ioctls that both sides of a pty and every other terminal have. ENOTTY for an unknown one.
 enum class Side : u8 { Terminal, PtyMaster };

@@ -55,7 +55,8 @@ Result<Placement> map_into(mm::AddressSpace& space) {
     request.vma_flags = mm::vma_special;
     request.limits = mm::MapRequest::Limits::Ignored;
     VirtAddr base = TRY(space.map(request));
-    // The image takes the place of all but the first page. Private, so that a debugger's breakpoint stays in its process.
+    // The image takes the place of all but the first page. Private, so that a debugger's breakpoint stays in its
+    // process.
     request.address = base + arch::page_size;
     request.length = image_size;
     request.prot = abi::PROT_READ | abi::PROT_EXEC;

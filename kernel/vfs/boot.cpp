@@ -44,8 +44,7 @@ RefPtr<Inode> anonymous_inode() { return RefPtr<Inode>(*shared_inode); }
 
 Result<RefPtr<Inode>> create_anonymous_inode(u32 mode) {
     u64 number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
-    auto* inode =
-        new (std::nothrow) AnonymousInode(*anonymous_superblock, number, mode, current_credentials());
+    auto* inode = new (std::nothrow) AnonymousInode(*anonymous_superblock, number, mode, current_credentials());
     if (!inode) return error(Errno::ENOMEM);
     return RefPtr<Inode>(adopt_ref(*inode));
 }
@@ -55,8 +54,7 @@ Result<void> initialise() {
     anonymous_superblock = new (std::nothrow) AnonymousSuperBlock(anonymous_type);
     if (!anonymous_superblock) return error(Errno::ENOMEM);
     u64 number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;
-    shared_inode =
-        new (std::nothrow) AnonymousInode(*anonymous_superblock, number, 0600, kernel_credentials());
+    shared_inode = new (std::nothrow) AnonymousInode(*anonymous_superblock, number, 0600, kernel_credentials());
     if (!shared_inode) return error(Errno::ENOMEM);
     return {};
 }
@@ -75,9 +73,8 @@ RefPtr<FsContext> initial_fs() { return RefPtr<FsContext>(*first_context); }
 
 namespace {
 
-constexpr u64 mount_flags_kept = abi::MS_RDONLY | abi::MS_NOSUID | abi::MS_NODEV | abi::MS_NOEXEC |
-                                 abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME |
-                                 abi::MS_NOSYMFOLLOW | abi::MS_STRICTATIME;
+constexpr u64 mount_flags_kept = abi::MS_RDONLY | abi::MS_NOSUID | abi::MS_NODEV | abi::MS_NOEXEC | abi::MS_NOATIME |
+                                 abi::MS_NODIRATIME | abi::MS_RELATIME | abi::MS_NOSYMFOLLOW | abi::MS_STRICTATIME;
 constexpr u64 propagation_flags = abi::MS_SHARED | abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
 
 /// relatime is what one gets unless another rule is asked for.
@@ -94,8 +91,8 @@ Result<void> remount(const Path& place, u64 flags, std::string_view options) {
     if (read_only && !mount.is_read_only() && mount.writers.load() != 0) return error(Errno::EBUSY);
     u64 wanted = with_access_time_rule(flags);
     if (!(flags & (abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME | abi::MS_STRICTATIME)))
-        wanted = (wanted & ~abi::MS_RELATIME) |
-                 (mount.flags() & (abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME));
+        wanted =
+            (wanted & ~abi::MS_RELATIME) | (mount.flags() & (abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME));
     if (!(flags & abi::MS_BIND)) {
         TRY(mount.superblock().remount(options));
         mount.superblock().set_read_only(read_only);
@@ -126,8 +123,7 @@ Result<void> mount(std::string_view source, const Path& place, std::string_view 
     if (!wanted) return error(Errno::ENODEV);
     auto superblock = TRY(wanted->mount({source, options, flags}));
     auto root = superblock->root_reference();
-    auto mount =
-        TRY(Mount::create(std::move(superblock), std::move(root), source, with_access_time_rule(flags)));
+    auto mount = TRY(Mount::create(std::move(superblock), std::move(root), source, with_access_time_rule(flags)));
     return MountTable::attach(mount, place);
 }
 

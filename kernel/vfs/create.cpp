@@ -21,8 +21,7 @@ Result<void> may_create(const Path& directory, const Credentials& who) {
 CreateRequest new_inode_request(const Inode& directory, u32 mode, const Credentials& who) {
     CreateRequest request;
     request.mode = mode;
-    if (!abi::S_ISLNK(mode))
-        request.mode &= ~current_fs().umask() | abi::S_IFMT | (abi::S_IALLUGO & ~abi::S_IRWXUGO);
+    if (!abi::S_ISLNK(mode)) request.mode &= ~current_fs().umask() | abi::S_IFMT | (abi::S_IALLUGO & ~abi::S_IRWXUGO);
     request.uid = who.fsuid;
     request.gid = who.fsgid;
     // A set-group-ID directory hands its group down, and to directories the bit too (inode(7)).
@@ -51,8 +50,8 @@ Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind
     TRY(check_name_length(parent.directory, parent.name));
     Inode& directory = *parent.directory.inode();
     core::WriteGuard guard(directory.lock);
-    auto dentry = TRY(
-        DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
+    auto dentry =
+        TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
     if (dentry->inode()) return error(Errno::EEXIST);
     if (parent.trailing_slash && kind != NodeKind::Directory) return error(Errno::ENOENT);
     TRY(may_create(parent.directory, who));
@@ -96,8 +95,7 @@ Result<void> make_node(LookupStart start, std::string_view path, u32 mode, Devic
     case abi::S_IFCHR:
     case abi::S_IFBLK:
         // A character device 0:0 is overlayfs's whiteout, which anybody may make.
-        if (!(type == abi::S_IFCHR && device == DeviceNumber{}) &&
-            !current_credentials().has(Capability::Mknod))
+        if (!(type == abi::S_IFCHR && device == DeviceNumber{}) && !current_credentials().has(Capability::Mknod))
             return error(Errno::EPERM);
         break;
     case abi::S_IFDIR:
@@ -111,29 +109,27 @@ Result<void> make_node(LookupStart start, std::string_view path, u32 mode, Devic
 
 Result<void> make_symlink(std::string_view target, LookupStart start, std::string_view path) {
     if (target.empty()) return error(Errno::ENOENT);
-    TRY(create_name(start, path, NodeKind::Other,
-                    [&](const Path& directory, std::string_view name, const Credentials& who) {
-                        CreateRequest request =
-                            new_inode_request(*directory.inode(), abi::S_IFLNK | abi::S_IRWXUGO, who);
-                        request.link_target = target;
-                        return directory.inode()->create(name, request);
-                    }));
+    TRY(create_name(
+        start, path, NodeKind::Other, [&](const Path& directory, std::string_view name, const Credentials& who) {
+            CreateRequest request = new_inode_request(*directory.inode(), abi::S_IFLNK | abi::S_IRWXUGO, who);
+            request.link_target = target;
+            return directory.inode()->create(name, request);
+        }));
     return {};
 }
 
 Result<void> link(const Path& existing, LookupStart start, std::string_view path) {
     RefPtr<Inode> target(*existing.inode());
-    TRY(create_name(
-        start, path, NodeKind::Other,
-        [&](const Path& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
-            if (directory.mount != existing.mount) return error(Errno::EXDEV);
-            if (target->is_directory()) return error(Errno::EPERM);
-            core::WriteGuard guard(target->lock);
-            // A removed file stays removed; one opened with O_TMPFILE may get its first name.
-            if (target->link_count() == 0 && !existing.dentry->is_root()) return error(Errno::ENOENT);
-            TRY(directory.inode()->link(name, *target));
-            return target;
-        }));
+    TRY(create_name(start, path, NodeKind::Other,
+                    [&](const Path& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
+                        if (directory.mount != existing.mount) return error(Errno::EXDEV);
+                        if (target->is_directory()) return error(Errno::EPERM);
+                        core::WriteGuard guard(target->lock);
+                        // A removed file stays removed; one opened with O_TMPFILE may get its first name.
+                        if (target->link_count() == 0 && !existing.dentry->is_root()) return error(Errno::ENOENT);
+                        TRY(directory.inode()->link(name, *target));
+                        return target;
+                    }));
     return {};
 }
 

@@ -44,8 +44,7 @@ constinit std::atomic<u32> tree_sequence{0};
 
 NameHash NameHash::of(std::string_view name) { return {hash_name(name)}; }
 
-Dentry::Dentry(SuperBlock& superblock, Dentry* parent)
-    : parent_(parent), name_(inline_name_), superblock_(superblock) {
+Dentry::Dentry(SuperBlock& superblock, Dentry* parent) : parent_(parent), name_(inline_name_), superblock_(superblock) {
     if (parent_) parent_->ref();
 }
 
@@ -76,8 +75,7 @@ bool Dentry::assign_name(std::string_view name) {
     return true;
 }
 
-Result<RefPtr<Dentry>> Dentry::create_root(SuperBlock& superblock, RefPtr<Inode> inode,
-                                           std::string_view name) {
+Result<RefPtr<Dentry>> Dentry::create_root(SuperBlock& superblock, RefPtr<Inode> inode, std::string_view name) {
     auto* dentry = new (std::nothrow) Dentry(superblock, nullptr);
     if (!dentry) return error(Errno::ENOMEM);
     auto result = adopt_ref(*dentry);
@@ -182,8 +180,7 @@ bool DentryCache::remove(Dentry& dentry, RemoveWhen when) {
 
 Result<RefPtr<Dentry>> DentryCache::find_or_load(Dentry& parent, std::string_view name, NameHash hash) {
     if (auto cached = find(parent, name, hash)) {
-        if (parent.superblock_.dentry_policy() == DentryPolicy::Cache)
-            return RefPtr<Dentry>(std::move(cached));
+        if (parent.superblock_.dentry_policy() == DentryPolicy::Cache) return RefPtr<Dentry>(std::move(cached));
         if (cached->inode() && cached->inode()->is_still_valid()) return RefPtr<Dentry>(std::move(cached));
         invalidate(*cached);
     }
@@ -192,8 +189,7 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load(Dentry& parent, std::string_vie
     return find_or_load_locked(parent, name, hash);
 }
 
-Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::string_view name,
-                                                        NameHash hash) {
+Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::string_view name, NameHash hash) {
     SuperBlock& superblock = parent.superblock_;
     bool revalidate = superblock.dentry_policy() == DentryPolicy::Revalidate;
     if (auto cached = find(parent, name, hash)) {
@@ -332,8 +328,7 @@ usize DentryCache::shrink(SuperBlock& superblock, usize count) {
             candidate = std::move(parent);
         }
         looked = gone ? 0 : looked + 1;
-        if (looked > (everything ? superblock.dentry_count_.load(std::memory_order_relaxed) + 1 : count * 4))
-            break;
+        if (looked > (everything ? superblock.dentry_count_.load(std::memory_order_relaxed) + 1 : count * 4)) break;
     }
     return dropped;
 }

@@ -31,8 +31,7 @@ public:
     DeviceDriver* find(DeviceNumber number) {
         core::MutexGuard guard(lock_);
         for (const DriverRange& range : ranges_)
-            if (range.major == number.major && number.minor - range.first_minor < range.count)
-                return range.driver;
+            if (range.major == number.major && number.minor - range.first_minor < range.count) return range.driver;
         return nullptr;
     }
 
@@ -48,9 +47,7 @@ constinit std::atomic<u32> last_anonymous_minor{0};
 } // namespace
 
 u64 DeviceNumber::encoded() const { return abi::encode_device(major, minor); }
-DeviceNumber DeviceNumber::decode(u64 encoded) {
-    return {abi::device_major(encoded), abi::device_minor(encoded)};
-}
+DeviceNumber DeviceNumber::decode(u64 encoded) { return {abi::device_major(encoded), abi::device_minor(encoded)}; }
 
 Result<void> register_character_device(u32 major, u32 first_minor, u32 count, DeviceDriver& driver) {
     return character_drivers.add({major, first_minor, count, &driver});

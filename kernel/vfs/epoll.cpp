@@ -79,8 +79,7 @@ Result<void> EpollFile::control(int operation, int fd, File& file, const epoll_e
     }
     core::MutexGuard tree_guard(epoll_tree_lock);
     EpollFile* nested = file.as_epoll();
-    if (operation == EPOLL_CTL_ADD && nested &&
-        depth_below(*nested, *this, 1) + depth_above(*this) >= max_depth)
+    if (operation == EPOLL_CTL_ADD && nested && depth_below(*nested, *this, 1) + depth_above(*this) >= max_depth)
         return error(Errno::ELOOP);
     core::MutexGuard guard(mutex_);
     EpollItem* item = find(file, fd);
@@ -235,9 +234,8 @@ void EpollFile::show_fdinfo(TextSink sink) const {
     core::MutexGuard guard(mutex_);
     auto& items = const_cast<EpollFile*>(this)->items_;
     for (EpollItem& item : items)
-        format_to(sink, "tfd: {8} events: {8x} data: {16x}  pos:{} ino:{x} sdev:{x}\n", item.key.fd,
-                  item.events, item.data, item.file.position, item.file.inode_number(),
-                  item.file.device_number());
+        format_to(sink, "tfd: {8} events: {8x} data: {16x}  pos:{} ino:{x} sdev:{x}\n", item.key.fd, item.events,
+                  item.data, item.file.position, item.file.inode_number(), item.file.device_number());
 }
 
 } // namespace linnet::vfs

@@ -17,8 +17,7 @@ public:
 
     Result<usize> read(IoBuffer& to, u64) override {
         if (to.remaining() < sizeof(u64)) return error(Errno::EINVAL);
-        const u64 taken =
-            TRY(try_then_wait(source_, POLLIN, blocking(), [&]() -> Result<u64> { return take(); }));
+        const u64 taken = TRY(try_then_wait(source_, POLLIN, blocking(), [&]() -> Result<u64> { return take(); }));
         source_.notify(POLLOUT | POLLWRNORM);
         TRY(to.copy_out_object(taken));
         return sizeof(u64);

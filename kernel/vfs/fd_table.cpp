@@ -190,8 +190,7 @@ Result<int> FdTable::add(RefPtr<File> file, CloseOnExec close_on_exec, int minim
 
 Result<void> FdTable::replace(int fd, RefPtr<File> file, CloseOnExec close_on_exec) {
     auto number = static_cast<u32>(fd);
-    if (fd < 0 || number >= std::min<u64>(current_open_file_limit(), largest_capacity))
-        return error(Errno::EBADF);
+    if (fd < 0 || number >= std::min<u64>(current_open_file_limit(), largest_capacity)) return error(Errno::EBADF);
     if (number >= capacity_.load(std::memory_order_acquire)) TRY(grow_to(number + 1));
     NullableRefPtr<File> old;
     {

@@ -91,8 +91,7 @@ Result<u64> File::seek(u64 position, i64 offset, u32 whence) {
     }
     i64 result;
     if (__builtin_add_overflow(base, offset, &result)) return error(Errno::EOVERFLOW);
-    if (result < 0 || static_cast<u64>(result) > inode().superblock().max_file_size())
-        return error(Errno::EINVAL);
+    if (result < 0 || static_cast<u64>(result) > inode().superblock().max_file_size()) return error(Errno::EINVAL);
     return static_cast<u64>(result);
 }
 
@@ -142,8 +141,7 @@ Result<usize> write(File& file, IoBuffer& from, std::optional<u64> offset) {
     });
     from.grow_back(cut);
     if (result && *result > 0 && (file.status_flags() & abi::O_DSYNC))
-        TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All
-                                                              : File::SyncKind::DataOnly));
+        TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All : File::SyncKind::DataOnly));
     return result;
 }
 

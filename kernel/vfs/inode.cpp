@@ -15,8 +15,8 @@ Timestamp Timestamp::now() {
 }
 
 Inode::Inode(SuperBlock& superblock, u64 number, u32 mode, u32 uid, u32 gid, DeviceNumber device)
-    : birth_time_(Timestamp::now()), superblock_(superblock), number_(number), mode_(mode), uid_(uid),
-      gid_(gid), special_device_(device) {
+    : birth_time_(Timestamp::now()), superblock_(superblock), number_(number), mode_(mode), uid_(uid), gid_(gid),
+      special_device_(device) {
     access_time_.store(birth_time_);
     modify_time_.store(birth_time_);
     change_time_.store(birth_time_);
@@ -92,9 +92,7 @@ Result<RefPtr<File>> Inode::open(const Path& path, u32 flags) {
     }
 }
 
-Result<usize> Inode::get_extended_attribute(std::string_view, std::span<u8>) {
-    return error(Errno::EOPNOTSUPP);
-}
+Result<usize> Inode::get_extended_attribute(std::string_view, std::span<u8>) { return error(Errno::EOPNOTSUPP); }
 Result<void> Inode::set_extended_attribute(std::string_view, std::span<const u8>, u32) {
     return error(Errno::EOPNOTSUPP);
 }
@@ -104,9 +102,7 @@ Result<void> Inode::remove_extended_attribute(std::string_view) { return error(E
 Result<LinkTarget> Inode::read_link() { return error(Errno::EINVAL); }
 Result<std::optional<Path>> Inode::follow_link() { return std::optional<Path>{}; }
 
-Result<RefPtr<Inode>> Inode::lookup(std::string_view) {
-    return error(is_directory() ? Errno::ENOENT : Errno::ENOTDIR);
-}
+Result<RefPtr<Inode>> Inode::lookup(std::string_view) { return error(is_directory() ? Errno::ENOENT : Errno::ENOTDIR); }
 Result<RefPtr<Inode>> Inode::create(std::string_view, const CreateRequest&) { return error(Errno::EPERM); }
 Result<RefPtr<Inode>> Inode::create_unnamed(const CreateRequest&) { return error(Errno::EOPNOTSUPP); }
 Result<void> Inode::link(std::string_view, Inode&) { return error(Errno::EPERM); }
@@ -173,8 +169,7 @@ Result<FileLocks*> Inode::file_locks() {
     if (FileLocks* existing = existing_file_locks()) return existing;
     OwnPtr<FileLocks> fresh = TRY(try_make<FileLocks>());
     FileLocks* expected = nullptr;
-    if (file_locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
-        return fresh.release();
+    if (file_locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) return fresh.release();
     return expected;
 }
 

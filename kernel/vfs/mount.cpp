@@ -36,8 +36,8 @@ auto& bucket_of(const Mount& parent, const Dentry& mountpoint) {
 
 } // namespace
 
-Result<RefPtr<Mount>> Mount::create(RefPtr<SuperBlock> superblock, RefPtr<Dentry> root,
-                                    std::string_view source, u64 flags) {
+Result<RefPtr<Mount>> Mount::create(RefPtr<SuperBlock> superblock, RefPtr<Dentry> root, std::string_view source,
+                                    u64 flags) {
     auto* mount = new (std::nothrow) Mount;
     if (!mount) return error(Errno::ENOMEM);
     mount->superblock_ = std::move(superblock);
@@ -113,8 +113,7 @@ RefPtr<Mount> MountTable::root() {
 NullableRefPtr<Mount> MountTable::mounted_at(const Path& place) {
     core::SpinGuard guard(table_lock);
     for (Mount& mount : bucket_of(*place.mount, *place.dentry))
-        if (mount.parent_ == place.mount && mount.mountpoint_ == place.dentry)
-            return NullableRefPtr<Mount>(&mount);
+        if (mount.parent_ == place.mount && mount.mountpoint_ == place.dentry) return NullableRefPtr<Mount>(&mount);
     return {};
 }
 
@@ -156,8 +155,7 @@ Result<void> MountTable::attach(Mount& mount, const Path& place) {
 /// of the tree are moved to `out`.
 void MountTable::unlink_tree(Mount& top, MountList& out) {
     // Parents come before children in the list, so one pass finds all that hang below the ones marked.
-    for (Mount& mount : all_mounts)
-        mount.marked_ = &mount == &top || (mount.parent_ && mount.parent_->marked_);
+    for (Mount& mount : all_mounts) mount.marked_ = &mount == &top || (mount.parent_ && mount.parent_->marked_);
     for (Mount* mount = all_mounts.first(); mount;) {
         Mount* next = all_mounts.next(*mount);
         if (mount->marked_) {
@@ -257,9 +255,8 @@ Result<void> MountTable::bind(const Path& from, const Path& to, u64 flags) {
     Result<void> result{};
     for (Mount* mount = all_mounts.first(); mount && result; mount = all_mounts.next(*mount)) {
         Mount* parent = mount->parent_.get();
-        bool below =
-            parent && parent->copy_ &&
-            mount->mountpoint_->is_same_or_below(parent == &original ? *from.dentry : parent->root());
+        bool below = parent && parent->copy_ &&
+                     mount->mountpoint_->is_same_or_below(parent == &original ? *from.dentry : parent->root());
         if (below && mount != copy.get()) result = copy_submount(*mount, *parent->copy_);
         if (mount == last_before) break;
     }
@@ -268,8 +265,8 @@ Result<void> MountTable::bind(const Path& from, const Path& to, u64 flags) {
 }
 
 Result<void> MountTable::copy_submount(Mount& mount, Mount& new_parent) {
-    auto copy = TRY(Mount::create(RefPtr<SuperBlock>(mount.superblock()), RefPtr<Dentry>(mount.root()),
-                                  mount.source(), mount.flags()));
+    auto copy = TRY(Mount::create(RefPtr<SuperBlock>(mount.superblock()), RefPtr<Dentry>(mount.root()), mount.source(),
+                                  mount.flags()));
     TRY(link(*copy, Path(RefPtr<Mount>(new_parent), RefPtr<Dentry>(*mount.mountpoint_))));
     mount.copy_ = copy.get();
     return {};

@@ -57,8 +57,7 @@ Result<RefPtr<File>> open_unnamed(const OpenRequest& request, u32 lookup_flags, 
     auto wanted = new_inode_request(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who);
     RefPtr<Inode> inode = TRY(parent.create_unnamed(wanted));
     char name[24];
-    auto dentry =
-        TRY(Dentry::create_root(parent.superblock(), inode, format_into(name, "#{}", inode->number())));
+    auto dentry = TRY(Dentry::create_root(parent.superblock(), inode, format_into(name, "#{}", inode->number())));
     return open_found(Path(RefPtr<Mount>(*directory.mount), std::move(dentry)),
                       request.flags & ~(abi::O_TMPFILE_BIT | abi::O_DIRECTORY), who, Created::Yes);
 }
@@ -73,8 +72,7 @@ Result<FoundOrCreated> find_or_create(Walk& walk, const OpenRequest& request, co
     TRY(check_name_length(directory, walk.last()));
     bool cached_truth = directory.dentry->superblock().dentry_policy() == DentryPolicy::Cache;
     if (auto cached = DentryCache::find(*directory.dentry, walk.last(), walk.last_hash()))
-        if (cached->inode() && cached_truth)
-            return FoundOrCreated{RefPtr<Dentry>(std::move(cached)), Created::No};
+        if (cached->inode() && cached_truth) return FoundOrCreated{RefPtr<Dentry>(std::move(cached)), Created::No};
     Inode& parent = *directory.inode();
     core::WriteGuard guard(parent.lock);
     auto dentry = TRY(DentryCache::find_or_load_locked(*directory.dentry, walk.last(), walk.last_hash()));

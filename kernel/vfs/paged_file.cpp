@@ -157,17 +157,15 @@ Result<void> PagedFile::truncate(u64 size) {
 
 Result<void> PagedFile::allocate_range(u32 mode, u64 offset, u64 length) {
     if (offset + length > inode().superblock().max_file_size()) return error(Errno::EFBIG);
-    if (!(mode & (abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE)) &&
-        offset + length > inode().size() && offset + length > current_file_size_limit()) {
+    if (!(mode & (abi::FALLOC_FL_KEEP_SIZE | abi::FALLOC_FL_PUNCH_HOLE)) && offset + length > inode().size() &&
+        offset + length > current_file_size_limit()) {
         file_size_limit_exceeded();
         return error(Errno::EFBIG);
     }
     core::WriteGuard guard(inode().lock);
     bool discards = (mode & (abi::FALLOC_FL_PUNCH_HOLE | abi::FALLOC_FL_ZERO_RANGE)) != 0;
-    if (discards && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE))
-        return error(Errno::EPERM);
-    if (!(mode & abi::FALLOC_FL_KEEP_SIZE) && offset + length > inode().size() &&
-        inode().has_seal(abi::F_SEAL_GROW))
+    if (discards && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
+    if (!(mode & abi::FALLOC_FL_KEEP_SIZE) && offset + length > inode().size() && inode().has_seal(abi::F_SEAL_GROW))
         return error(Errno::EPERM);
     TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().allocate_range(mode, offset, length));

@@ -84,8 +84,7 @@ Result<PathText> PathText::of(const Path& path, const Path& root) {
     }
     if (text.is_empty() && !text.prepend("/")) return error(Errno::ENAMETOOLONG);
     result.text_ = text.text();
-    result.deleted_ =
-        path.dentry->is_unlinked() || (path.dentry->is_root() && path.dentry != &path.mount->root());
+    result.deleted_ = path.dentry->is_unlinked() || (path.dentry->is_root() && path.dentry != &path.mount->root());
     return result;
 }
 

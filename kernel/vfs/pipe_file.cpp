@@ -18,8 +18,8 @@ public:
         pipe_->add_ends(is_readable(), is_writable());
     }
     PipeFile(const Path& path, RefPtr<Pipe> pipe, u32 flags)
-        : File(path, flags, Positioning::Stream), pipe_(std::move(pipe)),
-          writer_opens_before_(pipe_->writer_opens()), is_fifo_(true) {
+        : File(path, flags, Positioning::Stream), pipe_(std::move(pipe)), writer_opens_before_(pipe_->writer_opens()),
+          is_fifo_(true) {
         pipe_->add_ends(is_readable(), is_writable());
     }
     ~PipeFile() override { pipe_->remove_ends(is_readable(), is_writable()); }
@@ -73,8 +73,7 @@ u32 PipeFile::poll() {
     u32 mask = 0;
     if (is_readable()) {
         mask |= pipe_->read_events();
-        if (pipe_->writers() == 0 && (!is_fifo_ || pipe_->writer_opens() != writer_opens_before_))
-            mask |= POLLHUP;
+        if (pipe_->writers() == 0 && (!is_fifo_ || pipe_->writer_opens() != writer_opens_before_)) mask |= POLLHUP;
     }
     if (is_writable()) mask |= pipe_->write_events();
     return mask;
@@ -82,8 +81,7 @@ u32 PipeFile::poll() {
 
 Result<long> PipeFile::fcntl(u32 command, u64 argument) {
     if (command == F_GETPIPE_SZ) return static_cast<long>(pipe_->capacity());
-    if (command == F_SETPIPE_SZ)
-        return static_cast<long>(TRY(pipe_->set_capacity(static_cast<u32>(argument))));
+    if (command == F_SETPIPE_SZ) return static_cast<long>(TRY(pipe_->set_capacity(static_cast<u32>(argument))));
     return error(Errno::EINVAL);
 }
 
@@ -120,8 +118,8 @@ Result<PipeEnds> create_pipe(u32 flags) {
 }
 
 Result<RefPtr<File>> open_fifo(const Path& path, u32 flags) {
-    RefPtr<InodeAttachment> attachment = TRY(
-        path.inode()->attachment([]() -> Result<RefPtr<InodeAttachment>> { return TRY(Pipe::create()); }));
+    RefPtr<InodeAttachment> attachment =
+        TRY(path.inode()->attachment([]() -> Result<RefPtr<InodeAttachment>> { return TRY(Pipe::create()); }));
     // Only Pipes are attached to FIFOs.
     RefPtr<Pipe> pipe(static_cast<Pipe&>(*attachment));
     // A pipe opened again through /proc doesn't wait: its other side may be gone for good.

@@ -25,8 +25,7 @@ Result<void> unlink(LookupStart start, std::string_view path) {
     // Declared before the guard: the last reference to a removed inode goes when the directory is free again.
     NullableRefPtr<Dentry> dentry;
     core::WriteGuard guard(directory.lock);
-    dentry = TRY(
-        DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
+    dentry = TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
     Inode* victim = dentry->inode();
     if (!victim) return error(Errno::ENOENT);
     if (parent.trailing_slash) return error(victim->is_directory() ? Errno::EISDIR : Errno::ENOTDIR);
@@ -54,8 +53,7 @@ Result<void> remove_directory(LookupStart start, std::string_view path) {
     Inode& directory = *parent.directory.inode();
     NullableRefPtr<Dentry> dentry;
     core::WriteGuard guard(directory.lock);
-    dentry = TRY(
-        DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
+    dentry = TRY(DentryCache::find_or_load_locked(*parent.directory.dentry, parent.name, NameHash::of(parent.name)));
     Inode* victim = dentry->inode();
     if (!victim) return error(Errno::ENOENT);
     TRY(may_remove(parent.directory, *dentry, current_credentials()));

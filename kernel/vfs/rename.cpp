@@ -59,8 +59,7 @@ Result<void> Rename::find_both() {
 Result<void> Rename::check_shape() {
     bool moves_directory = moved->inode()->is_directory();
     if (exchange() && to.trailing_slash && !replaced->inode()->is_directory()) return error(Errno::ENOTDIR);
-    if (!moves_directory && (from.trailing_slash || (to.trailing_slash && !exchange())))
-        return error(Errno::ENOTDIR);
+    if (!moves_directory && (from.trailing_slash || (to.trailing_slash && !exchange()))) return error(Errno::ENOTDIR);
     if (to.directory.dentry->is_same_or_below(*moved)) return error(Errno::EINVAL);
     if (replaced->inode() && from.directory.dentry->is_same_or_below(*replaced))
         return error(exchange() ? Errno::EINVAL : Errno::ENOTEMPTY);
@@ -81,8 +80,7 @@ Result<void> Rename::check_rights(const Credentials& who) {
         TRY(may_create(to.directory, who));
     }
     // Its ".." changes.
-    if (moves_directory && &old_directory() != &new_directory())
-        TRY(moved->inode()->check_permission(may_write, who));
+    if (moves_directory && &old_directory() != &new_directory()) TRY(moved->inode()->check_permission(may_write, who));
     return {};
 }
 
@@ -92,18 +90,16 @@ Result<void> Rename::perform() {
     if (second && second->is_directory() && exchange()) second = nullptr;
     if (first && second && second < first) std::swap(first, second);
     InodePairGuard guard(first, second);
-    TRY(old_directory().rename(
-        {from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
+    TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
     DentryCache::rename(*moved, *replaced, flags);
     return {};
 }
 
 } // namespace
 
-Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStart new_start,
-                    std::string_view new_path, u32 flags) {
-    Rename rename{
-        TRY(lookup_parent(old_start, old_path)), TRY(lookup_parent(new_start, new_path)), flags, {}, {}};
+Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStart new_start, std::string_view new_path,
+                    u32 flags) {
+    Rename rename{TRY(lookup_parent(old_start, old_path)), TRY(lookup_parent(new_start, new_path)), flags, {}, {}};
     if (rename.from.directory.mount != rename.to.directory.mount) return error(Errno::EXDEV);
     if (rename.from.kind != LastComponent::Name) return error(Errno::EBUSY);
     if (rename.to.kind != LastComponent::Name)

@@ -246,8 +246,7 @@ Result<Path> lookup(LookupStart start, std::string_view path, u32 flags, const C
     return std::move(walk.current());
 }
 
-Result<ParentPath> lookup_parent(LookupStart start, std::string_view path, u32 flags,
-                                 const Credentials& who) {
+Result<ParentPath> lookup_parent(LookupStart start, std::string_view path, u32 flags, const Credentials& who) {
     Walk walk(flags & ~lookup_empty_path, who);
     TRY(walk.begin(start, path));
     TRY(walk.to_parent());

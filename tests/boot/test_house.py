@@ -1,9 +1,11 @@
 """The rules of the house that a compiler doesn't check: what kernel code may include and say. No guest is started."""
 
+import os
 import re
 import subprocess
 import sys
 
+from linnet_tool import packages
 from linnet_tool.paths import ROOT
 from linnet_tool.testing.harness import BootTest
 
@@ -52,6 +54,16 @@ class House(BootTest):
         bad = [str(path.relative_to(ROOT)) for path in sources()
                if not re.match(r"(?:#pragma once\s+)?//", path.read_text())]
         self.assertEqual(bad, [])
+
+    def test_sources_are_formatted(self):
+        """As the repository's .clang-format says, with the clang-format of the compiler that builds the kernel."""
+        files = [path for folder in ("kernel", "user", "tests", "bench") for path in sorted((ROOT / folder).rglob("*"))
+                 if path.suffix in (".cpp", ".hpp")]
+        packages.require("clang-format-19")
+        result = subprocess.run(["clang-format-19", "--dry-run", "--Werror", *map(str, files)], capture_output=True, text=True)
+        bad = sorted({os.path.relpath(line.split(":")[0], ROOT) for line in result.stderr.splitlines() if ": error: " in line})
+        self.assertEqual(bad, [], "clang-format-19 -i would change these")
+        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
 
     def test_compatibility_table_is_up_to_date(self):
         result = subprocess.run([sys.executable, str(ROOT / "tools/build/compatibility.py"), "--check"],

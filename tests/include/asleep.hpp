@@ -19,7 +19,8 @@ inline void nap() {
 }
 
 /// Waits until `holds()` is true; false after ten seconds.
-template <typename F> bool eventually(F holds) {
+template <typename F>
+bool eventually(F holds) {
     for (int i = 0; i < 10000; ++i) {
         if (holds()) return true;
         nap();
@@ -50,14 +51,16 @@ inline bool wait_asleep(pid_t tid) {
 }
 
 /// A zeroed T that children share with their parent.
-template <typename T> T* shared() {
+template <typename T>
+T* shared() {
     void* memory = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) _Exit(1);
     return new (memory) T{};
 }
 
 /// Runs `body` in a child; its checks decide the child's exit status. Returns the wait status.
-template <typename F> int in_child(F body) {
+template <typename F>
+int in_child(F body) {
     fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
@@ -67,13 +70,15 @@ template <typename F> int in_child(F body) {
         _exit(result());
     }
     int status = -1;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
     return status;
 }
 
 inline bool died_of(int status, int signal) { return WIFSIGNALED(status) && WTERMSIG(status) == signal; }
 
-template <typename... Signals> sigset_t set_of(Signals... signals) {
+template <typename... Signals>
+sigset_t set_of(Signals... signals) {
     sigset_t set;
     sigemptyset(&set);
     (sigaddset(&set, signals), ...);

@@ -38,15 +38,22 @@ inline void failed(const char* file, int line, const char* what) {
     fflush(stdout);
 }
 
-template <typename T> void print(char* text, size_t size, const T& value) {
-    if constexpr (std::is_convertible_v<T, const char*>) snprintf(text, size, "\"%s\"", (const char*)value);
-    else if constexpr (std::is_pointer_v<T>) snprintf(text, size, "%p", (const void*)value);
-    else if constexpr (std::is_floating_point_v<T>) snprintf(text, size, "%g", double(value));
-    else if constexpr (std::is_same_v<T, std::nullptr_t>) snprintf(text, size, "nullptr");
-    else if constexpr (std::is_enum_v<T>) snprintf(text, size, "%lld", (long long)value);
-    else if constexpr (std::is_unsigned_v<T>) snprintf(text, size, "%llu (%#llx)", (unsigned long long)value,
-                                                       (unsigned long long)value);
-    else snprintf(text, size, "%lld", (long long)value);
+template <typename T>
+void print(char* text, size_t size, const T& value) {
+    if constexpr (std::is_convertible_v<T, const char*>)
+        snprintf(text, size, "\"%s\"", (const char*)value);
+    else if constexpr (std::is_pointer_v<T>)
+        snprintf(text, size, "%p", (const void*)value);
+    else if constexpr (std::is_floating_point_v<T>)
+        snprintf(text, size, "%g", double(value));
+    else if constexpr (std::is_same_v<T, std::nullptr_t>)
+        snprintf(text, size, "nullptr");
+    else if constexpr (std::is_enum_v<T>)
+        snprintf(text, size, "%lld", (long long)value);
+    else if constexpr (std::is_unsigned_v<T>)
+        snprintf(text, size, "%llu (%#llx)", (unsigned long long)value, (unsigned long long)value);
+    else
+        snprintf(text, size, "%lld", (long long)value);
 }
 
 template <typename A, typename B>
@@ -77,20 +84,19 @@ bool fails_with(const char* file, int line, const char* expression, R returned, 
 
 } // namespace check
 
-#define CHECK(condition)                                                                                     \
-    [&] {                                                                                                    \
-        errno = 0;                                                                                           \
-        bool check_holds = bool(condition);                                                                  \
-        return check::compare(check_holds, __FILE__, __LINE__, #condition, check_holds, true, errno);        \
+#define CHECK(condition)                                                                                               \
+    [&] {                                                                                                              \
+        errno = 0;                                                                                                     \
+        bool check_holds = bool(condition);                                                                            \
+        return check::compare(check_holds, __FILE__, __LINE__, #condition, check_holds, true, errno);                  \
     }()
 
-#define CHECK_COMPARE(a, op, b)                                                                              \
-    [&] {                                                                                                    \
-        errno = 0;                                                                                           \
-        auto check_a = (a);                                                                                  \
-        auto check_b = static_cast<std::common_type_t<decltype(check_a), decltype(b)>>(b);                   \
-        return check::compare(check_a op check_b, __FILE__, __LINE__, #a " " #op " " #b, check_a, check_b,   \
-                              errno);                                                                        \
+#define CHECK_COMPARE(a, op, b)                                                                                        \
+    [&] {                                                                                                              \
+        errno = 0;                                                                                                     \
+        auto check_a = (a);                                                                                            \
+        auto check_b = static_cast<std::common_type_t<decltype(check_a), decltype(b)>>(b);                             \
+        return check::compare(check_a op check_b, __FILE__, __LINE__, #a " " #op " " #b, check_a, check_b, errno);     \
     }()
 
 #define CHECK_EQ(a, b) CHECK_COMPARE(a, ==, b)
@@ -101,32 +107,31 @@ bool fails_with(const char* file, int line, const char* expression, R returned, 
 #define CHECK_GE(a, b) CHECK_COMPARE(a, >=, b)
 
 // Compares zero-terminated strings.
-#define CHECK_STREQ(a, b)                                                                                    \
-    [&] {                                                                                                    \
-        const char* check_a = (a);                                                                           \
-        const char* check_b = (b);                                                                           \
-        return check::compare(strcmp(check_a, check_b) == 0, __FILE__, __LINE__, #a " is " #b, check_a,      \
-                              check_b, 0);                                                                   \
+#define CHECK_STREQ(a, b)                                                                                              \
+    [&] {                                                                                                              \
+        const char* check_a = (a);                                                                                     \
+        const char* check_b = (b);                                                                                     \
+        return check::compare(strcmp(check_a, check_b) == 0, __FILE__, __LINE__, #a " is " #b, check_a, check_b, 0);   \
     }()
 
 // The call must succeed, that is return anything but -1.
-#define CHECK_OK(call)                                                                                       \
-    [&] {                                                                                                    \
-        errno = 0;                                                                                           \
-        auto check_returned = (call);                                                                        \
-        return check::compare(check_returned != decltype(check_returned)(-1), __FILE__, __LINE__, #call,     \
-                              check_returned, 0, errno);                                                     \
+#define CHECK_OK(call)                                                                                                 \
+    [&] {                                                                                                              \
+        errno = 0;                                                                                                     \
+        auto check_returned = (call);                                                                                  \
+        return check::compare(check_returned != decltype(check_returned)(-1), __FILE__, __LINE__, #call,               \
+                              check_returned, 0, errno);                                                               \
     }()
 
-#define CHECK_ERRNO(call, error)                                                                             \
-    [&] {                                                                                                    \
-        errno = 0;                                                                                           \
-        auto check_returned = (call);                                                                        \
-        return check::fails_with(__FILE__, __LINE__, #call, check_returned, errno, error);                   \
+#define CHECK_ERRNO(call, error)                                                                                       \
+    [&] {                                                                                                              \
+        errno = 0;                                                                                                     \
+        auto check_returned = (call);                                                                                  \
+        return check::fails_with(__FILE__, __LINE__, #call, check_returned, errno, error);                             \
     }()
 
 // For what makes going on pointless.
-#define REQUIRE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!CHECK(condition)) _Exit(1);                                                                     \
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!CHECK(condition)) _Exit(1);                                                                               \
     } while (0)

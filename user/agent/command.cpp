@@ -63,8 +63,8 @@ int execute(char** argv, char** environment) {
     while (true) {
         const char* end = strchrnul(path, ':');
         char candidate[PATH_MAX];
-        int length = snprintf(candidate, sizeof candidate, "%.*s%s%s", int(end - path), path,
-                              end == path ? "" : "/", argv[0]);
+        int length =
+            snprintf(candidate, sizeof candidate, "%.*s%s%s", int(end - path), path, end == path ? "" : "/", argv[0]);
         if (length < int(sizeof candidate)) {
             execve(candidate, argv, environment);
             if (errno != ENOENT && errno != ENOTDIR) result = errno;
@@ -163,8 +163,8 @@ bool Command::start(const CommandLine& line, Failure& failure) {
     failure = {ExitKind::failed, 0};
     Pipe in, out, err, report;
     int master = -1, slave = -1;
-    bool opened = report.open() && (line.on_terminal() ? open_terminal(line, master, slave)
-                                                       : in.open() && out.open() && err.open());
+    bool opened = report.open() &&
+                  (line.on_terminal() ? open_terminal(line, master, slave) : in.open() && out.open() && err.open());
     if (opened) {
         const int pipes[3] = {in.read, out.write, err.write};
         const int terminal[3] = {slave, slave, slave};

@@ -97,12 +97,16 @@ void Session::wait_for_something() {
     sigemptyset(&none);
     if (ppoll(polls, count, timeout < 0 ? nullptr : &limit, &none) < 0) return;
 
-    if (polls[port].revents & POLLIN) read_port();
-    else if (polls[port].revents & (POLLHUP | POLLERR)) over_ = true;
+    if (polls[port].revents & POLLIN)
+        read_port();
+    else if (polls[port].revents & (POLLHUP | POLLERR))
+        over_ = true;
     // A request may just have closed any of these; then its member is -1 and the result is stale.
     if (polls[input].revents && command_.input == polls[input].fd) {
-        if (polls[input].revents & (POLLERR | POLLHUP)) stop_input();
-        else write_input();
+        if (polls[input].revents & (POLLERR | POLLHUP))
+            stop_input();
+        else
+            write_input();
     }
     if (polls[output].revents && command_.output == polls[output].fd) read_stream(command_.output, Reply::output);
     if (polls[error].revents && command_.error == polls[error].fd) read_stream(command_.error, Reply::error);
@@ -144,13 +148,21 @@ void Session::take_frames() {
 
 void Session::handle(Request request, std::span<const uint8_t> payload) {
     switch (request) {
-    case Request::run: return start_command(payload);
-    case Request::input: return add_input(payload);
-    case Request::signal: return signal_command(Reader(payload).u32());
-    case Request::window_size: return resize_terminal(payload);
-    case Request::file: return write_file(payload);
-    case Request::close_output: return close_stream(Reader(payload).u32());
-    case Request::power_off: over_ = true; return;
+    case Request::run:
+        return start_command(payload);
+    case Request::input:
+        return add_input(payload);
+    case Request::signal:
+        return signal_command(Reader(payload).u32());
+    case Request::window_size:
+        return resize_terminal(payload);
+    case Request::file:
+        return write_file(payload);
+    case Request::close_output:
+        return close_stream(Reader(payload).u32());
+    case Request::power_off:
+        over_ = true;
+        return;
     }
 }
 
@@ -210,8 +222,10 @@ void Session::write_file(std::span<const uint8_t> payload) {
     int error = EINVAL;
     if (reader.ok() && !name.empty() && name.size() < sizeof path) {
         memcpy(path, name.data(), name.size());
-        if (flags & protocol::file_remove) error = unlink(path) == 0 ? 0 : errno;
-        else error = guest::write_file(path, mode_t(mode), flags & protocol::file_append, contents);
+        if (flags & protocol::file_remove)
+            error = unlink(path) == 0 ? 0 : errno;
+        else
+            error = guest::write_file(path, mode_t(mode), flags & protocol::file_append, contents);
     }
     send_number(Reply::file_done, uint32_t(error));
 }
@@ -265,8 +279,10 @@ void Session::read_stream(int fd, Reply reply) {
         nanosleep(&step, nullptr);
         return;
     }
-    if (reply == Reply::output) command_.close_output();
-    else command_.close_error();
+    if (reply == Reply::output)
+        command_.close_output();
+    else
+        command_.close_error();
 }
 
 // Collects every child that has ended: the command, and orphans, which PID 1 inherits.
@@ -304,6 +320,8 @@ void Session::finish() {
     command_.pid = -1;
     state_ = State::idle;
     terminal_ = false;
-    if (WIFSIGNALED(wait_status_)) send_exit(ExitKind::signalled, uint32_t(WTERMSIG(wait_status_)));
-    else send_exit(ExitKind::exited, uint32_t(WEXITSTATUS(wait_status_)));
+    if (WIFSIGNALED(wait_status_))
+        send_exit(ExitKind::signalled, uint32_t(WTERMSIG(wait_status_)));
+    else
+        send_exit(ExitKind::exited, uint32_t(WEXITSTATUS(wait_status_)));
 }

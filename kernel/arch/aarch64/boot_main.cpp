@@ -1,11 +1,11 @@
 // First C++ code with the MMU on: makes the boot thread current and hands over to init.
 #include "early_info.hpp"
 
+#include <arch/handoff.hpp>
 #include <arch/hooks.hpp>
 #include <arch/mmu.hpp>
 #include <arch/platform.hpp>
 #include <arch_impl/registers.hpp>
-#include <arch/handoff.hpp>
 
 extern "C" {
 extern char kernel_image_begin[], kernel_image_end[], boot_stack_top[];

@@ -1,7 +1,7 @@
 // The page tables that the kernel starts with, built on the boot CPU with the MMU off: the kernel image with its final
-// rights at the address that randomisation chose, the direct map of RAM, the window of the early UART, and an identity map of the image in which the MMU is
-// switched on. Everything here runs at physical addresses, so it must not use absolute addresses (tables of pointers,
-// virtual functions); `adrp` gives every symbol's physical address by itself.
+// rights at the address that randomisation chose, the direct map of RAM, the window of the early UART, and an identity
+// map of the image in which the MMU is switched on. Everything here runs at physical addresses, so it must not use
+// absolute addresses (tables of pointers, virtual functions); `adrp` gives every symbol's physical address by itself.
 #include "early_info.hpp"
 
 #include <arch/mmu.hpp>
@@ -90,7 +90,8 @@ void place_image(const u8* tree) {
     u64 slide = choose_slide(tree, read_counter(), early_device_window - kernel_image_base - size, page_size);
     u64 image = reinterpret_cast<u64>(kernel_image_begin);
     if (slide != 0)
-        apply_relative_relocations(kernel_relocations_begin, kernel_relocations_end, image - kernel_image_base.value, slide);
+        apply_relative_relocations(kernel_relocations_begin, kernel_relocations_end, image - kernel_image_base.value,
+                                   slide);
     kernel_image_offset = kernel_image_base.value + slide - image;
 }
 
@@ -122,7 +123,8 @@ extern "C" void arch_build_boot_tables(const linnet::u8* tree) {
     if (early_info.pl011) {
         MappingFlags flags = kernel_flags(true, false);
         flags.device = true;
-        map_range(kernel_root_page, early_device_window.value, align_down(early_info.pl011, page_size), page_size, flags);
+        map_range(kernel_root_page, early_device_window.value, align_down(early_info.pl011, page_size), page_size,
+                  flags);
     }
     bool tree_is_mapped = early_info.device_tree_size == 0;
     u64 tree_begin = align_down(reinterpret_cast<u64>(tree), page_size);

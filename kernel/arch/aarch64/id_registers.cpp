@@ -15,7 +15,8 @@ constexpr u64 field(unsigned shift) { return u64{15} << shift; }
 /// The bits of each register that user code sees.
 constexpr u64 isar0_shown = field(4) | field(8) | field(12) | field(16) | field(20) | field(28) | field(32) |
                             field(36) | field(40) | field(44) | field(48) | field(52) | field(60);
-constexpr u64 isar1_shown = field(0) | field(12) | field(16) | field(20) | field(32) | field(36) | field(44) | field(52);
+constexpr u64 isar1_shown =
+    field(0) | field(12) | field(16) | field(20) | field(32) | field(36) | field(44) | field(52);
 constexpr u64 pfr0_shown = field(16) | field(20) | field(48);
 constexpr u64 pfr1_shown = field(4);
 constexpr u64 mmfr2_shown = field(32);
@@ -35,13 +36,20 @@ std::optional<u64> user_id_register(unsigned crm, unsigned op2) {
     if (crm == 0) return std::nullopt;
     if (crm > 7) return std::nullopt;
     switch (crm << 4 | op2) {
-    case 0x40: return (READ_SYSTEM_REGISTER(id_aa64pfr0_el1) & pfr0_shown) | pfr0_el0_64;
-    case 0x41: return READ_SYSTEM_REGISTER(id_aa64pfr1_el1) & pfr1_shown;
-    case 0x60: return READ_SYSTEM_REGISTER(id_aa64isar0_el1) & isar0_shown;
-    case 0x61: return READ_SYSTEM_REGISTER(id_aa64isar1_el1) & isar1_shown;
-    case 0x72: return READ_SYSTEM_REGISTER(id_aa64mmfr2_el1) & mmfr2_shown;
-    case 0x50: return 6; // ID_AA64DFR0_EL1: debug version 8 only
-    default: return 0;   // allocated or reserved: reads as zero
+    case 0x40:
+        return (READ_SYSTEM_REGISTER(id_aa64pfr0_el1) & pfr0_shown) | pfr0_el0_64;
+    case 0x41:
+        return READ_SYSTEM_REGISTER(id_aa64pfr1_el1) & pfr1_shown;
+    case 0x60:
+        return READ_SYSTEM_REGISTER(id_aa64isar0_el1) & isar0_shown;
+    case 0x61:
+        return READ_SYSTEM_REGISTER(id_aa64isar1_el1) & isar1_shown;
+    case 0x72:
+        return READ_SYSTEM_REGISTER(id_aa64mmfr2_el1) & mmfr2_shown;
+    case 0x50:
+        return 6; // ID_AA64DFR0_EL1: debug version 8 only
+    default:
+        return 0; // allocated or reserved: reads as zero
     }
 }
 

@@ -1,8 +1,8 @@
 // Firmware services (PSCI 1.1, Arm DEN0022), the early console on a PL011, and frame-pointer backtraces.
 #include "early_info.hpp"
 
-#include <arch/platform.hpp>
 #include <arch/page.hpp>
+#include <arch/platform.hpp>
 #include <arch/smp.hpp>
 #include <arch_impl/interrupt_controller.hpp>
 #include <arch_impl/registers.hpp>
@@ -22,15 +22,18 @@ i64 call_psci(u64 function, u64 first = 0, u64 second = 0, u64 third = 0) {
     register u64 x1 asm("x1") = first;
     register u64 x2 asm("x2") = second;
     register u64 x3 asm("x3") = third;
-#define PSCI_CALL(instruction)                                                                               \
-    asm volatile(instruction " #0"                                                                           \
-                 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)                                                    \
-                 :                                                                                           \
-                 : "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16",      \
-                   "x17", "memory")
-    if (early_info.psci_conduit == PsciConduit::Hvc) PSCI_CALL("hvc");
-    else if (early_info.psci_conduit == PsciConduit::Smc) PSCI_CALL("smc");
-    else return psci_not_supported;
+#define PSCI_CALL(instruction)                                                                                         \
+    asm volatile(instruction " #0"                                                                                     \
+                 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)                                                              \
+                 :                                                                                                     \
+                 : "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17",         \
+                   "memory")
+    if (early_info.psci_conduit == PsciConduit::Hvc)
+        PSCI_CALL("hvc");
+    else if (early_info.psci_conduit == PsciConduit::Smc)
+        PSCI_CALL("smc");
+    else
+        return psci_not_supported;
 #undef PSCI_CALL
     return static_cast<i64>(x0);
 }

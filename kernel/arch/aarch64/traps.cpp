@@ -30,11 +30,26 @@ namespace {
 constexpr u64 psr_irq_masked = 1 << 7;
 
 enum ExceptionClass : u32 {
-    ec_unknown = 0x00, ec_wait = 0x01, ec_fp_trapped = 0x07, ec_branch_target = 0x0d, ec_illegal_state = 0x0e,
-    ec_svc = 0x15, ec_system_register = 0x18, ec_sve_trapped = 0x19, ec_pointer_authentication = 0x1c,
-    ec_instruction_abort_user = 0x20, ec_instruction_abort_kernel = 0x21, ec_pc_alignment = 0x22,
-    ec_data_abort_user = 0x24, ec_data_abort_kernel = 0x25, ec_sp_alignment = 0x26, ec_fp_exception = 0x2c,
-    ec_breakpoint_user = 0x30, ec_step_user = 0x32, ec_watchpoint_user = 0x34, ec_brk = 0x3c,
+    ec_unknown = 0x00,
+    ec_wait = 0x01,
+    ec_fp_trapped = 0x07,
+    ec_branch_target = 0x0d,
+    ec_illegal_state = 0x0e,
+    ec_svc = 0x15,
+    ec_system_register = 0x18,
+    ec_sve_trapped = 0x19,
+    ec_pointer_authentication = 0x1c,
+    ec_instruction_abort_user = 0x20,
+    ec_instruction_abort_kernel = 0x21,
+    ec_pc_alignment = 0x22,
+    ec_data_abort_user = 0x24,
+    ec_data_abort_kernel = 0x25,
+    ec_sp_alignment = 0x26,
+    ec_fp_exception = 0x2c,
+    ec_breakpoint_user = 0x30,
+    ec_step_user = 0x32,
+    ec_watchpoint_user = 0x34,
+    ec_brk = 0x3c,
 };
 
 constexpr u32 exception_class(u64 syndrome) { return static_cast<u32>(syndrome >> 26) & 0x3f; }
@@ -76,9 +91,7 @@ constexpr auto fault_statuses = [] {
 const FaultStatus& fault_status(u64 syndrome) { return fault_statuses.entry[syndrome & 0x3f]; }
 
 /// Without the tag in the top byte (TBI0); kernel addresses keep theirs.
-u64 untagged(u64 address) {
-    return static_cast<u64>(static_cast<i64>(address << 8) >> 8);
-}
+u64 untagged(u64 address) { return static_cast<u64>(static_cast<i64>(address << 8) >> 8); }
 
 Access access_of_data_abort(u64 syndrome) {
     constexpr u64 write_not_read = 1 << 6, cache_maintenance = 1 << 8;
@@ -133,8 +146,8 @@ u64 find_fixup(u64 pc) {
     hooks::kernel_fault(what, {address}, frame.pc, frame.x[29], {text, used});
 }
 
-/// An abort of kernel code. True: continue at frame.pc. Only the instructions of usercopy.S may touch user memory; another
-/// that does is a bug, even where a page is mapped and PAN refuses it.
+/// An abort of kernel code. True: continue at frame.pc. Only the instructions of usercopy.S may touch user memory;
+/// another that does is a bug, even where a page is mapped and PAN refuses it.
 bool handle_kernel_abort(TrapFrame& frame, u64 syndrome, u64 address, Access access) {
     u64 fixup = find_fixup(frame.pc);
     if (fixup == 0) return false;
@@ -167,15 +180,24 @@ TrapReason arch_user_exception(UserContext* context, u64 syndrome, u64 address) 
     case ec_wait:
         context->set_pc({pc + 4});
         return {};
-    case ec_pc_alignment: return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
-    case ec_sp_alignment: return user_fault(abi::SIGBUS, abi::BUS_ADRALN, context->sp().value);
-    case ec_fp_exception: return user_fault(abi::SIGFPE, floating_point_code(syndrome), pc);
-    case ec_pointer_authentication: return user_fault(abi::SIGILL, abi::ILL_ILLOPN, pc);
-    case ec_step_user: return user_fault(abi::SIGTRAP, abi::TRAP_TRACE, pc);
-    case ec_breakpoint_user: return user_fault(abi::SIGTRAP, abi::TRAP_HWBKPT, pc);
-    case ec_watchpoint_user: return user_fault(abi::SIGTRAP, abi::TRAP_HWBKPT, untagged(address));
-    case ec_brk: return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
-    default: break;
+    case ec_pc_alignment:
+        return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
+    case ec_sp_alignment:
+        return user_fault(abi::SIGBUS, abi::BUS_ADRALN, context->sp().value);
+    case ec_fp_exception:
+        return user_fault(abi::SIGFPE, floating_point_code(syndrome), pc);
+    case ec_pointer_authentication:
+        return user_fault(abi::SIGILL, abi::ILL_ILLOPN, pc);
+    case ec_step_user:
+        return user_fault(abi::SIGTRAP, abi::TRAP_TRACE, pc);
+    case ec_breakpoint_user:
+        return user_fault(abi::SIGTRAP, abi::TRAP_HWBKPT, pc);
+    case ec_watchpoint_user:
+        return user_fault(abi::SIGTRAP, abi::TRAP_HWBKPT, untagged(address));
+    case ec_brk:
+        return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
+    default:
+        break;
     }
     context->set_fault(0, syndrome);
     return user_fault(abi::SIGILL, abi::ILL_ILLOPC, pc);
@@ -197,12 +219,18 @@ extern "C" void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 addres
     case ec_data_abort_kernel:
         if (handle_kernel_abort(*frame, syndrome, address, access_of_data_abort(syndrome))) return;
         report_kernel_fault(fault_status(syndrome).name, *frame, syndrome, address);
-    case ec_instruction_abort_kernel: report_kernel_fault("instruction abort", *frame, syndrome, address);
-    case ec_brk: report_kernel_fault("breakpoint instruction", *frame, syndrome, frame->pc);
-    case ec_unknown: report_kernel_fault("undefined instruction", *frame, syndrome, frame->pc);
-    case ec_sp_alignment: report_kernel_fault("misaligned stack pointer", *frame, syndrome, frame->sp);
-    case ec_pc_alignment: report_kernel_fault("misaligned program counter", *frame, syndrome, frame->pc);
-    default: report_kernel_fault("unexpected synchronous exception", *frame, syndrome, address);
+    case ec_instruction_abort_kernel:
+        report_kernel_fault("instruction abort", *frame, syndrome, address);
+    case ec_brk:
+        report_kernel_fault("breakpoint instruction", *frame, syndrome, frame->pc);
+    case ec_unknown:
+        report_kernel_fault("undefined instruction", *frame, syndrome, frame->pc);
+    case ec_sp_alignment:
+        report_kernel_fault("misaligned stack pointer", *frame, syndrome, frame->sp);
+    case ec_pc_alignment:
+        report_kernel_fault("misaligned program counter", *frame, syndrome, frame->pc);
+    default:
+        report_kernel_fault("unexpected synchronous exception", *frame, syndrome, address);
     }
 }
 

@@ -1,11 +1,11 @@
 // Edits of the user registers, and who owns the CPU's FPSIMD registers.
 //
-// fp_live_ set: the CPU's registers are newer than fp_state_ (user code has run since). A context's registers are loaded
-// on a CPU while CpuState::fp_owner there is the context and fp_cpu_ is that CPU; both must agree, so neither a freed
-// context nor one that has run elsewhere meanwhile is mistaken.
+// fp_live_ set: the CPU's registers are newer than fp_state_ (user code has run since). A context's registers are
+// loaded on a CPU while CpuState::fp_owner there is the context and fp_cpu_ is that CPU; both must agree, so neither a
+// freed context nor one that has run elsewhere meanwhile is mistaken.
 #include <arch/cpu.hpp>
-#include <arch/user_context.hpp>
 #include <arch/trap.hpp>
+#include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
 #include <cstring>
 
@@ -19,7 +19,7 @@ namespace linnet::arch {
 TrapReason arch_run_user(UserContext* context) asm("arch_run_user"); // vectors.S
 
 namespace {
-constexpr u64 psr_mode_mask = 0x1f;           // 0 is EL0t, AArch64
+constexpr u64 psr_mode_mask = 0x1f; // 0 is EL0t, AArch64
 constexpr u64 psr_daif = 0x3c0;
 constexpr u64 psr_single_step = 1 << 21;
 constexpr u64 psr_user_bits = abi::PSR_NZCV_BITS | abi::PSR_DIT_BIT | abi::PSR_SSBS_BIT;
@@ -36,8 +36,10 @@ void UserContext::copy_from(const UserContext& other) {
     in_syscall_ = other.in_syscall_;
     result_set_ = other.result_set_;
     tls_ = other.tls_;
-    if (other.fp_live_) arch_save_fpsimd(&fp_state_);
-    else fp_state_ = other.fp_state_;
+    if (other.fp_live_)
+        arch_save_fpsimd(&fp_state_);
+    else
+        fp_state_ = other.fp_state_;
     extended_state_changed();
     restore_interrupts(state);
 }
@@ -97,7 +99,8 @@ TrapReason enter_user(UserContext& context) {
         cpu.single_step = context.single_step();
         WRITE_SYSTEM_REGISTER(mdscr_el1, cpu.single_step ? mdscr_single_step : 0);
     }
-    if (!cpu.single_step) [[likely]] return arch_run_user(&context);
+    if (!cpu.single_step) [[likely]]
+        return arch_run_user(&context);
     context.begin_step();
     TrapReason reason = arch_run_user(&context);
     context.end_step();

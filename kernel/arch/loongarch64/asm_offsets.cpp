@@ -38,8 +38,7 @@ static_assert(sizeof(TrapFrame) == FRAME_SIZE && FRAME_SIZE % 16 == 0);
 
 static_assert(MODE_USER == (csr::prmd_user | csr::prmd_pie) && CRMD_IE == csr::crmd_ie);
 static_assert(kernel_stack_size == usize{1} << KERNEL_STACK_SHIFT);
-static_assert(page_shift == 14 && page_table_levels == 3 &&
-              entries_per_table_shift == 11); // the walks in trap.S
+static_assert(page_shift == 14 && page_table_levels == 3 && entries_per_table_shift == 11); // the walks in trap.S
 static_assert(static_cast<int>(TrapReason::Kind::Syscall) == 0);
 
 } // namespace linnet::arch

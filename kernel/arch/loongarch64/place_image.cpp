@@ -12,8 +12,7 @@
 #include <lib/relocation.hpp>
 
 extern "C" {
-extern const char kernel_image_begin[], kernel_image_end[], kernel_text_end[], kernel_rodata_end[],
-    boot_stack_guard[];
+extern const char kernel_image_begin[], kernel_image_end[], kernel_text_end[], kernel_rodata_end[], boot_stack_guard[];
 extern const linnet::u64 kernel_relocations_begin[], kernel_relocations_end[];
 void arch_place_image(linnet::u64 command_line, linnet::u64 system_table);
 }

@@ -53,8 +53,7 @@ Result<void> write_record(const UserContext& context, const RecordKind& kind, u6
     TRY(write_user(place, &header, sizeof header));
     u64 body = place + sizeof header;
     for (usize i = 0; i < 32; ++i)
-        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i],
-                       kind.words * sizeof(u64)));
+        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i], kind.words * sizeof(u64)));
     fpu_context_flags flags{context.extended.fcc, static_cast<u32>(context.extended.fcsr)};
     return write_user(body + kind.flags_place(), &flags, sizeof flags);
 }
@@ -63,8 +62,7 @@ Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body)
     context.turn_on_unit(kind.unit); // false: it is on already, or the CPU lacks it
     if (!(context.units & kind.unit)) return error(Errno::EINVAL);
     for (usize i = 0; i < 32; ++i)
-        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64),
-                      kind.words * sizeof(u64)));
+        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
     fpu_context_flags flags;
     TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
     // Enables, rounding mode, flags and causes. A cause with its enable bit set would be raised in the
@@ -97,9 +95,8 @@ Result<void> read_records(UserContext& context, u64 place) {
 
 /// Which kind of access faulted, for the handler of a page fault.
 u32 fault_flags(const UserContext& context, const SignalDelivery& delivery) {
-    bool is_page_fault =
-        delivery.signal == abi::SIGSEGV && delivery.info &&
-        (delivery.info->si_code == abi::SEGV_MAPERR || delivery.info->si_code == abi::SEGV_ACCERR);
+    bool is_page_fault = delivery.signal == abi::SIGSEGV && delivery.info &&
+                         (delivery.info->si_code == abi::SEGV_MAPERR || delivery.info->si_code == abi::SEGV_ACCERR);
     if (!is_page_fault) return 0;
     return context.last_fault == Access::Write ? abi::SC_ADDRERR_WR : abi::SC_ADDRERR_RD;
 }
@@ -169,8 +166,6 @@ Result<SignalReturn> pop_signal_frame(UserContext& context) {
     return SignalReturn{frame.rs_uctx.uc_sigmask, frame.rs_uctx.uc_stack};
 }
 
-usize minimum_signal_stack() {
-    return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment;
-}
+usize minimum_signal_stack() { return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment; }
 
 } // namespace linnet::arch

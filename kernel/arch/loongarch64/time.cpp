@@ -16,8 +16,7 @@ void calibrate_counter() {
 }
 
 void set_timer_deadline(u64 deadline) {
-    constexpr u64 timer_on = 1, least = 4,
-                  most = (u64{1} << 47) - 4; // the value's two low bits are other fields
+    constexpr u64 timer_on = 1, least = 4, most = (u64{1} << 47) - 4; // the value's two low bits are other fields
     LINNET_WRITE_CSR(LINNET_CSR_TCFG, 0);
     LINNET_WRITE_CSR(LINNET_CSR_TICLR, 1);
     if (deadline == ~u64{0}) return;

@@ -126,10 +126,7 @@ std::optional<Access> page_access(Code code) {
 }
 
 TrapReason user_fault(int signal, int code, u64 address) {
-    return {.kind = TrapReason::Kind::UserFault,
-            .signal = static_cast<u8>(signal),
-            .code = code,
-            .address = {address}};
+    return {.kind = TrapReason::Kind::UserFault, .signal = static_cast<u8>(signal), .code = code, .address = {address}};
 }
 
 /// Signals without a place and a reason, as Linux sends them for instructions that it refuses.
@@ -213,16 +210,15 @@ TrapReason decode(UserContext& context, u64 status, u64 address) {
 }
 
 std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
-    static constexpr const char* names[32] = {
-        "pc", "ra", "tp", "sp", "a0", "a1",  "a2", "a3", "a4", "a5", "a6", "a7", "t0", "t1", "t2", "t3",
-        "t4", "t5", "t6", "t7", "t8", "r21", "fp", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"};
+    static constexpr const char* names[32] = {"pc", "ra", "tp", "sp", "a0", "a1", "a2", "a3", "a4", "a5", "a6",
+                                              "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "r21",
+                                              "fp", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"};
     usize used = 0;
     for (usize i = 0; i < 32; ++i)
         used +=
-            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ")
-                .size();
-    used += format_into(buffer.subspan(used), "prmd {x} estat {x} badv {x}\n", frame.previous_mode,
-                        frame.status, frame.address)
+            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ").size();
+    used += format_into(buffer.subspan(used), "prmd {x} estat {x} badv {x}\n", frame.previous_mode, frame.status,
+                        frame.address)
                 .size();
     return {buffer.data(), used};
 }
@@ -272,8 +268,7 @@ TrapReason user_trap(UserContext* context, u64 status, u64 address) {
 extern "C" void arch_kernel_trap(TrapFrame* frame) {
     if (code_of(frame->status) == Code::Interrupt) {
         handle_interrupts(frame->status);
-        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin),
-             idle_end = reinterpret_cast<u64>(arch_idle_end);
+        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
         if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
         if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();
     } else {

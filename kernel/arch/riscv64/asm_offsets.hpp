@@ -20,8 +20,8 @@
 #define USER_EXTENDED_CPU 276
 #define USER_FP 288
 
-// Frame of a trap from kernel code: regs[0] is sepc, regs[n] is xn, then sstatus, scause, stval; the saved frame pointer
-// and pc at the end form a stack-frame record for backtraces.
+// Frame of a trap from kernel code: regs[0] is sepc, regs[n] is xn, then sstatus, scause, stval; the saved frame
+// pointer and pc at the end form a stack-frame record for backtraces.
 #define FRAME_REGISTER(n) 8 * (n)
 #define FRAME_STATUS 256
 #define FRAME_CAUSE 264
@@ -31,7 +31,7 @@
 
 #define STATUS_SIE 0x2
 #define STATUS_SUM 0x40000
-#define STATUS_UNITS 0x6600    // FS and VS
+#define STATUS_UNITS 0x6600 // FS and VS
 #define STATUS_SUM_UNITS 0x46600
 #define CAUSE_ECALL_FROM_USER 8
 

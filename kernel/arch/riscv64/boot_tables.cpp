@@ -18,7 +18,7 @@ namespace linnet::arch {
 using Policy = PagingPolicy;
 constexpr usize entries_per_table = usize{1} << entries_per_table_shift;
 constexpr usize image_tables = 9; // 16 MiB, as the linker script asserts, that needn't begin at 2 MiB
-constexpr usize alias_tables = 4;  // 8 MiB of text and rodata, as it asserts too
+constexpr usize alias_tables = 4; // 8 MiB of text and rodata, as it asserts too
 constexpr u64 image_tables_size = image_tables * huge_page_size;
 
 // In .data, for other harts read it before they have translation.
@@ -48,8 +48,7 @@ static Policy::Entry pointer_to(const Table& table) {
 /// Rights of a page of the image: text is executable, constants are read-only, the rest is data, but for the
 /// page below the boot stack.
 static u64 rights_of(const char* page) {
-    constexpr u64 common =
-        Policy::valid | Policy::readable | Policy::global | Policy::accessed | Policy::dirty;
+    constexpr u64 common = Policy::valid | Policy::readable | Policy::global | Policy::accessed | Policy::dirty;
     if (page < kernel_text_end) return common | Policy::executable;
     if (page < kernel_rodata_end) return common;
     return page == boot_stack_guard ? 0 : common | Policy::writable;
@@ -68,7 +67,8 @@ static void protect_alias(u64 image_address, u64 direct_rights) {
         if (begin >= end || begin - base >= gigabyte) break;
         for (usize j = 0; j < entries_per_table; ++j) {
             u64 page = begin + j * page_size;
-            alias_last_tables[i].entries[j] = (page >> 2) | (page < end ? direct_rights & ~Policy::writable : direct_rights);
+            alias_last_tables[i].entries[j] =
+                (page >> 2) | (page < end ? direct_rights & ~Policy::writable : direct_rights);
         }
         alias_middle_table.entries[(begin - base) / huge_page_size] = pointer_to(alias_last_tables[i]);
     }
@@ -93,10 +93,9 @@ static u64 place_image(u64 image_address, const u8* tree) {
 
 /// Returns the value of satp that makes the tables current.
 extern "C" u64 arch_make_boot_tables(u64 image_address, const u8* tree) {
-    constexpr u64 direct_rights = Policy::valid | Policy::readable | Policy::writable | Policy::global |
-                                  Policy::accessed | Policy::dirty;
-    for (usize i = 0; i < entries_per_table; ++i)
-        direct_map_table.entries[i] = ((i << 30) >> 2) | direct_rights;
+    constexpr u64 direct_rights =
+        Policy::valid | Policy::readable | Policy::writable | Policy::global | Policy::accessed | Policy::dirty;
+    for (usize i = 0; i < entries_per_table; ++i) direct_map_table.entries[i] = ((i << 30) >> 2) | direct_rights;
     protect_alias(image_address, direct_rights);
     root_table.entries[table_index(direct_map_base.value, 3)] = pointer_to(direct_map_table);
 
@@ -120,7 +119,6 @@ extern "C" u64 arch_make_boot_tables(u64 image_address, const u8* tree) {
 /// Runs with translation off: only the firmware can print. Characters one by one, for a string constant's
 /// address would be read through a table.
 extern "C" [[noreturn]] void arch_report_missing_sv48() {
-    for (const char* c = "Linnet needs a CPU with Sv48 address translation\n"; *c; ++c)
-        sbi::legacy_put_char(*c);
+    for (const char* c = "Linnet needs a CPU with Sv48 address translation\n"; *c; ++c) sbi::legacy_put_char(*c);
     for (;;) asm volatile("wfi");
 }

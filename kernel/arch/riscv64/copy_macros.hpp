@@ -2,9 +2,10 @@
 //
 // `load` and `store` name macros that make one access; the user copies give it an exception-table entry. Wherever an
 // access may fault, a0, a1 and a2 say what is still to be copied: a fault in a phase of words goes on with single bytes
-// from there (label \name\()_bytes), and a fault in a phase of bytes ends the copy (label \name\()_end, a2 = bytes left).
+// from there (label \name\()_bytes), and a fault in a phase of bytes ends the copy (label \name\()_end, a2 = bytes
+// left).
 
-    .macro plain_access name, fix_up, instruction:vararg
+.macro plain_access name, fix_up, instruction:vararg
     \instruction
     .endm
 

@@ -19,9 +19,9 @@ const ExceptionTableEntry* find_exception_entry(u64 pc);
 } // namespace linnet::arch
 
 /// For inline assembly: the instruction at local label `from` goes on at local label `to` when it faults.
-#define LINNET_EXCEPTION_ENTRY(from, to)                                                                     \
-    ".pushsection __ex_table, \"a\"\n"                                                                       \
-    ".balign 4\n"                                                                                            \
-    ".4byte " #from " - .\n"                                                                                 \
-    ".4byte " #to " - .\n"                                                                                   \
+#define LINNET_EXCEPTION_ENTRY(from, to)                                                                               \
+    ".pushsection __ex_table, \"a\"\n"                                                                                 \
+    ".balign 4\n"                                                                                                      \
+    ".4byte " #from " - .\n"                                                                                           \
+    ".4byte " #to " - .\n"                                                                                             \
     ".popsection\n"

@@ -24,18 +24,18 @@ constexpr u64 letter_bit(char letter) { return u64{1} << (letter - 'a'); }
 
 /// Evaluates to whether an instruction that swaps t0 (all ones) with a CSR works; illegal ones go to the
 /// fix-up.
-#define CSR_WORKS(instruction)                                                                               \
-    ({                                                                                                       \
-        u64 works_;                                                                                          \
-        asm volatile("li %0, 0\n"                                                                            \
-                     "li t0, -1\n"                                                                           \
-                     "1: " instruction "\n"                                                                  \
-                     "li %0, 1\n"                                                                            \
-                     "2:\n" LINNET_EXCEPTION_ENTRY(1b, 2b)                                                   \
-                     : "=&r"(works_)                                                                         \
-                     :                                                                                       \
-                     : "t0", "memory");                                                                      \
-        works_ != 0;                                                                                         \
+#define CSR_WORKS(instruction)                                                                                         \
+    ({                                                                                                                 \
+        u64 works_;                                                                                                    \
+        asm volatile("li %0, 0\n"                                                                                      \
+                     "li t0, -1\n"                                                                                     \
+                     "1: " instruction "\n"                                                                            \
+                     "li %0, 1\n"                                                                                      \
+                     "2:\n" LINNET_EXCEPTION_ENTRY(1b, 2b)                                                             \
+                     : "=&r"(works_)                                                                                   \
+                     :                                                                                                 \
+                     : "t0", "memory");                                                                                \
+        works_ != 0;                                                                                                   \
     })
 
 bool contains_extension(std::string_view isa_string, std::string_view name) {
@@ -54,8 +54,7 @@ u64 parse_letters(std::string_view isa_string) {
         if (letter < 'a' || letter > 'y' || letter == 's' || letter == 'x') break;
         letters |= letter_bit(letter);
     }
-    constexpr u64 general =
-        letter_bit('i') | letter_bit('m') | letter_bit('a') | letter_bit('f') | letter_bit('d');
+    constexpr u64 general = letter_bit('i') | letter_bit('m') | letter_bit('a') | letter_bit('f') | letter_bit('d');
     if (letters & letter_bit('g')) letters |= general;
     return letters;
 }

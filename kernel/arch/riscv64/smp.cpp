@@ -20,8 +20,8 @@ Result<void> start_cpu(CpuHeader& cpu) {
     asm volatile("fence rw, w" : : : "memory");
     arch_starting_hart = cpu.hardware_id;
     asm volatile("fence rw, rw" : : : "memory");
-    sbi::Answer answer = sbi::call(sbi::hart_extension, sbi::hart_start, cpu.hardware_id, entry.value,
-                                   reinterpret_cast<u64>(&cpu));
+    sbi::Answer answer =
+        sbi::call(sbi::hart_extension, sbi::hart_start, cpu.hardware_id, entry.value, reinterpret_cast<u64>(&cpu));
     if (answer.error == sbi::already_available) return error(Errno::EBUSY);
     if (answer.error != 0) return error(Errno::ENODEV);
     return {};

@@ -19,9 +19,7 @@ static u64 boot_hart_id;
 
 const usize kernel_root_begin = usize{1} << (entries_per_table_shift - 1);
 
-PhysAddr image_virt_to_phys(const void* pointer) {
-    return {reinterpret_cast<u64>(pointer) - kernel_image_offset};
-}
+PhysAddr image_virt_to_phys(const void* pointer) { return {reinterpret_cast<u64>(pointer) - kernel_image_offset}; }
 
 PhysAddr kernel_root_table() { return image_virt_to_phys(&root_table); }
 

@@ -29,8 +29,7 @@ void calibrate_counter() {
     read_isa_string();
     has_timer_extension = sbi::has_extension(sbi::timer_extension);
     frequency = read_cells(hooks::device_tree_property("/cpus", "timebase-frequency"));
-    if (frequency == 0)
-        frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
+    if (frequency == 0) frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));
     // Every tree has the property; without it, or with an absurd one, clocks only run at a wrong pace.
     constexpr u64 usual_frequency = 10'000'000, least = 1000, most = 100'000'000'000;
     if (frequency < least || frequency > most) frequency = usual_frequency;

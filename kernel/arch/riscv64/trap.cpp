@@ -80,10 +80,8 @@ constexpr TrapReason page_fault(u64 address, Access access) {
 
 /// Linux gives the pc as si_addr for all of these.
 TrapReason user_fault(const UserContext& context, int signal, int code) {
-    return {.kind = TrapReason::Kind::UserFault,
-            .signal = static_cast<u8>(signal),
-            .code = code,
-            .address = context.pc()};
+    return {
+        .kind = TrapReason::Kind::UserFault, .signal = static_cast<u8>(signal), .code = code, .address = context.pc()};
 }
 
 TrapReason decode(UserContext& context, u64 cause, u64 value) {
@@ -114,17 +112,16 @@ TrapReason decode(UserContext& context, u64 cause, u64 value) {
 }
 
 std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
-    static constexpr const char* names[32] = {
-        "pc", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0",  "a1",  "a2", "a3", "a4", "a5",
-        "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
+    static constexpr const char* names[32] = {"pc", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
+                                              "a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
+                                              "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"};
     usize used = 0;
     for (usize i = 0; i < 32; ++i)
         used +=
-            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ")
-                .size();
-    used += format_into(buffer.subspan(used), "sstatus {x} scause {x} stval {x}\n", frame.status, frame.cause,
-                        frame.value)
-                .size();
+            format_into(buffer.subspan(used), "{} {016x}{}", names[i], frame.regs[i], i % 4 == 3 ? "\n" : " ").size();
+    used +=
+        format_into(buffer.subspan(used), "sstatus {x} scause {x} stval {x}\n", frame.status, frame.cause, frame.value)
+            .size();
     return {buffer.data(), used};
 }
 
@@ -145,8 +142,7 @@ void handle_exception(TrapFrame& frame) {
     VirtAddr address{frame.value};
     if (is_page_fault(cause) && address < user_address_end) {
         if (frame.status & csr::sstatus_spie) enable_interrupts();
-        bool resolved =
-            hooks::kernel_page_fault(address, cause == Cause::StorePage ? Access::Write : Access::Read);
+        bool resolved = hooks::kernel_page_fault(address, cause == Cause::StorePage ? Access::Write : Access::Read);
         disable_interrupts();
         if (resolved) return;
     }

@@ -149,8 +149,7 @@ using namespace linnet::arch;
 extern "C" void arch_load_extended_state(UserContext* context) {
     UnitsOn on;
     if (context->unit_state(sstatus_fs_shift) != unit_off) arch_load_fp(&context->fp);
-    if (context->unit_state(sstatus_vs_shift) != unit_off && context->vector)
-        arch_load_vector(context->vector);
+    if (context->unit_state(sstatus_vs_shift) != unit_off && context->vector) arch_load_vector(context->vector);
     CpuHeader* cpu = current_thread()->cpu;
     cpu->state.extended_owner = context;
     context->extended_cpu = cpu->number;

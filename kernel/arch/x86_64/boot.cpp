@@ -1,10 +1,10 @@
 // The first C++ on the boot CPU at the image's own addresses: makes boot thread and CPU 0 current and hands over.
 #include "boot.hpp"
+#include <arch/handoff.hpp>
 #include <arch/hooks.hpp>
 #include <arch/page.hpp>
 #include <arch/platform.hpp>
 #include <arch_impl/registers.hpp>
-#include <arch/handoff.hpp>
 
 namespace linnet::arch {
 extern "C" [[noreturn]] void arch_boot_start(u64 start_info) {

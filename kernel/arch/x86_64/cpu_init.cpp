@@ -87,8 +87,8 @@ extern "C" [[noreturn]] void arch_secondary_start(CpuHeader& cpu) {
 }
 
 void prepare_context(ThreadHeader& thread) {
-    // What arch_switch_context pops: six callee-saved registers, rbp = 0 ending the frame chain, and where it returns to;
-    // above it the return address of hooks::thread_entry, which has none.
+    // What arch_switch_context pops: six callee-saved registers, rbp = 0 ending the frame chain, and where it returns
+    // to; above it the return address of hooks::thread_entry, which has none.
     auto* stack = reinterpret_cast<u64*>(thread.kernel_stack_top) - 8;
     for (int i = 0; i < 8; ++i) stack[i] = 0;
     stack[6] = reinterpret_cast<u64>(&arch_thread_start);

@@ -35,8 +35,8 @@ struct TablePointer {
 };
 static_assert(offsetof(TablePointer, base) == offsetof(TablePointer, limit) + 2);
 
-/// The stacks of NMI, debug, and double fault with machine check, three a CPU, each above a page that isn't mapped. On top
-/// of each lies the CpuHeader's address, from which paranoid_entry takes the GS base.
+/// The stacks of NMI, debug, and double fault with machine check, three a CPU, each above a page that isn't mapped. On
+/// top of each lies the CpuHeader's address, from which paranoid_entry takes the GS base.
 constexpr usize exception_stacks = 3;
 constexpr u8 ist_nmi = 1, ist_debug = 2, ist_fatal = 3;
 
@@ -60,8 +60,8 @@ void fill_gdt(CpuHeader& cpu) {
     gdt[USER_DS / 8] = data | user_privilege;
     gdt[USER_CS / 8] = code64 | user_privilege;
     constexpr u64 available_tss = 0x89;
-    gdt[TSS_SELECTOR / 8] = (sizeof(TaskState) - 1) | (base & 0xff'ffff) << 16 | available_tss << 40 |
-                            ((base >> 24) & 0xff) << 56;
+    gdt[TSS_SELECTOR / 8] =
+        (sizeof(TaskState) - 1) | (base & 0xff'ffff) << 16 | available_tss << 40 | ((base >> 24) & 0xff) << 56;
     gdt[TSS_SELECTOR / 8 + 1] = base >> 32;
     // Linux's per-CPU segment: its limit tells user code the CPU's number (lsl, for getcpu).
     constexpr u64 read_only_data = 0x0040'f100'0000'0000;
@@ -74,8 +74,8 @@ void set_system_call_registers() {
     write_msr(Msr::LongStar, reinterpret_cast<u64>(&arch_syscall_entry));
     write_msr(Msr::CompatStar, 0);
     constexpr u64 io_privilege = 3u << 12;
-    write_msr(Msr::SyscallMask, rflags_trap | rflags_interrupt | rflags_direction | io_privilege |
-                                    rflags_nested_task | rflags_alignment);
+    write_msr(Msr::SyscallMask,
+              rflags_trap | rflags_interrupt | rflags_direction | io_privilege | rflags_nested_task | rflags_alignment);
 }
 
 } // namespace
@@ -109,7 +109,8 @@ void load_descriptors(CpuHeader& cpu) {
     TaskState& tss = cpu.state.tss;
     // The boot CPU's are part of the image (boot.S).
     for (usize i = 0; tss.ist[exception_stacks - 1] == 0 && i < exception_stacks; ++i) {
-        auto first_top = reinterpret_cast<uintptr_t>(boot_exception_stack_guards) + page_size + BOOT_EXCEPTION_STACK_SIZE;
+        auto first_top =
+            reinterpret_cast<uintptr_t>(boot_exception_stack_guards) + page_size + BOOT_EXCEPTION_STACK_SIZE;
         tss.ist[i] = prepare_stack(first_top + i * (page_size + BOOT_EXCEPTION_STACK_SIZE), cpu);
     }
     tss.io_map_base = sizeof(TaskState); // no I/O bitmap: every port is forbidden to user code

@@ -50,7 +50,9 @@ T load_at(std::span<const u8> image, usize offset) {
     return value;
 }
 template <typename T>
-void store_at(std::span<u8> image, usize offset, T value) { std::memcpy(image.data() + offset, &value, sizeof(T)); }
+void store_at(std::span<u8> image, usize offset, T value) {
+    std::memcpy(image.data() + offset, &value, sizeof(T));
+}
 
 void choose_components() {
     enabled = (cpuid(0xd).eax & supported_components) | component_x87 | component_sse;
@@ -135,8 +137,8 @@ void store_extended_state(u8* image) {
         asm volatile("fxsave64 (%0)" ::"r"(image) : "memory");
 }
 
-/// The rest of the state waits for enter_user(), but the keys rule the kernel's own accesses to user memory too, which a
-/// thread may make before it enters user code again. Its image is true: it is switched to.
+/// The rest of the state waits for enter_user(), but the keys rule the kernel's own accesses to user memory too, which
+/// a thread may make before it enters user code again. Its image is true: it is switched to.
 extern "C" void arch_switch_keys(ThreadHeader& to) {
     if (!to.user_context) return;
     const u8* image = to.user_context->image;

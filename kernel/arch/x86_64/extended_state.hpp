@@ -16,8 +16,8 @@ void store_extended_state(u8* image);
 /// The image must be one that sanitise_image() has passed: a bad one would fault here.
 void load_extended_state(const u8* image);
 
-/// The same with an image in user memory, of a signal frame. False, with nothing said about what was done, when there is
-/// no XSAVE, the memory isn't mapped right now or the image is malformed. Interrupts are off. Of a loaded image only
+/// The same with an image in user memory, of a signal frame. False, with nothing said about what was done, when there
+/// is no XSAVE, the memory isn't mapped right now or the image is malformed. Interrupts are off. Of a loaded image only
 /// `components` are believed, the others become initial.
 bool store_extended_state_to_user(VirtAddr image);
 bool load_extended_state_from_user(VirtAddr image, u64 components);

@@ -46,8 +46,8 @@ void detect() {
     capabilities.machine = "x86_64";
 }
 
-/// Writes `code` over the no-op at each site. Text is writable nowhere, so this suspends write protection: on the boot CPU
-/// alone, interrupts off, before anything else runs.
+/// Writes `code` over the no-op at each site. Text is writable nowhere, so this suspends write protection: on the boot
+/// CPU alone, interrupts off, before anything else runs.
 void patch(const i32* begin, const i32* end, std::span<const u8, 3> code) {
     u64 cr0 = read_cr0();
     write_cr0(cr0 & ~cr0_write_protect);
@@ -77,7 +77,8 @@ void detect_features() {
 
 void enable_features() {
     // No lazy FPU: registers belong to the thread that runs, and task-switched would fault.
-    write_cr0((read_cr0() & ~(cr0_emulation | cr0_task_switched)) | cr0_monitor | cr0_numeric_error | cr0_write_protect);
+    write_cr0((read_cr0() & ~(cr0_emulation | cr0_task_switched)) | cr0_monitor | cr0_numeric_error |
+              cr0_write_protect);
     u64 cr4 = read_cr4() | cr4_machine_check | cr4_global_pages | cr4_fxsave | cr4_simd_exceptions;
     if (features.smep) cr4 |= cr4_smep;
     if (features.smap) cr4 |= cr4_smap;

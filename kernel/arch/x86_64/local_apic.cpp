@@ -1,5 +1,5 @@
-// The local APIC of each CPU: end of interrupt, IPIs, the timer's registers. x2APIC is used where the CPU has it: QEMU 7.2
-// emulates none without KVM, so that half runs only on newer ones.
+// The local APIC of each CPU: end of interrupt, IPIs, the timer's registers. x2APIC is used where the CPU has it:
+// QEMU 7.2 emulates none without KVM, so that half runs only on newer ones.
 #include "local_apic.hpp"
 #include "boot.hpp"
 #include "features.hpp"
@@ -14,10 +14,22 @@ namespace linnet::arch {
 namespace {
 
 enum Register : u32 {
-    apic_id_register = 0x20, end_of_interrupt = 0xb0, task_priority = 0x80, spurious_vector = 0xf0,
-    error_status = 0x280, command_low = 0x300, command_high = 0x310, timer_entry = 0x320, thermal_entry = 0x330,
-    performance_entry = 0x340, lint0_entry = 0x350, lint1_entry = 0x360, error_entry = 0x370,
-    timer_initial_count = 0x380, timer_current_count = 0x390, timer_divide = 0x3e0,
+    apic_id_register = 0x20,
+    end_of_interrupt = 0xb0,
+    task_priority = 0x80,
+    spurious_vector = 0xf0,
+    error_status = 0x280,
+    command_low = 0x300,
+    command_high = 0x310,
+    timer_entry = 0x320,
+    thermal_entry = 0x330,
+    performance_entry = 0x340,
+    lint0_entry = 0x350,
+    lint1_entry = 0x360,
+    error_entry = 0x370,
+    timer_initial_count = 0x380,
+    timer_current_count = 0x390,
+    timer_divide = 0x3e0,
 };
 constexpr u32 entry_masked = 1u << 16, entry_deadline = 2u << 17, delivery_nmi = 4u << 8;
 constexpr u32 command_pending = 1u << 12, level_assert = 1u << 14;
@@ -41,8 +53,7 @@ void send_command(u32 apic_id, u32 command) {
     if (x2apic_mode) {
         // The write is not ordered behind earlier stores as one to the xAPIC page is (SDM vol. 3, 11.12.3).
         asm volatile("mfence\n\tlfence" ::: "memory");
-        write_msr(static_cast<Msr>(static_cast<u32>(Msr::X2ApicBase) + command_low / 16),
-                  u64{apic_id} << 32 | command);
+        write_msr(static_cast<Msr>(static_cast<u32>(Msr::X2ApicBase) + command_low / 16), u64{apic_id} << 32 | command);
         return;
     }
     // Two writes that no interrupt's own command may come between.

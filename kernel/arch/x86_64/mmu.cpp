@@ -1,5 +1,5 @@
-// The TLB and the root register. With PCID and INVPCID, address spaces keep their entries across switches; QEMU's TCG has
-// neither, so that half has never run.
+// The TLB and the root register. With PCID and INVPCID, address spaces keep their entries across switches; QEMU's TCG
+// has neither, so that half has never run.
 #include "boot.hpp"
 #include <arch/cpu.hpp>
 #include <arch/mmu.hpp>

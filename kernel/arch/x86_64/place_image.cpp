@@ -1,9 +1,9 @@
 // Where the kernel image goes in its address space, and with which rights: chooses the slide of address randomisation,
-// relocates the image, and maps it by 4 KiB pages: text R-X, rodata R--, data and bss RW-, nothing below the boot stacks.
-// The direct map's view of text and rodata is read-only too.
+// relocates the image, and maps it by 4 KiB pages: text R-X, rodata R--, data and bss RW-, nothing below the boot
+// stacks. The direct map's view of text and rodata is read-only too.
 //
-// All of this runs once, on the identity map, at physical addresses: a symbol's address is its physical one here, pointers
-// stored in the image are not right yet, and nothing may be instrumented.
+// All of this runs once, on the identity map, at physical addresses: a symbol's address is its physical one here,
+// pointers stored in the image are not right yet, and nothing may be instrumented.
 #include "boot.hpp"
 #include "offsets.h"
 #include <arch/mmu.hpp>
@@ -80,7 +80,7 @@ void map_image(u64 offset) {
     u64 begin = first_page + offset;
     u64* entry = boot_image_tables + begin % directory_span / page_size;
     for (u64 page = first_page; page < physical(kernel_image_end); page += page_size, ++entry) {
-        const MappingFlags& flags = page < physical(kernel_text_end) ? text
+        const MappingFlags& flags = page < physical(kernel_text_end)     ? text
                                     : page < physical(kernel_rodata_end) ? rodata
                                                                          : data;
         *entry = is_guard(page) ? Policy::empty() : Policy::make_leaf({page}, flags, 0);
@@ -120,7 +120,8 @@ extern "C" void arch_place_image(linnet::u64 start_info) {
     u64 slide = 0;
     if (!is_randomisation_off(start_info)) slide = scale_random(early_random(), slide_limit / page_size) * page_size;
     if (slide != 0)
-        apply_relative_relocations(kernel_relocations_begin, kernel_relocations_end, u64{0} - kernel_link_offset, slide);
+        apply_relative_relocations(kernel_relocations_begin, kernel_relocations_end, u64{0} - kernel_link_offset,
+                                   slide);
     kernel_image_offset = kernel_link_offset + slide;
     map_image(kernel_image_offset);
     protect_alias();

@@ -99,12 +99,12 @@ Result<ImageExtent> judge_image(VirtAddr from) {
 Result<void> read_image(UserContext& context, VirtAddr from) {
     ImageExtent extent = TRY(judge_image(from));
     usize whole = initial_extended_state().size();
-    if (cpu_features().xsave && extent.size == whole && from.value % image_alignment == 0 && is_user_range(from, whole) &&
-        context.load_extended_state_from(from, extent.components))
+    if (cpu_features().xsave && extent.size == whole && from.value % image_alignment == 0 &&
+        is_user_range(from, whole) && context.load_extended_state_from(from, extent.components))
         return {};
     // A page is missing, or the image is not what the CPU takes: copied, put right and loaded by the next entry.
-    // Memory becomes the truth before it is touched: were the thread to lose the CPU halfway, nothing is stored over it,
-    // and it is loaded only by the next entry to user code.
+    // Memory becomes the truth before it is touched: were the thread to lose the CPU halfway, nothing is stored over
+    // it, and it is loaded only by the next entry to user code.
     std::span<u8> image = context.save_extended_state();
     context.extended_state_changed();
     Result<void> copied = copy_in(image.data(), from, extent.size);

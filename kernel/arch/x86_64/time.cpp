@@ -1,4 +1,5 @@
-// The TSC as the clock, and each CPU's one-shot timer: TSC deadline where the CPU has it, else the local APIC's counter.
+// The TSC as the clock, and each CPU's one-shot timer: TSC deadline where the CPU has it, else the local APIC's
+// counter.
 //
 // The TSC's frequency comes from CPUID, or is measured against the 8254's channel 2, along with the APIC's.
 #include "features.hpp"
@@ -28,7 +29,8 @@ u64 frequency_from_cpuid() {
         if (ratio.eax && ratio.ebx && ratio.ecx) return u64{ratio.ecx} * ratio.ebx / ratio.eax;
     }
     constexpr u32 hypervisor_bit = 1u << 31, timing_leaf = 0x4000'0010;
-    if ((cpuid(1).ecx & hypervisor_bit) && cpuid(0x4000'0000).eax >= timing_leaf) return u64{cpuid(timing_leaf).eax} * 1000;
+    if ((cpuid(1).ecx & hypervisor_bit) && cpuid(0x4000'0000).eax >= timing_leaf)
+        return u64{cpuid(timing_leaf).eax} * 1000;
     return 0;
 }
 
@@ -93,7 +95,8 @@ struct Line {
 
 constexpr u32 duration = pit_frequency / 200;
 
-/// Samples for about 5 ms; fewer when the 8254 has run out because the host took the CPU away, none when it doesn't count.
+/// Samples for about 5 ms; fewer when the 8254 has run out because the host took the CPU away, none when it doesn't
+/// count.
 Line sample_line() {
     constexpr u32 patience = 200'000; // far more samples than fit into the time
     start_pit();
@@ -115,8 +118,8 @@ Line sample_line() {
     return line;
 }
 
-/// The TSC's frequency by the 8254, 0 when there is none. A busy host leaves few samples or cuts the line short: then it
-/// is tried again, and the longest of the tries counts, if it is at least a millisecond's.
+/// The TSC's frequency by the 8254, 0 when there is none. A busy host leaves few samples or cuts the line short: then
+/// it is tried again, and the longest of the tries counts, if it is at least a millisecond's.
 u64 measure_with_pit() {
     constexpr i64 enough_samples = 32;
     constexpr int tries = 20;

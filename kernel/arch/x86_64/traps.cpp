@@ -26,17 +26,50 @@ namespace {
 using Kind = TrapReason::Kind;
 
 enum Exception : u64 {
-    divide_error = 0, debug = 1, nmi = 2, breakpoint = 3, overflow = 4, bound_range = 5, invalid_opcode = 6,
-    device_not_available = 7, double_fault = 8, coprocessor_overrun = 9, invalid_tss = 10, segment_not_present = 11,
-    stack_fault = 12, general_protection = 13, page_fault = 14, reserved_15 = 15, x87_error = 16, alignment_check = 17,
-    machine_check = 18, simd_error = 19, exception_count = 32,
+    divide_error = 0,
+    debug = 1,
+    nmi = 2,
+    breakpoint = 3,
+    overflow = 4,
+    bound_range = 5,
+    invalid_opcode = 6,
+    device_not_available = 7,
+    double_fault = 8,
+    coprocessor_overrun = 9,
+    invalid_tss = 10,
+    segment_not_present = 11,
+    stack_fault = 12,
+    general_protection = 13,
+    page_fault = 14,
+    reserved_15 = 15,
+    x87_error = 16,
+    alignment_check = 17,
+    machine_check = 18,
+    simd_error = 19,
+    exception_count = 32,
 };
 
 constexpr std::string_view exception_names[] = {
-    "divide error", "debug exception", "NMI", "breakpoint", "overflow", "bound range exceeded", "invalid opcode",
-    "device not available", "double fault (kernel stack overflow?)", "coprocessor overrun", "invalid TSS",
-    "segment not present", "stack fault", "general protection fault", "page fault", "reserved exception", "x87 error",
-    "alignment check", "machine check", "SIMD error",
+    "divide error",
+    "debug exception",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound range exceeded",
+    "invalid opcode",
+    "device not available",
+    "double fault (kernel stack overflow?)",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection fault",
+    "page fault",
+    "reserved exception",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
 };
 
 // Page-fault error code bits.
@@ -56,13 +89,13 @@ uintptr_t find_fixup(u64 pc) {
 
 [[noreturn]] void report_kernel_fault(std::string_view what, VirtAddr address, const UserRegisters& r) {
     char text[768];
-    auto registers = format_into(
-        text,
-        "rip {016x} rsp {016x} rflags {08x} error {x}\nrax {016x} rbx {016x} rcx {016x} rdx {016x}\n"
-        "rsi {016x} rdi {016x} rbp {016x} r8  {016x}\nr9  {016x} r10 {016x} r11 {016x} r12 {016x}\n"
-        "r13 {016x} r14 {016x} r15 {016x} cr2 {016x}\ncr3 {016x} cr4 {016x}\n",
-        r.rip, r.rsp, r.rflags, r.error, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10, r.r11, r.r12,
-        r.r13, r.r14, r.r15, read_cr2(), read_cr3(), read_cr4());
+    auto registers =
+        format_into(text,
+                    "rip {016x} rsp {016x} rflags {08x} error {x}\nrax {016x} rbx {016x} rcx {016x} rdx {016x}\n"
+                    "rsi {016x} rdi {016x} rbp {016x} r8  {016x}\nr9  {016x} r10 {016x} r11 {016x} r12 {016x}\n"
+                    "r13 {016x} r14 {016x} r15 {016x} cr2 {016x}\ncr3 {016x} cr4 {016x}\n",
+                    r.rip, r.rsp, r.rflags, r.error, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.rbp, r.r8, r.r9, r.r10,
+                    r.r11, r.r12, r.r13, r.r14, r.r15, read_cr2(), read_cr3(), read_cr4());
     hooks::kernel_fault(what, address, r.rip, r.rbp, registers);
 }
 
@@ -76,8 +109,11 @@ void handle_interrupt(u64 vector) {
         local_apic_eoi();
         hooks::ipi();
         return;
-    case vector_apic_error: local_apic_eoi(); return;
-    case vector_spurious: return; // no acknowledgement (SDM vol. 3, 11.9)
+    case vector_apic_error:
+        local_apic_eoi();
+        return;
+    case vector_spurious:
+        return; // no acknowledgement (SDM vol. 3, 11.9)
     default:
         if (vector >= vector_device_first) hooks::interrupt(static_cast<u32>(vector));
         // The masked 8259s can still raise a spurious interrupt, which needs nothing.
@@ -139,18 +175,29 @@ TrapReason decode_page_fault(UserContext& context, u64 address) {
 TrapReason decode_exception(UserContext& context) {
     u64 pc = context.registers.rip;
     switch (context.registers.vector) {
-    case divide_error: return user_fault(abi::SIGFPE, abi::FPE_INTDIV, pc);
-    case debug: return decode_debug(context);
-    case breakpoint: return user_fault(abi::SIGTRAP, abi::SI_KERNEL);
-    case invalid_opcode: return user_fault(abi::SIGILL, abi::ILL_ILLOPN, pc);
-    case coprocessor_overrun: return user_fault(abi::SIGFPE, abi::SI_KERNEL);
+    case divide_error:
+        return user_fault(abi::SIGFPE, abi::FPE_INTDIV, pc);
+    case debug:
+        return decode_debug(context);
+    case breakpoint:
+        return user_fault(abi::SIGTRAP, abi::SI_KERNEL);
+    case invalid_opcode:
+        return user_fault(abi::SIGILL, abi::ILL_ILLOPN, pc);
+    case coprocessor_overrun:
+        return user_fault(abi::SIGFPE, abi::SI_KERNEL);
     case segment_not_present:
-    case stack_fault: return user_fault(abi::SIGBUS, abi::SI_KERNEL);
-    case reserved_15: return {};
-    case x87_error: return decode_x87_error(pc);
-    case alignment_check: return user_fault(abi::SIGBUS, abi::BUS_ADRALN);
-    case simd_error: return decode_simd_error(pc);
-    default: return user_fault(abi::SIGSEGV, abi::SI_KERNEL);
+    case stack_fault:
+        return user_fault(abi::SIGBUS, abi::SI_KERNEL);
+    case reserved_15:
+        return {};
+    case x87_error:
+        return decode_x87_error(pc);
+    case alignment_check:
+        return user_fault(abi::SIGBUS, abi::BUS_ADRALN);
+    case simd_error:
+        return decode_simd_error(pc);
+    default:
+        return user_fault(abi::SIGSEGV, abi::SI_KERNEL);
     }
 }
 

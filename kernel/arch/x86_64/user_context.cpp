@@ -3,7 +3,8 @@
 //
 // CpuState::live_context says whose such state a CPU holds; UserContext::live_cpu which CPU loaded it last. They agree
 // until another CPU loads the state, or the memory image changes: then that side clears live_context, and the next
-// enter_user() loads again. While registers_newer is set the owner is the thread that runs there; a context switch stores.
+// enter_user() loads again. While registers_newer is set the owner is the thread that runs there; a context switch
+// stores.
 #include "extended_state.hpp"
 #include "features.hpp"
 #include <arch/cpu.hpp>
@@ -16,8 +17,8 @@
 namespace linnet::arch {
 namespace {
 
-/// Flags that user code may set by a signal frame, ptrace or the like (as Linux: carry, parity, adjust, zero, sign, trap,
-/// direction, overflow, nested task, resume, alignment check).
+/// Flags that user code may set by a signal frame, ptrace or the like (as Linux: carry, parity, adjust, zero, sign,
+/// trap, direction, overflow, nested task, resume, alignment check).
 constexpr u64 user_flags = 0x5'4dd5;
 
 u64 read_fs_base() {

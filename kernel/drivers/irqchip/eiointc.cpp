@@ -16,8 +16,8 @@ extern const Driver eiointc_driver;
 
 namespace {
 
-constexpr u64 node_map = 0x14a0, line_map = 0x14c0, enable_bits = 0x1600, bounce_bits = 0x1680,
-              pending_bits = 0x1800, route_map = 0x1c00, misc_function = 0x420;
+constexpr u64 node_map = 0x14a0, line_map = 0x14c0, enable_bits = 0x1600, bounce_bits = 0x1680, pending_bits = 0x1800,
+              route_map = 0x1c00, misc_function = 0x420;
 constexpr u64 misc_extended_interrupts = u64{1} << 48;
 constexpr u32 vector_count = 256;
 constexpr u8 line_bit = 1 << 1; // the second line: hardware interrupt 1 of the CPU
@@ -60,8 +60,7 @@ void Eiointc::initialise() {
     auto cpu = static_cast<u32>(core::cpu(0).hardware_id);
     // A route is a node and a bit for each of its four CPUs.
     u8 route = static_cast<u8>((cpu / 4) << 4 | 1u << (cpu % 4));
-    for (u32 i = 0; i < 8; ++i)
-        arch::iocsr_write32(node_map + i * 4, (1u << (i * 2 + 1)) << 16 | 1u << (i * 2));
+    for (u32 i = 0; i < 8; ++i) arch::iocsr_write32(node_map + i * 4, (1u << (i * 2 + 1)) << 16 | 1u << (i * 2));
     arch::iocsr_write64(line_map, every_byte * line_bit);
     for (u32 i = 0; i < vector_count; i += 8) arch::iocsr_write64(route_map + i, every_byte * route);
     for (u32 i = 0; i < vector_count / 8; i += 8) {
@@ -76,8 +75,7 @@ void Eiointc::dispatch(u32) {
         u64 pending = arch::iocsr_read64(pending_bits + word * 8);
         if (pending == 0) continue;
         arch::iocsr_write64(pending_bits + word * 8, pending); // first, so that a new edge is not lost
-        for (; pending != 0; pending &= pending - 1)
-            handle(word * 64 + static_cast<u32>(__builtin_ctzll(pending)));
+        for (; pending != 0; pending &= pending - 1) handle(word * 64 + static_cast<u32>(__builtin_ctzll(pending)));
     }
 }
 

@@ -33,9 +33,12 @@ Result<Interrupt> translate(std::span<const u32> cells) {
     if (cells.size() < 3) return error(Errno::EINVAL);
     Interrupt interrupt;
     interrupt.trigger = cells[2] & edge_mask ? core::Trigger::Edge : core::Trigger::Level;
-    if (cells[0] == shared && cells[1] < first_special - first_shared) interrupt.irq = cells[1] + first_shared;
-    else if (cells[0] == per_cpu && cells[1] < first_shared - first_private) interrupt.irq = cells[1] + first_private;
-    else return error(Errno::EINVAL);
+    if (cells[0] == shared && cells[1] < first_special - first_shared)
+        interrupt.irq = cells[1] + first_shared;
+    else if (cells[0] == per_cpu && cells[1] < first_shared - first_private)
+        interrupt.irq = cells[1] + first_private;
+    else
+        return error(Errno::EINVAL);
     return interrupt;
 }
 

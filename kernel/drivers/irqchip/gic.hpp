@@ -8,10 +8,10 @@
 
 namespace linnet::drivers::gic {
 
-inline constexpr u32 ipi_intid = 0;         // the one software-generated interrupt in use
-inline constexpr u32 first_private = 16;    // PPIs: one a CPU
-inline constexpr u32 first_shared = 32;     // SPIs
-inline constexpr u32 first_special = 1020;  // spurious and reserved
+inline constexpr u32 ipi_intid = 0;        // the one software-generated interrupt in use
+inline constexpr u32 first_private = 16;   // PPIs: one a CPU
+inline constexpr u32 first_shared = 32;    // SPIs
+inline constexpr u32 first_special = 1020; // spurious and reserved
 inline constexpr u8 default_priority = 0xa0;
 
 // Distributor (Arm IHI 0069, 12.9; GICv2: IHI 0048, 4.3)

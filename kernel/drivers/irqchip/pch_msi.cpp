@@ -11,8 +11,7 @@ extern const Driver pch_msi_driver;
 namespace {
 
 Result<void> probe(const Device& device) {
-    auto first = device.node.cell("loongson,msi-base-vec", 0),
-         count = device.node.cell("loongson,msi-num-vecs", 0);
+    auto first = device.node.cell("loongson,msi-base-vec", 0), count = device.node.cell("loongson,msi-num-vecs", 0);
     if (!first || !count) return error(Errno::EINVAL);
     boot::FdtRegion region = TRY(device.region());
     return set_msi_vectors(*first, *count, region.begin);

@@ -16,8 +16,8 @@ extern const Driver pch_pic_driver;
 
 namespace {
 
-constexpr u64 identity = 0x0, mask_bits = 0x20, message_bits = 0x40, edge_bits = 0x60, clear_bits = 0x80,
-              auto0 = 0xc0, auto1 = 0xe0, route_map = 0x100, vector_map = 0x200, polarity_bits = 0x3e0;
+constexpr u64 identity = 0x0, mask_bits = 0x20, message_bits = 0x40, edge_bits = 0x60, clear_bits = 0x80, auto0 = 0xc0,
+              auto1 = 0xe0, route_map = 0x100, vector_map = 0x200, polarity_bits = 0x3e0;
 constexpr u32 most_inputs = 64;
 constexpr u8 to_extended_controller = 1;
 

@@ -62,7 +62,8 @@ BarLayout probe_bar(PciFunction& function, u8 index) {
 /// Takes `size` bytes, naturally aligned, out of a window; bus address, or 0.
 u64 take_from(PciHost::Window& window, u64 size) {
     u64 start = align_up(window.bus_address + window.used, size);
-    if (window.size == 0 || start - window.bus_address > window.size || size > window.size - (start - window.bus_address))
+    if (window.size == 0 || start - window.bus_address > window.size ||
+        size > window.size - (start - window.bus_address))
         return 0;
     window.used = start - window.bus_address + size;
     return start;
@@ -102,8 +103,9 @@ void scan_function(PciHost& host, PciAddress address, u8& last_bus, unsigned dep
         host.write(address, reg_bridge_buses,
                    (buses & 0xff000000) | 0xff0000u | static_cast<u32>(secondary) << 8 | address.bus);
         scan_bus(host, secondary, last_bus, depth + 1);
-        host.write(address, reg_bridge_buses, (buses & 0xff000000) | static_cast<u32>(last_bus) << 16 |
-                                                  static_cast<u32>(secondary) << 8 | address.bus);
+        host.write(address, reg_bridge_buses,
+                   (buses & 0xff000000) | static_cast<u32>(last_bus) << 16 | static_cast<u32>(secondary) << 8 |
+                       address.bus);
         return;
     }
     if (secondary > address.bus) scan_bus(host, secondary, last_bus, depth + 1);
@@ -124,9 +126,7 @@ void scan_bus(PciHost& host, u8 bus, u8& last_bus, unsigned depth) {
 
 } // namespace
 
-u16 PciFunction::read16(u16 offset) const {
-    return static_cast<u16>(read32(offset & ~3u) >> ((offset & 2) * 8));
-}
+u16 PciFunction::read16(u16 offset) const { return static_cast<u16>(read32(offset & ~3u) >> ((offset & 2) * 8)); }
 u8 PciFunction::read8(u16 offset) const { return static_cast<u8>(read32(offset & ~3u) >> ((offset & 3) * 8)); }
 
 void PciFunction::write16(u16 offset, u16 value) {

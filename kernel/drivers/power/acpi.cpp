@@ -33,7 +33,8 @@ public:
     }
     [[nodiscard]] bool is_open() const { return is_open_; }
     [[nodiscard]] u16 read() const {
-        if (space_ == boot::GenericAddress::Space::Io) return is_wide_ ? arch::port_read16(port_) : arch::port_read8(port_);
+        if (space_ == boot::GenericAddress::Space::Io)
+            return is_wide_ ? arch::port_read16(port_) : arch::port_read8(port_);
         return is_wide_ ? mmio_read<u16>(memory_) : mmio_read<u8>(memory_);
     }
     void write(u16 value) const {

@@ -30,7 +30,8 @@ void power_off() { power_off_action.run(); }
 void reboot() { reboot_action.run(); }
 
 Result<void> probe(const Device& device) {
-    auto map = device.node.cell("regmap", 0), offset = device.node.cell("offset", 0), value = device.node.cell("value", 0);
+    auto map = device.node.cell("regmap", 0), offset = device.node.cell("offset", 0),
+         value = device.node.cell("value", 0);
     if (!map || !offset || !value) return error(Errno::EINVAL);
     auto controller = boot::device_tree().find_phandle(*map);
     if (!controller) return error(Errno::ENODEV);

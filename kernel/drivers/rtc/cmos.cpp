@@ -26,7 +26,8 @@ struct Reading {
 };
 
 Reading read_once() {
-    for (int patience = 100000; patience > 0 && (read_cmos(reg_status_a) & update_in_progress); --patience) arch::relax();
+    for (int patience = 100000; patience > 0 && (read_cmos(reg_status_a) & update_in_progress); --patience)
+        arch::relax();
     return {read_cmos(0), read_cmos(2), read_cmos(4), read_cmos(7), read_cmos(8), read_cmos(9)};
 }
 
@@ -57,7 +58,8 @@ Result<void> probe() {
     bool afternoon = !(mode & mode_24_hours) && (now.hour & 0x80);
     now.hour &= 0x7f;
     if (!(mode & binary_mode))
-        for (u8* field : {&now.second, &now.minute, &now.hour, &now.day, &now.month, &now.year}) *field = from_bcd(*field);
+        for (u8* field : {&now.second, &now.minute, &now.hour, &now.day, &now.month, &now.year})
+            *field = from_bcd(*field);
     if (!(mode & mode_24_hours)) now.hour = static_cast<u8>(now.hour % 12 + (afternoon ? 12 : 0));
     // Where no clock is, the ports read all ones.
     if (now.second > 59 || now.minute > 59 || now.hour > 23 || now.day == 0 || now.day > 31 || now.month == 0 ||

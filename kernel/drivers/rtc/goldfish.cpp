@@ -26,10 +26,7 @@ constexpr const char* names[] = {"google,goldfish-rtc"};
 
 } // namespace
 
-constinit const Driver goldfish_rtc_driver{.name = "goldfish_rtc",
-                                           .stage = Stage::Clock,
-                                           .compatible = names,
-                                           .probe = probe,
-                                           .probe_platform = nullptr};
+constinit const Driver goldfish_rtc_driver{
+    .name = "goldfish_rtc", .stage = Stage::Clock, .compatible = names, .probe = probe, .probe_platform = nullptr};
 
 } // namespace linnet::drivers

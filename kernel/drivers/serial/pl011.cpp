@@ -15,9 +15,9 @@ constexpr u64 uart_data = 0x00, uart_flags = 0x18, uart_line_control = 0x2c, uar
               uart_interrupt_mask = 0x38, uart_interrupt_status = 0x40, uart_interrupt_clear = 0x44;
 constexpr u32 flag_receive_empty = 1 << 4, flag_transmit_full = 1 << 5;
 constexpr u32 line_fifo_8bit = 0x70;
-constexpr u32 control_enabled = 1 << 0 | 1 << 8 | 1 << 9;    // UART, transmitter, receiver
-constexpr u32 interrupt_receive = 1 << 4 | 1 << 6;           // FIFO level reached, or bytes waiting in it for a while
-constexpr u32 interrupt_transmit = 1 << 5;                   // FIFO drained to its level
+constexpr u32 control_enabled = 1 << 0 | 1 << 8 | 1 << 9; // UART, transmitter, receiver
+constexpr u32 interrupt_receive = 1 << 4 | 1 << 6;        // FIFO level reached, or bytes waiting in it for a while
+constexpr u32 interrupt_transmit = 1 << 5;                // FIFO drained to its level
 constexpr u32 all_interrupts = 0x7ff;
 
 class Pl011 final : public SerialPort {
@@ -67,8 +67,8 @@ void Pl011::switch_interrupt(Direction direction, Switch state) {
     write_register(uart_interrupt_mask, enabled_interrupts_);
 }
 
-/// Reading the FIFO ends the receive interrupts. Cleared earlier they would not come again for the bytes that are still in
-/// it, so they are cleared only where there is nothing to read.
+/// Reading the FIFO ends the receive interrupts. Cleared earlier they would not come again for the bytes that are still
+/// in it, so they are cleared only where there is nothing to read.
 bool Pl011::acknowledge_interrupt() {
     u32 pending = read(uart_interrupt_status);
     u32 cleared = pending & ~interrupt_receive;

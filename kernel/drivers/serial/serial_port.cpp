@@ -139,8 +139,7 @@ bool SerialPort::handle_interrupt() {
         if (count > 0) deliver({bytes.data(), count});
         // Writers wait for room, tcdrain(3) for the end.
         const bool is_drained = before > 0 && left == 0;
-        if (terminal_ && ((before >= low_water && left < low_water) || is_drained))
-            terminal_->output_has_room();
+        if (terminal_ && ((before >= low_water && left < low_water) || is_drained)) terminal_->output_has_room();
     }
 }
 

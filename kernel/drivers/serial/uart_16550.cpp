@@ -37,10 +37,7 @@ constexpr const char* names[] = {"ns16550a", "ns16550", "snps,dw-apb-uart"};
 
 } // namespace
 
-constinit const Driver uart_16550_driver{.name = "uart_16550",
-                                         .stage = Stage::Console,
-                                         .compatible = names,
-                                         .probe = probe,
-                                         .probe_platform = nullptr};
+constinit const Driver uart_16550_driver{
+    .name = "uart_16550", .stage = Stage::Console, .compatible = names, .probe = probe, .probe_platform = nullptr};
 
 } // namespace linnet::drivers

@@ -59,7 +59,8 @@ void VirtioPort::take_sent(u32& happened) {
     for (;;) {
         auto used = transmit_->take_used();
         if (!used || !*used) break;
-        PortBuffer* buffer = (*used)->descriptor < buffers_each_way ? transmit_by_descriptor_[(*used)->descriptor] : nullptr;
+        PortBuffer* buffer =
+            (*used)->descriptor < buffers_each_way ? transmit_by_descriptor_[(*used)->descriptor] : nullptr;
         if (!buffer) continue;
         unsent_bytes_ -= buffer->length;
         buffer->length = 0;
@@ -74,7 +75,8 @@ void VirtioPort::service() {
     for (;;) {
         auto used = receive_->take_used();
         if (!used || !*used) break;
-        PortBuffer* buffer = (*used)->descriptor < buffers_each_way ? receive_by_descriptor_[(*used)->descriptor] : nullptr;
+        PortBuffer* buffer =
+            (*used)->descriptor < buffers_each_way ? receive_by_descriptor_[(*used)->descriptor] : nullptr;
         if (!buffer) continue;
         buffer->length = (*used)->length < arch::page_size ? (*used)->length : arch::page_size;
         buffer->offset = 0;
@@ -126,8 +128,8 @@ Result<usize> VirtioPort::write(vfs::IoBuffer& from) {
             writable_.push_front(*buffer);
             return total ? Result<usize>(total) : copied;
         }
-        Result<u16> descriptor = transmit_->add(mm::page_address(*buffer->page), static_cast<u32>(*copied),
-                                                VirtQueue::Direction::ToDevice);
+        Result<u16> descriptor =
+            transmit_->add(mm::page_address(*buffer->page), static_cast<u32>(*copied), VirtQueue::Direction::ToDevice);
         if (!descriptor || *descriptor >= buffers_each_way) return error(Errno::EIO);
         buffer->length = static_cast<u32>(*copied);
         unsent_bytes_ += *copied;
@@ -263,8 +265,7 @@ Result<void> VirtioConsole::start() {
     core::InterruptSpinGuard guard(lock_);
     for (u16 i = 0; i < control_buffers; ++i) {
         PhysAddr address = mm::page_address(*control_page_) + control_slot_bytes * i;
-        Result<u16> descriptor =
-            control_receive_->add(address, control_slot_bytes, VirtQueue::Direction::FromDevice);
+        Result<u16> descriptor = control_receive_->add(address, control_slot_bytes, VirtQueue::Direction::FromDevice);
         if (descriptor) control_by_descriptor_[*descriptor] = i;
     }
     control_receive_->kick();
@@ -362,7 +363,9 @@ void VirtioConsole::add_port(u32 id) {
     if (port && (*port)->start(transport_, queue, static_cast<u16>(queue + 1))) ports_[id] = port->release();
 }
 
-VirtioPort* find_port(u32 console, u32 port) { return console < console_count ? consoles[console]->port(port) : nullptr; }
+VirtioPort* find_port(u32 console, u32 port) {
+    return console < console_count ? consoles[console]->port(port) : nullptr;
+}
 
 Result<void> probe_virtio_console(VirtioTransport& transport) {
     if (console_count >= max_consoles) return error(Errno::ENOSPC);

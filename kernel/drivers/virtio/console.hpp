@@ -1,5 +1,5 @@
-// virtio-console (section 5.3): a device with many ports. A console port is a terminal (hvc0 …, port_terminal.cpp), every
-// other port a character device /dev/vportNpM that passes bytes (port_file.cpp).
+// virtio-console (section 5.3): a device with many ports. A console port is a terminal (hvc0 …, port_terminal.cpp),
+// every other port a character device /dev/vportNpM that passes bytes (port_file.cpp).
 #pragma once
 
 #include <core/mutex.hpp>
@@ -32,8 +32,8 @@ protected:
     ~PortListener() = default;
 };
 
-/// A port: its two queues, the buffers between them and whoever reads and writes. The console's lock guards all of it but
-/// the contents of buffers that somebody has taken out of the lists.
+/// A port: its two queues, the buffers between them and whoever reads and writes. The console's lock guards all of it
+/// but the contents of buffers that somebody has taken out of the lists.
 class VirtioPort {
 public:
     static constexpr usize buffers_each_way = 16;
@@ -54,11 +54,12 @@ public:
     Result<usize> write(vfs::IoBuffer& from);
     u32 poll();
 
-    /// Bytes instead of a user's buffer, for a terminal: what is there or fits now. Sleeping is not needed, so `write_bytes`
-    /// may be called from any context.
+    /// Bytes instead of a user's buffer, for a terminal: what is there or fits now. Sleeping is not needed, so
+    /// `write_bytes` may be called from any context.
     usize write_bytes(std::span<const u8> bytes);
     /// Hands each received piece to `take(bytes)`, which says how many it took, until it takes less than all.
-    template <typename Take> void read_bytes(Take take);
+    template <typename Take>
+    void read_bytes(Take take);
     usize write_room();
     usize bytes_under_way();
     /// Sends in a panic or from the log: waits for the device, not for anybody's lock if `is_panicking`.
@@ -134,7 +135,8 @@ private:
 
     struct ControlWork : core::Work {
         explicit ControlWork(VirtioConsole& owner)
-            : Work([](core::Work& work) { static_cast<ControlWork&>(work).console.handle_control(); }), console(owner) {}
+            : Work([](core::Work& work) { static_cast<ControlWork&>(work).console.handle_control(); }), console(owner) {
+        }
         VirtioConsole& console;
     };
     static constexpr usize control_slot_bytes = 128;
@@ -154,7 +156,8 @@ private:
     ControlWork control_work_{*this};
 };
 
-template <typename Take> void VirtioPort::read_bytes(Take take) {
+template <typename Take>
+void VirtioPort::read_bytes(Take take) {
     core::MutexGuard reader(read_lock_);
     for (;;) {
         PortBuffer* buffer;

@@ -14,7 +14,8 @@ constexpr u32 file_type_character = 0020000;
 
 class PortFile final : public vfs::File {
 public:
-    PortFile(VirtioPort& port, const vfs::Path& path, u32 flags) : File(path, flags, Positioning::Stream), port_(port) {}
+    PortFile(VirtioPort& port, const vfs::Path& path, u32 flags)
+        : File(path, flags, Positioning::Stream), port_(port) {}
     ~PortFile() override { port_.close(); }
 
     Result<usize> read(vfs::IoBuffer& to, u64) override {

@@ -1,7 +1,7 @@
 // /dev/hvcN: the terminals over console ports of virtio-console.
 //
-// Input is handed to the terminal by the work queue, because line editing may sleep; output goes straight into the port's
-// buffers. A port that console= names shows the kernel log as well.
+// Input is handed to the terminal by the work queue, because line editing may sleep; output goes straight into the
+// port's buffers. A port that console= names shows the kernel log as well.
 #include <core/log.hpp>
 #include <core/panic.hpp>
 #include <core/work_queue.hpp>
@@ -68,9 +68,7 @@ private:
             text.remove_prefix(end + 1);
         }
     }
-    void send(std::string_view text) {
-        port_.send_polled({reinterpret_cast<const u8*>(text.data()), text.size()});
-    }
+    void send(std::string_view text) { port_.send_polled({reinterpret_cast<const u8*>(text.data()), text.size()}); }
 
     VirtioPort& port_;
     core::InterruptSpinLock& lock_; // the device's, which guards the port

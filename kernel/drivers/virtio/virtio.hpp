@@ -19,7 +19,7 @@ public:
     virtual void set_status(u8 status) = 0; // 0 resets; returns when the device has
     virtual u64 device_features() = 0;
     virtual void set_driver_features(u64 features) = 0;
-    virtual u16 queue_size(u16 queue) = 0;  // the most the device allows; 0: no such queue
+    virtual u16 queue_size(u16 queue) = 0; // the most the device allows; 0: no such queue
     /// `ring` is laid out as legacy_layout says when is_legacy(), which suits newer devices too.
     virtual Result<void> enable_queue(u16 queue, u16 size, PhysAddr descriptors, PhysAddr available, PhysAddr used) = 0;
     virtual void notify(u16 queue) = 0;
@@ -39,8 +39,8 @@ protected:
 inline constexpr u8 virtio_acknowledge = 1, virtio_driver = 2, virtio_driver_ok = 4, virtio_features_ok = 8,
                     virtio_failed = 128;
 
-/// Reset, acknowledge, and agree on `wanted` features (those offered; VERSION_1 always asked for). Returns the agreed set.
-/// ENODEV when the device refuses.
+/// Reset, acknowledge, and agree on `wanted` features (those offered; VERSION_1 always asked for). Returns the agreed
+/// set. ENODEV when the device refuses.
 Result<u64> start_virtio_device(VirtioTransport& transport, u64 wanted);
 
 /// A split virtqueue (section 2.7). The owner's lock orders all calls.

@@ -56,8 +56,7 @@ Result<void> make_device(const vfs::DeviceNode& node) {
 }
 
 void on_device(const vfs::DeviceNode& node, bool removed) {
-    Result<void> result =
-        removed ? vfs::unlink(&devtmpfs.root(), std::string_view(node.name)) : make_device(node);
+    Result<void> result = removed ? vfs::unlink(&devtmpfs.root(), std::string_view(node.name)) : make_device(node);
     if (removed)
         hide_device_from_class(node);
     else if (result)

@@ -38,9 +38,9 @@ private:
 
 /// "priority,sequence,microseconds,flag;text" with control characters escaped (Documentation/ABI/testing/dev-kmsg).
 std::string_view format_record(std::span<char> buffer, const core::LogRecord& record) {
-    usize used = format_into(buffer, "{},{},{},-;", static_cast<u32>(record.level), record.sequence,
-                             record.time_ns / 1000)
-                     .size();
+    usize used =
+        format_into(buffer, "{},{},{},-;", static_cast<u32>(record.level), record.sequence, record.time_ns / 1000)
+            .size();
     std::string_view text(record.text, record.length);
     while (text.ends_with('\n')) text.remove_suffix(1);
     for (char c : text) {

@@ -141,9 +141,8 @@ struct MemoryDevice {
     Result<RefPtr<vfs::File>> (*open)(const Path& path, u32 flags);
 };
 constexpr MemoryDevice devices[] = {
-    {"null", 3, 0666, make<NullFile>},      {"zero", 5, 0666, make<ZeroFile>},
-    {"full", 7, 0666, make<FullFile>},      {"random", 8, 0666, make<RandomFile>},
-    {"urandom", 9, 0666, make<RandomFile>}, {"kmsg", 11, 0644, open_kernel_log},
+    {"null", 3, 0666, make<NullFile>},     {"zero", 5, 0666, make<ZeroFile>},      {"full", 7, 0666, make<FullFile>},
+    {"random", 8, 0666, make<RandomFile>}, {"urandom", 9, 0666, make<RandomFile>}, {"kmsg", 11, 0644, open_kernel_log},
 };
 
 class MemoryDriver final : public vfs::DeviceDriver {

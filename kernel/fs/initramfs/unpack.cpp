@@ -155,8 +155,7 @@ Result<void> Unpacker::unpack(const CpioEntry& entry) {
 
 void Unpacker::finish_directories() {
     for (const DirectoryTime& directory : directories_)
-        (void)vfs::change_times(directory.path, time_of(directory.modify_time),
-                                time_of(directory.modify_time));
+        (void)vfs::change_times(directory.path, time_of(directory.modify_time), time_of(directory.modify_time));
 }
 
 } // namespace

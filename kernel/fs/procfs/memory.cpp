@@ -57,13 +57,12 @@ Result<void> show_vmstat(TextSink sink) {
     const mm::MemoryEvents events = mm::memory_events();
     format_to(sink, "nr_free_pages {}\nnr_inactive_anon {}\nnr_inactive_file {}\nnr_mlock {}\n", memory.free,
               memory.anonymous + memory.shared, memory.file_cache, memory.locked);
-    format_to(sink, "nr_anon_pages {}\nnr_mapped {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\n",
-              memory.anonymous, memory.file_mapped, memory.file_cache + memory.shared, memory.dirty,
-              memory.shared);
+    format_to(sink, "nr_anon_pages {}\nnr_mapped {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\n", memory.anonymous,
+              memory.file_mapped, memory.file_cache + memory.shared, memory.dirty, memory.shared);
     format_to(sink, "nr_page_table_pages {}\nnr_kernel_stack {}\n", memory.page_tables,
               memory.kernel_stacks * kib_per_page);
-    format_to(sink, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgalloc_normal {}\npgfree {}\n",
-              events.pages_allocated, events.pages_freed);
+    format_to(sink, "pgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgalloc_normal {}\npgfree {}\n", events.pages_allocated,
+              events.pages_freed);
     format_to(sink, "pgfault {}\npgmajfault {}\noom_kill {}\n", events.page_faults, events.major_faults,
               events.out_of_memory_kills);
     format_to(sink, "nr_tlb_local_flush_all {}\nnr_tlb_remote_flush {}\n", events.tlb_local_flushes,

@@ -1,6 +1,6 @@
-// /proc/sysrq-trigger: what root asks of the kernel itself, by one letter (Linux's documentation, "sysrq"): b reboots at
-// once, c crashes, o powers off. The crash is a real fault of the kernel, so that it proves the way from a fault to the
-// panic's backtrace. Other letters do nothing, as on Linux.
+// /proc/sysrq-trigger: what root asks of the kernel itself, by one letter (Linux's documentation, "sysrq"): b reboots
+// at once, c crashes, o powers off. The crash is a real fault of the kernel, so that it proves the way from a fault to
+// the panic's backtrace. Other letters do nothing, as on Linux.
 #include "procfs.hpp"
 
 #include <core/log.hpp>
@@ -31,7 +31,8 @@ Result<void> store_request(std::string_view text) {
     case 'o':
         core::log_info("sysrq: Power Off");
         core::power_off();
-    default: break;
+    default:
+        break;
     }
     return {};
 }

@@ -59,8 +59,7 @@ void list_majors(TextSink sink, u32 type) {
     for (u32 major = 1; major < 512; ++major) {
         const char* name = nullptr;
         vfs::for_each_device([&](const vfs::DeviceNode& node) {
-            if (!name && node.number.major == major && (node.mode & abi::S_IFMT) == type)
-                name = node.class_name;
+            if (!name && node.number.major == major && (node.mode & abi::S_IFMT) == type) name = node.class_name;
         });
         if (name) format_to(sink, "{3} {}\n", major, std::string_view(name));
     }
@@ -102,9 +101,7 @@ Result<void> show_uuid(TextSink sink) {
 }
 Result<void> show_boot_id(TextSink sink) { return put_uuid(sink, boot_id), Result<void>{}; }
 Result<void> show_pool_size(TextSink sink) { return sink("256\n"), Result<void>{}; }
-Result<void> show_entropy(TextSink sink) {
-    return sink(core::random_is_seeded() ? "256\n" : "0\n"), Result<void>{};
-}
+Result<void> show_entropy(TextSink sink) { return sink(core::random_is_seeded() ? "256\n" : "0\n"), Result<void>{}; }
 
 template <u64 Value>
 Result<void> show_constant(TextSink sink) {

@@ -53,8 +53,7 @@ class DeviceText final : public TextNode {
 public:
     enum class Kind : u8 { Number, Event };
     DeviceText(const vfs::DeviceNode& node, Kind kind)
-        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(),
-                   abi::S_IFREG | 0444),
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
           node_(node), kind_(kind) {}
     Result<void> show(TextSink sink) override {
         if (kind_ == Kind::Number)
@@ -101,8 +100,7 @@ Result<void> show_device_in_class(const vfs::DeviceNode& node) {
     // Names of several levels ("input/event0") have only their last part there.
     std::string_view name(node.name);
     name = name.substr(name.rfind('/') + 1);
-    RefPtr<Directory> parent =
-        TRY(TRY(vfs::pseudo::sys().root().add_path("class"))->add_directory(node.class_name));
+    RefPtr<Directory> parent = TRY(TRY(vfs::pseudo::sys().root().add_path("class"))->add_directory(node.class_name));
     RefPtr<Directory> directory = TRY(parent->add_directory(name));
     TRY(add_device_text(*directory, "dev", node, DeviceText::Kind::Number));
     return add_device_text(*directory, "uevent", node, DeviceText::Kind::Event);

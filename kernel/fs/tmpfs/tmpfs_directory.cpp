@@ -164,8 +164,7 @@ Result<void> TmpfsDirectory::read_directory(u64 position, vfs::DirectorySink sin
     auto it = position <= 2 ? cookies_.end() : cookies_.lower_bound(position);
     while (it != cookies_.begin()) {
         --it;
-        if (!sink({it->key.name, it->inode->number(), abi::directory_type(it->inode->mode()), it->cookie}))
-            break;
+        if (!sink({it->key.name, it->inode->number(), abi::directory_type(it->inode->mode()), it->cookie})) break;
     }
     return {};
 }

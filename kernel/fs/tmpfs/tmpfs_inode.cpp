@@ -10,8 +10,7 @@
 namespace linnet::fs {
 
 TmpfsInode::TmpfsInode(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request)
-    : Inode(superblock, superblock.next_inode_number(), request.mode, request.uid, request.gid,
-            request.device),
+    : Inode(superblock, superblock.next_inode_number(), request.mode, request.uid, request.gid, request.device),
       accounting_(superblock.accounting()) {}
 
 TmpfsInode::~TmpfsInode() { accounting_->inodes.give_back(1); }
@@ -44,8 +43,7 @@ Result<void> TmpfsInode::set_extended_attribute(std::string_view name, std::span
     usize held = value.size();
     for (const ExtendedAttribute& attribute : attributes_)
         if (&attribute != existing) held += attribute.value.size();
-    if (held > most_bytes || (!existing && attributes_.size() >= most_attributes))
-        return error(Errno::ENOSPC);
+    if (held > most_bytes || (!existing && attributes_.size() >= most_attributes)) return error(Errno::ENOSPC);
 
     ArrayList<u8> bytes;
     TRY(bytes.try_resize(value.size()));
@@ -147,8 +145,7 @@ Result<u64> TmpfsFile::seek_hole(u64 offset) {
     return std::min(end, std::max(offset, index << arch::page_shift));
 }
 
-Result<RefPtr<TmpfsSymlink>> TmpfsSymlink::create(TmpfsSuperBlock& superblock,
-                                                  const vfs::CreateRequest& request) {
+Result<RefPtr<TmpfsSymlink>> TmpfsSymlink::create(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request) {
     OwnPtr<char[]> target(new (std::nothrow) char[request.link_target.size() + 1]);
     if (!target) return error(Errno::ENOMEM);
     std::memcpy(target.get(), request.link_target.data(), request.link_target.size());

@@ -61,8 +61,7 @@ private:
 
 class TmpfsSymlink final : public TmpfsInode {
 public:
-    static Result<RefPtr<TmpfsSymlink>> create(TmpfsSuperBlock& superblock,
-                                               const vfs::CreateRequest& request);
+    static Result<RefPtr<TmpfsSymlink>> create(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request);
     Result<vfs::LinkTarget> read_link() override { return vfs::LinkTarget{{target_.get(), size()}, nullptr}; }
 
 private:
@@ -75,8 +74,7 @@ private:
 
 class TmpfsDirectory final : public TmpfsInode {
 public:
-    TmpfsDirectory(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request)
-        : TmpfsInode(superblock, request) {
+    TmpfsDirectory(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request) : TmpfsInode(superblock, request) {
         set_link_count(2);
     }
     ~TmpfsDirectory() override;

@@ -47,8 +47,7 @@ Result<u64> parse_scaled(std::string_view text, u64 percent_of) {
     usize power = suffixes.find(static_cast<char>(number.rest[0] | 0x20));
     if (power == std::string_view::npos) return error(Errno::EINVAL);
     u64 result;
-    if (__builtin_mul_overflow(number.value, u64{1} << (10 * (power + 1)), &result))
-        return error(Errno::EINVAL);
+    if (__builtin_mul_overflow(number.value, u64{1} << (10 * (power + 1)), &result)) return error(Errno::EINVAL);
     return result;
 }
 
@@ -64,8 +63,7 @@ Result<void> TmpfsOptions::parse(std::string_view text) {
         if (word.empty()) continue;
         usize equals = word.find('=');
         std::string_view key = word.substr(0, equals);
-        std::string_view value =
-            equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
+        std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
         if (key == "size") {
             u64 bytes = TRY(parse_scaled(value, total_pages() << arch::page_shift));
             pages = bytes / arch::page_size + (bytes % arch::page_size != 0);
@@ -93,13 +91,13 @@ Result<void> TmpfsOptions::parse(std::string_view text) {
 
 TmpfsSuperBlock::TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting,
                                  const TmpfsOptions& options, Limits limits)
-    : SuperBlock(type, vfs::allocate_anonymous_device()), accounting_(std::move(accounting)),
-      options_(options), limits_(limits) {
+    : SuperBlock(type, vfs::allocate_anonymous_device()), accounting_(std::move(accounting)), options_(options),
+      limits_(limits) {
     block_size_ = arch::page_size;
 }
 
-Result<RefPtr<TmpfsSuperBlock>> TmpfsSuperBlock::create(vfs::FileSystemType& type,
-                                                        const TmpfsOptions& options, Limits limits) {
+Result<RefPtr<TmpfsSuperBlock>> TmpfsSuperBlock::create(vfs::FileSystemType& type, const TmpfsOptions& options,
+                                                        Limits limits) {
     auto accounting = adopt_ref(*TRY(try_make<TmpfsAccounting>()).release());
     // Without a limit of its own an instance still leaves the kernel some memory to live on.
     u64 unlimited = total_pages() - total_pages() / 16;
@@ -157,10 +155,8 @@ Result<void> TmpfsSuperBlock::remount(std::string_view text) {
     TmpfsOptions wanted = options_;
     wanted.size_given = wanted.inodes_given = false;
     TRY(wanted.parse(text));
-    if (wanted.size_given && wanted.pages && wanted.pages < accounting_->pages.used())
-        return error(Errno::EINVAL);
-    if (wanted.inodes_given && wanted.inodes && wanted.inodes < accounting_->inodes.used())
-        return error(Errno::EINVAL);
+    if (wanted.size_given && wanted.pages && wanted.pages < accounting_->pages.used()) return error(Errno::EINVAL);
+    if (wanted.inodes_given && wanted.inodes && wanted.inodes < accounting_->inodes.used()) return error(Errno::EINVAL);
     if (wanted.size_given && wanted.pages) accounting_->pages.set_limit(wanted.pages);
     if (wanted.inodes_given && wanted.inodes) accounting_->inodes.set_limit(wanted.inodes);
     options_ = wanted;

@@ -38,8 +38,8 @@ public:
     Result<RefPtr<TmpfsInode>> make_inode(const vfs::CreateRequest& request);
 
 private:
-    TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting,
-                    const TmpfsOptions& options, Limits limits);
+    TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounting> accounting, const TmpfsOptions& options,
+                    Limits limits);
     RefPtr<TmpfsAccounting> accounting_;
     TmpfsOptions options_;
     Limits limits_;

@@ -58,8 +58,7 @@ Result<Path> place_of(vfs::File& file) {
     if (!file.path().is_empty()) return file.path();
     vfs::SuperBlock& superblock = file.inode().superblock();
     RefPtr<vfs::Dentry> dentry = TRY(vfs::Dentry::create_root(superblock, RefPtr<Inode>(file.inode())));
-    RefPtr<vfs::Mount> mount =
-        TRY(vfs::Mount::create(RefPtr<vfs::SuperBlock>(superblock), dentry, "none", 0));
+    RefPtr<vfs::Mount> mount = TRY(vfs::Mount::create(RefPtr<vfs::SuperBlock>(superblock), dentry, "none", 0));
     return Path(std::move(mount), std::move(dentry));
 }
 
@@ -76,8 +75,7 @@ public:
         Result<Task> task = resolve(key());
         Result<RefPtr<vfs::File>> file = task ? file_of(*task, fd_) : error(task.error());
         if (!file) return false;
-        return (((*file)->is_readable() ? 0500u : 0) | ((*file)->is_writable() ? 0300u : 0)) ==
-               (mode_ & 0777);
+        return (((*file)->is_readable() ? 0500u : 0) | ((*file)->is_writable() ? 0300u : 0)) == (mode_ & 0777);
     }
     Result<LinkTarget> read_link() override {
         RefPtr<vfs::File> file = TRY(open_file());
@@ -109,9 +107,8 @@ void put_octal_flags(TextSink sink, u32 value) {
 class DescriptorInfo final : public TextNode, public TaskNode {
 public:
     DescriptorInfo(const TaskKey& key, Owner owner, int fd)
-        : TextNode(vfs::pseudo::proc().superblock(),
-                   inode_number(key, 2 * first_fd_kind + static_cast<u32>(fd)), abi::S_IFREG | 0444,
-                   owner.uid, owner.gid),
+        : TextNode(vfs::pseudo::proc().superblock(), inode_number(key, 2 * first_fd_kind + static_cast<u32>(fd)),
+                   abi::S_IFREG | 0444, owner.uid, owner.gid),
           TaskNode(key, owner), fd_(fd) {}
     bool is_still_valid() override {
         Result<Task> task = resolve(key());
@@ -160,8 +157,7 @@ public:
         const i64 fd = parse_name(name);
         if (fd < 0) return error(Errno::ENOENT);
         RefPtr<vfs::File> file = TRY(file_of(task, static_cast<int>(fd)));
-        if (shown_ == Shown::Links)
-            return make<DescriptorLink>(key(), owner_of(task), static_cast<int>(fd), *file);
+        if (shown_ == Shown::Links) return make<DescriptorLink>(key(), owner_of(task), static_cast<int>(fd), *file);
         return make<DescriptorInfo>(key(), owner_of(task), static_cast<int>(fd));
     }
     Result<void> read_directory(u64 position, DirectorySink sink) override {
@@ -187,8 +183,7 @@ private:
 class PlaceLink final : public Node, public TaskNode {
 public:
     PlaceLink(const TaskKey& key, Owner owner, LinkKind kind, u32 number)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFLNK | 0777, owner.uid,
-               owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFLNK | 0777, owner.uid, owner.gid),
           TaskNode(key, owner), kind_(kind) {}
     bool is_still_valid() override { return still_exists(); }
     Result<LinkTarget> read_link() override { return target_from_path(TRY(place())); }

@@ -14,8 +14,7 @@ using vfs::pseudo::TextNode;
 
 RefPtr<Thread> Task::representative() const {
     if (!thread->is_dead() || !is_whole_process()) return thread;
-    if (NullableRefPtr<Thread> living = process->any_living_thread())
-        return RefPtr<Thread>(std::move(living));
+    if (NullableRefPtr<Thread> living = process->any_living_thread()) return RefPtr<Thread>(std::move(living));
     return thread;
 }
 
@@ -24,8 +23,7 @@ Result<Task> resolve(const TaskKey& key) {
     NullableRefPtr<Thread> thread = find_thread(key.tid);
     if (!process || !thread || &thread->process() != process.get()) return error(Errno::ESRCH);
     const bool is_whole = key.scope == TaskKey::Scope::Process;
-    if ((is_whole ? process->start_time_ns : thread->start_time_ns) != key.start_ns)
-        return error(Errno::ESRCH);
+    if ((is_whole ? process->start_time_ns : thread->start_time_ns) != key.start_ns) return error(Errno::ESRCH);
     if (!is_whole && thread->is_dead()) return error(Errno::ESRCH);
     return Task{RefPtr<Process>(std::move(process)), RefPtr<Thread>(std::move(thread)), key.scope};
 }
@@ -36,10 +34,8 @@ Result<void> check_may_inspect(const Task& task) {
     const vfs::Credentials& mine = vfs::current_credentials();
     if (mine.has(vfs::Capability::SysPtrace)) return {};
     RefPtr<const vfs::Credentials> theirs = task.representative()->credentials();
-    const bool same_user =
-        theirs->uid == mine.fsuid && theirs->euid == mine.fsuid && theirs->suid == mine.fsuid;
-    const bool same_group =
-        theirs->gid == mine.fsgid && theirs->egid == mine.fsgid && theirs->sgid == mine.fsgid;
+    const bool same_user = theirs->uid == mine.fsuid && theirs->euid == mine.fsuid && theirs->suid == mine.fsuid;
+    const bool same_group = theirs->gid == mine.fsgid && theirs->egid == mine.fsgid && theirs->sgid == mine.fsgid;
     if (!same_user || !same_group) return error(Errno::EACCES);
     return {};
 }
@@ -71,8 +67,8 @@ public:
     enum class Privacy : u8 { Public, Private };
     TaskText(const TaskKey& key, Owner owner, u32 number, u32 permissions, ShowTask show, StoreTask store,
              Privacy privacy)
-        : TextNode(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFREG | permissions,
-                   owner.uid, owner.gid),
+        : TextNode(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFREG | permissions, owner.uid,
+                   owner.gid),
           TaskNode(key, owner), show_(show), store_(store), privacy_(privacy) {}
     bool is_still_valid() override { return still_exists(); }
     Result<void> check_open(u32) override {
@@ -110,11 +106,9 @@ Result<void> show_oom_score_adj(const Task& task, TextSink sink) {
 /// Lowering it needs a capability (proc_pid_oom_score_adj(5)).
 Result<void> store_oom_score_adj(const Task& task, std::string_view text) {
     const bool is_negative = text.starts_with('-');
-    const i32 magnitude =
-        static_cast<i32>(TRY(vfs::pseudo::parse_number(text.substr(is_negative ? 1 : 0), 1000)));
+    const i32 magnitude = static_cast<i32>(TRY(vfs::pseudo::parse_number(text.substr(is_negative ? 1 : 0), 1000)));
     const i32 value = is_negative ? -magnitude : magnitude;
-    if (value < task.process->oom_score_adj.load() &&
-        !vfs::current_credentials().has(vfs::Capability::SysResource))
+    if (value < task.process->oom_score_adj.load() && !vfs::current_credentials().has(vfs::Capability::SysResource))
         return error(Errno::EACCES);
     task.process->oom_score_adj.store(value);
     return {};
@@ -174,10 +168,9 @@ Result<RefPtr<Inode>> make_entry(const TaskKey& key, u32 index) {
     switch (entry.kind) {
     case EntryKind::Text:
     case EntryKind::PrivateText: {
-        const auto privacy =
-            entry.kind == EntryKind::Text ? TaskText::Privacy::Public : TaskText::Privacy::Private;
-        return make<TaskText>(key, owner_of(TRY(resolve(key))), number, entry.permissions, entry.show,
-                              entry.store, privacy);
+        const auto privacy = entry.kind == EntryKind::Text ? TaskText::Privacy::Public : TaskText::Privacy::Private;
+        return make<TaskText>(key, owner_of(TRY(resolve(key))), number, entry.permissions, entry.show, entry.store,
+                              privacy);
     }
     case EntryKind::Threads:
         return make_thread_list(key);
@@ -214,8 +207,7 @@ bool is_shown(const TaskKey& key, const Entry& entry) {
 class TaskDirectory final : public Node, public TaskNode {
 public:
     TaskDirectory(const TaskKey& key, Owner owner)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 1), abi::S_IFDIR | 0555, owner.uid,
-               owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 1), abi::S_IFDIR | 0555, owner.uid, owner.gid),
           TaskNode(key, owner) {
         set_link_count(2);
     }
@@ -248,8 +240,7 @@ TaskKey key_of(Process& process, Thread& thread) {
 class ThreadList final : public Node, public TaskNode {
 public:
     ThreadList(const TaskKey& key, Owner owner)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 2), abi::S_IFDIR | 0555, owner.uid,
-               owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 2), abi::S_IFDIR | 0555, owner.uid, owner.gid),
           TaskNode(key, owner) {
         set_link_count(2);
     }
@@ -258,8 +249,7 @@ public:
         const Task task = TRY(resolve(key()));
         const i64 tid = parse_name(name);
         NullableRefPtr<Thread> thread = tid > 0 ? find_thread(static_cast<Pid>(tid)) : nullptr;
-        if (!thread || thread->is_dead() || &thread->process() != task.process.get())
-            return error(Errno::ENOENT);
+        if (!thread || thread->is_dead() || &thread->process() != task.process.get()) return error(Errno::ENOENT);
         return make_task_directory(key_of(*task.process, *thread));
     }
     Result<void> read_directory(u64 position, DirectorySink sink) override {
@@ -271,8 +261,8 @@ public:
             if (thread->is_dead()) continue;
             char name[12];
             const TaskKey thread_key = key_of(*task.process, *thread);
-            const DirectoryEntry entry{format_into(name, "{}", thread->tid()), inode_number(thread_key, 1),
-                                       abi::DT_DIR, static_cast<u64>(from) + 2};
+            const DirectoryEntry entry{format_into(name, "{}", thread->tid()), inode_number(thread_key, 1), abi::DT_DIR,
+                                       static_cast<u64>(from) + 2};
             if (!sink(entry)) return {};
         }
     }
@@ -297,9 +287,8 @@ public:
             if (!process) return {};
             from = process->pid() + 1;
             char name[12];
-            const DirectoryEntry entry{format_into(name, "{}", process->pid()),
-                                       inode_number(key_of(*process), 1), abi::DT_DIR,
-                                       first + static_cast<u64>(from)};
+            const DirectoryEntry entry{format_into(name, "{}", process->pid()), inode_number(key_of(*process), 1),
+                                       abi::DT_DIR, first + static_cast<u64>(from)};
             if (!sink(entry)) return {};
         }
     }

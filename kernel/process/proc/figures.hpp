@@ -6,9 +6,7 @@
 namespace linnet::process::proc {
 
 /// Counter ticks in hundredths of a second (USER_HZ).
-inline u64 clock_ticks(u64 counter_ticks) {
-    return core::ticks_to_ns(counter_ticks) / (core::ns_per_second / 100);
-}
+inline u64 clock_ticks(u64 counter_ticks) { return core::ticks_to_ns(counter_ticks) / (core::ns_per_second / 100); }
 
 /// R, S, D, T, t, Z as ps(1) shows them.
 char state_letter(const Task& task);

@@ -26,15 +26,13 @@ void put_escaped(TextSink sink, std::string_view text) {
 }
 
 void show_mapping(const mm::MappingInfo& info, TextSink sink) {
-    const char rights[] = {
-        (info.prot & abi::PROT_READ) ? 'r' : '-', (info.prot & abi::PROT_WRITE) ? 'w' : '-',
-        (info.prot & abi::PROT_EXEC) ? 'x' : '-', (info.flags & mm::vma_shared) ? 's' : 'p'};
+    const char rights[] = {(info.prot & abi::PROT_READ) ? 'r' : '-', (info.prot & abi::PROT_WRITE) ? 'w' : '-',
+                           (info.prot & abi::PROT_EXEC) ? 'x' : '-', (info.flags & mm::vma_shared) ? 's' : 'p'};
     const u64 device = info.label ? info.label->device_number() : 0;
     char line[128];
-    const std::string_view text =
-        format_into(line, "{08x}-{08x} {} {08x} {02x}:{02x} {} ", info.begin.value, info.end.value,
-                    std::string_view(rights, 4), info.offset, abi::device_major(device),
-                    abi::device_minor(device), info.label ? info.label->inode_number() : 0);
+    const std::string_view text = format_into(
+        line, "{08x}-{08x} {} {08x} {02x}:{02x} {} ", info.begin.value, info.end.value, std::string_view(rights, 4),
+        info.offset, abi::device_major(device), abi::device_minor(device), info.label ? info.label->inode_number() : 0);
     sink(text);
     if (info.label || !info.name.empty()) {
         for (usize column = text.size(); column < name_column; ++column) sink(" ");
@@ -47,9 +45,7 @@ void show_mapping(const mm::MappingInfo& info, TextSink sink) {
 }
 
 void show_usage(const mm::MappingUsage& usage, TextSink sink) {
-    const auto line = [&](std::string_view name, u64 bytes) {
-        format_to(sink, "{-16}{8} kB\n", name, bytes / 1024);
-    };
+    const auto line = [&](std::string_view name, u64 bytes) { format_to(sink, "{-16}{8} kB\n", name, bytes / 1024); };
     line("Rss:", usage.resident);
     line("Pss:", usage.proportional);
     line("Pss_Dirty:", usage.private_dirty);
@@ -160,8 +156,7 @@ Result<void> show_smaps_rollup(const Task& task, TextSink sink) {
         total.locked += usage.locked;
     });
     char line[80];
-    const std::string_view text =
-        format_into(line, "{08x}-{08x} ---p 00000000 00:00 0 ", first.value, last.value);
+    const std::string_view text = format_into(line, "{08x}-{08x} ---p 00000000 00:00 0 ", first.value, last.value);
     sink(text);
     for (usize column = text.size(); column < name_column; ++column) sink(" ");
     sink("[rollup]\n");

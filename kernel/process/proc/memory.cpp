@@ -20,8 +20,8 @@ public:
         u8 chunk[512];
         while (to.remaining() > 0) {
             const usize size = std::min(sizeof(chunk), to.remaining());
-            Result<usize> count = space_->read_memory(VirtAddr{offset + total}, std::span(chunk).first(size),
-                                                      mm::ForeignAccess::Forced);
+            Result<usize> count =
+                space_->read_memory(VirtAddr{offset + total}, std::span(chunk).first(size), mm::ForeignAccess::Forced);
             if (!count) return total > 0 ? Result<usize>(total) : error(Errno::EIO);
             total += TRY(to.copy_out(std::span<const u8>(chunk).first(*count)));
             if (*count < size) break;
@@ -33,10 +33,9 @@ public:
         usize total = 0;
         u8 chunk[512];
         while (from.remaining() > 0) {
-            const usize size =
-                TRY(from.copy_in(std::span(chunk).first(std::min(sizeof(chunk), from.remaining()))));
-            Result<usize> count = space_->write_memory(
-                VirtAddr{offset + total}, std::span<const u8>(chunk).first(size), mm::ForeignAccess::Forced);
+            const usize size = TRY(from.copy_in(std::span(chunk).first(std::min(sizeof(chunk), from.remaining()))));
+            Result<usize> count = space_->write_memory(VirtAddr{offset + total}, std::span<const u8>(chunk).first(size),
+                                                       mm::ForeignAccess::Forced);
             if (!count) return total > 0 ? Result<usize>(total) : error(Errno::EIO);
             total += *count;
             if (*count < size) break;
@@ -51,8 +50,7 @@ private:
 class MemoryNode final : public vfs::pseudo::Node, public TaskNode {
 public:
     MemoryNode(const TaskKey& key, Owner owner, u32 number)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFREG | 0600, owner.uid,
-               owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFREG | 0600, owner.uid, owner.gid),
           TaskNode(key, owner) {}
     bool is_still_valid() override { return still_exists(); }
     Result<RefPtr<vfs::File>> open(const vfs::Path& path, u32 flags) override {

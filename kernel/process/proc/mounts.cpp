@@ -30,9 +30,8 @@ struct FlagName {
     std::string_view text;
 };
 constexpr FlagName mount_flag_names[] = {
-    {abi::MS_NOSUID, ",nosuid"},           {abi::MS_NODEV, ",nodev"},
-    {abi::MS_NOEXEC, ",noexec"},           {abi::MS_NOATIME, ",noatime"},
-    {abi::MS_NODIRATIME, ",nodiratime"},   {abi::MS_RELATIME, ",relatime"},
+    {abi::MS_NOSUID, ",nosuid"},           {abi::MS_NODEV, ",nodev"},           {abi::MS_NOEXEC, ",noexec"},
+    {abi::MS_NOATIME, ",noatime"},         {abi::MS_NODIRATIME, ",nodiratime"}, {abi::MS_RELATIME, ",relatime"},
     {abi::MS_NOSYMFOLLOW, ",nosymfollow"},
 };
 
@@ -99,8 +98,8 @@ Result<void> show_mountinfo(const Task& task, TextSink sink) {
         if (!is_visible(mount, root)) return;
         const vfs::DeviceNumber device = mount.superblock().device();
         // The root of the tree is its own parent, as nothing is above it.
-        format_to(sink, "{} {} {}:{} ", mount.id(), entry.parent ? entry.parent->id() : mount.id(),
-                  device.major, device.minor);
+        format_to(sink, "{} {} {}:{} ", mount.id(), entry.parent ? entry.parent->id() : mount.id(), device.major,
+                  device.minor);
         put_root_within(sink, mount.root());
         sink(" ");
         put_place(sink, mount, root);

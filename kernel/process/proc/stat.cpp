@@ -89,14 +89,11 @@ Result<void> show_stat(const Task& task, TextSink sink) {
     const bool may_inspect = check_may_inspect(task).has_value();
     const mm::AddressSpaceStatistics memory = space ? space->statistics() : mm::AddressSpaceStatistics{};
     const mm::ExecLayout* layout = space && may_inspect ? &space->layout : nullptr;
-    const auto address = [&](VirtAddr mm::ExecLayout::* field) {
-        return layout ? (layout->*field).value : u64{0};
-    };
+    const auto address = [&](VirtAddr mm::ExecLayout::* field) { return layout ? (layout->*field).value : u64{0}; };
     format_to(sink, " {} {} {}", memory.total * arch::page_size, memory.resident(),
               task.process->limits.soft(abi::RLIMIT_RSS));
     format_to(sink, " {} {} {} 0 0", space ? (layout ? address(&mm::ExecLayout::code_begin) : 1) : 0,
-              space ? (layout ? address(&mm::ExecLayout::code_end) : 1) : 0,
-              address(&mm::ExecLayout::stack_begin));
+              space ? (layout ? address(&mm::ExecLayout::code_end) : 1) : 0, address(&mm::ExecLayout::stack_begin));
     const SignalSets signals = signal_sets(task);
     constexpr u64 old_signals = 0x7fffffff; // these fields know only the first 31
     format_to(sink, " {} {} {} {}", (signals.pending | signals.shared_pending) & old_signals,
@@ -114,8 +111,8 @@ Result<void> show_stat(const Task& task, TextSink sink) {
 Result<void> show_statm(const Task& task, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
     const mm::AddressSpaceStatistics memory = space ? space->statistics() : mm::AddressSpaceStatistics{};
-    format_to(sink, "{} {} {} {} 0 {} 0\n", memory.total, memory.resident(), memory.file + memory.shared,
-              memory.text, memory.data + memory.stack);
+    format_to(sink, "{} {} {} {} 0 {} 0\n", memory.total, memory.resident(), memory.file + memory.shared, memory.text,
+              memory.data + memory.stack);
     return {};
 }
 

@@ -50,8 +50,7 @@ void show_identity(const Task& task, TextSink sink) {
         sink("\n");
     }
     format_to(sink, "State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n",
-              state_name(state_letter(task)), task.process->pid(), task.thread->tid(),
-              task.process->parent_pid());
+              state_name(state_letter(task)), task.process->pid(), task.thread->tid(), task.process->parent_pid());
     RefPtr<const vfs::Credentials> who = task.thread->credentials();
     format_to(sink, "Uid:\t{}\t{}\t{}\t{}\n", who->uid, who->euid, who->suid, who->fsuid);
     format_to(sink, "Gid:\t{}\t{}\t{}\t{}\n", who->gid, who->egid, who->sgid, who->fsgid);
@@ -123,8 +122,7 @@ void put_cpu_list(TextSink sink, u64 bits) {
 void show_rights(const Task& task, TextSink sink) {
     RefPtr<const vfs::Credentials> who = task.thread->credentials();
     format_to(sink, "CapInh:\t{016x}\nCapPrm:\t{016x}\nCapEff:\t{016x}\nCapBnd:\t{016x}\nCapAmb:\t{016x}\n",
-              who->inheritable.bits, who->permitted.bits, who->effective.bits, who->bounding.bits,
-              who->ambient.bits);
+              who->inheritable.bits, who->permitted.bits, who->effective.bits, who->bounding.bits, who->ambient.bits);
     format_to(sink, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\n",
               task.thread->no_new_privileges.load() ? 1 : 0);
     const u32 cpus = core::cpu_count();
@@ -133,8 +131,8 @@ void show_rights(const Task& task, TextSink sink) {
     format_to(sink, "Cpus_allowed:\t{x}\nCpus_allowed_list:\t", allowed);
     put_cpu_list(sink, allowed);
     sink("\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
-    format_to(sink, "voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
-              task.thread->voluntary_switches, task.thread->involuntary_switches);
+    format_to(sink, "voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n", task.thread->voluntary_switches,
+              task.thread->involuntary_switches);
 }
 
 struct LimitName {
@@ -143,22 +141,14 @@ struct LimitName {
     std::string_view unit;
 };
 constexpr LimitName limit_names[] = {
-    {abi::RLIMIT_CPU, "Max cpu time", "seconds"},
-    {abi::RLIMIT_FSIZE, "Max file size", "bytes"},
-    {abi::RLIMIT_DATA, "Max data size", "bytes"},
-    {abi::RLIMIT_STACK, "Max stack size", "bytes"},
-    {abi::RLIMIT_CORE, "Max core file size", "bytes"},
-    {abi::RLIMIT_RSS, "Max resident set", "bytes"},
-    {abi::RLIMIT_NPROC, "Max processes", "processes"},
-    {abi::RLIMIT_NOFILE, "Max open files", "files"},
-    {abi::RLIMIT_MEMLOCK, "Max locked memory", "bytes"},
-    {abi::RLIMIT_AS, "Max address space", "bytes"},
-    {abi::RLIMIT_LOCKS, "Max file locks", "locks"},
-    {abi::RLIMIT_SIGPENDING, "Max pending signals", "signals"},
-    {abi::RLIMIT_MSGQUEUE, "Max msgqueue size", "bytes"},
-    {abi::RLIMIT_NICE, "Max nice priority", ""},
-    {abi::RLIMIT_RTPRIO, "Max realtime priority", ""},
-    {abi::RLIMIT_RTTIME, "Max realtime timeout", "us"},
+    {abi::RLIMIT_CPU, "Max cpu time", "seconds"},         {abi::RLIMIT_FSIZE, "Max file size", "bytes"},
+    {abi::RLIMIT_DATA, "Max data size", "bytes"},         {abi::RLIMIT_STACK, "Max stack size", "bytes"},
+    {abi::RLIMIT_CORE, "Max core file size", "bytes"},    {abi::RLIMIT_RSS, "Max resident set", "bytes"},
+    {abi::RLIMIT_NPROC, "Max processes", "processes"},    {abi::RLIMIT_NOFILE, "Max open files", "files"},
+    {abi::RLIMIT_MEMLOCK, "Max locked memory", "bytes"},  {abi::RLIMIT_AS, "Max address space", "bytes"},
+    {abi::RLIMIT_LOCKS, "Max file locks", "locks"},       {abi::RLIMIT_SIGPENDING, "Max pending signals", "signals"},
+    {abi::RLIMIT_MSGQUEUE, "Max msgqueue size", "bytes"}, {abi::RLIMIT_NICE, "Max nice priority", ""},
+    {abi::RLIMIT_RTPRIO, "Max realtime priority", ""},    {abi::RLIMIT_RTTIME, "Max realtime timeout", "us"},
 };
 
 void put_limit(TextSink sink, u64 value) {

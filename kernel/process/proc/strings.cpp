@@ -10,8 +10,7 @@ namespace linnet::process::proc {
 
 namespace {
 
-constexpr usize longest =
-    1 << 20; // of what a program can have passed; a forged range doesn't make us read more
+constexpr usize longest = 1 << 20; // of what a program can have passed; a forged range doesn't make us read more
 
 /// Gives the bytes of [begin, end) to `sink` until it has enough.
 template <typename Take>
@@ -21,8 +20,7 @@ void read_range(mm::AddressSpace& space, VirtAddr begin, VirtAddr end, Take take
     end = std::min(end, begin + longest);
     while (begin < end) {
         const usize size = std::min<usize>(sizeof(chunk), end - begin);
-        Result<usize> count =
-            space.read_memory(begin, std::span(chunk).first(size), mm::ForeignAccess::Forced);
+        Result<usize> count = space.read_memory(begin, std::span(chunk).first(size), mm::ForeignAccess::Forced);
         if (!count || *count == 0) return;
         if (!take(std::string_view(reinterpret_cast<const char*>(chunk), *count))) return;
         begin += *count;

@@ -40,8 +40,7 @@ constinit core::Timer load_timer(sample_load);
 
 LoadAverages load_averages() {
     LoadAverages result;
-    for (int i = 0; i < 3; ++i)
-        result.values[i] = loads[i].load(std::memory_order_relaxed) << (16 - load_shift);
+    for (int i = 0; i < 3; ++i) result.values[i] = loads[i].load(std::memory_order_relaxed) << (16 - load_shift);
     return result;
 }
 
@@ -108,18 +107,15 @@ Result<void> show_stat_of_system(TextSink sink) {
         show_cpu(sink, figures_of(cpu));
     }
     const u64 boot_time = core::realtime_offset_ns() / core::ns_per_second;
-    format_to(sink, "intr {}\nctxt {}\nbtime {}\nprocesses {}\n", interrupts, switches, boot_time,
-              last_pid());
-    format_to(sink, "procs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-              core::runnable_threads());
+    format_to(sink, "intr {}\nctxt {}\nbtime {}\nprocesses {}\n", interrupts, switches, boot_time, last_pid());
+    format_to(sink, "procs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n", core::runnable_threads());
     return {};
 }
 
 Result<void> show_version(TextSink sink) {
     const abi::new_utsname names = system_name();
-    format_to(sink, "{} version {} (linnet@linnet) (clang version 19, LLD 19) {}\n",
-              std::string_view(names.sysname), std::string_view(names.release),
-              std::string_view(names.version));
+    format_to(sink, "{} version {} (linnet@linnet) (clang version 19, LLD 19) {}\n", std::string_view(names.sysname),
+              std::string_view(names.release), std::string_view(names.version));
     return {};
 }
 
@@ -154,8 +150,7 @@ enum class SelfKind : u8 { Process, Thread };
 class SelfLink final : public vfs::pseudo::Node {
 public:
     explicit SelfLink(SelfKind kind)
-        : Node(vfs::pseudo::proc().superblock(), vfs::pseudo::proc().next_inode_number(),
-               abi::S_IFLNK | 0777),
+        : Node(vfs::pseudo::proc().superblock(), vfs::pseudo::proc().next_inode_number(), abi::S_IFLNK | 0777),
           kind_(kind) {}
     Result<vfs::LinkTarget> read_link() override {
         Thread* self = current_or_null();
@@ -164,10 +159,9 @@ public:
         OwnPtr<char[]> storage(new (std::nothrow) char[longest]);
         if (!storage) return error(Errno::ENOMEM);
         const std::span<char> buffer(storage.get(), longest);
-        const std::string_view text =
-            kind_ == SelfKind::Process
-                ? format_into(buffer, "{}", self->process().pid())
-                : format_into(buffer, "{}/task/{}", self->process().pid(), self->tid());
+        const std::string_view text = kind_ == SelfKind::Process
+                                          ? format_into(buffer, "{}", self->process().pid())
+                                          : format_into(buffer, "{}/task/{}", self->process().pid(), self->tid());
         return vfs::LinkTarget{text, std::move(storage)};
     }
 

@@ -49,8 +49,7 @@ private:
 
 /// Inode numbers: the thread's number above, the kind of node below.
 constexpr u64 inode_number(const TaskKey& key, u32 kind) {
-    return (u64{static_cast<u32>(key.tid)} << 32) | (key.scope == TaskKey::Scope::Thread ? 0x8000'0000u : 0) |
-           kind;
+    return (u64{static_cast<u32>(key.tid)} << 32) | (key.scope == TaskKey::Scope::Thread ? 0x8000'0000u : 0) | kind;
 }
 inline constexpr u32 first_fd_kind = 0x1000'0000;
 

@@ -1,7 +1,7 @@
 // Delivery at the edge of the loop: which signal, which action, the frame, and the fate of an interrupted call.
 //
-// No lock is held while a frame is written (SEMANTICS S15). The first signal decides once whether an interrupted call is
-// restarted (U6).
+// No lock is held while a frame is written (SEMANTICS S15). The first signal decides once whether an interrupted call
+// is restarted (U6).
 #include <abi_arch/syscall_numbers.hpp>
 #include <arch/signal_frame.hpp>
 #include <mm/address_space.hpp>
@@ -93,7 +93,8 @@ void run_handler(Thread& thread, const Dequeued& signal) {
     delivery.blocked_mask = state.restore_saved_mask ? state.saved_mask.bits : state.blocked.bits;
     state.restore_saved_mask = false;
     delivery.alternate_stack = state.alternate_stack;
-    bool on_alternate = state.alternate_stack.ss_size != 0 && is_on_alternate_stack(state.alternate_stack, context.sp());
+    bool on_alternate =
+        state.alternate_stack.ss_size != 0 && is_on_alternate_stack(state.alternate_stack, context.sp());
     if (on_alternate) delivery.alternate_stack.ss_flags |= abi::SS_ONSTACK;
     delivery.stack_top = context.sp();
     if ((signal.action.flags & abi::SA_ONSTACK) && state.alternate_stack.ss_size != 0 && !on_alternate) {

@@ -1,4 +1,5 @@
-// Inside of process/signal: the pending queues and the default actions. Everything `_locked` wants Process::signal_lock.
+// Inside of process/signal: the pending queues and the default actions. Everything `_locked` wants
+// Process::signal_lock.
 #pragma once
 
 #include <process/process.hpp>

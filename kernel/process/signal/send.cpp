@@ -12,7 +12,8 @@ using namespace signal_detail;
 
 namespace {
 
-/// Whether the signal would be thrown away at once. A blocked signal is kept: its action may change before it is unblocked.
+/// Whether the signal would be thrown away at once. A blocked signal is kept: its action may change before it is
+/// unblocked.
 bool is_ignored_locked(Process& process, const Thread* thread, int signal) {
     bool blocked = thread ? thread->signals.blocked.has(signal) : false;
     if (!thread) {
@@ -47,8 +48,8 @@ void choose_and_wake_locked(Process& process, Thread* only, int signal) {
     if (chosen) notify_thread(*chosen);
 }
 
-/// A deadly signal ends every thread now, also those in sleeps that only death ends, instead of waiting until one thread
-/// happens to dequeue it.
+/// A deadly signal ends every thread now, also those in sleeps that only death ends, instead of waiting until one
+/// thread happens to dequeue it.
 bool kills_at_once_locked(Process& process, Thread* only, int signal) {
     if (process.group_exiting) return false;
     if (signal == abi::SIGKILL) return process.pid() != 1;
@@ -65,8 +66,8 @@ bool kills_at_once_locked(Process& process, Thread* only, int signal) {
     return false;
 }
 
-/// What a signal does to others when it is sent, whether or not anybody takes it. Returns true when the process was stopped
-/// and goes on.
+/// What a signal does to others when it is sent, whether or not anybody takes it. Returns true when the process was
+/// stopped and goes on.
 bool apply_side_effects_locked(Process& process, int signal) {
     if (signal == abi::SIGCONT) {
         drop_everywhere_locked(process, stop_signals);
@@ -79,7 +80,8 @@ bool apply_side_effects_locked(Process& process, int signal) {
 
 Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info, QueuedSignal* prepared = nullptr) {
     int signal = info.si_signo;
-    if (apply_side_effects_locked(process, signal)) process.continue_reportable = process.signals.continue_unreported = true;
+    if (apply_side_effects_locked(process, signal))
+        process.continue_reportable = process.signals.continue_unreported = true;
     if (is_ignored_locked(process, only, signal)) return Enqueued::Added;
     if (kills_at_once_locked(process, only, signal)) {
         begin_group_exit_locked(process, signal);

@@ -48,8 +48,8 @@ private:
 class FunctionNode final : public TextNode {
 public:
     FunctionNode(FileSystem& file_system, u32 permissions, Show show, Store store)
-        : TextNode(file_system.superblock(), file_system.next_inode_number(), abi::S_IFREG | permissions),
-          show_(show), store_(store) {}
+        : TextNode(file_system.superblock(), file_system.next_inode_number(), abi::S_IFREG | permissions), show_(show),
+          store_(store) {}
     Result<void> show(TextSink sink) override {
         if (!show_) return error(Errno::EINVAL);
         return show_(sink);

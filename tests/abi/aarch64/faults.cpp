@@ -1,6 +1,7 @@
 // arch: aarch64
 // Exceptions of user code: signal, si_code, si_addr and the frame's records; emulated reads of ID registers; registers
-// that survive a handler; frames forged by a hostile program, which must end in a signal to the program and nothing else.
+// that survive a handler; frames forged by a hostile program, which must end in a signal to the program and nothing
+// else.
 #include "check.hpp"
 
 #include <asm/hwcap.h>
@@ -147,13 +148,26 @@ static void forge(int, siginfo_t*, void* context) {
     auto& regs = static_cast<ucontext_t*>(context)->uc_mcontext;
     auto* head = reinterpret_cast<_aarch64_ctx*>(regs.__reserved);
     switch (forgery) {
-    case Forgery::KernelPc: regs.pc = 0xffffffff80000000; break;
-    case Forgery::KernelMode: regs.pstate |= 5; break;
-    case Forgery::Masks: regs.pstate |= 0x3c0; break;
-    case Forgery::Record: head->magic = 0x12345678; break;
-    case Forgery::RecordSize: head->size = 0xfffffff0; break;
-    case Forgery::NoRecord: head->magic = head->size = 0; break;
-    case Forgery::Stack: asm volatile("mov sp, %0; mov x8, #139; svc #0" ::"r"(uint64_t{16}));
+    case Forgery::KernelPc:
+        regs.pc = 0xffffffff80000000;
+        break;
+    case Forgery::KernelMode:
+        regs.pstate |= 5;
+        break;
+    case Forgery::Masks:
+        regs.pstate |= 0x3c0;
+        break;
+    case Forgery::Record:
+        head->magic = 0x12345678;
+        break;
+    case Forgery::RecordSize:
+        head->size = 0xfffffff0;
+        break;
+    case Forgery::NoRecord:
+        head->magic = head->size = 0;
+        break;
+    case Forgery::Stack:
+        asm volatile("mov sp, %0; mov x8, #139; svc #0" ::"r"(uint64_t{16}));
     }
 }
 

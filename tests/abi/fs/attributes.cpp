@@ -24,7 +24,8 @@ unsigned mode_of(const char* name) {
     return lstat(name, &st) == 0 ? st.st_mode & 07777 : 0xffff;
 }
 
-template <typename F> int as_nobody(F function) {
+template <typename F>
+int as_nobody(F function) {
     pid_t pid = fork();
     if (pid == 0) {
         if (syscall(SYS_setgroups, 0, nullptr) || syscall(SYS_setresgid, 1000, 1000, 1000) ||
@@ -170,7 +171,8 @@ void test_listing() {
     long half = 0;
     while (dirent* entry = readdir(directory)) {
         int number;
-        if (entry->d_name[0] == '.') dots++;
+        if (entry->d_name[0] == '.')
+            dots++;
         else if (sscanf(entry->d_name, "entry%d", &number) == 1 && !seen[number]) {
             seen[number] = true;
             found++;

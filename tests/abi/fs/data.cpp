@@ -1,8 +1,8 @@
 // Data of regular files: reads, writes, positions, holes, truncation, vectors, copying, mappings of the same pages.
 #include "check.hpp"
 
-#include <fcntl.h>
 #include <csignal>
+#include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -78,7 +78,8 @@ void test_vectors() {
     CHECK_EQ(pwritev(fd, out, 3, 10), 6);
     CHECK_EQ(size_of(fd), 16);
     // A fault in the middle ends the transfer with what was done.
-    char* page = (char*)mmap(nullptr, 2 * sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char* page =
+        (char*)mmap(nullptr, 2 * sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(page + sysconf(_SC_PAGESIZE), sysconf(_SC_PAGESIZE));
     CHECK_EQ(pread(fd, page + sysconf(_SC_PAGESIZE) - 4, 8, 0), 4);
 }

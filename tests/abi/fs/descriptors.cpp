@@ -84,7 +84,8 @@ struct flock lock_of(short type, off_t start, off_t length) {
 }
 
 /// Runs in a child; its result is the exit status.
-template <typename F> int in_child(F function) {
+template <typename F>
+int in_child(F function) {
     pid_t pid = fork();
     if (pid == 0) _Exit(function());
     int status = 0;

@@ -122,7 +122,10 @@ void test_openat2() {
     CHECK_ERRNO(openat2_(d, "e", O_RDONLY, 1ull << 40), EINVAL);
     CHECK_ERRNO(openat2_(d, "e", 1ull << 40, 0), EINVAL);
     CHECK_ERRNO((long)syscall(SYS_openat2, d, "e", nullptr, 8), EINVAL);
-    struct { open_how how; long more; } large{};
+    struct {
+        open_how how;
+        long more;
+    } large{};
     CHECK(opens(syscall(SYS_openat2, d, "e", &large, sizeof large)));
     large.more = 1;
     CHECK_ERRNO((long)syscall(SYS_openat2, d, "e", &large, sizeof large), E2BIG);

@@ -120,8 +120,10 @@ void test_flags() {
 
 int main() {
     // A mount namespace of our own where there are any; else what is mounted here is unmounted again.
-    if (unshare(CLONE_NEWNS) == 0) mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-    else if (errno == EPERM) check::skip("may not mount");
+    if (unshare(CLONE_NEWNS) == 0)
+        mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+    else if (errno == EPERM)
+        check::skip("may not mount");
     char base[] = "/tmp/mounts.XXXXXX";
     CHECK(mkdtemp(base) != nullptr);
     CHECK_EQ(chdir(base), 0);

@@ -143,8 +143,8 @@ void test_rename() {
     CHECK_ERRNO(rename("p/", "z"), ENOTDIR);
     CHECK_ERRNO(rename("p", "z/"), ENOTDIR);
     unsigned long p = inode_of("p"), q = inode_of("q");
-    CHECK_ERRNO(renameat2_("p", "q", 1), EEXIST);                 // RENAME_NOREPLACE
-    CHECK_ERRNO(renameat2_("p", "none", 2), ENOENT);              // RENAME_EXCHANGE
+    CHECK_ERRNO(renameat2_("p", "q", 1), EEXIST);    // RENAME_NOREPLACE
+    CHECK_ERRNO(renameat2_("p", "none", 2), ENOENT); // RENAME_EXCHANGE
     CHECK_ERRNO(renameat2_("p", "q", 3), EINVAL);
     CHECK_EQ(renameat2_("p", "q", 2), 0);
     CHECK_EQ(inode_of("p"), q);

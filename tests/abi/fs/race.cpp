@@ -1,5 +1,6 @@
-// Names under contention: processes create, rename, link, remove, list and look up the same few names at once. Every call
-// may fail in the ways the race allows, and nothing else may happen; afterwards the tree is as consistent as before.
+// Names under contention: processes create, rename, link, remove, list and look up the same few names at once. Every
+// call may fail in the ways the race allows, and nothing else may happen; afterwards the tree is as consistent as
+// before.
 #include "check.hpp"
 
 #include <dirent.h>
@@ -24,8 +25,10 @@ const char* name() {
     static char names[4][32];
     static int next;
     char* text = names[next++ % 4];
-    if (random_below(3)) snprintf(text, 32, "d%u/n%u", random_below(3), random_below(4));
-    else snprintf(text, 32, "d%u", random_below(3));
+    if (random_below(3))
+        snprintf(text, 32, "d%u/n%u", random_below(3), random_below(4));
+    else
+        snprintf(text, 32, "d%u", random_below(3));
     return text;
 }
 
@@ -41,7 +44,8 @@ void list(const char* path) {
     int fd = open(path, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return;
     char buffer[512];
-    while (syscall(SYS_getdents64, fd, buffer, sizeof buffer) > 0) {}
+    while (syscall(SYS_getdents64, fd, buffer, sizeof buffer) > 0) {
+    }
     close(fd);
 }
 
@@ -59,19 +63,30 @@ void work(unsigned seed) {
             }
             break;
         }
-        case 1: allow(unlink(name()), {ENOENT, EISDIR, ENOTDIR}, "unlink"); break;
-        case 2: allow(mkdir(name(), 0755), {EEXIST, ENOENT, ENOTDIR}, "mkdir"); break;
-        case 3: allow(rmdir(name()), {ENOENT, ENOTEMPTY, ENOTDIR}, "rmdir"); break;
+        case 1:
+            allow(unlink(name()), {ENOENT, EISDIR, ENOTDIR}, "unlink");
+            break;
+        case 2:
+            allow(mkdir(name(), 0755), {EEXIST, ENOENT, ENOTDIR}, "mkdir");
+            break;
+        case 3:
+            allow(rmdir(name()), {ENOENT, ENOTEMPTY, ENOTDIR}, "rmdir");
+            break;
         case 4:
         case 5:
             allow(rename(name(), name()), {ENOENT, EISDIR, ENOTDIR, ENOTEMPTY, EINVAL, EEXIST}, "rename");
             break;
-        case 6: allow(link(name(), name()), {ENOENT, EEXIST, EPERM, ENOTDIR}, "link"); break;
-        case 7: allow(stat(name(), &st), {ENOENT, ENOTDIR, ELOOP}, "stat"); break;
-        case 8: list(name()); break;
+        case 6:
+            allow(link(name(), name()), {ENOENT, EEXIST, EPERM, ENOTDIR}, "link");
+            break;
+        case 7:
+            allow(stat(name(), &st), {ENOENT, ENOTDIR, ELOOP}, "stat");
+            break;
+        case 8:
+            list(name());
+            break;
         case 9:
-            allow(syscall(SYS_renameat2, AT_FDCWD, name(), AT_FDCWD, name(), 2), {ENOENT, EINVAL, ENOTDIR},
-                  "exchange");
+            allow(syscall(SYS_renameat2, AT_FDCWD, name(), AT_FDCWD, name(), 2), {ENOENT, EINVAL, ENOTDIR}, "exchange");
             break;
         }
     }
@@ -90,8 +105,10 @@ void remove_tree(const char* path) {
         snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
         struct stat st;
         CHECK_EQ(lstat(inner, &st), 0);
-        if (S_ISDIR(st.st_mode)) remove_tree(inner);
-        else CHECK_EQ(unlink(inner), 0);
+        if (S_ISDIR(st.st_mode))
+            remove_tree(inner);
+        else
+            CHECK_EQ(unlink(inner), 0);
     }
     closedir(directory);
     CHECK_EQ(rmdir(path), 0);

@@ -1,5 +1,5 @@
-// The nodes of /dev and the files of /proc and /sys that procps, BusyBox and the C library read: what is in them is well
-// formed and agrees with what the calls say.
+// The nodes of /dev and the files of /proc and /sys that procps, BusyBox and the C library read: what is in them is
+// well formed and agrees with what the calls say.
 #include <cinttypes>
 #include <dirent.h>
 #include <fcntl.h>
@@ -62,7 +62,8 @@ void device(const char* name, unsigned major_number, unsigned minor_number, mode
         (info.st_mode & 0777) == mode)
         return;
     char text[100];
-    snprintf(text, sizeof text, "%s: mode %o, device %u:%u", name, info.st_mode, major(info.st_rdev), minor(info.st_rdev));
+    snprintf(text, sizeof text, "%s: mode %o, device %u:%u", name, info.st_mode, major(info.st_rdev),
+             minor(info.st_rdev));
     failed(__FILE__, __LINE__, text);
 }
 
@@ -225,7 +226,9 @@ void system_files() {
     CHECK(up > 0 && up - double(info.uptime) < 10);
     double one = -1, five = -1, fifteen = -1;
     int running = 0, tasks = 0, last = 0;
-    CHECK_EQ(sscanf(contents("/proc/loadavg").c_str(), "%lf %lf %lf %d/%d %d", &one, &five, &fifteen, &running, &tasks, &last), 6);
+    CHECK_EQ(sscanf(contents("/proc/loadavg").c_str(), "%lf %lf %lf %d/%d %d", &one, &five, &fifteen, &running, &tasks,
+                    &last),
+             6);
     CHECK(one >= 0 && running >= 1 && tasks >= running && last > 0);
     utsname name;
     uname(&name);

@@ -1,7 +1,7 @@
 // futex(2): waiting, waking, bit sets, requeueing, FUTEX_WAKE_OP, time-outs, shared words; robust mutexes.
 #include <climits>
-#include <cstddef>
 #include <csignal>
+#include <cstddef>
 #include <ctime>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -161,8 +161,8 @@ static void check_robust() {
     CHECK_ERRNO(syscall(SYS_set_robust_list, &word, 5), EINVAL);
 }
 
-// The list itself, over shared memory: each held word is marked and one waiter woken, of the pending one too; words that
-// belong to somebody else stay as they are (get_robust_list(2)).
+// The list itself, over shared memory: each held word is marked and one waiter woken, of the pending one too; words
+// that belong to somebody else stay as they are (get_robust_list(2)).
 struct Lock {
     void* next;
     std::atomic<int> word;

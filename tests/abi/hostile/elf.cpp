@@ -1,7 +1,7 @@
 // timeout: 90
-// Hostile programs (execve(2), elf(5)): files that are none, single absurd header fields, and a thousand random changes of
-// a small static program. Each is executed in a child: whatever becomes of that one, the kernel goes on, the undamaged
-// program still runs, and no memory is lost.
+// Hostile programs (execve(2), elf(5)): files that are none, single absurd header fields, and a thousand random changes
+// of a small static program. Each is executed in a child: whatever becomes of that one, the kernel goes on, the
+// undamaged program still runs, and no memory is lost.
 #include "check.hpp"
 #include "tiny_elf.hpp"
 
@@ -122,24 +122,24 @@ void segments() {
     CHECK(dies([](Program& p) { p.segments[0].p_type = PT_NULL, p.segments[1].p_type = PT_NULL; }));
     CHECK(dies([](Program& p) { p.segments[0].p_memsz = p.segments[0].p_filesz - 1; }));
     CHECK(dies([](Program& p) { p.segments[1].p_memsz = ~uint64_t{0}; }));
-    CHECK(dies([](Program& p) { p.segments[1].p_memsz = uint64_t{1} << 46; }));   // larger than the limit
+    CHECK(dies([](Program& p) { p.segments[1].p_memsz = uint64_t{1} << 46; })); // larger than the limit
     CHECK(dies([](Program& p) { p.segments[1].p_filesz = ~uint64_t{0}; }));
     CHECK(dies([](Program& p) { p.segments[1].p_vaddr = ~uint64_t{0xffff}; }));
     CHECK(dies([](Program& p) { p.segments[1].p_vaddr = uint64_t{0xffff800000000000} + offsetof(Program, data); }));
-    CHECK(dies([](Program& p) { p.segments[0].p_offset = 1; }));                  // not congruent
+    CHECK(dies([](Program& p) { p.segments[0].p_offset = 1; })); // not congruent
     CHECK(dies([](Program& p) { p.segments[0].p_offset = uint64_t{1} << 63; }));
     CHECK(dies([](Program& p) { p.segments[0].p_offset = ~uint64_t{0xffff}; }));
-    CHECK(dies([](Program& p) { p.segments[0].p_flags = 0; }));                   // nothing to execute
+    CHECK(dies([](Program& p) { p.segments[0].p_flags = 0; })); // nothing to execute
     // What may end either way.
     auto survives = [](auto change) { run_changed(change), run_changed(change, ET_DYN); };
     survives([](Program& p) { p.segments[1].p_vaddr = p.segments[0].p_vaddr + offsetof(Program, data); }); // overlap
     survives([](Program& p) { p.segments[1] = p.segments[0]; });
     survives([](Program& p) { p.segments[1].p_memsz = 64ul << 20; });
-    survives([](Program& p) { p.segments[1].p_filesz = 1ul << 20; });             // beyond the end of the file
+    survives([](Program& p) { p.segments[1].p_filesz = 1ul << 20; }); // beyond the end of the file
     survives([](Program& p) { p.segments[0].p_vaddr = 0; });
-    survives([](Program& p) { p.segments[1].p_flags = PF_R; });                   // zeros go into a read-only page
-    for (uint64_t alignment : {uint64_t{0}, uint64_t{1}, uint64_t{3}, uint64_t{1} << 30, uint64_t{1} << 47,
-                               uint64_t{1} << 63, ~uint64_t{0}})
+    survives([](Program& p) { p.segments[1].p_flags = PF_R; }); // zeros go into a read-only page
+    for (uint64_t alignment :
+         {uint64_t{0}, uint64_t{1}, uint64_t{3}, uint64_t{1} << 30, uint64_t{1} << 47, uint64_t{1} << 63, ~uint64_t{0}})
         survives([=](Program& p) { p.segments[0].p_align = p.segments[1].p_align = alignment; });
 }
 
@@ -154,23 +154,27 @@ void interpreters() {
     put("script", "#!/bin/sh\n", 10);
     CHECK_EQ(with("/nowhere", 9).refused, ENOENT);
     CHECK_EQ(with("/tmp", 5).refused, EACCES);
-    CHECK_EQ(with("/nowhere", 8).refused, ENOEXEC);       // without its NUL
+    CHECK_EQ(with("/nowhere", 8).refused, ENOEXEC); // without its NUL
     CHECK_EQ(with("/nowhere", 0).refused, ENOEXEC);
     CHECK_EQ(with("/nowhere", 1).refused, ENOEXEC);
     CHECK_EQ(with("/nowhere", 4097).refused, ENOEXEC);
-    CHECK(with("/nowhere", 9, 1 << 20).refused != 0);     // beyond the end
+    CHECK(with("/nowhere", 9, 1 << 20).refused != 0); // beyond the end
     CHECK(with("/nowhere", 9, ~uint64_t{0}).refused != 0);
     CHECK(with("/nowhere", 9, ~uint64_t{0} >> 1).refused != 0);
-    CHECK(with("script", 7).refused != 0);                // an interpreter must be a program itself
+    CHECK(with("script", 7).refused != 0); // an interpreter must be a program itself
     // A program may interpret itself: it is mapped twice at one place, or begins there.
     with("changed", 8);
 }
 
 /// Random changes of header and segments, one to six at a time, and random cuts.
 void random_changes(int count) {
-    static const uint64_t telling[] = {0, 1, 2, 3, 4, 6, 7, 0xff, 0x100, 0xfff, 0x1000, 0xffff, 0x10000, 0x400000,
-                                       0x7fffffff, 0x80000000, 0xffffffff, 1ull << 32, 1ull << 46, (1ull << 47) - 0x10000,
-                                       1ull << 47, 1ull << 48, 1ull << 62, (1ull << 63) - 1, 1ull << 63, ~0xffffull, ~0ull};
+    static const uint64_t telling[] = {0,          1,          2,          3,
+                                       4,          6,          7,          0xff,
+                                       0x100,      0xfff,      0x1000,     0xffff,
+                                       0x10000,    0x400000,   0x7fffffff, 0x80000000,
+                                       0xffffffff, 1ull << 32, 1ull << 46, (1ull << 47) - 0x10000,
+                                       1ull << 47, 1ull << 48, 1ull << 62, (1ull << 63) - 1,
+                                       1ull << 63, ~0xffffull, ~0ull};
     Random random;
     for (int i = 0; i < count; ++i) {
         Program program(i % 3 ? ET_EXEC : ET_DYN);
@@ -181,10 +185,18 @@ void random_changes(int count) {
             size_t at = sizeof program.header.e_ident + random.below(headers_size - sizeof program.header.e_ident);
             uint64_t value = telling[random.below(sizeof telling / sizeof *telling)];
             switch (random.below(4)) {
-            case 0: bytes[at] ^= static_cast<unsigned char>(1u << random.below(8)); break;
-            case 1: memcpy(bytes + (at & ~size_t{3}), &value, 4); break;
-            case 2: at &= ~size_t{7}, memcpy(bytes + at, &value, headers_size - at < 8 ? 4 : 8); break;
-            default: memmove(bytes + (at & ~size_t{7}), bytes + 24 + random.below(24) * 8, 4); break;
+            case 0:
+                bytes[at] ^= static_cast<unsigned char>(1u << random.below(8));
+                break;
+            case 1:
+                memcpy(bytes + (at & ~size_t{3}), &value, 4);
+                break;
+            case 2:
+                at &= ~size_t{7}, memcpy(bytes + at, &value, headers_size - at < 8 ? 4 : 8);
+                break;
+            default:
+                memmove(bytes + (at & ~size_t{7}), bytes + 24 + random.below(24) * 8, 4);
+                break;
             }
         }
         put("changed", bytes, random.below(8) ? sizeof bytes : random.below(sizeof bytes));

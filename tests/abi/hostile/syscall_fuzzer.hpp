@@ -30,8 +30,8 @@ struct Random {
     uint64_t below(uint64_t bound) { return next() % bound; }
 };
 
-/// What the children must not call: it would end the test, or change the machine under the tests that follow, rather than
-/// test the kernel.
+/// What the children must not call: it would end the test, or change the machine under the tests that follow, rather
+/// than test the kernel.
 inline bool is_forbidden(long number) {
     switch (number) {
     case SYS_reboot:
@@ -80,21 +80,56 @@ inline Arena make_arena() {
 }
 
 inline unsigned long argument(Random& random, const Arena& arena) {
-    static const char* const names[] = {"f", "d/f", "/proc/self/mem", "..", "/dev/null", "", "/dev/tty", "/proc/self/fd/0"};
-    static const unsigned long odd[] = {0, 1, 2, 3, 7, 8, 16, 64, 255, 4095, 4096, 65536, 1ul << 20, 1ul << 31,
-                                        (1ul << 31) - 1, 1ul << 32, 1ul << 47, (1ul << 47) - 1, 1ul << 62, 1ul << 63,
-                                        ~0ul, ~0ul - 1, ~0ul - 4095, 0xffffffff80200000ul, 0xffff888000000000ul,
-                                        0xffffffc000000000ul, 0x9000000000200000ul, 0x0000800000000000ul, 0x7fffffff};
+    static const char* const names[] = {"f",         "d/f", "/proc/self/mem", "..",
+                                        "/dev/null", "",    "/dev/tty",       "/proc/self/fd/0"};
+    static const unsigned long odd[] = {0,
+                                        1,
+                                        2,
+                                        3,
+                                        7,
+                                        8,
+                                        16,
+                                        64,
+                                        255,
+                                        4095,
+                                        4096,
+                                        65536,
+                                        1ul << 20,
+                                        1ul << 31,
+                                        (1ul << 31) - 1,
+                                        1ul << 32,
+                                        1ul << 47,
+                                        (1ul << 47) - 1,
+                                        1ul << 62,
+                                        1ul << 63,
+                                        ~0ul,
+                                        ~0ul - 1,
+                                        ~0ul - 4095,
+                                        0xffffffff80200000ul,
+                                        0xffff888000000000ul,
+                                        0xffffffc000000000ul,
+                                        0x9000000000200000ul,
+                                        0x0000800000000000ul,
+                                        0x7fffffff};
     switch (random.below(9)) {
-    case 0: return odd[random.below(sizeof(odd) / sizeof(odd[0]))];
-    case 1: return random.below(24);                                      // a descriptor, a small count
-    case 2: return reinterpret_cast<unsigned long>(arena.page) + 8 * random.below(64);
-    case 3: return reinterpret_cast<unsigned long>(arena.page) + arena.page_size - random.below(16); // before a hole
-    case 4: return reinterpret_cast<unsigned long>(arena.read_only);
-    case 5: return reinterpret_cast<unsigned long>(names[random.below(sizeof(names) / sizeof(names[0]))]);
-    case 6: return random.next();
-    case 7: return 1ul << random.below(64);
-    default: return random.below(1u << 16);
+    case 0:
+        return odd[random.below(sizeof(odd) / sizeof(odd[0]))];
+    case 1:
+        return random.below(24); // a descriptor, a small count
+    case 2:
+        return reinterpret_cast<unsigned long>(arena.page) + 8 * random.below(64);
+    case 3:
+        return reinterpret_cast<unsigned long>(arena.page) + arena.page_size - random.below(16); // before a hole
+    case 4:
+        return reinterpret_cast<unsigned long>(arena.read_only);
+    case 5:
+        return reinterpret_cast<unsigned long>(names[random.below(sizeof(names) / sizeof(names[0]))]);
+    case 6:
+        return random.next();
+    case 7:
+        return 1ul << random.below(64);
+    default:
+        return random.below(1u << 16);
     }
 }
 
@@ -121,7 +156,7 @@ inline void limit(int resource, unsigned long value) {
         if (signal != SIGSEGV && signal != SIGBUS && signal != SIGILL) ::signal(signal, SIG_IGN);
     ::signal(SIGCHLD, SIG_DFL);
     // A call that blocks is interrupted soon.
-    struct sigaction interrupt {};
+    struct sigaction interrupt{};
     interrupt.sa_handler = [](int) {};
     sigaction(SIGALRM, &interrupt, nullptr);
     itimerval often{{0, 20'000}, {0, 20'000}};
@@ -162,8 +197,8 @@ inline constexpr long leak_limit_kib = 32 * 1024;
 
 inline int run(uint64_t wanted_calls) {
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    auto* calls = static_cast<volatile uint64_t*>(
-        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    auto* calls =
+        static_cast<volatile uint64_t*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     char folder[] = "/tmp/fuzzXXXXXX";
     if (!mkdtemp(folder) || chmod(folder, 0777) != 0 || chdir(folder) != 0) return perror("mkdtemp"), 1;
     const long before = available_kib();
@@ -187,7 +222,8 @@ inline int run(uint64_t wanted_calls) {
         }
         if (WIFEXITED(status) && WEXITSTATUS(status) == 99) return printf("can't become nobody\n"), 1;
         kill(-child, SIGKILL);
-        while (waitpid(-1, nullptr, WNOHANG) > 0) {}
+        while (waitpid(-1, nullptr, WNOHANG) > 0) {
+        }
     }
     const long lost = before - available_kib();
     printf("%lu calls, %lu children, %ld KiB less available\n", static_cast<unsigned long>(*calls),

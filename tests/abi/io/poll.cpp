@@ -1,5 +1,6 @@
 // poll(2), ppoll(2), select(2), epoll(7), eventfd(2), signalfd(2).
 #include <csignal>
+#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -7,7 +8,6 @@
 #include <sys/select.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <ctime>
 #include <unistd.h>
 
 #include "check.hpp"

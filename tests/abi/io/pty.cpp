@@ -1,6 +1,7 @@
 // timeout: 60
 // Pseudo-terminals and the less common modes of the line discipline: locking, peers, packet mode, input and output
-// translations, echo modes, other ends of lines, flushing, switching modes with input waiting, hang-up (pty(7), tty_ioctl(4)).
+// translations, echo modes, other ends of lines, flushing, switching modes with input waiting, hang-up (pty(7),
+// tty_ioctl(4)).
 #include <fcntl.h>
 #include <poll.h>
 #include <string>
@@ -30,7 +31,8 @@ struct Pair {
     }
     ~Pair() { close(slave), close(master); }
 
-    template <typename F> void change(F edit) {
+    template <typename F>
+    void change(F edit) {
         termios t;
         CHECK_OK(tcgetattr(slave, &t));
         edit(t);
@@ -43,8 +45,8 @@ struct Pair {
         const ssize_t count = read(slave, buffer, sizeof buffer);
         return count < 0 ? "error " + std::to_string(errno) : std::string(buffer, size_t(count));
     }
-    /// What comes out at the master until it ends with a mark that the slave writes. What was typed must have been worked
-    /// on by then, that is, its line read.
+    /// What comes out at the master until it ends with a mark that the slave writes. What was typed must have been
+    /// worked on by then, that is, its line read.
     std::string screen() {
         change([&](termios& t) { saved = t.c_oflag, t.c_oflag = 0; });
         CHECK_EQ(write(slave, "\x1e", 1), 1);
@@ -214,7 +216,9 @@ void echo_modes() {
 
 void output_translation() {
     Pair pair;
-    auto put = [&](const std::string& text) { CHECK_EQ(write(pair.slave, text.data(), text.size()), ssize_t(text.size())); };
+    auto put = [&](const std::string& text) {
+        CHECK_EQ(write(pair.slave, text.data(), text.size()), ssize_t(text.size()));
+    };
     pair.change([](termios& t) { t.c_oflag = OPOST | OCRNL; });
     put("a\rb\n");
     expect(__LINE__, pair.screen(), "a\nb\n");
@@ -259,7 +263,8 @@ void flow_control() {
     CHECK(eventually([&] { return write(pair.slave, "", 0) == 0 && write(pair.slave, "z", 1) < 0; }));
     char byte;
     fcntl(pair.master, F_SETFL, O_RDWR | O_NONBLOCK);
-    while (read(pair.master, &byte, 1) == 1) {}
+    while (read(pair.master, &byte, 1) == 1) {
+    }
     pair.change([](termios& t) { t.c_iflag |= IXANY; });
     pair.type("q"); // any character starts again
     CHECK(eventually([&] { return write(pair.slave, "y", 1) == 1; }));
@@ -275,7 +280,7 @@ void waiting_input() {
         CHECK_EQ(read(pair.master, buffer, 1), 1);
         CHECK_EQ(buffer[0], wanted);
     }
-    CHECK_ERRNO(read(pair.slave, buffer, sizeof buffer), EAGAIN); // no line yet
+    CHECK_ERRNO(read(pair.slave, buffer, sizeof buffer), EAGAIN);    // no line yet
     pair.change([](termios& t) { t.c_lflag &= ~tcflag_t(ICANON); }); // then all that there is counts
     expect(__LINE__, pair.line(), "half");
     pair.type("more");

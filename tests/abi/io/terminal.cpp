@@ -91,7 +91,8 @@ void editing() {
               "c\n"); // reprint
     expect(__LINE__, pair.line(), "abc\n");
     expect(__LINE__, pair.screen(), "ab^R\r\nabc\r\n");
-    pair.type("\x01\x7f" "q\r"); // a control character is two columns wide; CR ends a line
+    pair.type("\x01\x7f"
+              "q\r"); // a control character is two columns wide; CR ends a line
     expect(__LINE__, pair.line(), "q\n");
     expect(__LINE__, pair.screen(), "^A\b \b\b \bq\r\n");
 }
@@ -103,7 +104,8 @@ void end_of_file() {
     CHECK_EQ(read(pair.slave, buffer, sizeof buffer), 0);
     pair.type("xyz\x04");
     CHECK_EQ(read(pair.slave, buffer, sizeof buffer), 3);
-    pair.type("abc\x04" "d\n");
+    pair.type("abc\x04"
+              "d\n");
     CHECK_EQ(read(pair.slave, buffer, 3), 3);
     CHECK_EQ(read(pair.slave, buffer, sizeof buffer), 2); // the end of file went with the full buffer before it
     pair.type("two\nlines\n");

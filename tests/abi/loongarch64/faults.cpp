@@ -100,9 +100,7 @@ static void check_rights() {
     long size = sysconf(_SC_PAGESIZE);
     auto pages = uint64_t(mmap(nullptr, 5 * size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     auto page = [&](int n) { return pages + n * size; };
-    auto protect = [&](int n, int rights) {
-        CHECK_OK(mprotect(reinterpret_cast<void*>(page(n)), size, rights));
-    };
+    auto protect = [&](int n, int rights) { CHECK_OK(mprotect(reinterpret_cast<void*>(page(n)), size, rights)); };
     protect(1, PROT_NONE);
     protect(2, PROT_EXEC);
     protect(3, PROT_WRITE);

@@ -43,8 +43,8 @@ static bool vectors_hold(uint64_t seed, long call) {
                  "movcf2gr %[condition], $fcc5\n\tmovfcsr2gr %[fcsr], $fcsr0\n\tmovgr2fcsr $fcsr0, $zero"
                  : [condition] "=&r"(condition), [fcsr] "=&r"(fcsr)
                  : [in] "r"(in), [out] "r"(out), [call] "r"(call)
-                 : "a0", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "s7", "$f3", "$f30",
-                   "$fcc5", "memory");
+                 : "a0", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "s7", "$f3", "$f30", "$fcc5",
+                   "memory");
     return in[0] == out[0] && in[1] == out[1] && condition == 1 && fcsr == 0x200;
 }
 
@@ -57,8 +57,7 @@ static void* run(void* argument) {
 
 static void check_threads() {
     pthread_t threads[12];
-    for (uintptr_t i = 0; i < 12; ++i)
-        REQUIRE(pthread_create(&threads[i], nullptr, run, (void*)(i + 1)) == 0);
+    for (uintptr_t i = 0; i < 12; ++i) REQUIRE(pthread_create(&threads[i], nullptr, run, (void*)(i + 1)) == 0);
     for (auto& thread : threads) {
         void* result;
         pthread_join(thread, &result);
@@ -93,8 +92,8 @@ static void edit_and_clobber(int, siginfo_t*, void* context) {
     Header header, end;
     memcpy(&header, at, sizeof header);
     memcpy(&end, at + header.size, sizeof end);
-    record_good = header.magic == lasx_magic && header.size >= sizeof header + 32 * 32 + 12 &&
-                  end.magic == 0 && end.size == 0 && (machine.__flags & 1);
+    record_good = header.magic == lasx_magic && header.size >= sizeof header + 32 * 32 + 12 && end.magic == 0 &&
+                  end.size == 0 && (machine.__flags & 1);
     aligned = uintptr_t(at + sizeof header) % 32 == 0 && uintptr_t(__builtin_frame_address(0)) % 16 == 0;
     memcpy(at + sizeof header + 32 * 31, &replacement, sizeof replacement); // the handler's word for xr31
     asm volatile("xvldi $xr0, 255\n\txvldi $xr15, 255\n\txvldi $xr31, 255" ::: "$f0", "$f15", "$f31");
@@ -108,16 +107,15 @@ static void check_handler() {
     CHECK_OK(sigaction(SIGUSR1, &action, nullptr));
     Vector in[2] = {vector_of(1), vector_of(2)}, out[3];
     uint64_t edited;
-    asm volatile(
-        "xvld $xr0, %[in], 0\n\txvld $xr15, %[in], 32\n\txvld $xr31, %[in], 0\n\t"
-        "li.w $s0, 41\n\t"
-        "move $a0, %[pid]\n\tli.w $a1, %[signal]\n\tli.w $a7, %[kill]\n\tsyscall 0\n\t"
-        "move %[edited], $s0\n\t"
-        "xvst $xr0, %[out], 0\n\txvst $xr15, %[out], 32\n\txvst $xr31, %[out], 64"
-        : [edited] "=&r"(edited)
-        : [in] "r"(in), [out] "r"(out), [pid] "r"(long(getpid())), [signal] "i"(SIGUSR1), [kill] "i"(SYS_kill)
-        : "a0", "a1", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "s0", "$f0", "$f15", "$f31",
-          "memory");
+    asm volatile("xvld $xr0, %[in], 0\n\txvld $xr15, %[in], 32\n\txvld $xr31, %[in], 0\n\t"
+                 "li.w $s0, 41\n\t"
+                 "move $a0, %[pid]\n\tli.w $a1, %[signal]\n\tli.w $a7, %[kill]\n\tsyscall 0\n\t"
+                 "move %[edited], $s0\n\t"
+                 "xvst $xr0, %[out], 0\n\txvst $xr15, %[out], 32\n\txvst $xr31, %[out], 64"
+                 : [edited] "=&r"(edited)
+                 : [in] "r"(in), [out] "r"(out), [pid] "r"(long(getpid())), [signal] "i"(SIGUSR1), [kill] "i"(SYS_kill)
+                 : "a0", "a1", "a7", "t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "s0", "$f0", "$f15", "$f31",
+                   "memory");
     CHECK_EQ(edited, 42u);
     CHECK(out[0] == in[0]);
     CHECK(out[1] == in[1]);
@@ -191,8 +189,7 @@ int main() {
     CHECK_EQ(signal_of(Forgery::Stack), SIGSEGV);
     CHECK_EQ(signal_of(Forgery::Magic), SIGSEGV);
     CHECK_EQ(signal_of(Forgery::Size), SIGSEGV);
-    int causes =
-        signal_of(Forgery::Causes); // Linux raises what the frame says; ignoring it does no harm either
+    int causes = signal_of(Forgery::Causes); // Linux raises what the frame says; ignoring it does no harm either
     CHECK(causes == 0 || causes == SIGFPE);
     return check::result();
 }

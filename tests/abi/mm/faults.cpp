@@ -30,8 +30,10 @@ enum class Touch { Read, Write };
 int touch(volatile char* place, Touch how) {
     seen_signal = 0;
     if (sigsetjmp(back, 1) == 0) {
-        if (how == Touch::Write) *place = 1;
-        else (void)*place;
+        if (how == Touch::Write)
+            *place = 1;
+        else
+            (void)*place;
     }
     return seen_signal;
 }
@@ -92,7 +94,8 @@ void test_end_of_file() {
     close(fd);
 }
 
-/// Uses `pages` of stack. The statements without code keep the frame in use over the call, so that it can't become a loop.
+/// Uses `pages` of stack. The statements without code keep the frame in use over the call, so that it can't become a
+/// loop.
 __attribute__((noinline)) int deep(size_t pages) {
     volatile char frame[16384];
     frame[0] = char(pages);
@@ -144,7 +147,7 @@ int main() {
     alternate.ss_sp = stack;
     alternate.ss_size = sizeof stack;
     CHECK_EQ(sigaltstack(&alternate, nullptr), 0);
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     CHECK_EQ(sigaction(SIGSEGV, &action, nullptr), 0);

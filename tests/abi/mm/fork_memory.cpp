@@ -18,7 +18,8 @@ char* map(size_t pages, int type = MAP_PRIVATE) {
 }
 
 /// The exit status of a child that runs `body`.
-template <typename Body> int in_child(Body body) {
+template <typename Body>
+int in_child(Body body) {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) _exit(body());

@@ -1,4 +1,5 @@
-// mmap, munmap, mprotect, mremap, madvise, mincore, msync, mlock and brk: what they do and what they refuse. Least Linux: 5.14.
+// mmap, munmap, mprotect, mremap, madvise, mincore, msync, mlock and brk: what they do and what they refuse. Least
+// Linux: 5.14.
 #include "check.hpp"
 #include <fcntl.h>
 #include <string>

@@ -1,5 +1,5 @@
-// Threads that map, unmap, protect, move, fault and fork in one address space, each with a model of the part it owns, while
-// others read /proc/self/maps. Runs a few seconds. Least Linux: 2.6.
+// Threads that map, unmap, protect, move, fault and fork in one address space, each with a model of the part it owns,
+// while others read /proc/self/maps. Runs a few seconds. Least Linux: 2.6.
 #include "check.hpp"
 #include <csetjmp>
 #include <csignal>
@@ -56,8 +56,10 @@ struct Worker {
         volatile unsigned char value = 0;
         bool faulted = false;
         armed = true;
-        if (sigsetjmp(back, 1) == 0) value = static_cast<unsigned char>(base[i * page + 5]);
-        else faulted = true;
+        if (sigsetjmp(back, 1) == 0)
+            value = static_cast<unsigned char>(base[i * page + 5]);
+        else
+            faulted = true;
         armed = false;
         bool readable = model[i].prot > 0;
         expect(faulted == !readable, readable ? "readable page faulted" : "unreadable page could be read", i);
@@ -73,7 +75,8 @@ struct Worker {
         static const int rights[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE};
         int prot = rights[draw(4)];
         switch (draw(12)) {
-        case 0: case 1: {
+        case 0:
+        case 1: {
             void* got = mmap(place, count * page, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
             expect(got == place, "mmap failed", first);
             for (size_t i = first; i < first + count; i++) model[i] = {prot, 0};
@@ -107,8 +110,11 @@ struct Worker {
             expect(munmap(other, 4 * page) == 0, "munmap failed", first);
             break;
         }
-        case 6: store(first); break;
-        default: draw(2) ? look(first) : store(first);
+        case 6:
+            store(first);
+            break;
+        default:
+            draw(2) ? look(first) : store(first);
         }
         steps++;
     }
@@ -125,7 +131,8 @@ void* read_maps(void*) {
     while (!stop) {
         int fd = open("/proc/self/maps", O_RDONLY);
         if (fd < 0) return nullptr;
-        while (read(fd, buffer, sizeof buffer) > 0) {}
+        while (read(fd, buffer, sizeof buffer) > 0) {
+        }
         close(fd);
     }
     return nullptr;
@@ -134,7 +141,7 @@ void* read_maps(void*) {
 } // namespace
 
 int main() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO;
     sigaction(SIGSEGV, &action, nullptr);

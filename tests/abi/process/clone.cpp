@@ -1,5 +1,5 @@
-// clone(2), clone3(2), vfork(2): what is shared and what is copied, the numbers stored, the stack and TLS given, errors; and
-// waitid(2) in all its variants.
+// clone(2), clone3(2), vfork(2): what is shared and what is copied, the numbers stored, the stack and TLS given,
+// errors; and waitid(2) in all its variants.
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -58,9 +58,9 @@ std::atomic<pid_t> cleared;
 
 void cleared_number() {
     cleared = 1;
-    const pid_t child = clone([](void*) { return 0; }, stack + sizeof stack,
-                              CLONE_VM | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, nullptr, nullptr, nullptr,
-                              &cleared);
+    const pid_t child =
+        clone([](void*) { return 0; }, stack + sizeof stack,
+              CLONE_VM | CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | SIGCHLD, nullptr, nullptr, nullptr, &cleared);
     REQUIRE(child > 0);
     while (pid_t seen = cleared) syscall(SYS_futex, &cleared, 0 /* FUTEX_WAIT */, seen, nullptr, nullptr, 0);
     CHECK_EQ(end_of(child), 0);

@@ -10,7 +10,8 @@
 
 #include "check.hpp"
 
-template <typename F> static void in_child(F function) {
+template <typename F>
+static void in_child(F function) {
     pid_t child = fork();
     if (child == 0) {
         function();

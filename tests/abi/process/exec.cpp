@@ -160,7 +160,8 @@ static void check_auxiliary_vector() {
 int main(int count, char** arguments) {
     if (count > 1) {
         if (!strcmp(arguments[1], "quick")) return 0;
-        if (!strcmp(arguments[1], "length")) return strlen(arguments[2]) == 32 * size_t(sysconf(_SC_PAGESIZE)) - 1 ? 77 : 1;
+        if (!strcmp(arguments[1], "length"))
+            return strlen(arguments[2]) == 32 * size_t(sysconf(_SC_PAGESIZE)) - 1 ? 77 : 1;
         if (!strcmp(arguments[1], "thread"))
             return getpid() == atoi(getenv("LEADER")) && syscall(SYS_gettid) == getpid() ? 66 : 1;
         bool right = count == 4 && !strcmp(arguments[1], "script one two") && !strcmp(arguments[2], "/tmp/script") &&

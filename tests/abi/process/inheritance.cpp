@@ -1,6 +1,6 @@
 // What fork(2) and execve(2) hand on and what they don't (SEMANTICS F9, F10), field by field.
-#include <csignal>
 #include <cfenv>
+#include <csignal>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/personality.h>

@@ -11,7 +11,8 @@
 
 #include "asleep.hpp"
 
-template <typename F> static int in_child(F function) {
+template <typename F>
+static int in_child(F function) {
     pid_t child = fork();
     if (child == 0) {
         function();
@@ -97,7 +98,8 @@ static void check_orphans() {
             }
             _exit(0);
         }
-        while (wait(nullptr) > 0) {}
+        while (wait(nullptr) > 0) {
+        }
         _exit(0);
     }
     pid_t parent = 0;
@@ -177,7 +179,8 @@ static void check_clone_flags() {
     CHECK_ERRNO(clone(CLONE_THREAD | CLONE_VM), EINVAL);
     // Processes that share the actions share each change of them, but have their own status.
     static char stack[65536];
-    pid_t child = ::clone(ignore_and_exit, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_SIGHAND | SIGCHLD, nullptr);
+    pid_t child =
+        ::clone(ignore_and_exit, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_SIGHAND | SIGCHLD, nullptr);
     int status = 0;
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 5 << 8);

@@ -1,6 +1,6 @@
 // timeout: 60
-// What a new program finds: the auxiliary vector against what is known otherwise, different randomness and different places
-// each time, how the vDSO and the stack are mapped, and the vectors and names as they were given.
+// What a new program finds: the auxiliary vector against what is known otherwise, different randomness and different
+// places each time, how the vDSO and the stack are mapped, and the vectors and names as they were given.
 #include <cinttypes>
 #include <elf.h>
 #include <fcntl.h>
@@ -29,7 +29,8 @@ struct Mapping {
 };
 
 /// The mapping for which `wanted(mapping)` holds first; start is 0 when there is none.
-template <typename F> Mapping find_mapping(F wanted) {
+template <typename F>
+Mapping find_mapping(F wanted) {
     FILE* file = fopen("/proc/self/maps", "r");
     REQUIRE(file);
     char line[512];
@@ -49,7 +50,8 @@ Mapping named(const char* name) {
 }
 
 Mapping around(uint64_t address) {
-    return find_mapping([address](const Mapping& mapping) { return mapping.start <= address && address < mapping.end; });
+    return find_mapping(
+        [address](const Mapping& mapping) { return mapping.start <= address && address < mapping.end; });
 }
 
 int variable = 42;
@@ -168,8 +170,8 @@ void auxiliary_vector() {
         CHECK(types.insert(entries[seen].a_type).second);
     }
     CHECK_EQ(entries[seen].a_type, unsigned(AT_NULL));
-    for (unsigned long type : {AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY, AT_UID, AT_EUID, AT_GID,
-                               AT_EGID, AT_SECURE, AT_RANDOM, AT_EXECFN, AT_HWCAP, AT_CLKTCK, AT_SYSINFO_EHDR})
+    for (unsigned long type : {AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_FLAGS, AT_ENTRY, AT_UID, AT_EUID,
+                               AT_GID, AT_EGID, AT_SECURE, AT_RANDOM, AT_EXECFN, AT_HWCAP, AT_CLKTCK, AT_SYSINFO_EHDR})
         CHECK(types.count(type) == 1);
 }
 
@@ -305,8 +307,7 @@ int main(int count, char** arguments, char** environment) {
     }
     if (count > 1 && !strcmp(arguments[1], "vectors")) return check_vectors(count, arguments, environment);
     if (count > 1 && !strcmp(arguments[1], "suid")) return check_suid();
-    if (count > 1 && !strcmp(arguments[1], "not suid"))
-        return geteuid() == 0 && getauxval(AT_SECURE) == 0 ? 0 : 1;
+    if (count > 1 && !strcmp(arguments[1], "not suid")) return geteuid() == 0 && getauxval(AT_SECURE) == 0 ? 0 : 1;
     REQUIRE(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     if (count == 1) {
         execl(self, self, "main", nullptr); // so that AT_EXECFN is the path known here

@@ -71,7 +71,8 @@ int main() {
     if (child == 0) {
         limit = {1, 3};
         setrlimit(RLIMIT_CPU, &limit);
-        for (;;) {}
+        for (;;) {
+        }
     }
     int status = 0;
     rusage usage;

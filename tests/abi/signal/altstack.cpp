@@ -1,5 +1,5 @@
-// sigaltstack(2): what is in use is told by the stack pointer, SS_AUTODISARM, overflow of either stack, nesting, leaving by
-// siglongjmp, AT_MINSIGSTKSZ.
+// sigaltstack(2): what is in use is told by the stack pointer, SS_AUTODISARM, overflow of either stack, nesting,
+// leaving by siglongjmp, AT_MINSIGSTKSZ.
 #include <setjmp.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>

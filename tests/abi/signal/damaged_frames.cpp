@@ -1,7 +1,7 @@
 // timeout: 60
 // arch: x86_64 aarch64 riscv64
-// Signal frames with random damage to every word, a few hundred of them: the program may die or go on, the kernel goes on.
-// (Not on LoongArch: Linux 7.2 locks up there.)
+// Signal frames with random damage to every word, a few hundred of them: the program may die or go on, the kernel goes
+// on. (Not on LoongArch: Linux 7.2 locks up there.)
 #include <sys/syscall.h>
 
 #include "asleep.hpp"
@@ -19,12 +19,18 @@ uint64_t random_word() {
 
 uint64_t nasty_word() {
     switch (random_word() % 6) {
-    case 0: return random_word();
-    case 1: return ~uint64_t(0);
-    case 2: return uint64_t(1) << (random_word() % 64);
-    case 3: return machine::kernel_address + random_word() % 4096;
-    case 4: return random_word() & 0xffff;
-    default: return 0;
+    case 0:
+        return random_word();
+    case 1:
+        return ~uint64_t(0);
+    case 2:
+        return uint64_t(1) << (random_word() % 64);
+    case 3:
+        return machine::kernel_address + random_word() % 4096;
+    case 4:
+        return random_word() & 0xffff;
+    default:
+        return 0;
     }
 }
 

@@ -1,5 +1,5 @@
-// Synchronous faults: signal, si_code and si_addr of each, a fault that is blocked or ignored kills, and a handler may mend
-// the fault and go on.
+// Synchronous faults: signal, si_code and si_addr of each, a fault that is blocked or ignored kills, and a handler may
+// mend the fault and go on.
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -25,7 +25,8 @@ void leave(int, siginfo_t* info, void* context) {
 }
 
 /// The siginfo of the one fault that `body` makes.
-template <typename F> siginfo_t fault_of(F body) {
+template <typename F>
+siginfo_t fault_of(F body) {
     taken = 0;
     seen = {};
     if (sigsetjmp(back, 1) == 0) {

@@ -1,5 +1,5 @@
-// Handlers: masks during and after, SA_NODEFER, SA_RESETHAND, nesting, leaving by siglongjmp, what ucontext holds and what
-// an edit of it does, flags that can be probed, and signals that nothing can block or catch.
+// Handlers: masks during and after, SA_NODEFER, SA_RESETHAND, nesting, leaving by siglongjmp, what ucontext holds and
+// what an edit of it does, flags that can be probed, and signals that nothing can block or catch.
 #include <setjmp.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -222,17 +222,16 @@ void probing_flags() {
 }
 
 void default_actions() {
-    for (int signal : {SIGHUP, SIGINT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2, SIGPROF, SIGVTALRM, SIGIO, SIGPWR,
-                       SIGSTKFLT, SIGRTMIN, SIGRTMAX, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGXCPU,
-                       SIGXFSZ, SIGSYS})
+    for (int signal : {SIGHUP,    SIGINT,  SIGPIPE, SIGALRM,   SIGTERM,  SIGUSR1,  SIGUSR2, SIGPROF,
+                       SIGVTALRM, SIGIO,   SIGPWR,  SIGSTKFLT, SIGRTMIN, SIGRTMAX, SIGQUIT, SIGILL,
+                       SIGTRAP,   SIGABRT, SIGBUS,  SIGFPE,    SIGSEGV,  SIGXCPU,  SIGXFSZ, SIGSYS})
         CHECK(died_of(in_child([signal] {
                           handle(signal, SIG_DFL);
                           kill(getpid(), signal);
                           for (;;) pause();
                       }),
                       signal));
-    for (int signal : {SIGCHLD, SIGURG, SIGWINCH, SIGCONT})
-        CHECK_EQ(in_child([signal] { kill(getpid(), signal); }), 0);
+    for (int signal : {SIGCHLD, SIGURG, SIGWINCH, SIGCONT}) CHECK_EQ(in_child([signal] { kill(getpid(), signal); }), 0);
 }
 
 } // namespace

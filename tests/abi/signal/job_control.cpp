@@ -1,5 +1,6 @@
 // timeout: 60
-// Stops and continues: which signals stop, who is told, what cancels what, orphaned groups, and the terminal's part in it.
+// Stops and continues: which signals stop, who is told, what cancels what, orphaned groups, and the terminal's part in
+// it.
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -200,7 +201,8 @@ struct Terminal {
     }
     ~Terminal() { close(master); }
     /// Runs `body(slave)` in a session whose terminal this is.
-    template <typename F> int session(F body) {
+    template <typename F>
+    int session(F body) {
         return in_child([&] {
             setsid();
             const int slave = open(name, O_RDWR);
@@ -212,7 +214,8 @@ struct Terminal {
 };
 
 /// A background child of the session that runs `body`; returns its pid.
-template <typename F> pid_t background(F body) {
+template <typename F>
+pid_t background(F body) {
     const pid_t child = fork();
     if (child == 0) {
         setpgid(0, 0);

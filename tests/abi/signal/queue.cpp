@@ -1,5 +1,5 @@
-// What is pending: real-time signals in order with their values, standard ones once, lowest number first, a thread's own
-// before the process's, RLIMIT_SIGPENDING, what is dropped when ignored, sigpending and sigtimedwait.
+// What is pending: real-time signals in order with their values, standard ones once, lowest number first, a thread's
+// own before the process's, RLIMIT_SIGPENDING, what is dropped when ignored, sigpending and sigtimedwait.
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>

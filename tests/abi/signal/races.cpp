@@ -1,6 +1,6 @@
 // timeout: 60
-// Signals that race with fork, exec, exit, blocking calls and masks that open only for a wait: nothing is lost, doubled or
-// stuck. An interval timer beats all through.
+// Signals that race with fork, exec, exit, blocking calls and masks that open only for a wait: nothing is lost, doubled
+// or stuck. An interval timer beats all through.
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -98,7 +98,8 @@ void kill_at_any_moment() {
             if (i % 3 == 1) execl(self, self, "exit", nullptr);
             for (;;) pause();
         }
-        for (volatile int spin = 0; spin < (i % 10) * 20000; spin = spin + 1) {}
+        for (volatile int spin = 0; spin < (i % 10) * 20000; spin = spin + 1) {
+        }
         CHECK_OK(kill(child, SIGKILL)); // a zombie may be signalled too
         int status = -1;
         CHECK_EQ(waitpid(child, &status, 0), child);
@@ -119,8 +120,8 @@ void pending_through_exec() {
         sigqueue(getpid(), SIGRTMIN + 5, {.sival_int = 2});
         // From another thread: the threads die, the process's pending signals live on.
         pthread_t thread;
-        pthread_create(&thread, nullptr, [](void*) -> void* { return execl(self, self, "pending", nullptr), nullptr; },
-                       nullptr);
+        pthread_create(
+            &thread, nullptr, [](void*) -> void* { return execl(self, self, "pending", nullptr), nullptr; }, nullptr);
         for (;;) pause();
     });
     CHECK_EQ(status, 0);
@@ -150,8 +151,10 @@ PingPong* pong;
 volatile sig_atomic_t my_turn;
 void turn(int) { my_turn = 1; }
 
-/// Two processes wake one another by signals that are open only within the wait, each waiting in the call under test: a lost signal is a hang.
-template <typename Wait> void ping_pong(Wait wait) {
+/// Two processes wake one another by signals that are open only within the wait, each waiting in the call under test: a
+/// lost signal is a hang.
+template <typename Wait>
+void ping_pong(Wait wait) {
     const sigset_t set = set_of(SIGUSR1);
     sigset_t open, old;
     sigprocmask(SIG_BLOCK, &set, &old);

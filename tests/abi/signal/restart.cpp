@@ -41,7 +41,8 @@ void make_things() {
     REQUIRE(pipe(things.full) == 0);
     fcntl(things.full[1], F_SETFL, O_NONBLOCK);
     static char block[4096];
-    while (write(things.full[1], block, sizeof block) > 0) {}
+    while (write(things.full[1], block, sizeof block) > 0) {
+    }
     fcntl(things.full[1], F_SETFL, 0);
     termios raw;
     cfmakeraw(&raw);

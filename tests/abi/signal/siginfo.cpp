@@ -122,7 +122,8 @@ void from_children() {
         char byte;
         (void)!setuid(1000);
         (void)!read(gate[0], &byte, 1);
-        for (volatile long i = 0; i < 30000000; i = i + 1) {}
+        for (volatile long i = 0; i < 30000000; i = i + 1) {
+        }
         _exit(0x1ff);
     }
     kill(child, SIGSTOP);

@@ -1,5 +1,5 @@
-// Signals and threads: to one thread, to any that lets it in, waited for by another, death of all, masks of new threads, and
-// a storm of both kinds while threads change their masks.
+// Signals and threads: to one thread, to any that lets it in, waited for by another, death of all, masks of new
+// threads, and a storm of both kinds while threads change their masks.
 #include <pthread.h>
 #include <sys/syscall.h>
 

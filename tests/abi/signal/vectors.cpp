@@ -1,5 +1,5 @@
-// A handler that overwrites every floating-point and vector register leaves no trace in the code that it interrupted, at
-// any depth of nesting, with another thread on the same processor doing the same.
+// A handler that overwrites every floating-point and vector register leaves no trace in the code that it interrupted,
+// at any depth of nesting, with another thread on the same processor doing the same.
 #include <cfenv>
 #include <pthread.h>
 #include <sched.h>

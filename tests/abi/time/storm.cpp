@@ -27,7 +27,7 @@ uint64_t now_ns() {
 }
 
 void handle(int signal) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = count;
     CHECK_EQ(sigaction(signal, &action, nullptr), 0);
 }
@@ -73,7 +73,8 @@ void gone_while_firing() {
         itimerspec often{{0, 20'000 + i % 64 * 1000}, {0, 20'000}};
         CHECK_EQ(timerfd_settime(fd, 0, &often, nullptr), 0);
         uint64_t end = now_ns() + 40'000 + uint64_t(i % 97) * 1000;
-        while (now_ns() < end) {}
+        while (now_ns() < end) {
+        }
         close(fd);
         sigevent event{};
         event.sigev_notify = SIGEV_SIGNAL;
@@ -82,7 +83,8 @@ void gone_while_firing() {
         CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
         CHECK_EQ(timer_settime(timer, 0, &often, nullptr), 0);
         end = now_ns() + 30'000 + uint64_t(i % 89) * 1000;
-        while (now_ns() < end) {}
+        while (now_ns() < end) {
+        }
         CHECK_EQ(timer_delete(timer), 0);
     }
 }
@@ -99,7 +101,8 @@ void interrupted_forks() {
             pid_t grandchild = fork();
             if (grandchild == 0) _exit(0);
             int status = 1;
-            while (waitpid(grandchild, &status, 0) < 0 && errno == EINTR) {}
+            while (waitpid(grandchild, &status, 0) < 0 && errno == EINTR) {
+            }
             if (grandchild < 0 || status != 0) _exit(2);
         }
         _exit(0);

@@ -21,9 +21,9 @@ static long since(const timespec& begin) {
 }
 
 static void check_clocks() {
-    for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_TAI,
-                            CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_PROCESS_CPUTIME_ID,
-                            CLOCK_THREAD_CPUTIME_ID}) {
+    for (clockid_t clock :
+         {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_REALTIME_COARSE,
+          CLOCK_MONOTONIC_COARSE, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID}) {
         timespec one, other;
         CHECK_OK(syscall(SYS_clock_gettime, clock, &one));
         CHECK_OK(clock_gettime(clock, &other));
@@ -117,7 +117,8 @@ static void check_interval_timers() {
         signals = 0;
         timer = {{0, 0}, {0, 20000}};
         CHECK_OK(setitimer(which, &timer, nullptr));
-        while (signals == 0) {}
+        while (signals == 0) {
+        }
     }
     CHECK_ERRNO(syscall(SYS_getitimer, 7, &old), EINVAL);
     CHECK_EQ(alarm(100), 0u);

@@ -1,6 +1,6 @@
 // timeout: 60
-// The vDSO: its functions answer as the calls do, time never runs backwards from one processor to another, and its symbols
-// are found as glibc finds them.
+// The vDSO: its functions answer as the calls do, time never runs backwards from one processor to another, and its
+// symbols are found as glibc finds them.
 #include <cstdint>
 #include <elf.h>
 #include <link.h>
@@ -142,7 +142,8 @@ void* read_clock(void* argument) {
         const int64_t now = ns(time);
         if (now < seen) backwards++;
         int64_t previous = newest.load();
-        while (previous < now && !newest.compare_exchange_weak(previous, now)) {}
+        while (previous < now && !newest.compare_exchange_weak(previous, now)) {
+        }
     }
     return nullptr;
 }

@@ -1,6 +1,6 @@
 // arch: x86_64
-// The protection-key register is a thread's own: another thread's or process's copies to and from user memory don't see it,
-// and a thread that shuts itself out harms nobody else (pkeys(7)).
+// The protection-key register is a thread's own: another thread's or process's copies to and from user memory don't see
+// it, and a thread that shuts itself out harms nobody else (pkeys(7)).
 #include <cstdint>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -37,7 +37,8 @@ void shut_out() {
     const pid_t child = fork();
     if (child == 0) {
         asm volatile("wrpkru; 1: movl $24, %%eax; syscall; xorl %%ecx, %%ecx; jmp 1b" // sched_yield for ever
-                     ::"a"(-1), "c"(0), "d"(0));
+                     ::"a"(-1),
+                     "c"(0), "d"(0));
         __builtin_unreachable();
     }
     for (int i = 0; i < 2000; ++i) {

@@ -88,15 +88,32 @@ static void forge(int, siginfo_t*, void* context) {
     auto& regs = uc->uc_mcontext.gregs;
     auto* image = reinterpret_cast<unsigned char*>(uc->uc_mcontext.fpregs);
     switch (forgery) {
-    case Forgery::KernelPc: regs[REG_RIP] = greg_t(0xffffffff80200000); break;
-    case Forgery::NonCanonicalPc: regs[REG_RIP] = greg_t(0x8000000000000000); break;
-    case Forgery::Flags: regs[REG_EFL] = -1 & ~0x100; break; // without the trap flag
-    case Forgery::Segments: regs[REG_CSGSFS] = 0x0010001000100008; break;
-    case Forgery::Mxcsr: memset(image + 24, 0xff, 8); break;
-    case Forgery::Features: memset(image + 512, 0xff, 8); break;
-    case Forgery::Header: memset(image + 520, 0xff, 56); break;
-    case Forgery::ImageAddress: uc->uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(0xffff800000000000); break;
-    case Forgery::Stack: asm volatile("movq $0x10, %rsp; movl $15, %eax; syscall");
+    case Forgery::KernelPc:
+        regs[REG_RIP] = greg_t(0xffffffff80200000);
+        break;
+    case Forgery::NonCanonicalPc:
+        regs[REG_RIP] = greg_t(0x8000000000000000);
+        break;
+    case Forgery::Flags:
+        regs[REG_EFL] = -1 & ~0x100;
+        break; // without the trap flag
+    case Forgery::Segments:
+        regs[REG_CSGSFS] = 0x0010001000100008;
+        break;
+    case Forgery::Mxcsr:
+        memset(image + 24, 0xff, 8);
+        break;
+    case Forgery::Features:
+        memset(image + 512, 0xff, 8);
+        break;
+    case Forgery::Header:
+        memset(image + 520, 0xff, 56);
+        break;
+    case Forgery::ImageAddress:
+        uc->uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(0xffff800000000000);
+        break;
+    case Forgery::Stack:
+        asm volatile("movq $0x10, %rsp; movl $15, %eax; syscall");
     }
 }
 

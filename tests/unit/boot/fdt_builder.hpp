@@ -28,11 +28,10 @@ public:
         return *this;
     }
     /// NUL-terminated; further strings of a list stand behind a NUL of their own.
-    FdtBuilder& text(std::string_view name, std::string_view value) {
-        return bytes(name, std::string(value) + '\0');
-    }
+    FdtBuilder& text(std::string_view name, std::string_view value) { return bytes(name, std::string(value) + '\0'); }
     FdtBuilder& reserve(u64 begin, u64 size) {
-        for (u64 number : {begin, size}) put(reservations, static_cast<u32>(number >> 32)), put(reservations, static_cast<u32>(number));
+        for (u64 number : {begin, size})
+            put(reservations, static_cast<u32>(number >> 32)), put(reservations, static_cast<u32>(number));
         return *this;
     }
 

@@ -47,13 +47,13 @@ struct Exact {
 
 TEST(Acpi, MadtListsCpusChipsAndOverrides) {
     Table madt(44);
-    madt.append({0, 8, 0, 0, 1, 0, 0, 0});               // enabled CPU, APIC id 0
-    madt.append({0, 8, 1, 5, 0, 0, 0, 0});               // disabled one
-    madt.append({0, 8, 2, 2, 1, 0, 0, 0});               // enabled, id 2
+    madt.append({0, 8, 0, 0, 1, 0, 0, 0});                          // enabled CPU, APIC id 0
+    madt.append({0, 8, 1, 5, 0, 0, 0, 0});                          // disabled one
+    madt.append({0, 8, 2, 2, 1, 0, 0, 0});                          // enabled, id 2
     madt.append({9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0}); // x2APIC id 256
     madt.append({1, 12, 7, 0, 0, 0, 0xc0, 0xfe, 24, 0, 0, 0});
     madt.append({2, 10, 0, 0, 2, 0, 0, 0, 0, 0});
-    madt.append({2, 10, 0, 9, 9, 0, 0, 0, 0x0f, 0});     // active low, level
+    madt.append({2, 10, 0, 9, 9, 0, 0, 0, 0x0f, 0}); // active low, level
     BootInfo info;
     AcpiInfo acpi;
     decode_madt(Exact(madt.bytes), info, acpi);

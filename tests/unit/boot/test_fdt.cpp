@@ -1,5 +1,5 @@
-// The device-tree reader: what a good tree says, and that no bytes whatever lead it outside of its blob or keep it busy for
-// ever. Every blob is a heap block of exactly its size, so AddressSanitizer watches.
+// The device-tree reader: what a good tree says, and that no bytes whatever lead it outside of its blob or keep it busy
+// for ever. Every blob is a heap block of exactly its size, so AddressSanitizer watches.
 #include "fdt_builder.hpp"
 #include "mutate.hpp"
 #include "parse.hpp"
@@ -14,8 +14,8 @@ using namespace linnet::boot;
 using test::Exact;
 using test::FdtBuilder;
 
-/// A small machine in the manner of QEMU's `virt`: memory, reserved memory, CPUs, nested buses with `ranges`, interrupts by
-/// both properties and by a map.
+/// A small machine in the manner of QEMU's `virt`: memory, reserved memory, CPUs, nested buses with `ranges`,
+/// interrupts by both properties and by a map.
 std::vector<u8> small_machine() {
     FdtBuilder tree;
     tree.reserve(0x8000'0000, 0x1000).nop().begin("");
@@ -30,13 +30,16 @@ std::vector<u8> small_machine() {
     tree.begin("reserved-memory").cells("#address-cells", {2}).cells("#size-cells", {2}).bytes("ranges", "");
     tree.begin("firmware@80001000").cells("reg", {0, 0x8000'1000, 0, 0x1'f000}).end().end();
     tree.begin("cpus").cells("#address-cells", {1}).cells("#size-cells", {0});
-    for (u32 id : {4, 0, 1}) tree.begin("cpu@" + std::to_string(id)).text("device_type", "cpu").cells("reg", {id}).end();
+    for (u32 id : {4, 0, 1})
+        tree.begin("cpu@" + std::to_string(id)).text("device_type", "cpu").cells("reg", {id}).end();
     tree.end();
     tree.begin("intc@c000000").cells("phandle", {1}).bytes("interrupt-controller", "").cells("#interrupt-cells", {3});
     tree.cells("#address-cells", {0}).cells("reg", {0, 0x0c00'0000, 0, 0x1000}).end();
     tree.begin("soc").cells("#address-cells", {1}).cells("#size-cells", {1});
     tree.cells("ranges", {0, 1, 0x1000'0000, 0x1'0000, 0x2'0000, 2, 0, 0x1000}).text("compatible", "simple-bus");
-    tree.begin("serial@100").text("compatible", std::string("vendor,uart\0ns16550a", 20)).cells("reg", {0x100, 0x10, 0x2'0004, 8});
+    tree.begin("serial@100")
+        .text("compatible", std::string("vendor,uart\0ns16550a", 20))
+        .cells("reg", {0x100, 0x10, 0x2'0004, 8});
     tree.cells("interrupts", {0, 10, 4, 0, 11, 4}).end();
     tree.begin("bridge@200").cells("#address-cells", {1}).cells("#size-cells", {1}).cells("ranges", {0, 0x1000, 0x100});
     tree.begin("leaf@10").cells("reg", {0x10, 4}).end().end();
@@ -125,17 +128,18 @@ TEST(Fdt, Interrupts) {
 
 TEST(Fdt, RefusesWhatIsNoTree) {
     std::vector<u8> good = small_machine();
-    for (usize size = 0; size < good.size(); ++size) EXPECT_FALSE(Fdt::create(Exact(std::span(good).first(size)).span()));
+    for (usize size = 0; size < good.size(); ++size)
+        EXPECT_FALSE(Fdt::create(Exact(std::span(good).first(size)).span()));
     auto with_word = [&](usize offset, u32 value) {
         std::vector<u8> blob = good;
         for (int i = 0; i < 4; ++i) blob[offset + static_cast<usize>(i)] = static_cast<u8>(value >> (24 - 8 * i));
         return Fdt::create(Exact(blob).span()).has_value();
     };
-    EXPECT_FALSE(with_word(0, 0xd00dfeee));                                // magic
+    EXPECT_FALSE(with_word(0, 0xd00dfeee));                                    // magic
     for (u32 size : {0u, 39u, 0xffff'fff8u}) EXPECT_FALSE(with_word(4, size)); // total size
-    for (usize field : {8, 12, 16, 32, 36})                               // blocks outside
+    for (usize field : {8, 12, 16, 32, 36})                                    // blocks outside
         EXPECT_FALSE(with_word(field, 0xffff'fffc)) << field;
-    EXPECT_FALSE(with_word(20, 2));                                        // versions
+    EXPECT_FALSE(with_word(20, 2)); // versions
     EXPECT_FALSE(with_word(24, 18));
 
     FdtBuilder deep;
@@ -164,7 +168,10 @@ TEST(Fdt, AbsurdProperties) {
     tree.begin("odd").cells("#address-cells", {1}).cells("#size-cells", {1}).cells("ranges", {1, 2, 3, 4, 5, 6, 7});
     tree.begin("child").cells("reg", {1, 2}).end().end();
     tree.begin("greedy").cells("phandle", {5}).cells("#interrupt-cells", {~0u}).cells("#address-cells", {~0u}).end();
-    tree.begin("user").cells("interrupts-extended", {5, 1, 2, 3, 5, 1}).cells("interrupt-map", {0, 5, 1, 0, 5, 2}).end();
+    tree.begin("user")
+        .cells("interrupts-extended", {5, 1, 2, 3, 5, 1})
+        .cells("interrupt-map", {0, 5, 1, 0, 5, 2})
+        .end();
     Exact blob(tree.end().finish());
     Fdt fdt = opened(blob);
     for (const char* path : {"/dangling", "/parentless", "/user"}) {

@@ -1,5 +1,5 @@
-// From the firmware's tables in physical memory to BootInfo: device trees and LoongArch's EFI tables, good and damaged. The
-// tables lie at the end of a mapping, so that a step beyond them is a fault.
+// From the firmware's tables in physical memory to BootInfo: device trees and LoongArch's EFI tables, good and damaged.
+// The tables lie at the end of a mapping, so that a step beyond them is a fault.
 #include "fdt_builder.hpp"
 #include "mutate.hpp"
 #include "parse.hpp"
@@ -29,7 +29,8 @@ constexpr u64 ram = 0x4000'0000, ram_size = 0x1'0000;
 std::span<u8> memory() {
     static u8* const base = [] {
         void* wanted = arch::phys_to_virt(PhysAddr{ram});
-        void* got = mmap(wanted, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+        void* got =
+            mmap(wanted, ram_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         EXPECT_EQ(got, wanted);
         return static_cast<u8*>(got);
     }();
@@ -101,8 +102,11 @@ TEST(Handover, DeviceTree) {
 }
 
 TEST(Handover, InitrdOutsideOfMemoryIsDropped) {
-    for (auto [begin, end] : {std::pair<u64, u64>{0x2000'0000, 0x2000'1000}, {0x4f00'0000, 0x5f00'0000},
-                              {0x4200'0000, 0x4200'0000}, {0x4300'0000, 0x4200'0000}, {1, ~u64{0}}}) {
+    for (auto [begin, end] : {std::pair<u64, u64>{0x2000'0000, 0x2000'1000},
+                              {0x4f00'0000, 0x5f00'0000},
+                              {0x4200'0000, 0x4200'0000},
+                              {0x4300'0000, 0x4200'0000},
+                              {1, ~u64{0}}}) {
         BootInfo info;
         ASSERT_TRUE(parse(handoff_of(place(tree(begin, end))), info));
         EXPECT_EQ(info.initrd.size, 0u) << begin;
@@ -132,7 +136,8 @@ TEST(Handover, DamagedDeviceTrees) {
         EXPECT_TRUE(contains(info.usable_memory(), 0x4020'0000, 0x4030'0000));
         EXPECT_LE(info.cpu_count, BootInfo::max_cpus);
         if (info.initrd.size)
-            EXPECT_TRUE(contains(info.usable_memory(), info.initrd.begin.value, info.initrd.begin.value + info.initrd.size));
+            EXPECT_TRUE(
+                contains(info.usable_memory(), info.initrd.begin.value, info.initrd.begin.value + info.initrd.size));
     }
     EXPECT_GT(accepted, 1000);
 }
@@ -155,8 +160,10 @@ struct Efi {
         put<u64>(tables, 0, 0x5453'5953'2049'4249);
         put<u64>(tables, 104, table_count);
         put<u64>(tables, 112, 0x9000'0000'0000'0000 | (base.value + 128)); // through the cached window
-        const u8 tree_guid[] = {0xd5, 0x21, 0xb6, 0xb1, 0x9c, 0xf1, 0xa5, 0x41, 0x83, 0x0b, 0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0};
-        const u8 initrd_guid[] = {0x27, 0xe4, 0x68, 0x55, 0xfc, 0x68, 0x3d, 0x4f, 0xac, 0x74, 0xca, 0x55, 0x52, 0x31, 0xcc, 0x68};
+        const u8 tree_guid[] = {0xd5, 0x21, 0xb6, 0xb1, 0x9c, 0xf1, 0xa5, 0x41,
+                                0x83, 0x0b, 0xd9, 0x15, 0x2c, 0x69, 0xaa, 0xe0};
+        const u8 initrd_guid[] = {0x27, 0xe4, 0x68, 0x55, 0xfc, 0x68, 0x3d, 0x4f,
+                                  0xac, 0x74, 0xca, 0x55, 0x52, 0x31, 0xcc, 0x68};
         for (usize i = 0; i < 16; ++i) put(tables, 128 + i, tree_guid[i]), put(tables, 152 + i, initrd_guid[i]);
         put<u64>(tables, 144, tree_at);
         put<u64>(tables, 168, base.value + 200);

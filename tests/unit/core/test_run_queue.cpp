@@ -18,7 +18,8 @@ struct RunQueueTest : testing::Test {
 
     RunQueueTest() { owner.number = 3; }
     ~RunQueueTest() override {
-        while (queue.take_next()) {} // the tree must not outlive what is in it
+        while (queue.take_next()) {
+        } // the tree must not outlive what is in it
     }
     Thread& thread(int nice = 0) {
         Thread& made = threads.emplace_back();

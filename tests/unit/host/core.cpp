@@ -1,5 +1,5 @@
-// What stands in for arch and core in the unit tests: each host thread is a kernel thread on a CPU of its own; locks spin;
-// nothing is interrupted.
+// What stands in for arch and core in the unit tests: each host thread is a kernel thread on a CPU of its own; locks
+// spin; nothing is interrupted.
 #include <arch/mmu.hpp>
 #include <core/log.hpp>
 #include <core/mutex.hpp>

@@ -1,5 +1,5 @@
-// Read before everything else, once: the standard headers that use errno's macros, which the kernel's Errno does away with.
-// The macros of <signal.h>, which GoogleTest reads, go too: abi/linux has constants of the same names.
+// Read before everything else, once: the standard headers that use errno's macros, which the kernel's Errno does away
+// with. The macros of <signal.h>, which GoogleTest reads, go too: abi/linux has constants of the same names.
 #pragma once
 
 #include <algorithm>

@@ -99,7 +99,8 @@ TEST(CommandLine, Sizes) {
 }
 
 TEST(CommandLine, NoTextLeadsOutside) {
-    std::string_view good = "console=ttyS0,115200 rdinit=\"/init x\" mem=0x40000000K maxcpus=4 panic=-1 w \"q=1 2\" -- a=b c";
+    std::string_view good =
+        "console=ttyS0,115200 rdinit=\"/init x\" mem=0x40000000K maxcpus=4 panic=-1 w \"q=1 2\" -- a=b c";
     std::span bytes(reinterpret_cast<const u8*>(good.data()), good.size());
     std::mt19937 random(6);
     for (int round = 0; round < 30000; ++round) {
@@ -110,7 +111,8 @@ TEST(CommandLine, NoTextLeadsOutside) {
         test::Exact exact(text);
         std::string_view view(reinterpret_cast<const char*>(exact.data.get()), exact.size);
         auto line = parsed(view);
-        for (auto word : line.init_arguments) EXPECT_TRUE(word.data() >= view.data() && word.data() + word.size() <= view.data() + view.size());
+        for (auto word : line.init_arguments)
+            EXPECT_TRUE(word.data() >= view.data() && word.data() + word.size() <= view.data() + view.size());
         (void)init::early_memory_limit(view);
     }
 }

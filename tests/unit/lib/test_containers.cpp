@@ -226,7 +226,10 @@ TEST(RefPtr, CountsReferences) {
         second = NullableRefPtr<Shared>::adopt(raw);
         EXPECT_TRUE(raw->try_ref());
         raw->unref();
-        EXPECT_FALSE(([&] { raw->ref(); return raw->drop_ref(); }()));
+        EXPECT_FALSE(([&] {
+            raw->ref();
+            return raw->drop_ref();
+        }()));
         EXPECT_EQ(Shared::alive, 1);
     }
     EXPECT_EQ(Shared::alive, 0);

@@ -13,8 +13,8 @@ using linnet::Errno;
 
 std::string header(const std::string& name, size_t data_size, unsigned mode = 0100644, unsigned inode = 1) {
     char text[111];
-    snprintf(text, sizeof text, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", inode, mode, 5, 6, 1, 77,
-             data_size, 8, 9, 10, 11, name.size() + 1, 0);
+    snprintf(text, sizeof text, "070701%08X%08X%08X%08X%08X%08X%08zX%08X%08X%08X%08X%08zX%08X", inode, mode, 5, 6, 1,
+             77, data_size, 8, 9, 10, 11, name.size() + 1, 0);
     return text;
 }
 void pad(std::string& archive) { archive.resize((archive.size() + 3) & ~size_t{3}); }

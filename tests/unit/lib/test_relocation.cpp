@@ -61,7 +61,8 @@ std::string make_tree(std::initializer_list<std::pair<std::string, std::string>>
     }
     structure += be(2) + be(2) + be(9);
     auto total = static_cast<u32>(40 + structure.size() + names.size());
-    std::string header = be(0xd00dfeed) + be(total) + be(40) + be(static_cast<u32>(40 + structure.size())) + std::string(24, '\0');
+    std::string header =
+        be(0xd00dfeed) + be(total) + be(40) + be(static_cast<u32>(40 + structure.size())) + std::string(24, '\0');
     return header + structure + names;
 }
 

@@ -40,7 +40,7 @@ void start_machine() {
     started = true;
     provide(low_begin, low_size);
     provide(high_begin, high_size);
-    machine.reserved[machine.reserved_count++] = {{low_begin}, 0x5000};       // the root table lies here
+    machine.reserved[machine.reserved_count++] = {{low_begin}, 0x5000};        // the root table lies here
     machine.reserved[machine.reserved_count++] = {{low_begin + 0x20800}, 100}; // unaligned, inside one page
     kernel_root = {low_begin};
     mm::initialise(machine);

@@ -17,8 +17,8 @@ struct Usage {
 };
 Usage usage();
 
-/// What a processor does: walks the tables, takes faults until the access succeeds or is refused. The pointer to the byte,
-/// or null with the refusal.
+/// What a processor does: walks the tables, takes faults until the access succeeds or is refused. The pointer to the
+/// byte, or null with the refusal.
 u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::FaultResult* refusal = nullptr);
 
 } // namespace linnet::test

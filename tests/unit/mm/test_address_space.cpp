@@ -1,4 +1,5 @@
-// AddressSpace against a model that keeps the rights and one byte of contents for each page: random calls, faults, forks.
+// AddressSpace against a model that keeps the rights and one byte of contents for each page: random calls, faults,
+// forks.
 #include "machine.hpp"
 #include <gtest/gtest.h>
 #include <map>
@@ -38,15 +39,34 @@ public:
     void step() {
         Pair& pair = pairs_[random_() % pairs_.size()];
         switch (random_() % 16) {
-        case 0: case 1: map(pair); break;
-        case 2: unmap(pair); break;
-        case 3: protect(pair); break;
-        case 4: remap(pair); break;
-        case 5: discard(pair); break;
-        case 6: fork(pair); break;
-        case 7: drop(); break;
-        case 8: foreign(pair); break;
-        default: touch(pair); break;
+        case 0:
+        case 1:
+            map(pair);
+            break;
+        case 2:
+            unmap(pair);
+            break;
+        case 3:
+            protect(pair);
+            break;
+        case 4:
+            remap(pair);
+            break;
+        case 5:
+            discard(pair);
+            break;
+        case 6:
+            fork(pair);
+            break;
+        case 7:
+            drop();
+            break;
+        case 8:
+            foreign(pair);
+            break;
+        default:
+            touch(pair);
+            break;
         }
     }
 
@@ -134,7 +154,8 @@ private:
         ASSERT_TRUE(result);
         Model moved;
         u32 prot = pair.model[first].prot;
-        for (u64 i = 0; i < target_count; ++i) moved[target + i] = i < count ? pair.model[first + i] : ModelPage{prot, 0};
+        for (u64 i = 0; i < target_count; ++i)
+            moved[target + i] = i < count ? pair.model[first + i] : ModelPage{prot, 0};
         for (u64 i = first; i < first + count; ++i) pair.model.erase(i);
         for (auto& [index, entry] : moved) pair.model[index] = entry;
     }
@@ -161,7 +182,8 @@ private:
     void touch(Pair& pair) {
         u64 index = draw_first();
         auto it = pair.model.find(index);
-        if (random_() % 2 || it == pair.model.end() || !(it->second.prot & abi::PROT_WRITE)) return check_page(pair, index);
+        if (random_() % 2 || it == pair.model.end() || !(it->second.prot & abi::PROT_WRITE))
+            return check_page(pair, index);
         FaultResult refusal{};
         u8* byte = access(*pair.space, at(index) + 7, Access::Write, &refusal);
         ASSERT_NE(byte, nullptr);

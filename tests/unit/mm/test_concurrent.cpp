@@ -1,5 +1,5 @@
-// Memory management from several CPUs at once: frames, heap, page cache, faults, truncation and fork beside one another.
-// ThreadSanitizer watches in its own build; here too nothing may be handed out twice, lost or left behind.
+// Memory management from several CPUs at once: frames, heap, page cache, faults, truncation and fork beside one
+// another. ThreadSanitizer watches in its own build; here too nothing may be handed out twice, lost or left behind.
 #include "machine.hpp"
 #include "threads.hpp"
 

@@ -107,15 +107,15 @@ TEST(ElfImage, AbsurdSegments) {
         return !program.image().has_value();
     };
     EXPECT_FALSE(refuses(0, 0x1000, 8, 8));
-    EXPECT_TRUE(refuses(0, 0x1000, 9, 8));                             // more in the file than in memory
-    EXPECT_TRUE(refuses(0, arch::user_address_end.value, 1, 1));       // in the kernel's half
+    EXPECT_TRUE(refuses(0, 0x1000, 9, 8));                       // more in the file than in memory
+    EXPECT_TRUE(refuses(0, arch::user_address_end.value, 1, 1)); // in the kernel's half
     EXPECT_TRUE(refuses(0, arch::user_address_end.value - page, 1, page + 1));
-    EXPECT_TRUE(refuses(0, 0x1000, 1, ~u64{0}));                       // wraps
+    EXPECT_TRUE(refuses(0, 0x1000, 1, ~u64{0})); // wraps
     EXPECT_TRUE(refuses(0, ~u64{0} - page + 1, 1, page));
-    EXPECT_TRUE(refuses(~u64{0} - page + 1, 0, page, page));           // the file range wraps
+    EXPECT_TRUE(refuses(~u64{0} - page + 1, 0, page, page)); // the file range wraps
     EXPECT_TRUE(refuses(u64{1} << 63, 0, page, page));
-    EXPECT_TRUE(refuses(8, 0x1000, 8, 8));                             // not congruent
-    EXPECT_TRUE(refuses(0, 0, 0, 0));                                  // nothing to map
+    EXPECT_TRUE(refuses(8, 0x1000, 8, 8)); // not congruent
+    EXPECT_TRUE(refuses(0, 0, 0, 0));      // nothing to map
     EXPECT_FALSE(Program(ET_DYN).image());
 }
 

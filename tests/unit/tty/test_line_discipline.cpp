@@ -1,5 +1,5 @@
-// The line discipline against termios(3): lines, editing, echo, signals, flow control, output processing, full queues, and
-// random settings and input.
+// The line discipline against termios(3): lines, editing, echo, signals, flow control, output processing, full queues,
+// and random settings and input.
 #include <abi/linux/signal.hpp>
 #include <gtest/gtest.h>
 #include <tty/line_discipline.hpp>
@@ -35,9 +35,7 @@ struct Tty : testing::Test {
     Screen screen;
     LineDiscipline line{screen, tty::default_termios()};
 
-    usize type(std::string_view text) {
-        return line.receive({reinterpret_cast<const u8*>(text.data()), text.size()});
-    }
+    usize type(std::string_view text) { return line.receive({reinterpret_cast<const u8*>(text.data()), text.size()}); }
     /// One read, as read(2) does it.
     std::string read(usize size = 1000) {
         std::unique_ptr<u8[]> bytes(new u8[size]);
@@ -54,7 +52,9 @@ struct Tty : testing::Test {
         edit(settings);
         line.set_termios(settings);
     }
-    void raw() { change([](auto& t) { t.c_lflag &= ~(ICANON | ECHO | ISIG | IEXTEN), t.c_iflag = 0; }); }
+    void raw() {
+        change([](auto& t) { t.c_lflag &= ~(ICANON | ECHO | ISIG | IEXTEN), t.c_iflag = 0; });
+    }
 };
 
 TEST_F(Tty, AReadGivesALine) {
@@ -90,12 +90,15 @@ TEST_F(Tty, Editing) {
     type("abc\x7f\x7fx\r");
     EXPECT_EQ(read(), "ax\n");
     EXPECT_EQ(shown(), "abc\b \b\b \bx\r\n");
-    type("one two  \x17" "2\r");
+    type("one two  \x17"
+         "2\r");
     EXPECT_EQ(read(), "one 2\n");
     shown();
     type("wrong\x15right\r");
     EXPECT_EQ(read(), "right\n");
-    EXPECT_EQ(shown(), "wrong" "\b \b\b \b\b \b\b \b\b \b" "right\r\n");
+    EXPECT_EQ(shown(), "wrong"
+                       "\b \b\b \b\b \b\b \b\b \b"
+                       "right\r\n");
     type("\x7f\x17\x15"); // nothing to erase
     EXPECT_EQ(shown(), "");
     type("done\r");
@@ -104,8 +107,10 @@ TEST_F(Tty, Editing) {
 }
 
 TEST_F(Tty, ControlCharactersAndTabsOnTheScreen) {
-    type("\x16\x03" "a\r"); // literally, though it is the interrupt key
-    EXPECT_EQ(read(), "\x03" "a\n");
+    type("\x16\x03"
+         "a\r"); // literally, though it is the interrupt key
+    EXPECT_EQ(read(), "\x03"
+                      "a\n");
     EXPECT_EQ(shown(), "^\b^Ca\r\n");
     EXPECT_TRUE(screen.signals.empty());
     type("\x01\x7f");
@@ -118,7 +123,8 @@ TEST_F(Tty, ControlCharactersAndTabsOnTheScreen) {
 
 TEST_F(Tty, Utf8IsErasedWhole) {
     change([](auto& t) { t.c_iflag |= IUTF8; });
-    type("a\xc3\xa4\x7f" "b\r");
+    type("a\xc3\xa4\x7f"
+         "b\r");
     EXPECT_EQ(read(), "ab\n");
     EXPECT_EQ(shown(), "a\xc3\xa4\b \bb\r\n");
 }
@@ -141,7 +147,8 @@ TEST_F(Tty, Signals) {
 }
 
 TEST_F(Tty, FlowControl) {
-    type("\x13" "ab");
+    type("\x13"
+         "ab");
     EXPECT_TRUE(screen.stopped);
     EXPECT_EQ(shown(), "");
     const u8 more[] = {'x'};
@@ -150,7 +157,8 @@ TEST_F(Tty, FlowControl) {
     EXPECT_FALSE(screen.stopped);
     EXPECT_EQ(shown(), "ab");
     change([](auto& t) { t.c_iflag |= IXANY; });
-    type("\x13" "c");
+    type("\x13"
+         "c");
     EXPECT_FALSE(screen.stopped);
 }
 
@@ -254,9 +262,17 @@ TEST_F(Tty, RandomSettingsAndInput) {
                 t.c_cc[random() % std::size(t.c_cc)] = static_cast<u8>(likely[random() % (sizeof likely)]);
             });
             break;
-        case 1: screen.room = random() % 64; line.resume_output(); break;
-        case 2: line.receive_break(); typed += 3; break;
-        case 3: got += read(random() % 100 + 1).size(); break;
+        case 1:
+            screen.room = random() % 64;
+            line.resume_output();
+            break;
+        case 2:
+            line.receive_break();
+            typed += 3;
+            break;
+        case 3:
+            got += read(random() % 100 + 1).size();
+            break;
         case 4: {
             std::vector<u8> out(random() % 300);
             for (u8& byte : out) byte = static_cast<u8>(likely[random() % (sizeof likely)]);

@@ -6,7 +6,12 @@
 namespace linnet::abi::nr {
 
 enum Aarch64SyscallNumber : int {
-    renameat = 38, newfstatat = 79, fstat = 80, getrlimit = 163, setrlimit = 164, memfd_secret = 447,
+    renameat = 38,
+    newfstatat = 79,
+    fstat = 80,
+    getrlimit = 163,
+    setrlimit = 164,
+    memfd_secret = 447,
 };
 
 } // namespace linnet::abi::nr

@@ -1,5 +1,5 @@
-// struct user_pt_regs of AArch64 (asm/ptrace.h; the register set NT_PRSTATUS), struct user_fpsimd_state (NT_PRFPREG) and
-// the hardware capability bits of the auxiliary vector (asm/hwcap.h).
+// struct user_pt_regs of AArch64 (asm/ptrace.h; the register set NT_PRSTATUS), struct user_fpsimd_state (NT_PRFPREG)
+// and the hardware capability bits of the auxiliary vector (asm/hwcap.h).
 #pragma once
 
 #include <lib/types.hpp>

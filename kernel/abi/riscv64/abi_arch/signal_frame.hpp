@@ -32,8 +32,7 @@ struct alignas(16) riscv_extra_ext_header {
     u32 reserved; // must be 0
     riscv_ctx_hdr hdr;
 };
-static_assert(sizeof(riscv_extra_ext_header) == 528 &&
-              __builtin_offsetof(riscv_extra_ext_header, hdr) == 520);
+static_assert(sizeof(riscv_extra_ext_header) == 528 && __builtin_offsetof(riscv_extra_ext_header, hdr) == 520);
 
 struct alignas(16) sigcontext {
     linux_user_regs sc_regs;

@@ -1,4 +1,5 @@
-// The order of clone(2)'s last two arguments, which differs between architectures (clone(2), "C library/kernel differences").
+// The order of clone(2)'s last two arguments, which differs between architectures (clone(2), "C library/kernel
+// differences").
 #pragma once
 
 namespace linnet::abi {

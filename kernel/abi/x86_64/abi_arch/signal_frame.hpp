@@ -47,7 +47,7 @@ struct fpx_sw_bytes {
     u32 magic1;        // FP_XSTATE_MAGIC1: an XSAVE image follows
     u32 extended_size; // of the image and the second magic
     u64 xfeatures;
-    u32 xstate_size;   // of the image; FP_XSTATE_MAGIC2 lies behind it
+    u32 xstate_size; // of the image; FP_XSTATE_MAGIC2 lies behind it
     u32 padding[7];
 };
 static_assert(sizeof(fpx_sw_bytes) == 48);

@@ -1,8 +1,8 @@
 // Contract: interrupt masking, idling and a few instructions.
 //
 // <arch_impl/cpu.hpp> defines, inline: InterruptState (an integral type), interrupts_enabled(),
-// save_and_disable_interrupts(), restore_interrupts(state), enable_interrupts(), disable_interrupts(), relax() (the pause
-// of a spin loop), synchronise_instruction_stream().
+// save_and_disable_interrupts(), restore_interrupts(state), enable_interrupts(), disable_interrupts(), relax() (the
+// pause of a spin loop), synchronise_instruction_stream().
 #pragma once
 
 #include <arch/thread.hpp>
@@ -24,8 +24,8 @@ concept InterruptMasking = std::integral<State> && requires(State state) {
 };
 static_assert(InterruptMasking<InterruptState>);
 
-/// Called with interrupts disabled; sleeps until one is pending, takes it, returns with interrupts enabled. An interrupt
-/// that came just before the call ends the sleep too.
+/// Called with interrupts disabled; sleeps until one is pending, takes it, returns with interrupts enabled. An
+/// interrupt that came just before the call ends the sleep too.
 void wait_for_interrupt();
 
 /// Stops this CPU for good, interrupts off.
@@ -43,8 +43,8 @@ void initialise_cpu(CpuHeader& cpu);
 struct HardwareCapabilities {
     u64 hwcap = 0;
     u64 hwcap2 = 0;
-    const char* platform = nullptr;    // null: no AT_PLATFORM
-    const char* machine = nullptr;     // utsname.machine, e.g. "x86_64"
+    const char* platform = nullptr; // null: no AT_PLATFORM
+    const char* machine = nullptr;  // utsname.machine, e.g. "x86_64"
 };
 const HardwareCapabilities& hardware_capabilities();
 

@@ -7,10 +7,10 @@ namespace linnet::boot {
 
 struct Handoff {
     enum class Protocol : u32 { Pvh, DeviceTree, EfiLoongArch } protocol = Protocol::DeviceTree;
-    PhysAddr data{};          // PVH start_info, FDT, or the EFI system table
-    PhysAddr command_line{};  // EfiLoongArch only
-    u64 boot_cpu = 0;         // hardware id of the CPU that runs
-    PhysAddr image_begin{};   // the kernel image in memory, page aligned
+    PhysAddr data{};         // PVH start_info, FDT, or the EFI system table
+    PhysAddr command_line{}; // EfiLoongArch only
+    u64 boot_cpu = 0;        // hardware id of the CPU that runs
+    PhysAddr image_begin{};  // the kernel image in memory, page aligned
     PhysAddr image_end{};
 };
 

@@ -18,8 +18,8 @@ namespace linnet::hooks {
 /// First code of a new thread, on its own stack, interrupts off.
 [[noreturn]] void thread_entry(arch::ThreadHeader* previous);
 
-/// An interrupt that the root controller must look up; `cause` is the vector (x86_64), the ESTAT interrupt bit (LoongArch),
-/// or 0. Interrupts are off.
+/// An interrupt that the root controller must look up; `cause` is the vector (x86_64), the ESTAT interrupt bit
+/// (LoongArch), or 0. Interrupts are off.
 void interrupt(u32 cause);
 /// This CPU's timer fired.
 void timer_interrupt();
@@ -28,21 +28,21 @@ void ipi();
 /// The end of every interrupt that came from kernel code with interrupts enabled: may switch threads.
 void preemption_point();
 
-/// A page fault in kernel code on a user address. True: the page is there now, run the instruction again. False: the arch
-/// code searches the exception table. Called with interrupts as they were at the fault.
+/// A page fault in kernel code on a user address. True: the page is there now, run the instruction again. False: the
+/// arch code searches the exception table. Called with interrupts as they were at the fault.
 bool kernel_page_fault(VirtAddr address, arch::Access access);
 
-/// The value of a property of the firmware's device tree, node by path ("/cpus"); empty when there is none. For what only
-/// the architecture needs to know: the counter's frequency, ISA extensions, how to call the firmware. From kernel_main's
-/// boot::parse() on.
+/// The value of a property of the firmware's device tree, node by path ("/cpus"); empty when there is none. For what
+/// only the architecture needs to know: the counter's frequency, ISA extensions, how to call the firmware. From
+/// kernel_main's boot::parse() on.
 std::span<const u8> device_tree_property(std::string_view path, std::string_view property);
 
 /// A kernel stack of arch::kernel_stack_size bytes with a guard page below, for exceptions that need one of their own;
 /// returns its top (exclusive). May sleep.
 Result<uintptr_t> allocate_kernel_stack();
 
-/// An exception that kernel code must not cause: prints `what`, the registers text and a backtrace from (pc, frame), and
-/// panics.
+/// An exception that kernel code must not cause: prints `what`, the registers text and a backtrace from (pc, frame),
+/// and panics.
 [[noreturn]] void kernel_fault(std::string_view what, VirtAddr address, uintptr_t pc, uintptr_t frame_pointer,
                                std::string_view registers);
 

@@ -15,10 +15,10 @@ struct MappingFlags {
     bool writable : 1 = false;
     bool executable : 1 = false;
     bool user : 1 = false;
-    bool global : 1 = false;         // kernel mappings: the same in every address space
-    bool device : 1 = false;         // uncached, strongly ordered registers
+    bool global : 1 = false; // kernel mappings: the same in every address space
+    bool device : 1 = false; // uncached, strongly ordered registers
     bool write_combining : 1 = false;
-    bool copy_on_write : 1 = false;  // software bit: a write fault copies; never together with writable
+    bool copy_on_write : 1 = false; // software bit: a write fault copies; never together with writable
     bool accessed : 1 = true;
     bool dirty : 1 = false;
     u8 protection_key = 0;
@@ -35,20 +35,22 @@ template <typename P>
 concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr address, MappingFlags flags, unsigned level) {
     requires sizeof(typename P::Entry) == 8;
     { P::empty() } -> std::same_as<typename P::Entry>;
-    { P::is_empty(entry) } -> std::same_as<bool>;                 // nothing at all in it
-    { P::is_leaf(entry, level) } -> std::same_as<bool>;           // maps memory (a PROT_NONE page is a leaf too)
+    { P::is_empty(entry) } -> std::same_as<bool>;       // nothing at all in it
+    { P::is_leaf(entry, level) } -> std::same_as<bool>; // maps memory (a PROT_NONE page is a leaf too)
     { P::is_table(entry, level) } -> std::same_as<bool>;
-    { P::address(entry, level) } -> std::same_as<PhysAddr>;       // of the page or of the next table
+    { P::address(entry, level) } -> std::same_as<PhysAddr>; // of the page or of the next table
     { P::make_leaf(address, flags, level) } -> std::same_as<typename P::Entry>;
     { P::make_table(address) } -> std::same_as<typename P::Entry>; // user-reachable; rights decided in the leaf
-    { P::flags(entry, level) } -> std::same_as<MappingFlags>;     // inverse of make_leaf
+    { P::flags(entry, level) } -> std::same_as<MappingFlags>;      // inverse of make_leaf
     { P::is_accessed(entry) } -> std::same_as<bool>;
     { P::is_dirty(entry) } -> std::same_as<bool>;
     { P::without_write(entry) } -> std::same_as<typename P::Entry>; // for fork: read-only and copy_on_write set
     { P::without_accessed(entry) } -> std::same_as<typename P::Entry>;
-    { P::make_shared_table(address) } -> std::same_as<typename P::Entry>; // a table whose leaves can't be written through
-};                                                                        // this entry (or plain make_table where the
-                                                                          // hardware lacks hierarchical protection)
+    {
+        P::make_shared_table(address)
+    } -> std::same_as<typename P::Entry>; // a table whose leaves can't be written through
+}; // this entry (or plain make_table where the
+   // hardware lacks hierarchical protection)
 static_assert(PagingPolicyContract<PagingPolicy>);
 
 /// Whether make_shared_table really forbids writes below it (x86_64 R/W, AArch64 APTable). Where false, on-demand fork
@@ -74,9 +76,9 @@ void flush_kernel_tlb(VirtAddr address, usize page_count);
 /// True when flushes above reach all CPUs by hardware broadcast (AArch64), so that no IPI is needed.
 extern const bool tlb_flush_is_broadcast;
 
-/// The root table that holds the kernel half, made by the boot code; mm extends it. Where user and kernel share one root
-/// (x86_64, RISC-V), a new address space copies root entries [kernel_root_begin, end) from it; elsewhere that range is
-/// empty. All root entries of kernel_area exist before the first user space does, so copies never go stale.
+/// The root table that holds the kernel half, made by the boot code; mm extends it. Where user and kernel share one
+/// root (x86_64, RISC-V), a new address space copies root entries [kernel_root_begin, end) from it; elsewhere that
+/// range is empty. All root entries of kernel_area exist before the first user space does, so copies never go stale.
 PhysAddr kernel_root_table();
 /// First root index of the kernel half in a user root table; == entries per table where the halves are separate.
 extern const usize kernel_root_begin;

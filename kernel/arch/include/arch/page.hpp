@@ -28,10 +28,10 @@ static_assert(kernel_area_begin < kernel_area_end);
 /// Where RAM at `address` appears in the kernel's direct map. Only for RAM; registers are mapped by mm::map_device.
 inline void* phys_to_virt(PhysAddr address) { return reinterpret_cast<void*>(direct_map_base.value + address.value); }
 template <typename T>
-T* phys_to_virt(PhysAddr address) { return static_cast<T*>(phys_to_virt(address)); }
-/// The inverse, for pointers into the direct map only.
-inline PhysAddr virt_to_phys(const void* pointer) {
-    return {reinterpret_cast<u64>(pointer) - direct_map_base.value};
+T* phys_to_virt(PhysAddr address) {
+    return static_cast<T*>(phys_to_virt(address));
 }
+/// The inverse, for pointers into the direct map only.
+inline PhysAddr virt_to_phys(const void* pointer) { return {reinterpret_cast<u64>(pointer) - direct_map_base.value}; }
 
 } // namespace linnet::arch

@@ -12,12 +12,12 @@ struct SignalDelivery {
     int signal = 0;
     const abi::siginfo_t* info = nullptr;
     VirtAddr handler{};
-    u64 action_flags = 0;          // SA_SIGINFO, SA_RESTORER …
-    VirtAddr restorer{};           // sa_restorer; x86_64 requires it
-    VirtAddr vdso_trampoline{};    // __vdso_rt_sigreturn, for the architectures without sa_restorer
-    u64 blocked_mask = 0;          // uc_sigmask: restored by sigreturn
-    abi::stack_t alternate_stack{}; // uc_stack
-    VirtAddr stack_top{};          // where the frame goes below: the alternate stack's end, or the current sp
+    u64 action_flags = 0;            // SA_SIGINFO, SA_RESTORER …
+    VirtAddr restorer{};             // sa_restorer; x86_64 requires it
+    VirtAddr vdso_trampoline{};      // __vdso_rt_sigreturn, for the architectures without sa_restorer
+    u64 blocked_mask = 0;            // uc_sigmask: restored by sigreturn
+    abi::stack_t alternate_stack{};  // uc_stack
+    VirtAddr stack_top{};            // where the frame goes below: the alternate stack's end, or the current sp
     bool on_alternate_stack = false; // entering the alternate stack now: no red zone to skip
 };
 
@@ -31,8 +31,8 @@ struct SignalReturn {
 /// stack can't be written: the caller forces SIGSEGV. Uses mm's user copies through arch/usercopy.hpp; no locks held.
 Result<void> push_signal_frame(UserContext& context, const SignalDelivery& delivery);
 
-/// Reads the frame at the context's sp and restores registers, taking only what user code may set. EFAULT or EINVAL: the
-/// caller forces SIGSEGV.
+/// Reads the frame at the context's sp and restores registers, taking only what user code may set. EFAULT or EINVAL:
+/// the caller forces SIGSEGV.
 Result<SignalReturn> pop_signal_frame(UserContext& context);
 
 /// Size of the largest frame, for AT_MINSIGSTKSZ.

@@ -1,8 +1,8 @@
 // Contract: the part of a thread and of a CPU that assembly knows, and the context switch.
 //
-// core::Thread derives from ThreadHeader and core::Cpu from CpuHeader, so that both begin with these fields. The register
-// that the architecture reserves (x86_64 gs base: CpuHeader; AArch64 sp_el0 or tpidr_el1, RISC-V tp, LoongArch r21 or tp:
-// ThreadHeader) makes current_thread() one instruction, correct at any preemption.
+// core::Thread derives from ThreadHeader and core::Cpu from CpuHeader, so that both begin with these fields. The
+// register that the architecture reserves (x86_64 gs base: CpuHeader; AArch64 sp_el0 or tpidr_el1, RISC-V tp, LoongArch
+// r21 or tp: ThreadHeader) makes current_thread() one instruction, correct at any preemption.
 //
 // <arch_impl/thread.hpp> defines struct KernelContext (at least the saved stack pointer), struct CpuState (what the
 // architecture keeps per CPU: scratch words, TSS, …) and the inline functions current_thread(), set_current_thread().
@@ -22,18 +22,18 @@ class UserContext;
 namespace linnet::arch {
 
 struct ThreadHeader {
-    CpuHeader* cpu = nullptr;             // the CPU it runs on; stable only while preemption is off
-    u32 preempt_count = 0;                // > 0: the thread may be interrupted but not switched away
-    std::atomic<u32> pending_work{0};     // core::PendingWork bits, looked at before every entry to user code
-    uintptr_t kernel_stack_top = 0;       // exclusive; 16-byte aligned
-    UserContext* user_context = nullptr;  // null for kernel threads
+    CpuHeader* cpu = nullptr;            // the CPU it runs on; stable only while preemption is off
+    u32 preempt_count = 0;               // > 0: the thread may be interrupted but not switched away
+    std::atomic<u32> pending_work{0};    // core::PendingWork bits, looked at before every entry to user code
+    uintptr_t kernel_stack_top = 0;      // exclusive; 16-byte aligned
+    UserContext* user_context = nullptr; // null for kernel threads
     KernelContext context{};
 };
 
 struct CpuHeader {
     ThreadHeader* current = nullptr;
-    u32 number = 0;       // 0 … cpu_count-1, in the order of discovery; 0 booted
-    u64 hardware_id = 0;  // APIC id, MPIDR, hart id, CPUNUM
+    u32 number = 0;      // 0 … cpu_count-1, in the order of discovery; 0 booted
+    u64 hardware_id = 0; // APIC id, MPIDR, hart id, CPUNUM
     CpuState state{};
 };
 

@@ -1,7 +1,8 @@
 // Contract: the registers of user code as one plain object. Fork, exec, signal delivery, sigreturn, ptrace and restart
 // are edits of it, made only while the thread is in the kernel.
 //
-// <arch_impl/user_context.hpp> defines class UserContext with the members of the concept below, public inherited or own.
+// <arch_impl/user_context.hpp> defines class UserContext with the members of the concept below, public inherited or
+// own.
 #pragma once
 
 #include <abi_arch/user_regs.hpp> // struct linux_user_regs: user_regs_struct / user_pt_regs of NT_PRSTATUS
@@ -14,33 +15,37 @@
 namespace linnet::arch {
 
 template <typename C>
-concept UserContextContract = requires(C context, const C view, VirtAddr address, unsigned index, long result,
-                                       abi::linux_user_regs regs) {
-    { context.create() } -> std::same_as<Result<void>>;            // allocates the extended (FP/vector) state; once
-    { context.copy_from(view) } -> std::same_as<void>;             // whole user state of the current thread (fork, clone)
-    { context.reset_for_exec(address, address) } -> std::same_as<void>; // entry, sp; all else as execve leaves it
-    { view.pc() } -> std::same_as<VirtAddr>;
-    { context.set_pc(address) };
-    { view.sp() } -> std::same_as<VirtAddr>;
-    { context.set_sp(address) };
-    { view.tls() } -> std::same_as<VirtAddr>;                      // fs base, tpidr_el0, tp, tp
-    { context.set_tls(address) };
-    { view.syscall_number() } -> std::same_as<long>;               // as user code or the tracer last set it
-    { context.set_syscall_number(result) };
-    { view.syscall_argument(index) } -> std::same_as<u64>;         // 0 … 5
-    { context.set_syscall_result(result) };                        // value or -errno
-    { view.syscall_result() } -> std::same_as<long>;
-    { context.restart_syscall() };                                 // re-executes it: original number and first argument,
-                                                                   // pc back on the syscall instruction
-    { context.restart_as(result) };                                // the same with another number (restart_syscall)
-    { context.mark_not_syscall() };                                // sigreturn, exec: nothing to restart
-    { view.in_syscall() } -> std::same_as<bool>;                   // came by a syscall not yet marked otherwise
-    { context.set_single_step(true) };
-    { view.to_user_regs() } -> std::same_as<abi::linux_user_regs>;
-    { context.from_user_regs(regs) } -> std::same_as<Result<void>>; // takes only what user code may set
-    { context.save_extended_state() } -> std::same_as<std::span<u8>>; // live registers to memory; the raw memory image
-    { context.extended_state_changed() };                          // memory image is now the truth (after a restore)
-};
+concept UserContextContract =
+    requires(C context, const C view, VirtAddr address, unsigned index, long result, abi::linux_user_regs regs) {
+        { context.create() } -> std::same_as<Result<void>>; // allocates the extended (FP/vector) state; once
+        { context.copy_from(view) } -> std::same_as<void>;  // whole user state of the current thread (fork, clone)
+        { context.reset_for_exec(address, address) } -> std::same_as<void>; // entry, sp; all else as execve leaves it
+        { view.pc() } -> std::same_as<VirtAddr>;
+        { context.set_pc(address) };
+        { view.sp() } -> std::same_as<VirtAddr>;
+        { context.set_sp(address) };
+        { view.tls() } -> std::same_as<VirtAddr>; // fs base, tpidr_el0, tp, tp
+        { context.set_tls(address) };
+        { view.syscall_number() } -> std::same_as<long>; // as user code or the tracer last set it
+        { context.set_syscall_number(result) };
+        { view.syscall_argument(index) } -> std::same_as<u64>; // 0 … 5
+        { context.set_syscall_result(result) };                // value or -errno
+        { view.syscall_result() } -> std::same_as<long>;
+        {
+            context.restart_syscall()
+        };                                           // re-executes it: original number and first argument,
+                                                     // pc back on the syscall instruction
+        { context.restart_as(result) };              // the same with another number (restart_syscall)
+        { context.mark_not_syscall() };              // sigreturn, exec: nothing to restart
+        { view.in_syscall() } -> std::same_as<bool>; // came by a syscall not yet marked otherwise
+        { context.set_single_step(true) };
+        { view.to_user_regs() } -> std::same_as<abi::linux_user_regs>;
+        { context.from_user_regs(regs) } -> std::same_as<Result<void>>; // takes only what user code may set
+        {
+            context.save_extended_state()
+        } -> std::same_as<std::span<u8>>;     // live registers to memory; the raw memory image
+        { context.extended_state_changed() }; // memory image is now the truth (after a restore)
+    };
 static_assert(UserContextContract<UserContext>);
 
 } // namespace linnet::arch

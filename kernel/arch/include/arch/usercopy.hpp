@@ -1,9 +1,10 @@
 // Contract: raw copies between kernel and user memory, backed by the exception table.
 //
-// Implemented in assembly. A fault inside runs hooks::kernel_page_fault (which may resolve it and retry); if that fails,
-// the exception table (section __ex_table: pairs of 32-bit place-relative offsets, fault address and fix-up address)
-// makes the function return what is left. SMAP/PAN/SUM are opened only inside. Ranges have been checked to lie below
-// user_address_end by the caller; page faults must be allowed (interrupts enabled, no spinlock held), except for the
+// Implemented in assembly. A fault inside runs hooks::kernel_page_fault (which may resolve it and retry); if that
+// fails, the exception table (section __ex_table: pairs of 32-bit place-relative offsets, fault address and fix-up
+// address) makes the function return what is left. SMAP/PAN/SUM are opened only inside. Ranges have been checked to lie
+// below user_address_end by the caller; page faults must be allowed (interrupts enabled, no spinlock held), except for
+// the
 // `_nofault` forms, which never sleep and fail on any page that isn't mapped.
 #pragma once
 
@@ -21,8 +22,8 @@ extern "C" {
 usize arch_copy_from_user(void* to, const void* from, usize size);
 usize arch_copy_to_user(void* to, const void* from, usize size);
 usize arch_clear_user(void* to, usize size);
-/// Copies up to and including the NUL, at most `limit` bytes. Returns the string's length without NUL, `limit` when there
-/// was no NUL within it, or -1 on a fault.
+/// Copies up to and including the NUL, at most `limit` bytes. Returns the string's length without NUL, `limit` when
+/// there was no NUL within it, or -1 on a fault.
 isize arch_copy_string_from_user(char* to, const char* from, usize limit);
 /// Atomic 32-bit operations for futexes; 0 or -1 on a fault. `address` is 4-byte aligned.
 int arch_load_user_u32(u32* value, const u32* address);

@@ -60,13 +60,13 @@ struct AcpiInfo {
 
     bool has_fadt = false;
     bool hardware_reduced = false;
-    u16 smi_command_port = 0;   // 0: ACPI mode is always on
+    u16 smi_command_port = 0; // 0: ACPI mode is always on
     u8 acpi_enable_value = 0;
     GenericAddress pm1a_control, pm1b_control;
-    GenericAddress sleep_control;  // hardware-reduced machines
+    GenericAddress sleep_control; // hardware-reduced machines
     GenericAddress reset_register;
     u8 reset_value = 0;
-    bool has_s5 = false;           // _S5 was found: how to power off
+    bool has_s5 = false; // _S5 was found: how to power off
     u8 s5_type_a = 0, s5_type_b = 0;
 
     std::span<const IoApicInfo> all_io_apics() const { return {io_apics, io_apic_count}; }

@@ -28,22 +28,22 @@ struct BootInfo {
     std::span<const MemoryRegion> reserved_memory() const { return {reserved, reserved_count}; }
     std::span<const CpuInfo> all_cpus() const { return {cpus, cpu_count}; }
 
-    MemoryRegion usable[max_regions];      // RAM, page aligned, sorted, not overlapping
+    MemoryRegion usable[max_regions]; // RAM, page aligned, sorted, not overlapping
     usize usable_count = 0;
-    MemoryRegion reserved[max_regions];    // parts of it in use: image, initrd, tables, firmware
+    MemoryRegion reserved[max_regions]; // parts of it in use: image, initrd, tables, firmware
     usize reserved_count = 0;
-    CpuInfo cpus[max_cpus];                // the boot CPU first
+    CpuInfo cpus[max_cpus]; // the boot CPU first
     usize cpu_count = 0;
     char command_line_buffer[max_command_line] = {};
     std::string_view command_line;
-    MemoryRegion initrd{};                 // size 0: none; else inside the usable memory
+    MemoryRegion initrd{};                  // size 0: none; else inside the usable memory
     bool initrd_was_outside_memory = false; // and was ignored therefore
-    PhysAddr device_tree{};                // 0: none
-    PhysAddr acpi_rsdp{};                  // 0: none
+    PhysAddr device_tree{};                 // 0: none
+    PhysAddr acpi_rsdp{};                   // 0: none
 };
 
-/// Parses the handover. The blob is untrusted: truncated or corrupt tables give an error, never a fault. Uses the direct
-/// map; allocates nothing.
+/// Parses the handover. The blob is untrusted: truncated or corrupt tables give an error, never a fault. Uses the
+/// direct map; allocates nothing.
 Result<void> parse(const Handoff& handoff, BootInfo& info);
 
 /// The parsed information; valid once init has called parse().

@@ -16,13 +16,21 @@ void log(LogLevel level, std::string_view format, const Args&... args) {
     log_args(level, format, std::span(reduced, sizeof...(Args)));
 }
 template <typename... Args>
-void log_error(std::string_view format, const Args&... args) { log(LogLevel::Error, format, args...); }
+void log_error(std::string_view format, const Args&... args) {
+    log(LogLevel::Error, format, args...);
+}
 template <typename... Args>
-void log_warning(std::string_view format, const Args&... args) { log(LogLevel::Warning, format, args...); }
+void log_warning(std::string_view format, const Args&... args) {
+    log(LogLevel::Warning, format, args...);
+}
 template <typename... Args>
-void log_info(std::string_view format, const Args&... args) { log(LogLevel::Info, format, args...); }
+void log_info(std::string_view format, const Args&... args) {
+    log(LogLevel::Info, format, args...);
+}
 template <typename... Args>
-void log_debug(std::string_view format, const Args&... args) { log(LogLevel::Debug, format, args...); }
+void log_debug(std::string_view format, const Args&... args) {
+    log(LogLevel::Debug, format, args...);
+}
 
 /// One stored line of the log.
 struct LogRecord {

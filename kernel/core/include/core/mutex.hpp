@@ -32,7 +32,7 @@ public:
 
 private:
     static constexpr u32 writer = 1u << 31;
-    std::atomic<u32> state_{0};           // readers, or `writer`
+    std::atomic<u32> state_{0}; // readers, or `writer`
     std::atomic<u32> waiting_writers_{0};
     std::atomic<u32> waiting_{0};
     WaitQueue waiters_;

@@ -10,8 +10,8 @@ namespace linnet::core {
 void start_thread(Thread& thread);
 /// Sets of ThreadState, for wake_thread.
 constexpr u32 state_bit(ThreadState state) { return 1u << static_cast<u32>(state); }
-inline constexpr u32 sleeping_states = state_bit(ThreadState::Sleeping) | state_bit(ThreadState::SleepingKillable) |
-                                       state_bit(ThreadState::SleepingDeep);
+inline constexpr u32 sleeping_states =
+    state_bit(ThreadState::Sleeping) | state_bit(ThreadState::SleepingKillable) | state_bit(ThreadState::SleepingDeep);
 
 /// Wakes a thread that is in one of `states`; false when it wasn't. Any context.
 bool wake_thread(Thread& thread, u32 states = sleeping_states);

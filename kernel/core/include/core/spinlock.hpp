@@ -1,6 +1,6 @@
 // Spinlocks. Whether interrupts are masked is in the type: SpinLock is for data that no interrupt handler touches,
-// InterruptSpinLock for data that one does. Both turn preemption off. Debug builds check the order of acquisition by lock
-// class (core/lock_order.hpp).
+// InterruptSpinLock for data that one does. Both turn preemption off. Debug builds check the order of acquisition by
+// lock class (core/lock_order.hpp).
 #pragma once
 
 #include <arch/cpu.hpp>
@@ -17,8 +17,8 @@ struct LockClass {
 };
 extern LockClass anonymous_lock_class; // not checked against itself
 
-/// Test and set, not fair. A fair lock hands over to one certain waiter; where CPUs are virtual and that one isn't running,
-/// all others spin until it does, and a contended lock crawls.
+/// Test and set, not fair. A fair lock hands over to one certain waiter; where CPUs are virtual and that one isn't
+/// running, all others spin until it does, and a contended lock crawls.
 class RawSpinLock {
 public:
     constexpr explicit RawSpinLock(LockClass& lock_class = anonymous_lock_class)

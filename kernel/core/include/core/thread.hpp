@@ -16,12 +16,12 @@ struct Cpu;
 
 /// Bits of ThreadHeader::pending_work: why a thread must not enter user code at once. One word, tested once.
 enum PendingWork : u32 {
-    work_reschedule = 1u << 0,     // another thread should run
-    work_signal = 1u << 1,         // a signal may be deliverable
-    work_exit = 1u << 2,           // the thread must die
-    work_notify = 1u << 3,         // task work queued by others
+    work_reschedule = 1u << 0, // another thread should run
+    work_signal = 1u << 1,     // a signal may be deliverable
+    work_exit = 1u << 2,       // the thread must die
+    work_notify = 1u << 3,     // task work queued by others
     work_single_step = 1u << 4,
-    work_stop = 1u << 5,           // group stop or tracer stop requested
+    work_stop = 1u << 5, // group stop or tracer stop requested
 };
 
 /// A set of CPU numbers.
@@ -60,11 +60,11 @@ public:
     Thread(const Thread&) = delete;
     Thread& operator=(const Thread&) = delete;
 
-    /// Called with interrupts off when a CPU begins to run this thread, after the stack switch's decision and before it:
-    /// installs the address space. Kernel threads keep whatever user tables are there (lazy TLB).
+    /// Called with interrupts off when a CPU begins to run this thread, after the stack switch's decision and before
+    /// it: installs the address space. Kernel threads keep whatever user tables are there (lazy TLB).
     virtual void on_switched_in(Cpu&) {}
-    /// Called on the next thread's stack when this thread, Dead, has left its own stack for good: frees what it can't free
-    /// itself. Interrupts off; must not sleep.
+    /// Called on the next thread's stack when this thread, Dead, has left its own stack for good: frees what it can't
+    /// free itself. Interrupts off; must not sleep.
     virtual void on_final_switch() {}
     /// First code of the thread, interrupts on; must not return.
     virtual void run() {}
@@ -82,23 +82,23 @@ public:
     std::atomic<bool> interrupt_pending{false}; // owned by process/signal: set by interrupt(), cleared at the loop edge
     CpuMask affinity{~u64{0}};
     i8 nice = 0;
-    u64 user_ticks = 0;                    // counter ticks in user code, charged at each return from it
-    u64 run_ticks = 0;                     // counter ticks on a CPU, charged by the scheduler; system = run - user
+    u64 user_ticks = 0; // counter ticks in user code, charged at each return from it
+    u64 run_ticks = 0;  // counter ticks on a CPU, charged by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
 
     // ---- the scheduler's own; others keep away ----
-    InterruptSpinLock scheduling_lock;     // orders wake-ups against one another
-    union {                                // not initialised, so that a Thread can be constinit
+    InterruptSpinLock scheduling_lock; // orders wake-ups against one another
+    union {                            // not initialised, so that a Thread can be constinit
         char no_node_ = 0;
         TreeNode run_queue_node;
     };
-    u64 virtual_runtime = 0;               // fair-class time, weighted nanoseconds
-    u64 slice_start = 0;                   // counter value when it last began to run or was charged
+    u64 virtual_runtime = 0; // fair-class time, weighted nanoseconds
+    u64 slice_start = 0;     // counter value when it last began to run or was charged
     u32 last_cpu = 0;
-    bool must_migrate = false;             // set and cleared across one switch
-    bool is_active = false;                // current on a CPU or in its tree; guarded by that run queue's lock
-    std::atomic<bool> on_cpu{false};       // its stack is in use; a remote wake waits for this
+    bool must_migrate = false;       // set and cleared across one switch
+    bool is_active = false;          // current on a CPU or in its tree; guarded by that run queue's lock
+    std::atomic<bool> on_cpu{false}; // its stack is in use; a remote wake waits for this
 };
 
 /// Per-CPU data. `this_cpu()` is stable only while preemption is off.
@@ -110,14 +110,14 @@ struct Cpu : arch::CpuHeader {
     u64 interrupts = 0;
     u64 context_switches = 0;
     u64 user_ticks = 0;
-    u64 idle_ticks = 0;                    // system = since the CPU came up - user - idle
-    std::atomic<u64> calls_from{0};        // CPUs whose cross-call waits here
+    u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
+    std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};
-    void* page_cache = nullptr;            // mm: per-CPU page lists
-    void* slab_cache = nullptr;            // mm: per-CPU magazines
-    void* address_space = nullptr;         // mm: the AddressSpace whose tables are loaded
-    void* timer_queue = nullptr;           // core/timer
-    void* tlb_state = nullptr;             // mm: ASIDs
+    void* page_cache = nullptr;    // mm: per-CPU page lists
+    void* slab_cache = nullptr;    // mm: per-CPU magazines
+    void* address_space = nullptr; // mm: the AddressSpace whose tables are loaded
+    void* timer_queue = nullptr;   // core/timer
+    void* tlb_state = nullptr;     // mm: ASIDs
 };
 
 inline Thread& current_thread() { return static_cast<Thread&>(*arch::current_thread()); }

@@ -6,8 +6,8 @@
 
 namespace linnet::core {
 
-/// Embedded in whatever needs to run something later. `callback` runs in interrupt context on the CPU where the timer was
-/// armed; it may re-arm the timer.
+/// Embedded in whatever needs to run something later. `callback` runs in interrupt context on the CPU where the timer
+/// was armed; it may re-arm the timer.
 struct Timer {
     using Callback = void (*)(Timer&);
     explicit constexpr Timer(Callback function) : callback(function) {}
@@ -32,16 +32,17 @@ void initialise_timers();
 /// Programs this CPU's hardware timer for its earliest deadline: of the queue and of the running slice.
 void program_hardware_timer();
 
-/// Periods that programs ask for are served at most this often: expirations between are counted, not interrupted for, so
-/// that no period is short enough to keep a CPU from its work.
+/// Periods that programs ask for are served at most this often: expirations between are counted, not interrupted for,
+/// so that no period is short enough to keep a CPU from its work.
 inline constexpr u64 shortest_period_ns = 50'000;
 
-/// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context; calls for one timer must not overlap.
+/// Arms (or re-arms) the timer for `deadline_ns` on the monotonic clock. Any context; calls for one timer must not
+/// overlap.
 void arm_timer(Timer& timer, u64 deadline_ns);
 /// Takes the timer out; true when it was armed and has not run. Does not wait for a running callback.
 bool cancel_timer(Timer& timer);
-/// The same, and waits until a callback that runs on another CPU has returned, and undoes what it has armed. Nobody else may
-/// arm the timer meanwhile. Not from the callback itself.
+/// The same, and waits until a callback that runs on another CPU has returned, and undoes what it has armed. Nobody
+/// else may arm the timer meanwhile. Not from the callback itself.
 bool cancel_timer_sync(Timer& timer);
 
 } // namespace linnet::core

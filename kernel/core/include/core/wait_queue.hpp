@@ -1,8 +1,8 @@
 // WaitQueue: threads that sleep until a predicate holds.
 //
-// Waiters use only wait_until(); whoever changes the state that the predicate reads then calls wake_*(). The predicate is
-// called without any lock of the queue held, after the waiter is enqueued and marked sleeping, so no wake-up is lost; it
-// may take its own locks but must not sleep.
+// Waiters use only wait_until(); whoever changes the state that the predicate reads then calls wake_*(). The predicate
+// is called without any lock of the queue held, after the waiter is enqueued and marked sleeping, so no wake-up is
+// lost; it may take its own locks but must not sleep.
 #pragma once
 
 #include <core/thread.hpp>
@@ -28,10 +28,10 @@ public:
     struct Waiter {
         ListNode node;
         Thread* thread = nullptr;
-        bool exclusive = true;             // wake_one() stops at an exclusive waiter
+        bool exclusive = true; // wake_one() stops at an exclusive waiter
         /// Observers (poll, epoll) are called instead of woken when set; any context, must not sleep.
         void (*callback)(Waiter&, u32 events) = nullptr;
-        u32 events = ~0u;                  // readiness bits the observer wants
+        u32 events = ~0u; // readiness bits the observer wants
     };
 
     /// Wakes at most `count` exclusive waiters and every non-exclusive one before them. Any context.

@@ -41,8 +41,8 @@ struct Device {
     std::string_view name() const { return node.name(); }
     /// Entry `index` of `reg` as CPU addresses; ENODEV when there is none.
     Result<boot::FdtRegion> region(usize index = 0) const;
-    /// Maps entry `index` of `reg` (mm::map_device). EINVAL when it has less than `least` bytes, or more than any device's
-    /// registers that we drive: a tree may say anything.
+    /// Maps entry `index` of `reg` (mm::map_device). EINVAL when it has less than `least` bytes, or more than any
+    /// device's registers that we drive: a tree may say anything.
     Result<VirtAddr> map_region(usize index = 0, u64 least = 1) const;
     /// Entry `index` of `interrupts`; ENODEV when there is none, EAGAIN when its controller has no driver.
     Result<Interrupt> interrupt(usize index = 0) const;

@@ -31,9 +31,7 @@ public:
     /// The port's interrupt; returns whether there was anything to do.
     bool handle_interrupt();
     /// For core::request_irq: `context` is the SerialPort.
-    static bool interrupt_handler(void* context) {
-        return static_cast<SerialPort*>(context)->handle_interrupt();
-    }
+    static bool interrupt_handler(void* context) { return static_cast<SerialPort*>(context)->handle_interrupt(); }
 
     // LogConsole: any context, a panic included
     void write(std::string_view text) override;

@@ -60,8 +60,7 @@ private:
 
     usize receive(std::span<u8> buffer) override {
         usize count = 0;
-        while (count < buffer.size() && (access_.read(line_status) & data_ready))
-            buffer[count++] = access_.read(data);
+        while (count < buffer.size() && (access_.read(line_status) & data_ready)) buffer[count++] = access_.read(data);
         return count;
     }
     usize send(std::span<const u8> bytes) override {

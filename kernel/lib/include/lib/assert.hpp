@@ -6,17 +6,17 @@ namespace linnet {
 [[noreturn]] void assertion_failed(const char* expression, const char* file, int line);
 } // namespace linnet
 
-#define VERIFY(expression)                                                                                   \
-    do {                                                                                                     \
-        if (!(expression)) [[unlikely]]                                                                      \
-            ::linnet::assertion_failed(#expression, __FILE__, __LINE__);                                     \
+#define VERIFY(expression)                                                                                             \
+    do {                                                                                                               \
+        if (!(expression)) [[unlikely]]                                                                                \
+            ::linnet::assertion_failed(#expression, __FILE__, __LINE__);                                               \
     } while (false)
 
 #ifdef LINNET_DEBUG
 #define DEBUG_ASSERT(expression) VERIFY(expression)
 #else
-#define DEBUG_ASSERT(expression)                                                                             \
-    do {                                                                                                     \
-        if (false) (void)(expression);                                                                       \
+#define DEBUG_ASSERT(expression)                                                                                       \
+    do {                                                                                                               \
+        if (false) (void)(expression);                                                                                 \
     } while (false)
 #endif

@@ -1,8 +1,8 @@
-// The first look at a device tree's /chosen node (Devicetree Specification 0.4, chapters 3.6 and 5), for start-up code that
-// chooses where the kernel image goes: the boot loader's random numbers and the command line's `nokaslr`.
+// The first look at a device tree's /chosen node (Devicetree Specification 0.4, chapters 3.6 and 5), for start-up code
+// that chooses where the kernel image goes: the boot loader's random numbers and the command line's `nokaslr`.
 //
-// Runs before the image is at its final address, so it uses no table of pointers and nothing that isn't inline. It reads
-// single bytes, and only within the tree, which is untrusted.
+// Runs before the image is at its final address, so it uses no table of pointers and nothing that isn't inline. It
+// reads single bytes, and only within the tree, which is untrusted.
 #pragma once
 
 #include <lib/relocation.hpp>
@@ -10,7 +10,7 @@
 namespace linnet {
 
 struct EarlyChosen {
-    u64 seed = 0;               // kaslr-seed and rng-seed folded together
+    u64 seed = 0; // kaslr-seed and rng-seed folded together
     bool has_seed = false;
     bool randomisation_is_off = false; // no usable tree, or `nokaslr`
 };
@@ -79,8 +79,8 @@ private:
     u64 size_;
 };
 
-/// How far to move an image that may be moved by less than `limit` bytes in steps of `step`. `time` is a counter's value,
-/// which makes boot loaders without a seed a little less predictable.
+/// How far to move an image that may be moved by less than `limit` bytes in steps of `step`. `time` is a counter's
+/// value, which makes boot loaders without a seed a little less predictable.
 inline u64 choose_slide(const u8* tree, u64 time, u64 limit, u64 step) {
     constexpr u64 largest_tree = 2 << 20;
     EarlyChosen chosen = EarlyTree(tree, largest_tree).chosen();

@@ -43,9 +43,7 @@ public:
     }
     void push_back(T& item) { insert_between(head_.previous ? head_.previous : init(), item, &head_); }
     void push_front(T& item) { insert_between(&head_, item, head_.next ? head_.next : init()); }
-    void insert_before(T& position, T& item) {
-        insert_between((position.*Member).previous, item, &(position.*Member));
-    }
+    void insert_before(T& position, T& item) { insert_between((position.*Member).previous, item, &(position.*Member)); }
     /// `item` must be in this list.
     void remove(T& item) { (item.*Member).unlink(); }
     T* pop_front() {

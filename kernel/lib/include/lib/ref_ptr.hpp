@@ -36,8 +36,8 @@ public:
         else
             delete self;
     }
-    /// Gives a reference back without disposing of the object: true when it was the last, and the caller must do that. For
-    /// chains of objects that would else be released recursively.
+    /// Gives a reference back without disposing of the object: true when it was the last, and the caller must do that.
+    /// For chains of objects that would else be released recursively.
     [[nodiscard]] bool drop_ref() const {
         if (count_.fetch_sub(1, std::memory_order_release) != 1) return false;
         // What the others did with the object comes before its end. A load, because ThreadSanitizer knows no fences.
@@ -119,6 +119,8 @@ public:
 
 /// Wraps a freshly made object, taking over its first reference.
 template <typename T>
-RefPtr<T> adopt_ref(T& object) { return RefPtr<T>::adopt(object); }
+RefPtr<T> adopt_ref(T& object) {
+    return RefPtr<T>::adopt(object);
+}
 
 } // namespace linnet

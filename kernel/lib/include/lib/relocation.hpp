@@ -1,5 +1,5 @@
-// What start-up code needs to move the kernel image in its address space: applying the linker's relative relocations, and
-// the first look at the command line, before anything can be parsed properly.
+// What start-up code needs to move the kernel image in its address space: applying the linker's relative relocations,
+// and the first look at the command line, before anything can be parsed properly.
 //
 // Both run before the image is at its final address, so they use no table of pointers and nothing that isn't inline.
 #pragma once
@@ -8,9 +8,9 @@
 
 namespace linnet {
 
-/// Adds `slide` to every word that a SHT_RELR section names (System V gABI, "Relative Relocation Table"): an even entry is
-/// the link address of a word; an odd one is a bitmap of the 63 words that follow what came before. `reach` is what has to
-/// be added to a link address to get to the word where it is now.
+/// Adds `slide` to every word that a SHT_RELR section names (System V gABI, "Relative Relocation Table"): an even entry
+/// is the link address of a word; an odd one is a bitmap of the 63 words that follow what came before. `reach` is what
+/// has to be added to a link address to get to the word where it is now.
 inline void apply_relative_relocations(const u64* begin, const u64* end, u64 reach, u64 slide) {
     u64* next = nullptr;
     for (const u64* entry = begin; entry < end; ++entry) {

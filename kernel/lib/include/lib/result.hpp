@@ -20,27 +20,26 @@ using Result = std::expected<T, Errno>;
 namespace detail {
 template <typename T>
 constexpr decltype(auto) take_value(T&& result) {
-    if constexpr (requires { *std::forward<T>(result); })
-        return *std::forward<T>(result);
+    if constexpr (requires { *std::forward<T>(result); }) return *std::forward<T>(result);
 }
 } // namespace detail
 
 } // namespace linnet
 
 /// The value of a Result, or return its error from the enclosing function.
-#define TRY(expression)                                                                                      \
-    ({                                                                                                       \
-        auto&& try_result_ = (expression);                                                                   \
-        if (!try_result_.has_value()) [[unlikely]]                                                           \
-            return ::std::unexpected<::linnet::Errno>(try_result_.error());                                  \
-        ::linnet::detail::take_value(::std::move(try_result_));                                              \
+#define TRY(expression)                                                                                                \
+    ({                                                                                                                 \
+        auto&& try_result_ = (expression);                                                                             \
+        if (!try_result_.has_value()) [[unlikely]]                                                                     \
+            return ::std::unexpected<::linnet::Errno>(try_result_.error());                                            \
+        ::linnet::detail::take_value(::std::move(try_result_));                                                        \
     })
 
 /// The value of a Result that cannot be an error; say in a comment why it can't.
-#define MUST(expression)                                                                                     \
-    ({                                                                                                       \
-        auto&& must_result_ = (expression);                                                                  \
-        if (!must_result_.has_value()) [[unlikely]]                                                          \
-            ::linnet::must_failed(#expression, must_result_.error(), __FILE__, __LINE__);                    \
-        ::linnet::detail::take_value(::std::move(must_result_));                                             \
+#define MUST(expression)                                                                                               \
+    ({                                                                                                                 \
+        auto&& must_result_ = (expression);                                                                            \
+        if (!must_result_.has_value()) [[unlikely]]                                                                    \
+            ::linnet::must_failed(#expression, must_result_.error(), __FILE__, __LINE__);                              \
+        ::linnet::detail::take_value(::std::move(must_result_));                                                       \
     })

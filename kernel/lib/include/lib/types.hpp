@@ -22,15 +22,21 @@ using isize = std::ptrdiff_t;
 
 /// Rounds down to a multiple of `alignment`, a power of two.
 template <std::integral T>
-constexpr T align_down(T value, std::type_identity_t<T> alignment) { return value & ~(alignment - 1); }
+constexpr T align_down(T value, std::type_identity_t<T> alignment) {
+    return value & ~(alignment - 1);
+}
 /// Rounds up to a multiple of `alignment`, a power of two; wraps when the result doesn't fit.
 template <std::integral T>
 constexpr T align_up(T value, std::type_identity_t<T> alignment) {
     return static_cast<T>((value + (alignment - 1)) & ~(alignment - 1));
 }
 template <std::integral T>
-constexpr bool is_aligned(T value, std::type_identity_t<T> alignment) { return (value & (alignment - 1)) == 0; }
+constexpr bool is_aligned(T value, std::type_identity_t<T> alignment) {
+    return (value & (alignment - 1)) == 0;
+}
 template <std::integral T>
-constexpr T divide_up(T value, std::type_identity_t<T> by) { return (value + by - 1) / by; }
+constexpr T divide_up(T value, std::type_identity_t<T> by) {
+    return (value + by - 1) / by;
+}
 
 } // namespace linnet

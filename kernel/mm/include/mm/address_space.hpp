@@ -1,5 +1,5 @@
-// AddressSpace: what user code sees as memory. Page tables are the truth about what is mapped, Vmas hold policy, VmObjects
-// hold shared pages.
+// AddressSpace: what user code sees as memory. Page tables are the truth about what is mapped, Vmas hold policy,
+// VmObjects hold shared pages.
 //
 // Lock order: mmap lock (RwMutex; faults take it shared, everything that changes Vmas exclusively)
 //               VmObject::mappings lock (Mutex)
@@ -25,15 +25,15 @@ enum class FaultResult : u8 { Resolved, SegvMapErr, SegvAccErr, SegvPkuErr, BusA
 
 /// mmap(2) after its arguments have been looked at: what to map and where.
 struct MapRequest {
-    VirtAddr address{};   // a hint, or the place where flags say MAP_FIXED
-    u64 length = 0;       // bytes; rounded up to pages
-    u32 prot = 0;         // abi::PROT_*
-    u32 flags = 0;        // abi::MAP_*
+    VirtAddr address{};              // a hint, or the place where flags say MAP_FIXED
+    u64 length = 0;                  // bytes; rounded up to pages
+    u32 prot = 0;                    // abi::PROT_*
+    u32 flags = 0;                   // abi::MAP_*
     NullableRefPtr<VmObject> object; // null: anonymous (MAP_SHARED makes an AnonObject)
-    u64 offset = 0;       // bytes, page aligned
+    u64 offset = 0;                  // bytes, page aligned
     NullableRefPtr<MappingLabel> label;
     u32 max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC; // what mprotect may grant later
-    u32 vma_flags = 0;    // further VmaFlag bits (vma_stack, vma_special)
+    u32 vma_flags = 0;                                                // further VmaFlag bits (vma_stack, vma_special)
     /// exec maps segments before the limits of the new image count.
     enum class Limits : u8 { Enforced, Ignored } limits = Limits::Enforced;
 };
@@ -46,8 +46,8 @@ struct MemoryLimits {
     std::atomic<u64> locked{u64{8} << 20};   // RLIMIT_MEMLOCK; ~0 for who has CAP_IPC_LOCK
 };
 
-/// Where exec put things; for brk, /proc/PID/{stat,cmdline,environ,auxv} and prctl(PR_SET_MM). Written by exec before the
-/// address space is shared.
+/// Where exec put things; for brk, /proc/PID/{stat,cmdline,environ,auxv} and prctl(PR_SET_MM). Written by exec before
+/// the address space is shared.
 struct ExecLayout {
     static constexpr usize max_auxv = 64;
     VirtAddr code_begin{}, code_end{}, data_begin{}, data_end{};
@@ -56,7 +56,7 @@ struct ExecLayout {
     VirtAddr arg_begin{}, arg_end{}, env_begin{}, env_end{};
     VirtAddr vdso{};
     VirtAddr signal_trampoline{}; // where a handler returns to without sa_restorer
-    u64 auxv[max_auxv] = {}; // pairs, as on the stack
+    u64 auxv[max_auxv] = {};      // pairs, as on the stack
     usize auxv_words = 0;
 };
 
@@ -76,10 +76,10 @@ struct AddressSpaceStatistics {
 struct MappingInfo {
     VirtAddr begin{}, end{};
     u8 prot = 0;
-    u32 flags = 0;                // VmaFlag bits
-    u64 offset = 0;               // bytes in the object
+    u32 flags = 0;  // VmaFlag bits
+    u64 offset = 0; // bytes in the object
     const MappingLabel* label = nullptr;
-    std::string_view name;        // "[heap]", "[stack]" where there is no label; may be empty
+    std::string_view name; // "[heap]", "[stack]" where there is no label; may be empty
 };
 
 /// What /proc/PID/smaps says of a mapping, in bytes.
@@ -90,7 +90,8 @@ struct MappingUsage {
     u64 referenced = 0, anonymous = 0, locked = 0;
 };
 
-/// Names a futex's or lock's place independent of who asks: shared memory by object and offset, private by address space.
+/// Names a futex's or lock's place independent of who asks: shared memory by object and offset, private by address
+/// space.
 struct MemoryIdentity {
     const void* owner = nullptr;
     u64 offset = 0;
@@ -256,7 +257,7 @@ private:
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
     VirtAddr brk_{};
-    VirtAddr gap_hint_{};    // top-down search starts here; above it nothing longer than gap_hint_length_ is free
+    VirtAddr gap_hint_{}; // top-down search starts here; above it nothing longer than gap_hint_length_ is free
     u64 gap_hint_length_ = 0;
     u32 future_lock_flags_ = 0; // MCL_FUTURE
 
@@ -285,8 +286,8 @@ VirtAddr choose_program_base(Randomisation randomisation);
 /// Where the heap begins behind a program that ends at `program_end`.
 VirtAddr choose_brk_begin(VirtAddr program_end, Randomisation randomisation);
 
-/// Called when a page can't be had for a user: picks and marks a victim; true when it is worth trying again. Registered by
-/// process.
+/// Called when a page can't be had for a user: picks and marks a victim; true when it is worth trying again. Registered
+/// by process.
 using OutOfMemoryHandler = bool (*)(AddressSpace& asking);
 void set_out_of_memory_handler(OutOfMemoryHandler handler);
 

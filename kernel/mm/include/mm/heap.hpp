@@ -19,7 +19,7 @@ usize usable_size(const void* pointer);
 /// What /proc/slabinfo prints of one size class.
 struct SlabClassStatistics {
     usize object_size = 0;
-    u64 active_objects = 0;  // handed out, those in magazines included
+    u64 active_objects = 0; // handed out, those in magazines included
     u64 total_objects = 0;
     u64 slabs = 0;
     usize pages_per_slab = 0;

@@ -14,8 +14,8 @@ void initialise_cpu(core::Cpu& cpu);
 /// Gives memory that was reserved for the boot (the initrd after unpacking) to the allocator. Page aligned inside.
 void release_boot_memory(PhysAddr begin, u64 size);
 
-/// Debug builds, once all of the kernel's mappings are made: panics when memory is writable and executable, in one mapping
-/// or in two.
+/// Debug builds, once all of the kernel's mappings are made: panics when memory is writable and executable, in one
+/// mapping or in two.
 void check_kernel_mappings();
 
 } // namespace linnet::mm

@@ -1,8 +1,8 @@
 // Physical page frames: one Page for each frame of RAM, references to them, and the allocator's interface.
 //
 // A Page in use has a kind and a reference count. Every user mapping, the page cache and each kernel holder own one
-// reference; when the last goes, the frame returns to the allocator. Frames of kind Reserved (the kernel image, firmware
-// tables, the zero page) belong to nobody: they are mapped and unmapped without counting.
+// reference; when the last goes, the frame returns to the allocator. Frames of kind Reserved (the kernel image,
+// firmware tables, the zero page) belong to nobody: they are mapped and unmapped without counting.
 //
 // Allocation and freeing may be called with preemption off or interrupts off, but not from interrupt handlers.
 #pragma once
@@ -47,11 +47,11 @@ private:
 
 /// Bits of Page::flags.
 enum PageFlag : u32 {
-    page_up_to_date = 1u << 0, // its contents have been read in
-    page_dirty = 1u << 1,      // differs from what is stored
-    page_locked = 1u << 2,     // being read in or written out
-    page_error = 1u << 3,      // reading it failed
-    page_active = 1u << 4,     // used since reclaim last looked
+    page_up_to_date = 1u << 0,  // its contents have been read in
+    page_dirty = 1u << 1,       // differs from what is stored
+    page_locked = 1u << 2,      // being read in or written out
+    page_error = 1u << 3,       // reading it failed
+    page_active = 1u << 4,      // used since reclaim last looked
     page_code_synced = 1u << 5, // instruction fetches see its contents
 };
 
@@ -61,7 +61,7 @@ struct Page {
     std::atomic<u32> map_count{0}; // user mappings; for page tables: entries in use
     std::atomic<u32> flags{0};
     SharedPageKind kind = PageKind::Reserved;
-    u8 order = 0;                  // of the block whose first frame this is
+    u8 order = 0; // of the block whose first frame this is
     u16 slab_class = 0;
     union {
         struct {
@@ -99,7 +99,9 @@ inline PhysAddr page_address(const Page& page) {
 /// The contents of the frame through the direct map.
 inline void* page_data(const Page& page) { return arch::phys_to_virt(page_address(page)); }
 template <typename T>
-T* page_data(const Page& page) { return static_cast<T*>(page_data(page)); }
+T* page_data(const Page& page) {
+    return static_cast<T*>(page_data(page));
+}
 /// The frame that holds `address`; null when that is not RAM.
 inline Page* page_of(PhysAddr address) {
     u64 frame = (address.value >> arch::page_shift) - page_array.first_frame;
@@ -143,7 +145,9 @@ public:
     [[nodiscard]] PhysAddr address() const { return page_address(*page_); }
     [[nodiscard]] void* data() const { return page_data(*page_); }
     template <typename T>
-    [[nodiscard]] T* data() const { return static_cast<T*>(page_data(*page_)); }
+    [[nodiscard]] T* data() const {
+        return static_cast<T*>(page_data(*page_));
+    }
 
 private:
     explicit PageRef(Page& page) : page_(&page) {}

@@ -6,8 +6,9 @@
 
 namespace linnet::mm {
 
-/// Where the pages of a FileObject come from and go to: implemented by filesystems. Called without any lock of mm but the
-/// address space's (shared), so it must not copy to or from user memory, nor take locks that are held over user copies.
+/// Where the pages of a FileObject come from and go to: implemented by filesystems. Called without any lock of mm but
+/// the address space's (shared), so it must not copy to or from user memory, nor take locks that are held over user
+/// copies.
 class PageSource {
 public:
     /// Fills `page` with the file's contents at `index` pages, zeros beyond its end. May sleep.

@@ -1,5 +1,5 @@
-// PageIndex: a radix tree from page number to Page*, 64 ways a node. A single page at index 0 needs no node at all, so small
-// files cost only their page. The owner locks.
+// PageIndex: a radix tree from page number to Page*, 64 ways a node. A single page at index 0 needs no node at all, so
+// small files cost only their page. The owner locks.
 #pragma once
 
 #include <lib/result.hpp>

@@ -2,8 +2,8 @@
 // grow by compare-and-exchange; they are freed only by whoever has the address space to itself. A last-level table has
 // its own spinlock, in its Page.
 //
-// Entries are changed under the lock of their table. The processor sets accessed and dirty bits at any time, so an entry
-// that may be live is exchanged, never overwritten.
+// Entries are changed under the lock of their table. The processor sets accessed and dirty bits at any time, so an
+// entry that may be live is exchanged, never overwritten.
 #pragma once
 
 #include <arch/mmu.hpp>
@@ -99,15 +99,15 @@ public:
         return page_of(table);
     }
 
-    /// Calls visit(Page& table, VirtAddr begin, VirtAddr end) for each last-level table that covers part of [begin, end),
-    /// with that part. Absent upper tables are stepped over whole.
+    /// Calls visit(Page& table, VirtAddr begin, VirtAddr end) for each last-level table that covers part of [begin,
+    /// end), with that part. Absent upper tables are stepped over whole.
     template <typename Visit>
     void for_each_leaf_table(VirtAddr begin, VirtAddr end, Visit visit) const {
         walk(root_, root_level, begin, end, visit);
     }
 
-    /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling) around
-    /// it, and hands each to freed(Page&), lower ones first; the caller waits for the TLB before it frees them.
+    /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling)
+    /// around it, and hands each to freed(Page&), lower ones first; the caller waits for the TLB before it frees them.
     template <typename Freed>
     void prune(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, Freed freed) const {
         prune_table(root_, root_level, {begin, end, floor, ceiling}, freed);

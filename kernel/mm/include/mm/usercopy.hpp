@@ -1,6 +1,6 @@
-// The only way to user memory: typed pointers whose direction is in the type. Every copy checks the range, may fault pages
-// in (so it may sleep: no spinlock held, no mmap lock held) and gives EFAULT for a bad pointer. All work on the current
-// thread's address space.
+// The only way to user memory: typed pointers whose direction is in the type. Every copy checks the range, may fault
+// pages in (so it may sleep: no spinlock held, no mmap lock held) and gives EFAULT for a bad pointer. All work on the
+// current thread's address space.
 #pragma once
 
 #include <arch/usercopy.hpp>

@@ -1,7 +1,9 @@
-// VmObject: a sequence of pages that mappings and reads look into. AnonObject is shared memory (tmpfs, memfd, MAP_SHARED |
-// MAP_ANONYMOUS), FileObject (page_cache.hpp) the page cache of an inode, PhysicalObject a run of physical addresses.
+// VmObject: a sequence of pages that mappings and reads look into. AnonObject is shared memory (tmpfs, memfd,
+// MAP_SHARED | MAP_ANONYMOUS), FileObject (page_cache.hpp) the page cache of an inode, PhysicalObject a run of physical
+// addresses.
 //
-// Lock order: AddressSpace::mmap lock -> VmObject::mappings lock -> last-level table lock; VmObject::pages lock is a leaf.
+// Lock order: AddressSpace::mmap lock -> VmObject::mappings lock -> last-level table lock; VmObject::pages lock is a
+// leaf.
 #pragma once
 
 #include <arch/trap.hpp>
@@ -27,8 +29,8 @@ public:
 
     virtual ~VmObject();
 
-    /// The page at `index`, made resident first where it isn't. Access::Write says that it is about to be changed. EIO when
-    /// it can't be read, ENOMEM, ENOSPC. Does not look at size(): callers that must stop there do. May sleep.
+    /// The page at `index`, made resident first where it isn't. Access::Write says that it is about to be changed. EIO
+    /// when it can't be read, ENOMEM, ENOSPC. Does not look at size(): callers that must stop there do. May sleep.
     virtual Result<PageRef> get_page(u64 index, arch::Access access) = 0;
     /// Whether a page of a shared mapping must be mapped read-only until the first write to it tells (dirty tracking).
     virtual bool wants_write_faults() const { return false; }
@@ -50,8 +52,8 @@ public:
 
     /// Size in bytes: faults beyond its last page are SIGBUS.
     [[nodiscard]] u64 size() const { return size_.load(std::memory_order_acquire); }
-    /// Truncates or extends. When shrinking: unmaps the pages beyond from every address space (private copies too), drops
-    /// them, and zeroes the rest of the last page. May sleep.
+    /// Truncates or extends. When shrinking: unmaps the pages beyond from every address space (private copies too),
+    /// drops them, and zeroes the rest of the last page. May sleep.
     void set_size(u64 size);
     /// Drops the pages that lie wholly in [begin, end) bytes and zeroes the parts of pages (FALLOC_FL_PUNCH_HOLE). May
     /// sleep.

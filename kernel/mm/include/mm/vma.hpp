@@ -1,5 +1,5 @@
-// Vma: one mapping of an address space (policy; what is really mapped is in the page tables). VmaMap: the ordered set of
-// them. Guarded by AddressSpace's mmap lock unless a member says otherwise.
+// Vma: one mapping of an address space (policy; what is really mapped is in the page tables). VmaMap: the ordered set
+// of them. Guarded by AddressSpace's mmap lock unless a member says otherwise.
 #pragma once
 
 #include <lib/address.hpp>
@@ -11,8 +11,8 @@ namespace linnet::mm {
 
 class AddressSpace;
 
-/// What /proc/PID/maps prints behind a mapping, and what keeps its file alive. Implemented by vfs (a File or Path) and by
-/// the names of special mappings. ref/unref are virtual so that the implementer keeps its own count.
+/// What /proc/PID/maps prints behind a mapping, and what keeps its file alive. Implemented by vfs (a File or Path) and
+/// by the names of special mappings. ref/unref are virtual so that the implementer keeps its own count.
 class MappingLabel {
 public:
     virtual void ref() const = 0;
@@ -70,7 +70,8 @@ struct Vma : ObjectMapping {
     u8 prot = 0;     // PROT_READ | PROT_WRITE | PROT_EXEC
     u8 max_prot = 7; // what mprotect may grant
     u8 protection_key = 0;
-    /// The page tables may hold pages here that can't be had again from the object: fork must copy entries. Set by faults.
+    /// The page tables may hold pages here that can't be had again from the object: fork must copy entries. Set by
+    /// faults.
     std::atomic<bool> has_private_pages{false};
 
     [[nodiscard]] bool is(VmaFlag flag) const { return (flags & flag) != 0; }
@@ -102,9 +103,9 @@ public:
     void insert(Vma& vma);
     void remove(Vma& vma);
     [[nodiscard]] usize count() const { return count_; }
-    /// The highest free range of `length` within [low, high) that keeps `guard` bytes from a mapping that grows down above
-    /// it; 0 when there is none. `alignment` is a power of two.
-    /// `largest_skipped`, where given, grows to the largest hole passed over.
+    /// The highest free range of `length` within [low, high) that keeps `guard` bytes from a mapping that grows down
+    /// above it; 0 when there is none. `alignment` is a power of two. `largest_skipped`, where given, grows to the
+    /// largest hole passed over.
     VirtAddr find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard,
                                u64* largest_skipped = nullptr);
     /// The lowest such range.

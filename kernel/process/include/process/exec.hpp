@@ -50,8 +50,8 @@ StringBlock::Budget string_budget(u64 stack_limit);
 
 /// Replaces the program. On an error before the point of no return the caller is unharmed; after it the
 /// process is killed and the error is of no interest. `display_path` becomes AT_EXECFN.
-Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path,
-                     StringBlock& arguments, StringBlock& environment);
+Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                     StringBlock& environment);
 
 /// Maps the vDSO into a new address space and returns its address (AT_SYSINFO_EHDR); also fills layout.vdso.
 /// Registered by the room that has the image.

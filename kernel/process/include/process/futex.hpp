@@ -16,8 +16,7 @@ enum class FutexScope : u8 { Private, Shared };
 /// Sleeps until woken with a bit of `bitset`, while the word is `expected` (else EAGAIN). ETIMEDOUT, or EINTR
 /// class `Interrupted`, which the caller turns into its restart class.
 enum class FutexWaitEnd : u8 { Woken, TimedOut, Interrupted };
-Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset,
-                                core::Deadline deadline);
+Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline);
 /// Wakes up to `count` waiters; how many it woke.
 Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset);
 /// Wakes `wake_count` and moves up to `requeue_count` to another word; with `expected`, only while the word
@@ -25,8 +24,8 @@ Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitse
 Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wake_count, u32 requeue_count,
                            const u32* expected);
 /// FUTEX_WAKE_OP with its packed operation.
-Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count,
-                           u32 second_count, u32 operation);
+Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
+                           u32 operation);
 
 /// What exit and exec owe others: robust-list words marked FUTEX_OWNER_DIED, clear_child_tid zeroed and
 /// woken. The address space is still there.

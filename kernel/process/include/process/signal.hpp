@@ -1,7 +1,7 @@
 // Signals as the rest of the kernel sees them (signal(7), SEMANTICS S1–S17): sets, actions, what is pending, sending.
 //
-// Process::signal_lock guards what is pending for a process and for each of its threads, and the blocked masks as read by
-// others; SignalActions has a lock of its own, below it.
+// Process::signal_lock guards what is pending for a process and for each of its threads, and the blocked masks as read
+// by others; SignalActions has a lock of its own, below it.
 #pragma once
 
 #include <abi/linux/signal.hpp>
@@ -84,10 +84,10 @@ struct SignalState {
 /// A process's part.
 struct SharedSignals {
     PendingSignals pending;
-    bool stop_requested = false;    // a group stop began: threads stop as they reach their loop's edge
+    bool stop_requested = false;      // a group stop began: threads stop as they reach their loop's edge
     bool continue_unreported = false; // the parent is to be told that a stop ended
-    u32 threads_to_stop = 0;        // living threads that have not stopped yet
-    vfs::EventSource arrivals;      // notified of every signal that becomes pending (signalfd)
+    u32 threads_to_stop = 0;          // living threads that have not stopped yet
+    vfs::EventSource arrivals;        // notified of every signal that becomes pending (signalfd)
 };
 
 /// Sends to a process (any thread may take it), one thread, or every member of a group. Any context; tree_lock may be
@@ -107,16 +107,16 @@ abi::siginfo_t user_signal_info(int signal, int code);
 /// The same as send_signal, telling EAGAIN when a real-time signal can't be queued (sigqueue(3)).
 Result<void> try_send_signal(Process& process, const abi::siginfo_t& info);
 Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info);
-/// Queues `record`, which its owner keeps (a POSIX timer: its signals must not be lost for want of memory) and which is not
-/// queued now. `thread` null: to the process. Any context.
+/// Queues `record`, which its owner keeps (a POSIX timer: its signals must not be lost for want of memory) and which is
+/// not queued now. `thread` null: to the process. Any context.
 void send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record);
 /// Takes such a record out of wherever it is pending. signal_lock held.
 void withdraw_prepared_locked(PendingSignals& pending, QueuedSignal& record);
 /// Whether the current thread may send `signal` to `target` (kill(2)): EPERM.
 Result<void> check_kill_permission(Process& target, int signal);
 
-/// Takes a pending signal of `wanted` away (sigtimedwait, signalfd), blocked or not: the thread's own before the process's.
-/// False when there is none. No locks held.
+/// Takes a pending signal of `wanted` away (sigtimedwait, signalfd), blocked or not: the thread's own before the
+/// process's. False when there is none. No locks held.
 bool take_pending_signal(Thread& thread, SigSet wanted, abi::siginfo_t& out);
 /// Replaces the current thread's mask; SIGKILL and SIGSTOP stay unblocked.
 void set_blocked_mask(Thread& thread, SigSet mask);
@@ -126,12 +126,12 @@ void set_temporary_mask(Thread& thread, SigSet mask);
 void restore_temporary_mask(Thread& thread);
 /// Changes an action (sigaction(2)) and drops pending signals that are now ignored; returns the old one.
 SignalAction change_action(Thread& thread, int signal, const SignalAction& action);
-/// A thread leaves its process (exit): group stops don't wait for it, and process-directed signals it would have taken go
-/// to others. signal_lock held.
+/// A thread leaves its process (exit): group stops don't wait for it, and process-directed signals it would have taken
+/// go to others. signal_lock held.
 void forget_thread_locked(Process& process, Thread& thread);
 
-/// Before user code runs: takes stop and exit requests, delivers signals, and settles a call that ended in a restart code.
-/// Does not return when the process dies.
+/// Before user code runs: takes stop and exit requests, delivers signals, and settles a call that ended in a restart
+/// code. Does not return when the process dies.
 void handle_pending_signals(Thread& thread);
 
 /// Whether a signal that `thread` would take is pending.

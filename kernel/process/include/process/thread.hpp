@@ -61,9 +61,7 @@ public:
     void on_switched_in(core::Cpu& cpu) override;
     void on_final_switch() override;
     void run() override; // run_loop.cpp
-    bool has_fatal_signal() const override {
-        return pending_work.load(std::memory_order_relaxed) & core::work_exit;
-    }
+    bool has_fatal_signal() const override { return pending_work.load(std::memory_order_relaxed) & core::work_exit; }
     std::string_view name() const override;
 
     // ---- parts, as others may read them; null once the thread has exited (mm also for none) ----
@@ -103,8 +101,7 @@ public:
     VirtAddr clear_child_tid{}; // set_tid_address(2)
     VirtAddr robust_list{};     // get_robust_list(2)
     RseqArea rseq;
-    std::atomic<core::WaitQueue*> vfork_done{
-        nullptr}; // while a parent waits for exec or exit; set under tree_lock
+    std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
     std::atomic<bool> no_new_privileges{false};

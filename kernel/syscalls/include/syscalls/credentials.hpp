@@ -30,24 +30,15 @@ Result<long> sys_setreuid(process::Thread&, u32 real, u32 effective);
 Result<long> sys_setuid(process::Thread&, u32 uid);
 
 inline constexpr Entry credential_calls[] = {
-    entry<sys_capget>("capget", nr::capget),
-    entry<sys_capset>("capset", nr::capset),
-    entry<sys_getegid>("getegid", nr::getegid),
-    entry<sys_geteuid>("geteuid", nr::geteuid),
-    entry<sys_getgid>("getgid", nr::getgid),
-    entry<sys_getgroups>("getgroups", nr::getgroups),
-    entry<sys_getresgid>("getresgid", nr::getresgid),
-    entry<sys_getresuid>("getresuid", nr::getresuid),
-    entry<sys_getuid>("getuid", nr::getuid),
-    entry<sys_setfsgid>("setfsgid", nr::setfsgid),
-    entry<sys_setfsuid>("setfsuid", nr::setfsuid),
-    entry<sys_setgid>("setgid", nr::setgid),
-    entry<sys_setgroups>("setgroups", nr::setgroups),
-    entry<sys_setregid>("setregid", nr::setregid),
-    entry<sys_setresgid>("setresgid", nr::setresgid),
-    entry<sys_setresuid>("setresuid", nr::setresuid),
-    entry<sys_setreuid>("setreuid", nr::setreuid),
-    entry<sys_setuid>("setuid", nr::setuid),
+    entry<sys_capget>("capget", nr::capget),          entry<sys_capset>("capset", nr::capset),
+    entry<sys_getegid>("getegid", nr::getegid),       entry<sys_geteuid>("geteuid", nr::geteuid),
+    entry<sys_getgid>("getgid", nr::getgid),          entry<sys_getgroups>("getgroups", nr::getgroups),
+    entry<sys_getresgid>("getresgid", nr::getresgid), entry<sys_getresuid>("getresuid", nr::getresuid),
+    entry<sys_getuid>("getuid", nr::getuid),          entry<sys_setfsgid>("setfsgid", nr::setfsgid),
+    entry<sys_setfsuid>("setfsuid", nr::setfsuid),    entry<sys_setgid>("setgid", nr::setgid),
+    entry<sys_setgroups>("setgroups", nr::setgroups), entry<sys_setregid>("setregid", nr::setregid),
+    entry<sys_setresgid>("setresgid", nr::setresgid), entry<sys_setresuid>("setresuid", nr::setresuid),
+    entry<sys_setreuid>("setreuid", nr::setreuid),    entry<sys_setuid>("setuid", nr::setuid),
 };
 
 } // namespace linnet::syscalls

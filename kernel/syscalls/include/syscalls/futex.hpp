@@ -6,8 +6,8 @@
 
 namespace linnet::syscalls {
 
-Result<long> sys_futex(process::Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
-                       u32 third_value);
+Result<long> sys_futex(process::Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout,
+                       VirtAddr second_word, u32 third_value);
 Result<long> sys_get_robust_list(process::Thread&, process::Pid pid, mm::UserPtr<mm::Out, u64> head,
                                  mm::UserPtr<mm::Out, u64> length);
 Result<long> sys_membarrier(process::Thread&, int command, u32 flags, int cpu);

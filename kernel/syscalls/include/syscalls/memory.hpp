@@ -20,10 +20,11 @@ Result<long> sys_msync(process::Thread&, VirtAddr address, u64 length, u32 flags
 Result<long> sys_munlock(process::Thread&, VirtAddr address, u64 length);
 Result<long> sys_munlockall(process::Thread&);
 Result<long> sys_munmap(process::Thread&, VirtAddr address, u64 length);
-Result<long> sys_process_vm_readv(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
-                                  mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags);
-Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
-                                   mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags);
+Result<long> sys_process_vm_readv(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
+                                  u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags);
+Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
+                                   u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
+                                   u64 flags);
 
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),

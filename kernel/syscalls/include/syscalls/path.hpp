@@ -20,7 +20,8 @@ Result<long> sys_unlinkat(process::Thread&, int directory, UserString path, u32 
 Result<long> sys_symlink(process::Thread&, UserString target, UserString path);
 Result<long> sys_symlinkat(process::Thread&, UserString target, int directory, UserString path);
 Result<long> sys_link(process::Thread&, UserString from, UserString to);
-Result<long> sys_linkat(process::Thread&, int from_directory, UserString from, int to_directory, UserString to, u32 flags);
+Result<long> sys_linkat(process::Thread&, int from_directory, UserString from, int to_directory, UserString to,
+                        u32 flags);
 Result<long> sys_rename(process::Thread&, UserString from, UserString to);
 Result<long> sys_renameat(process::Thread&, int from_directory, UserString from, int to_directory, UserString to);
 Result<long> sys_renameat2(process::Thread&, int from_directory, UserString from, int to_directory, UserString to,

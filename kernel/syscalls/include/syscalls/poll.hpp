@@ -1,4 +1,5 @@
-// Waiting for files: poll(2), select(2), epoll(7); and the files made only to be waited for: eventfd(2), signalfd(2), pipe(2).
+// Waiting for files: poll(2), select(2), epoll(7); and the files made only to be waited for: eventfd(2), signalfd(2),
+// pipe(2).
 #pragma once
 
 #include <abi/linux/poll.hpp>
@@ -31,10 +32,11 @@ Result<long> sys_pselect6(process::Thread&, int count, FdSet readable, FdSet wri
 
 Result<long> sys_epoll_create(process::Thread&, int size);
 Result<long> sys_epoll_create1(process::Thread&, u32 flags);
-Result<long> sys_epoll_ctl(process::Thread&, int epfd, int operation, int fd, mm::UserPtr<mm::In, abi::epoll_event> event);
+Result<long> sys_epoll_ctl(process::Thread&, int epfd, int operation, int fd,
+                           mm::UserPtr<mm::In, abi::epoll_event> event);
 Result<long> sys_epoll_wait(process::Thread&, int epfd, EpollEventsOut events, int limit, int timeout_ms);
-Result<long> sys_epoll_pwait(process::Thread&, int epfd, EpollEventsOut events, int limit, int timeout_ms, SigSetIn mask,
-                             u64 set_size);
+Result<long> sys_epoll_pwait(process::Thread&, int epfd, EpollEventsOut events, int limit, int timeout_ms,
+                             SigSetIn mask, u64 set_size);
 Result<long> sys_epoll_pwait2(process::Thread&, int epfd, EpollEventsOut events, int limit, TimespecIn timeout,
                               SigSetIn mask, u64 set_size);
 

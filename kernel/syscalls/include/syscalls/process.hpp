@@ -1,4 +1,5 @@
-// Making, replacing, ending and naming processes: fork(2), clone(2), execve(2), exit(2), wait4(2), setpgid(2), pidfd_open(2).
+// Making, replacing, ending and naming processes: fork(2), clone(2), execve(2), exit(2), wait4(2), setpgid(2),
+// pidfd_open(2).
 #pragma once
 
 #include <abi/linux/resource.hpp>
@@ -11,7 +12,8 @@ namespace linnet::syscalls {
 using process::Pid;
 
 Result<long> sys_arch_prctl(process::Thread&, int code, VirtAddr address);
-Result<long> sys_clone(process::Thread&, u64 flags, VirtAddr stack, VirtAddr parent_tid, VirtAddr fourth, VirtAddr fifth);
+Result<long> sys_clone(process::Thread&, u64 flags, VirtAddr stack, VirtAddr parent_tid, VirtAddr fourth,
+                       VirtAddr fifth);
 Result<long> sys_clone3(process::Thread&, VirtAddr arguments, u64 size);
 Result<long> sys_execve(process::Thread&, mm::UserString path, VirtAddr argv, VirtAddr envp);
 Result<long> sys_execveat(process::Thread&, int dirfd, mm::UserString path, VirtAddr argv, VirtAddr envp, u32 flags);
@@ -38,8 +40,7 @@ Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::O
                         mm::UserPtr<mm::Out, abi::rusage> usage);
 
 inline constexpr Entry process_calls[] = {
-    entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial,
-                          "the bases of FS and GS; others EINVAL"),
+    entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial, "the bases of FS and GS; others EINVAL"),
     entry<sys_clone>("clone", nr::clone, Support::Partial, "namespaces: EINVAL"),
     entry<sys_clone3>("clone3", nr::clone3, Support::Partial, "namespaces and cgroups: EINVAL"),
     entry<sys_execve>("execve", nr::execve),

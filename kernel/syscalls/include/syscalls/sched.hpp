@@ -28,7 +28,8 @@ Result<long> sys_sched_setscheduler(process::Thread&, Pid pid, int policy, Sched
 Result<long> sys_sched_yield(process::Thread&);
 Result<long> sys_setpriority(process::Thread&, int which, u32 who, int nice);
 
-inline constexpr const char* only_fair_classes = "OTHER, BATCH and IDLE, all scheduled by nice; FIFO, RR, DEADLINE: EINVAL";
+inline constexpr const char* only_fair_classes =
+    "OTHER, BATCH and IDLE, all scheduled by nice; FIFO, RR, DEADLINE: EINVAL";
 
 inline constexpr Entry sched_calls[] = {
     entry<sys_getcpu>("getcpu", nr::getcpu),

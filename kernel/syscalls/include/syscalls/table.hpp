@@ -1,9 +1,9 @@
 // How a system call gets into the table.
 //
-// A family header (syscalls/<family>.hpp) declares its functions, `Result<long> sys_foo(process::Thread&, …)`, and lists
-// them in `inline constexpr Entry <family>_calls[]`; table.cpp joins the families. Argument types are deduced from the
-// signature: integers and enums are cut to their width as Linux does, UserPtr, UserString and VirtAddr take the address.
-// Names that an architecture doesn't have carry the number -1 there and are left out.
+// A family header (syscalls/<family>.hpp) declares its functions, `Result<long> sys_foo(process::Thread&, …)`, and
+// lists them in `inline constexpr Entry <family>_calls[]`; table.cpp joins the families. Argument types are deduced
+// from the signature: integers and enums are cut to their width as Linux does, UserPtr, UserString and VirtAddr take
+// the address. Names that an architecture doesn't have carry the number -1 there and are left out.
 #pragma once
 
 #include <abi_arch/syscall_numbers.hpp>
@@ -57,7 +57,9 @@ Result<long> call(process::Thread& thread, Result<long> (*signature)(process::Th
 }
 
 template <auto Function>
-Result<long> thunk(process::Thread& thread) { return call<Function>(thread, Function); }
+Result<long> thunk(process::Thread& thread) {
+    return call<Function>(thread, Function);
+}
 
 } // namespace detail
 

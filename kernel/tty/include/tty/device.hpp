@@ -8,8 +8,7 @@ namespace linnet::tty {
 
 /// Makes a terminal of a device: its node in /dev, its place in /sys/class/tty. `driver` lives for ever.
 /// `name` as Linux has it ("ttyS0", "hvc0", "ttyAMA0").
-Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_view name,
-                                           vfs::DeviceNumber number);
+Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_view name, vfs::DeviceNumber number);
 
 /// What console= said: "ttyS0,115200n8". Without it, or when no terminal has that name, the first registered
 /// terminal is the console. May be called before the terminals exist.

@@ -48,9 +48,7 @@ protected:
     ~TerminalDriver() = default;
 };
 
-class Terminal final : public RefCounted<Terminal>,
-                       public process::ControllingTerminal,
-                       private LineDisciplineHost {
+class Terminal final : public RefCounted<Terminal>, public process::ControllingTerminal, private LineDisciplineHost {
 public:
     /// `driver` outlives the terminal. `name` is what /proc and ttyname use, e.g. "ttyS0" or "pts/3".
     static Result<RefPtr<Terminal>> create(TerminalDriver& driver, std::string_view name, u64 device);

@@ -6,8 +6,8 @@
 
 namespace linnet::vdso {
 
-/// Time is base + counter ticks scaled: ns = (ticks * mult) >> shift with a 128-bit product, so that the page changes only
-/// when the wall clock is set. Readers retry while `sequence` is odd or has changed.
+/// Time is base + counter ticks scaled: ns = (ticks * mult) >> shift with a 128-bit product, so that the page changes
+/// only when the wall clock is set. Readers retry while `sequence` is odd or has changed.
 struct Data {
     std::atomic<u32> sequence;
     u32 mult;

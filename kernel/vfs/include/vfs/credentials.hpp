@@ -1,5 +1,5 @@
-// Who a thread is: user and group ids, groups, capabilities (credentials(7), capabilities(7)). An object is constant once
-// published, so it is read without a lock; process makes an edited copy and swaps the pointer. vfs checks them.
+// Who a thread is: user and group ids, groups, capabilities (credentials(7), capabilities(7)). An object is constant
+// once published, so it is read without a lock; process makes an edited copy and swaps the pointer. vfs checks them.
 #pragma once
 
 #include <lib/array_list.hpp>
@@ -9,12 +9,47 @@
 namespace linnet::vfs {
 
 enum class Capability : u8 {
-    Chown = 0, DacOverride = 1, DacReadSearch = 2, Fowner = 3, Fsetid = 4, Kill = 5, Setgid = 6, Setuid = 7, Setpcap = 8,
-    LinuxImmutable = 9, NetBindService = 10, NetBroadcast = 11, NetAdmin = 12, NetRaw = 13, IpcLock = 14, IpcOwner = 15,
-    SysModule = 16, SysRawio = 17, SysChroot = 18, SysPtrace = 19, SysPacct = 20, SysAdmin = 21, SysBoot = 22,
-    SysNice = 23, SysResource = 24, SysTime = 25, SysTtyConfig = 26, Mknod = 27, Lease = 28, AuditWrite = 29,
-    AuditControl = 30, Setfcap = 31, MacOverride = 32, MacAdmin = 33, Syslog = 34, WakeAlarm = 35, BlockSuspend = 36,
-    AuditRead = 37, Perfmon = 38, Bpf = 39, CheckpointRestore = 40,
+    Chown = 0,
+    DacOverride = 1,
+    DacReadSearch = 2,
+    Fowner = 3,
+    Fsetid = 4,
+    Kill = 5,
+    Setgid = 6,
+    Setuid = 7,
+    Setpcap = 8,
+    LinuxImmutable = 9,
+    NetBindService = 10,
+    NetBroadcast = 11,
+    NetAdmin = 12,
+    NetRaw = 13,
+    IpcLock = 14,
+    IpcOwner = 15,
+    SysModule = 16,
+    SysRawio = 17,
+    SysChroot = 18,
+    SysPtrace = 19,
+    SysPacct = 20,
+    SysAdmin = 21,
+    SysBoot = 22,
+    SysNice = 23,
+    SysResource = 24,
+    SysTime = 25,
+    SysTtyConfig = 26,
+    Mknod = 27,
+    Lease = 28,
+    AuditWrite = 29,
+    AuditControl = 30,
+    Setfcap = 31,
+    MacOverride = 32,
+    MacAdmin = 33,
+    Syslog = 34,
+    WakeAlarm = 35,
+    BlockSuspend = 36,
+    AuditRead = 37,
+    Perfmon = 38,
+    Bpf = 39,
+    CheckpointRestore = 40,
 };
 inline constexpr u8 last_capability = 40;
 
@@ -53,7 +88,7 @@ public:
     u32 securebits = 0;
 
 private:
-    ArrayList<u32> groups_;   // ascending
+    ArrayList<u32> groups_; // ascending
 };
 
 /// root with every capability: PID 1's first credentials, and those of kernel threads.

@@ -1,8 +1,9 @@
-// Dentry: one name in one directory, cached. A hash table (parent, name) → dentry makes path walks fast; a dentry without
-// an inode is negative: the name is known not to exist.
+// Dentry: one name in one directory, cached. A hash table (parent, name) → dentry makes path walks fast; a dentry
+// without an inode is negative: the name is known not to exist.
 //
-// The table holds one reference to each dentry in it, a dentry one to its parent and its inode. A dentry's inode changes
-// once, from null, under the directory's lock; its name and parent only in rename, while it is out of the table.
+// The table holds one reference to each dentry in it, a dentry one to its parent and its inode. A dentry's inode
+// changes once, from null, under the directory's lock; its name and parent only in rename, while it is out of the
+// table.
 //
 // Lock order: Inode::lock of the directory → bucket lock → Dentry::lock.
 #pragma once
@@ -43,8 +44,8 @@ public:
     void last_reference_dropped();
 
     // ---- links of DentryCache ----
-    ListNode hash_node;  // bucket lock
-    ListNode cache_node; // the superblock's list of dentries, its lock
+    ListNode hash_node;    // bucket lock
+    ListNode cache_node;   // the superblock's list of dentries, its lock
     ListNode sibling_node; // the parent's list of cached children, the parent's lock_
 
 private:
@@ -55,18 +56,18 @@ private:
     static constexpr usize inline_name_size = 40;
     bool assign_name(std::string_view name);
 
-    Dentry* parent_;           // counted, but for a root; guarded by lock_ and the rename rules above
-    const char* name_;         // inline_name_ or heap
+    Dentry* parent_;   // counted, but for a root; guarded by lock_ and the rename rules above
+    const char* name_; // inline_name_ or heap
     u32 hash_ = 0;
     u16 name_length_ = 0;
     bool is_root_ = false;
-    bool hashed_ = false;                 // bucket lock
+    bool hashed_ = false; // bucket lock
     std::atomic<bool> recently_used_{false};
     std::atomic<bool> unlinked_{false};
     std::atomic<u32> mount_count_{0};
-    std::atomic<Inode*> inode_{nullptr};  // counted
+    std::atomic<Inode*> inode_{nullptr}; // counted
     SuperBlock& superblock_;
-    mutable core::SpinLock lock_;         // name, parent, children
+    mutable core::SpinLock lock_;                           // name, parent, children
     IntrusiveList<Dentry, &Dentry::sibling_node> children_; // those in the table
     char inline_name_[inline_name_size];
 };
@@ -86,8 +87,8 @@ public:
     static void instantiate(Dentry& dentry, RefPtr<Inode> inode);
     /// Takes a removed name out of the table. Directory locked.
     static void forget_removed(Dentry& dentry);
-    /// After the file system's rename: `moved` gets the name and place of `target`, which is removed (or, for an exchange,
-    /// gets those of `moved`). Both directories locked.
+    /// After the file system's rename: `moved` gets the name and place of `target`, which is removed (or, for an
+    /// exchange, gets those of `moved`). Both directories locked.
     static void rename(Dentry& moved, Dentry& target, u32 flags);
     /// Drops a cached dentry that is no longer true (Revalidate file systems), and what is below it.
     static void invalidate(Dentry& dentry);

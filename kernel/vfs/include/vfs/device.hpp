@@ -1,5 +1,5 @@
-// Device numbers and the table of device drivers: a node of type character or block device is opened by the factory that
-// registered its number.
+// Device numbers and the table of device drivers: a node of type character or block device is opened by the factory
+// that registered its number.
 #pragma once
 
 #include <lib/ref_ptr.hpp>

@@ -1,5 +1,5 @@
-// The names of devices: drivers announce them, devtmpfs shows them under /dev. A list that only grows (and shrinks when a
-// device goes), independent of whether devtmpfs is mounted yet.
+// The names of devices: drivers announce them, devtmpfs shows them under /dev. A list that only grows (and shrinks when
+// a device goes), independent of whether devtmpfs is mounted yet.
 //
 // Lock order: the list's lock is a mutex, outermost; the observer is called with it held.
 #pragma once

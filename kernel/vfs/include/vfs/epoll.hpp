@@ -78,8 +78,7 @@ private:
     void mark_ready(EpollItem& item);
     EpollItem* take_ready();
     Result<usize> collect(usize limit, FunctionRef<Result<void>(usize, abi::epoll_event)> deliver);
-    Result<bool> deliver_one(EpollItem& item, usize index,
-                             FunctionRef<Result<void>(usize, abi::epoll_event)> deliver);
+    Result<bool> deliver_one(EpollItem& item, usize index, FunctionRef<Result<void>(usize, abi::epoll_event)> deliver);
     static u32 depth_below(EpollFile& from, const EpollFile& sought, u32 depth);
     static u32 depth_above(const File& file);
     static void on_event(core::WaitQueue::Waiter& waiter, u32 events);

@@ -67,9 +67,7 @@ public:
     EventObserver(EventSource& source, u32 events, EventWait& wait) : source_(source), waiter_(wait) {
         waiter_.exclusive = false;
         waiter_.events = events | events_always_reported;
-        waiter_.callback = [](core::WaitQueue::Waiter& waiter, u32) {
-            static_cast<Waiter&>(waiter).wait.trigger();
-        };
+        waiter_.callback = [](core::WaitQueue::Waiter& waiter, u32) { static_cast<Waiter&>(waiter).wait.trigger(); };
         source_.add(waiter_);
     }
     ~EventObserver() { source_.remove(waiter_); }
@@ -92,8 +90,8 @@ enum class Blocking : u8 { Wait, Refuse };
 /// between sleeps until `source` is notified of one of `events`. EAGAIN when `blocking` refuses or the
 /// deadline passes; RestartIfRequested when a signal ends the sleep.
 template <typename Operation>
-auto try_then_wait(EventSource& source, u32 events, Blocking blocking, core::Deadline deadline,
-                   Operation operation) -> decltype(operation()) {
+auto try_then_wait(EventSource& source, u32 events, Blocking blocking, core::Deadline deadline, Operation operation)
+    -> decltype(operation()) {
     auto result = operation();
     if (result.has_value() || result.error() != Errno::EAGAIN || blocking == Blocking::Refuse) return result;
     EventWait wait;

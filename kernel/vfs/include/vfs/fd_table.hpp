@@ -1,5 +1,5 @@
-// FdTable: descriptors of a process (or of several, with CLONE_FILES). Installing is two-phase: reserve a number, do what
-// can fail, then install; a reserved number is not open to anybody.
+// FdTable: descriptors of a process (or of several, with CLONE_FILES). Installing is two-phase: reserve a number, do
+// what can fail, then install; a reserved number is not open to anybody.
 #pragma once
 
 #include <core/spinlock.hpp>
@@ -10,9 +10,7 @@ namespace linnet::vfs {
 
 enum class CloseOnExec : u8 { No, Yes };
 /// CloseOnExec of a flags word with O_CLOEXEC.
-constexpr CloseOnExec close_on_exec(u32 flags) {
-    return (flags & abi::O_CLOEXEC) ? CloseOnExec::Yes : CloseOnExec::No;
-}
+constexpr CloseOnExec close_on_exec(u32 flags) { return (flags & abi::O_CLOEXEC) ? CloseOnExec::Yes : CloseOnExec::No; }
 
 /// A file got from a table for the length of one call. Counted only when the table is shared with another thread: else
 /// nobody but the caller could close it.
@@ -91,9 +89,9 @@ private:
     core::SpinLock lock_;
     std::atomic<File**> files_{nullptr}; // each counted; null: closed or reserved
     std::atomic<u32> capacity_{0};
-    u64* used_ = nullptr;                // bitmaps of capacity_ bits
+    u64* used_ = nullptr; // bitmaps of capacity_ bits
     u64* close_on_exec_ = nullptr;
-    u32 lowest_free_ = 0;                // no free number below it
+    u32 lowest_free_ = 0; // no free number below it
 };
 
 /// A reserved number that gives itself back unless installed.

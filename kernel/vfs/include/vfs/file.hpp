@@ -1,5 +1,5 @@
-// File: an open file description: what several descriptors, threads and processes may share. A kind of file derives from
-// it and overrides what it supports; the defaults answer the errno that POSIX wants.
+// File: an open file description: what several descriptors, threads and processes may share. A kind of file derives
+// from it and overrides what it supports; the defaults answer the errno that POSIX wants.
 //
 // Lock order: position lock → Inode::lock → the file's own locks. Reads and writes of user memory happen in the virtual
 // functions, with no spinlock held.

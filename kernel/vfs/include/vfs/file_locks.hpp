@@ -1,5 +1,5 @@
-// FileLocks: the advisory locks of one inode: POSIX record locks (owned by a descriptor table), OFD record locks (owned by
-// an open file) and flock(2) locks (owned by an open file, the whole file). fcntl_locking(2), flock(2).
+// FileLocks: the advisory locks of one inode: POSIX record locks (owned by a descriptor table), OFD record locks (owned
+// by an open file) and flock(2) locks (owned by an open file, the whole file). fcntl_locking(2), flock(2).
 //
 // Lock order: FileLocks::lock_ → the list of waiting owners (for deadlock detection).
 #pragma once

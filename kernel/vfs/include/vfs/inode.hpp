@@ -1,5 +1,5 @@
-// Inode: a file system object (file, directory, symlink, device node, FIFO, socket) and what can be done with it. A file
-// system derives from Inode and overrides what it supports; the defaults answer the errno that POSIX wants.
+// Inode: a file system object (file, directory, symlink, device node, FIFO, socket) and what can be done with it. A
+// file system derives from Inode and overrides what it supports; the defaults answer the errno that POSIX wants.
 //
 // The generic code (operations.cpp) has checked permissions, mount flags, name rules and existence before it calls an
 // operation here, and holds the locks named below; a file system only does the work.
@@ -134,8 +134,8 @@ public:
     /// For superblocks with DentryPolicy::Revalidate: whether the cached name still leads here.
     virtual bool is_still_valid() { return true; }
 
-    /// Extended attributes. EOPNOTSUPP by default. `name` includes its prefix. get and list return the size; a buffer of
-    /// size 0 only asks for it, ERANGE when it is too small. lock held shared (get, list) or exclusive.
+    /// Extended attributes. EOPNOTSUPP by default. `name` includes its prefix. get and list return the size; a buffer
+    /// of size 0 only asks for it, ERANGE when it is too small. lock held shared (get, list) or exclusive.
     virtual Result<usize> get_extended_attribute(std::string_view name, std::span<u8> value);
     virtual Result<void> set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags);
     virtual Result<usize> list_extended_attributes(std::span<char> names);
@@ -194,7 +194,8 @@ public:
     /// Records a new size. lock held; the pages are the caller's business.
     void set_size(u64 size) { size_.store(size, std::memory_order_release); }
 
-    /// Seals (F_SEAL_*) of a file whose file system keeps them; others have `seals_unsupported`. Added to, under `lock`.
+    /// Seals (F_SEAL_*) of a file whose file system keeps them; others have `seals_unsupported`. Added to, under
+    /// `lock`.
     static constexpr u32 seals_unsupported = ~0u;
     std::atomic<u32> seals{seals_unsupported};
     bool has_seal(u32 seal) const {

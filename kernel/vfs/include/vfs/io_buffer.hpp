@@ -21,8 +21,8 @@ public:
     }
     /// A range of the current address space; not yet checked, copies answer EFAULT.
     static IoBuffer user(VirtAddr address, usize size) { return IoBuffer(Kind::User, address.value, size); }
-    /// User ranges; `vectors` is a kernel copy that outlives the buffer. `total` is the sum of their lengths, checked by the
-    /// caller (copy_in_vectors).
+    /// User ranges; `vectors` is a kernel copy that outlives the buffer. `total` is the sum of their lengths, checked
+    /// by the caller (copy_in_vectors).
     static IoBuffer user_vectors(std::span<const abi::iovec> vectors, usize total);
 
     /// Bytes that still fit (read) or are still to come (write).
@@ -63,11 +63,11 @@ private:
     Result<usize> transfer(usize size, Move move);
 
     Kind kind_;
-    u64 address_;                         // next byte of the current range
-    usize range_left_;                    // bytes left in the current range
+    u64 address_;      // next byte of the current range
+    usize range_left_; // bytes left in the current range
     usize remaining_;
     usize done_ = 0;
-    std::span<const abi::iovec> more_{};  // ranges after the current one
+    std::span<const abi::iovec> more_{}; // ranges after the current one
 };
 
 } // namespace linnet::vfs

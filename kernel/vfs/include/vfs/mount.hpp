@@ -1,7 +1,7 @@
 // Mount: a file system (or a part of it) visible at a place of the tree; MountTable: all of them.
 //
-// Lock order: mount_lock (sleeping, changes of the tree) → table spinlock (look-ups). A path walk takes only the latter,
-// and only at a dentry that is_mountpoint().
+// Lock order: mount_lock (sleeping, changes of the tree) → table spinlock (look-ups). A path walk takes only the
+// latter, and only at a dentry that is_mountpoint().
 #pragma once
 
 #include <vfs/path.hpp>
@@ -40,14 +40,14 @@ private:
     bool is_below(const Mount& ancestor) const;
     NullableRefPtr<SuperBlock> superblock_;
     NullableRefPtr<Dentry> root_;
-    NullableRefPtr<Mount> parent_;    // null: the root of the tree, or detached
+    NullableRefPtr<Mount> parent_; // null: the root of the tree, or detached
     NullableRefPtr<Dentry> mountpoint_;
     std::atomic<u64> flags_{0};
     u32 id_ = 0;
     u32 child_count_ = 0;
     bool attached_ = false;
-    bool marked_ = false;             // mount_lock: for one pass of unlink_tree
-    Mount* copy_ = nullptr;           // mount_lock: during a recursive bind
+    bool marked_ = false;   // mount_lock: for one pass of unlink_tree
+    Mount* copy_ = nullptr; // mount_lock: during a recursive bind
     static constexpr usize max_source = 128;
     u16 source_length_ = 0;
     char source_[max_source];

@@ -11,9 +11,9 @@ namespace linnet::vfs {
 struct OpenRequest {
     LookupStart start = nullptr; // null: the working directory
     std::string_view path;
-    u32 flags = 0;               // O_*, checked by the caller for unknown bits
-    u32 mode = 0;                // of a new file, before umask
-    u32 lookup_flags = 0;        // lookup_beneath … from RESOLVE_*
+    u32 flags = 0;        // O_*, checked by the caller for unknown bits
+    u32 mode = 0;         // of a new file, before umask
+    u32 lookup_flags = 0; // lookup_beneath … from RESOLVE_*
 };
 Result<RefPtr<File>> open(const OpenRequest& request, const Credentials& who = current_credentials());
 /// From the current working directory.
@@ -61,8 +61,8 @@ Result<void> truncate(const Path& path, u64 size);
 Result<void> mount(std::string_view source, const Path& place, std::string_view type, u64 flags,
                    std::string_view options);
 
-/// Boot: registers the internal file systems, makes the dentry cache, mounts a fresh tmpfs (which fs registers) as root.
-/// After it initial_fs() works.
+/// Boot: registers the internal file systems, makes the dentry cache, mounts a fresh tmpfs (which fs registers) as
+/// root. After it initial_fs() works.
 Result<void> initialise();
 Result<void> mount_root(std::string_view type);
 /// The context that PID 1 begins with.

@@ -71,8 +71,8 @@ private:
     core::Mutex lock_;
     OwnPtr<Slot[]> slots_;
     std::atomic<u32> slot_count_{pipe_default_slots}; // a power of two
-    std::atomic<u32> head_{0}; // next slot to fill; positions only grow and wrap at 2^32
-    std::atomic<u32> tail_{0}; // next slot to drain
+    std::atomic<u32> head_{0};                        // next slot to fill; positions only grow and wrap at 2^32
+    std::atomic<u32> tail_{0};                        // next slot to drain
     std::atomic<u32> readers_{0};
     std::atomic<u32> writers_{0};
     std::atomic<u32> reader_opens_{0};

@@ -1,7 +1,8 @@
 // SuperBlock: one instance of a file system; FileSystemType: how one is made, registered by name for mount(2).
 //
-// A superblock lives as long as a mount refers to it; its destruction drops the cached dentries and then the root. Inodes
-// refer to it without a count: whoever holds an inode holds a mount too, or a superblock that is never destroyed.
+// A superblock lives as long as a mount refers to it; its destruction drops the cached dentries and then the root.
+// Inodes refer to it without a count: whoever holds an inode holds a mount too, or a superblock that is never
+// destroyed.
 #pragma once
 
 #include <lib/format.hpp>

@@ -9,8 +9,8 @@ namespace linnet::abi {
 
 inline constexpr u32 O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_ACCMODE = 3;
 inline constexpr u32 O_CREAT = 0100, O_EXCL = 0200, O_NOCTTY = 0400, O_TRUNC = 01000, O_APPEND = 02000,
-                     O_NONBLOCK = 04000, O_DSYNC = 010000, O_ASYNC = 020000, O_NOATIME = 01000000,
-                     O_CLOEXEC = 02000000, O_SYNC_BIT = 04000000, O_SYNC = O_SYNC_BIT | O_DSYNC, O_PATH = 010000000,
+                     O_NONBLOCK = 04000, O_DSYNC = 010000, O_ASYNC = 020000, O_NOATIME = 01000000, O_CLOEXEC = 02000000,
+                     O_SYNC_BIT = 04000000, O_SYNC = O_SYNC_BIT | O_DSYNC, O_PATH = 010000000,
                      O_TMPFILE_BIT = 020000000, O_TMPFILE = O_TMPFILE_BIT | O_DIRECTORY;
 /// Every flag that open(2) knows.
 inline constexpr u32 O_VALID = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |

@@ -52,8 +52,10 @@ struct PagingPolicy {
                                                   : MemoryKind::Normal;
         entry |= static_cast<u64>(kind) << attribute_shift;
         if (!flags.writable) entry |= read_only;
-        if (flags.user) entry |= user_access | privileged_no_execute;
-        else entry |= user_no_execute;
+        if (flags.user)
+            entry |= user_access | privileged_no_execute;
+        else
+            entry |= user_no_execute;
         if (!flags.executable) entry |= flags.user ? user_no_execute : privileged_no_execute;
         if (!flags.global) entry |= not_global;
         if (flags.accessed) entry |= access_flag;

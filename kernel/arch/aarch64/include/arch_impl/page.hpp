@@ -16,8 +16,8 @@ inline constexpr VirtAddr direct_map_base{0xffff'0000'0000'0000};
 inline constexpr u64 direct_map_size = u64{1} << 47;
 inline constexpr VirtAddr kernel_area_begin{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_end{0xffff'8080'0000'0000};
-/// Where kernel.ld puts the image (address randomisation moves it from there), and the window (in the same 1 GiB) for the
-/// early console's registers.
+/// Where kernel.ld puts the image (address randomisation moves it from there), and the window (in the same 1 GiB) for
+/// the early console's registers.
 inline constexpr VirtAddr kernel_image_base{0xffff'ffff'8000'0000};
 inline constexpr VirtAddr early_device_window{0xffff'ffff'bfe0'0000};
 

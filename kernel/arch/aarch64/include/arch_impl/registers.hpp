@@ -3,13 +3,13 @@
 
 #include <lib/types.hpp>
 
-#define READ_SYSTEM_REGISTER(name)                                                                           \
-    ({                                                                                                       \
-        ::linnet::u64 value_;                                                                                \
-        asm volatile("mrs %0, " #name : "=r"(value_) : : "memory");                                          \
-        value_;                                                                                              \
+#define READ_SYSTEM_REGISTER(name)                                                                                     \
+    ({                                                                                                                 \
+        ::linnet::u64 value_;                                                                                          \
+        asm volatile("mrs %0, " #name : "=r"(value_) : : "memory");                                                    \
+        value_;                                                                                                        \
     })
-#define WRITE_SYSTEM_REGISTER(name, value)                                                                   \
+#define WRITE_SYSTEM_REGISTER(name, value)                                                                             \
     asm volatile("msr " #name ", %0" : : "r"(static_cast<::linnet::u64>(value)) : "memory")
 
 namespace linnet::arch {

@@ -34,26 +34,23 @@ inline constexpr u64 iocsr_ipi_status = 0x1000, iocsr_ipi_enable = 0x1004, iocsr
 #define LINNET_CSR_TCFG 0x41
 #define LINNET_CSR_TICLR 0x44
 
-#define LINNET_READ_CSR(number)                                                                              \
-    ({                                                                                                       \
-        ::linnet::u64 csr_value_;                                                                            \
-        asm volatile("csrrd %0, %1" : "=r"(csr_value_) : "i"(number));                                       \
-        csr_value_;                                                                                          \
+#define LINNET_READ_CSR(number)                                                                                        \
+    ({                                                                                                                 \
+        ::linnet::u64 csr_value_;                                                                                      \
+        asm volatile("csrrd %0, %1" : "=r"(csr_value_) : "i"(number));                                                 \
+        csr_value_;                                                                                                    \
     })
-#define LINNET_WRITE_CSR(number, value)                                                                      \
-    do {                                                                                                     \
-        ::linnet::u64 csr_value_ = (value);                                                                  \
-        asm volatile("csrwr %0, %1" : "+r"(csr_value_) : "i"(number) : "memory");                            \
+#define LINNET_WRITE_CSR(number, value)                                                                                \
+    do {                                                                                                               \
+        ::linnet::u64 csr_value_ = (value);                                                                            \
+        asm volatile("csrwr %0, %1" : "+r"(csr_value_) : "i"(number) : "memory");                                      \
     } while (false)
 /// Sets the bits of `mask` to those of `value`; evaluates to the register's old value.
-#define LINNET_EXCHANGE_CSR(number, value, mask)                                                             \
-    ({                                                                                                       \
-        ::linnet::u64 csr_value_ = (value);                                                                  \
-        asm volatile("csrxchg %0, %1, %2"                                                                    \
-                     : "+r"(csr_value_)                                                                      \
-                     : "r"(::linnet::u64{mask}), "i"(number)                                                 \
-                     : "memory");                                                                            \
-        csr_value_;                                                                                          \
+#define LINNET_EXCHANGE_CSR(number, value, mask)                                                                       \
+    ({                                                                                                                 \
+        ::linnet::u64 csr_value_ = (value);                                                                            \
+        asm volatile("csrxchg %0, %1, %2" : "+r"(csr_value_) : "r"(::linnet::u64{mask}), "i"(number) : "memory");      \
+        csr_value_;                                                                                                    \
     })
 
 namespace linnet::arch {

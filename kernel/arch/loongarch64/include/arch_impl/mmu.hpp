@@ -14,9 +14,9 @@ struct PagingPolicy {
     using Entry = u64;
 
     static constexpr u64 valid = 1u << 0, dirty_hardware = 1u << 1, user = 3u << 2, cached = 1u << 4,
-                         write_combined = 2u << 4, memory_type_mask = 3u << 4, global = 1u << 6,
-                         huge = 1u << 6, present = 1u << 7, writable = 1u << 8, dirty = 1u << 9,
-                         copy_on_write = 1u << 10, accessed = 1u << 11, huge_global = 1u << 12;
+                         write_combined = 2u << 4, memory_type_mask = 3u << 4, global = 1u << 6, huge = 1u << 6,
+                         present = 1u << 7, writable = 1u << 8, dirty = 1u << 9, copy_on_write = 1u << 10,
+                         accessed = 1u << 11, huge_global = 1u << 12;
     static constexpr u64 no_read = u64{1} << 61, no_execute = u64{1} << 62;
     static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
     static constexpr bool hierarchical_write_protection = false;

@@ -21,8 +21,6 @@ inline ThreadHeader* current_thread() {
     asm("move %0, $r21" : "=r"(thread));
     return thread;
 }
-inline void set_current_thread(ThreadHeader* thread) {
-    asm volatile("move $r21, %0" : : "r"(thread) : "memory");
-}
+inline void set_current_thread(ThreadHeader* thread) { asm volatile("move $r21, %0" : : "r"(thread) : "memory"); }
 
 } // namespace linnet::arch

@@ -15,9 +15,7 @@ inline InterruptState save_and_disable_interrupts() {
     asm volatile("csrrci %0, sstatus, 2" : "=r"(before) : : "memory");
     return before & csr::sstatus_sie;
 }
-inline void restore_interrupts(InterruptState state) {
-    asm volatile("csrs sstatus, %0" : : "r"(state) : "memory");
-}
+inline void restore_interrupts(InterruptState state) { asm volatile("csrs sstatus, %0" : : "r"(state) : "memory"); }
 
 /// The pause hint of Zihintpause, which is a harmless fence on CPUs without it.
 inline void relax() { asm volatile(".4byte 0x0100000f" : : : "memory"); }

@@ -28,11 +28,11 @@ inline constexpr u64 satp_asid_mask = 0xffff;
 } // namespace linnet::arch::csr
 
 // The name of a CSR is part of the instruction, so these can't be functions.
-#define LINNET_READ_CSR(name)                                                                                \
-    ({                                                                                                       \
-        ::linnet::u64 csr_value_;                                                                            \
-        asm volatile("csrr %0, " #name : "=r"(csr_value_));                                                  \
-        csr_value_;                                                                                          \
+#define LINNET_READ_CSR(name)                                                                                          \
+    ({                                                                                                                 \
+        ::linnet::u64 csr_value_;                                                                                      \
+        asm volatile("csrr %0, " #name : "=r"(csr_value_));                                                            \
+        csr_value_;                                                                                                    \
     })
 #define LINNET_WRITE_CSR(name, value) asm volatile("csrw " #name ", %0" : : "rK"(value) : "memory")
 #define LINNET_SET_CSR(name, bits) asm volatile("csrs " #name ", %0" : : "rK"(bits) : "memory")

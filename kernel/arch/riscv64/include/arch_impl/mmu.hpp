@@ -15,13 +15,12 @@ extern bool page_memory_types_supported;
 struct PagingPolicy {
     using Entry = u64;
 
-    static constexpr u64 valid = 1u << 0, readable = 1u << 1, writable = 1u << 2, executable = 1u << 3,
-                         user = 1u << 4, global = 1u << 5, accessed = 1u << 6, dirty = 1u << 7,
-                         copy_on_write = 1u << 8, no_rights = 1u << 9;
+    static constexpr u64 valid = 1u << 0, readable = 1u << 1, writable = 1u << 2, executable = 1u << 3, user = 1u << 4,
+                         global = 1u << 5, accessed = 1u << 6, dirty = 1u << 7, copy_on_write = 1u << 8,
+                         no_rights = 1u << 9;
     static constexpr u64 any_right = readable | writable | executable;
     static constexpr u64 number_mask = ((u64{1} << 44) - 1) << 10;
-    static constexpr u64 memory_type_mask = u64{3} << 61, uncached = u64{1} << 61,
-                         device_registers = u64{2} << 61;
+    static constexpr u64 memory_type_mask = u64{3} << 61, uncached = u64{1} << 61, device_registers = u64{2} << 61;
     static constexpr bool hierarchical_write_protection = false;
 
     static constexpr Entry empty() { return 0; }

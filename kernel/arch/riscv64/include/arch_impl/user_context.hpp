@@ -78,9 +78,7 @@ public:
         csr::sstatus_spie | csr::sstatus_user_64bit; // U-mode, interrupts on, units off
 
     u64 unit_state(unsigned shift) const { return (status >> shift) & 3; }
-    void set_unit_state(unsigned shift, u64 state) {
-        status = (status & ~(u64{3} << shift)) | (state << shift);
-    }
+    void set_unit_state(unsigned shift, u64 state) { status = (status & ~(u64{3} << shift)) | (state << shift); }
 
     /// Turns on the FP or vector unit that user code has not used yet; false when there is none left.
     bool turn_on_next_unit();

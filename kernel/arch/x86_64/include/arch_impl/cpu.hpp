@@ -26,7 +26,8 @@ inline void restore_interrupts(InterruptState state) {
     if (state & rflags_interrupt) enable_interrupts();
 }
 inline void relax() { asm volatile("pause"); }
-/// x86_64 keeps instruction fetches coherent with stores; only a serialising instruction is due after cross-modification.
+/// x86_64 keeps instruction fetches coherent with stores; only a serialising instruction is due after
+/// cross-modification.
 inline void synchronise_instruction_stream() {
     u32 eax = 0, ebx, ecx = 0, edx;
     asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx)::"memory");

@@ -12,10 +12,10 @@ struct CpuFeatures {
     bool x2apic = false, tsc_deadline = false;
     bool rdrand = false, rdseed = false;
     bool rdtscp = false;
-    u64 xcr0 = 0;              // state components in use
+    u64 xcr0 = 0; // state components in use
     u32 extended_state_size = 512;
-    u32 mxcsr_mask = 0xffbf;   // SDM vol. 1, 11.6.6: the mask where the FXSAVE image holds 0
-    u32 hwcap = 0;             // CPUID 1 edx
+    u32 mxcsr_mask = 0xffbf; // SDM vol. 1, 11.6.6: the mask where the FXSAVE image holds 0
+    u32 hwcap = 0;           // CPUID 1 edx
 };
 
 /// Valid after initialise_cpu() on the boot CPU.

@@ -24,13 +24,12 @@ struct PagingPolicy {
         if (entry & software_no_access) return true;
         return (entry & present) && (level == 0 || (entry & large));
     }
-    static bool is_table(Entry entry, unsigned level) {
-        return level > 0 && (entry & present) && !(entry & large);
-    }
+    static bool is_table(Entry entry, unsigned level) { return level > 0 && (entry & present) && !(entry & large); }
     static PhysAddr address(Entry entry, unsigned level) {
         // Bit 12 of a large leaf is the PAT bit, not part of the address.
         u64 mask = address_mask;
-        if (level > 0 && is_leaf(entry, level)) mask &= ~((u64{1} << (page_shift + level * entries_per_table_shift)) - 1);
+        if (level > 0 && is_leaf(entry, level))
+            mask &= ~((u64{1} << (page_shift + level * entries_per_table_shift)) - 1);
         return {entry & mask};
     }
     static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
@@ -42,8 +41,8 @@ struct PagingPolicy {
         if (!flags.executable) entry |= no_execute;
         if (flags.user) entry |= user;
         if (flags.global && !flags.user) entry |= global;
-        if (flags.device) entry |= cache_disable | write_through;    // PAT entry 3: uncached
-        if (flags.write_combining) entry |= write_through;           // PAT entry 1, reprogrammed to write-combining
+        if (flags.device) entry |= cache_disable | write_through; // PAT entry 3: uncached
+        if (flags.write_combining) entry |= write_through;        // PAT entry 1, reprogrammed to write-combining
         if (flags.copy_on_write) entry |= software_cow;
         if (flags.accessed) entry |= accessed;
         if (flags.dirty) entry |= dirty;

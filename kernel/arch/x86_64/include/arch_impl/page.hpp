@@ -1,5 +1,5 @@
-// x86_64: 4 KiB pages, four levels of 512 entries. One root entry holds the direct map (512 GiB), one the kernel area, and
-// the last one the kernel image, in the first half of the top 2 GiB: linked at its beginning, moved by address
+// x86_64: 4 KiB pages, four levels of 512 entries. One root entry holds the direct map (512 GiB), one the kernel area,
+// and the last one the kernel image, in the first half of the top 2 GiB: linked at its beginning, moved by address
 // randomisation.
 #pragma once
 

@@ -1,5 +1,5 @@
-// x86_64: what assembly keeps per CPU and per thread. The GS base points at this CPU's CpuHeader while the kernel runs, so
-// the current thread is one load from gs:0. Offsets used by assembly are in offsets.h and checked in layout.cpp.
+// x86_64: what assembly keeps per CPU and per thread. The GS base points at this CPU's CpuHeader while the kernel runs,
+// so the current thread is one load from gs:0. Offsets used by assembly are in offsets.h and checked in layout.cpp.
 #pragma once
 
 #include <atomic>
@@ -28,14 +28,14 @@ inline constexpr usize gdt_entries = 16;
 
 /// What the architecture keeps per CPU.
 struct CpuState {
-    u64 user_stack_pointer = 0;   // rsp of user code for the first instructions of the syscall entry
-    u64 kernel_stack_pointer = 0; // where enter_user() left the kernel stack
+    u64 user_stack_pointer = 0;     // rsp of user code for the first instructions of the syscall entry
+    u64 kernel_stack_pointer = 0;   // where enter_user() left the kernel stack
     UserContext* entered = nullptr; // whose user code runs or ran last
     /// Whose FP/vector registers and FS/GS bases are in this CPU. Another CPU that takes the state over clears it.
     std::atomic<UserContext*> live_context{nullptr};
     u64 timer_deadline = ~u64{0};
     u64 gdt[gdt_entries] = {};
-    u32 padding = 0;              // aligns the 64-bit words of the packed task state
+    u32 padding = 0; // aligns the 64-bit words of the packed task state
     TaskState tss{};
 };
 

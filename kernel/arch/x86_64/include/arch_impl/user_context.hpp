@@ -1,5 +1,5 @@
-// x86_64: the registers of user code. entry.S stores into UserRegisters directly: the task state's rsp0 is its end, so an
-// exception or interrupt from user code pushes its frame there, and the syscall entry writes the same words.
+// x86_64: the registers of user code. entry.S stores into UserRegisters directly: the task state's rsp0 is its end, so
+// an exception or interrupt from user code pushes its frame there, and the syscall entry writes the same words.
 #pragma once
 
 #include <abi_arch/user_regs.hpp>
@@ -13,8 +13,8 @@ namespace linnet::arch {
 
 /// In the order of entry.S; also the frame of a trap from kernel code, on the kernel stack.
 struct UserRegisters {
-    u64 r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0, rdx = 0,
-        rsi = 0, rdi = 0;
+    u64 r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0,
+        rdx = 0, rsi = 0, rdi = 0;
     u64 vector = 0, error = 0;
     u64 rip = 0, cs = 0x33, rflags = 0x202, rsp = 0, ss = 0x2b;
 };
@@ -47,12 +47,18 @@ public:
     u64 syscall_argument(unsigned index) const {
         const UserRegisters& r = registers;
         switch (index) {
-        case 0: return r.rdi;
-        case 1: return r.rsi;
-        case 2: return r.rdx;
-        case 3: return r.r10;
-        case 4: return r.r8;
-        default: return r.r9;
+        case 0:
+            return r.rdi;
+        case 1:
+            return r.rsi;
+        case 2:
+            return r.rdx;
+        case 3:
+            return r.r10;
+        case 4:
+            return r.r8;
+        default:
+            return r.r9;
         }
     }
     void set_syscall_result(long result) { registers.rax = static_cast<u64>(result); }
@@ -78,17 +84,17 @@ public:
     void make_extended_state_initial();
 
     UserRegisters registers;
-    i64 original_rax = -1;      // as orig_rax of ptrace: the number, or -1 outside a syscall
-    u8 registers_newer = 0;     // live registers of the CPU (see CpuState::live_context) are newer than this object
-    bool stepping = false;      // the trap flag in rflags is the tracer's, not the program's own
+    i64 original_rax = -1;  // as orig_rax of ptrace: the number, or -1 outside a syscall
+    u8 registers_newer = 0; // live registers of the CPU (see CpuState::live_context) are newer than this object
+    bool stepping = false;  // the trap flag in rflags is the tracer's, not the program's own
     u64 fs_base = 0;
     u64 gs_base = 0;
-    u64 fault_address = 0;      // of the last fault, for the signal frame: cr2, err, trapno
+    u64 fault_address = 0; // of the last fault, for the signal frame: cr2, err, trapno
     u64 fault_error = 0;
     u64 fault_vector = 0;
     std::atomic<CpuHeader*> live_cpu{nullptr};
     void* allocation = nullptr;
-    u8* image = nullptr;        // XSAVE standard format or FXSAVE, 64-byte aligned
+    u8* image = nullptr; // XSAVE standard format or FXSAVE, 64-byte aligned
 
     // All data is public: assembly shares it, and offsets are defined only for standard-layout classes.
 };

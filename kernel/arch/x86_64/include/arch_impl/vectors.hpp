@@ -5,8 +5,8 @@
 
 namespace linnet::arch {
 
-inline constexpr u8 vector_legacy_base = 0x20;   // where the masked 8259s' spurious interrupts go: ignored
-inline constexpr u8 vector_device_first = 0x30;  // IO-APIC inputs and MSIs, given out by drivers/irqchip
+inline constexpr u8 vector_legacy_base = 0x20;  // where the masked 8259s' spurious interrupts go: ignored
+inline constexpr u8 vector_device_first = 0x30; // IO-APIC inputs and MSIs, given out by drivers/irqchip
 inline constexpr u8 vector_device_last = 0xee;
 inline constexpr u8 vector_timer = 0xef;
 inline constexpr u8 vector_ipi = 0xfd;
