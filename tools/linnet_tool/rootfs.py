@@ -42,6 +42,11 @@ class Root:
         self.bash = bash  # has an executable /bin/bash
         self.temporary = temporary
 
+    def clean_up(self):
+        """Removes what was made for one run only."""
+        if self.temporary:
+            os.unlink(self.archive)
+
 
 def get(name, arch):
     """The root that --rootfs names, made now if need be."""

@@ -9,7 +9,7 @@ import stat
 import sys
 import time
 
-from . import boot, protocol, terminal
+from . import boot, protocol, rootfs, terminal
 from .guest import Guest, open_log
 from .ui import LinnetError, say
 
@@ -138,8 +138,6 @@ class Runner(Guest):
     def _request(self, options, root):
         command = [os.fsencode(word) for word in options.command]
         if not command:
-            if not root.shell:
-                raise LinnetError(f"the root {options.rootfs} has no shell (/bin/sh); give a command after --")
             command = [b"bash" if root.bash else b"sh"]
         term = os.environ.get("TERM", "linux") if self.interactive else "dumb" if not _is_terminal(1) else "linux"
         settings = environment(options.env, term)
@@ -422,6 +420,10 @@ def run(options):
     # Mistakes in the options come to light before the first download or build.
     environment(options.env, "")
     log_file = open_log(options.log)
+    setup.root = rootfs.get(setup.root, setup.arch)
+    if not options.command and not setup.own_init and not setup.root.shell:
+        setup.root.clean_up()
+        raise LinnetError(f"the root {options.rootfs} has no shell (/bin/sh); give a command after --")
     prepared = boot.prepare(setup)
     try:
         return Runner(options, setup, prepared.root, log_file).run(prepared)

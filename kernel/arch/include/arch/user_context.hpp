@@ -31,19 +31,16 @@ concept UserContextContract =
         { view.syscall_argument(index) } -> std::same_as<u64>; // 0 … 5
         { context.set_syscall_result(result) };                // value or -errno
         { view.syscall_result() } -> std::same_as<long>;
-        {
-            context.restart_syscall()
-        };                                           // re-executes it: original number and first argument,
-                                                     // pc back on the syscall instruction
+        // Executes it again: original number and first argument, pc back on the syscall instruction.
+        { context.restart_syscall() };
         { context.restart_as(result) };              // the same with another number (restart_syscall)
         { context.mark_not_syscall() };              // sigreturn, exec: nothing to restart
         { view.in_syscall() } -> std::same_as<bool>; // came by a syscall not yet marked otherwise
         { context.set_single_step(true) };
         { view.to_user_regs() } -> std::same_as<abi::linux_user_regs>;
         { context.from_user_regs(regs) } -> std::same_as<Result<void>>; // takes only what user code may set
-        {
-            context.save_extended_state()
-        } -> std::same_as<std::span<u8>>;     // live registers to memory; the raw memory image
+        // Live registers to memory; the raw memory image.
+        { context.save_extended_state() } -> std::same_as<std::span<u8>>;
         { context.extended_state_changed() }; // memory image is now the truth (after a restore)
     };
 static_assert(UserContextContract<UserContext>);
