@@ -285,6 +285,8 @@ Result<RefPtr<Process>> create_first_process() {
     RefPtr<Thread> thread = TRY(Thread::create(record));
     RefPtr<UserAccount> account = TRY(UserAccount::of(0));
     process->exit_signal = abi::SIGCHLD;
+    session->publish();
+    group->publish();
     process->group = group;
     group->members.push_back(*process);
     account->tasks.fetch_add(1, std::memory_order_relaxed);

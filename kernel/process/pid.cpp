@@ -139,6 +139,15 @@ void PidRecord::set_session(Session* session) {
     session_ = session;
 }
 
+void PidRecord::forget_group(const ProcessGroup& group) {
+    core::InterruptSpinGuard guard(pid_table->lock);
+    if (group_ == &group) group_ = nullptr;
+}
+void PidRecord::forget_session(const Session& session) {
+    core::InterruptSpinGuard guard(pid_table->lock);
+    if (session_ == &session) session_ = nullptr;
+}
+
 NullableRefPtr<PidRecord> find_pid(Pid number) {
     core::InterruptSpinGuard guard(pid_table->lock);
     return take_reference(pid_table->find_locked(number));

@@ -9,11 +9,10 @@ namespace linnet::process {
 Result<RefPtr<Session>> Session::create(RefPtr<PidRecord> record) {
     auto* made = new (std::nothrow) Session(std::move(record));
     if (!made) return error(Errno::ENOMEM);
-    made->record_->set_session(made);
     return adopt_ref(*made);
 }
 
-Session::~Session() { record_->set_session(nullptr); }
+Session::~Session() { record_->forget_session(*this); }
 
 NullableRefPtr<ControllingTerminal> Session::terminal() {
     core::InterruptSpinGuard guard(tree_lock);
@@ -29,11 +28,10 @@ void Session::set_terminal(NullableRefPtr<ControllingTerminal> fresh) {
 Result<RefPtr<ProcessGroup>> ProcessGroup::create(RefPtr<PidRecord> record, RefPtr<Session> session) {
     auto* made = new (std::nothrow) ProcessGroup(std::move(record), std::move(session));
     if (!made) return error(Errno::ENOMEM);
-    made->record_->set_group(made);
     return adopt_ref(*made);
 }
 
-ProcessGroup::~ProcessGroup() { record_->set_group(nullptr); }
+ProcessGroup::~ProcessGroup() { record_->forget_group(*this); }
 
 void ProcessGroup::for_each_member(FunctionRef<void(Process&)> visit) {
     core::InterruptSpinGuard guard(tree_lock);
@@ -58,15 +56,15 @@ bool ProcessGroup::is_orphaned_locked(const Process* ignored) {
 Result<Pid> create_session(Process& process) {
     // What must be allocated is made first; both stay unknown until the process is in them.
     RefPtr<PidRecord> record = process.record;
-    {
-        core::InterruptSpinGuard guard(tree_lock);
-        if (process.group && process.group->session().is_leader(process)) return error(Errno::EPERM);
-    }
-    if (record->group()) return error(Errno::EPERM);
     RefPtr<Session> session = TRY(Session::create(record));
     RefPtr<ProcessGroup> group = TRY(ProcessGroup::create(record, session));
     NullableRefPtr<ProcessGroup> old(group);
+    NullableRefPtr<ProcessGroup> of_same_number;
     core::InterruptSpinGuard guard(tree_lock);
+    of_same_number = record->group();
+    if (of_same_number) return error(Errno::EPERM);
+    session->publish();
+    group->publish();
     process.group_node.unlink();
     std::swap(process.group, old);
     group->members.push_back(process);
@@ -99,20 +97,23 @@ Result<void> set_process_group(Process& process, Pid pgid) {
         TRY(may_set_group_locked(caller, process));
         session = NullableRefPtr<Session>(&process.group->session());
     }
-    NullableRefPtr<ProcessGroup> target;
-    if (pgid == 0 || pgid == process.pid()) {
-        target = process.record->group();
-        if (!target) target = TRY(ProcessGroup::create(process.record, RefPtr<Session>(session)));
-    } else {
-        target = find_group(pgid);
-    }
-    if (!target) return error(Errno::EPERM);
-    NullableRefPtr<ProcessGroup> old = target;
+    // A group of the process's own is made in advance; whether there is one already is known under the lock, where
+    // parent and child, who both call this after a fork, come one after the other.
+    const bool wants_own = pgid == 0 || pgid == process.pid();
+    NullableRefPtr<ProcessGroup> fresh, target, old;
+    if (wants_own) fresh = TRY(ProcessGroup::create(process.record, RefPtr<Session>(session)));
     core::InterruptSpinGuard guard(tree_lock);
     TRY(may_set_group_locked(caller, process));
-    if (&target->session() != &process.group->session()) return error(Errno::EPERM);
-    if (target->members.is_empty() && target->pgid() != process.pid()) return error(Errno::EPERM);
+    target = wants_own ? process.record->group() : find_group(pgid);
+    const bool is_new = wants_own && !target;
+    if (is_new) target = fresh;
+    if (!target || &target->session() != &process.group->session()) return error(Errno::EPERM);
+    if (is_new)
+        target->publish();
+    else if (target->members.is_empty())
+        return error(Errno::EPERM);
     process.group_node.unlink();
+    old = target;
     std::swap(process.group, old);
     target->members.push_back(process);
     guard.unlock();

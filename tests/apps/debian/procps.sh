@@ -4,7 +4,9 @@
 awk() { mawk "$@"; }
 # procps over our /proc: only what is the same on every kernel is shown.
 ps aux | awk 'NR == 1 { print } $2 == 1 { print $1, $2, $8 ~ /^S/ }'
-sleep 60 & ps -o pid=,ppid=,stat=,comm= -p $! | awk -v me=$$ '{ print ($2 == me), substr($3, 1, 1), $4 }'
+sleep 60 &
+until read -r _ name state _ < /proc/$!/stat && [ "$name $state" = "(sleep) S" ]; do :; done
+ps -o pid=,ppid=,stat=,comm= -p $! | awk -v me=$$ '{ print ($2 == me), substr($3, 1, 1), $4 }'
 pgrep -x sleep | grep -c "^$!$"; pkill -x sleep; wait $!; echo $?
 top -bn1 | awk '/^top -/ { print "top" } /^Tasks:/ { print ($2 > 1) } /PID USER/ { print $1, $2, $NF } $1 == 1 { print $2 }'
 free -b | awk '/^Mem:/ { print ($2 > 0 && $4 > 0 && $4 <= $2) } /^Swap:/ { print $2 }'

@@ -45,6 +45,9 @@ public:
     void set_process(Process* process);
     void set_group(ProcessGroup* group);
     void set_session(Session* session);
+    /// Makes them unfindable, unless another of that number has taken their place meanwhile.
+    void forget_group(const ProcessGroup& group);
+    void forget_session(const Session& session);
 
     void last_reference_dropped();
 

@@ -26,8 +26,11 @@ protected:
 
 class Session : public RefCounted<Session> {
 public:
+    /// Nobody finds it by its number before publish().
     static Result<RefPtr<Session>> create(RefPtr<PidRecord> record);
     ~Session();
+    /// Makes it the session of its number; tree_lock held, so that two can't be made of one number.
+    void publish() { record_->set_session(this); }
     [[nodiscard]] Pid sid() const { return record_->number(); }
     [[nodiscard]] bool is_leader(const Process& process) const { return process.pid() == sid(); }
 
@@ -44,8 +47,11 @@ private:
 
 class ProcessGroup : public RefCounted<ProcessGroup> {
 public:
+    /// Nobody finds it by its number before publish().
     static Result<RefPtr<ProcessGroup>> create(RefPtr<PidRecord> record, RefPtr<Session> session);
     ~ProcessGroup();
+    /// Makes it the group of its number; tree_lock held, as for sessions.
+    void publish() { record_->set_group(this); }
     [[nodiscard]] Pid pgid() const { return record_->number(); }
     [[nodiscard]] Session& session() const { return *session_; }
 
