@@ -1,6 +1,7 @@
 """Bad input to the launcher: one clear line, a status, never a traceback. No guest is started here."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -53,6 +54,34 @@ class BadInput(BootTest):
 
     def test_log_that_cannot_be_written(self):
         self.complain("run", "--kernel", "linux", "--log", "/nowhere/log", "--", "true")
+
+    def test_missing_programs(self):
+        """On a machine without the toolchain: no apt, apt that may not be used unasked, apt that doesn't help."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("bash", "env", "python3", "dirname", "readlink", "uname"):
+                os.symlink(shutil.which(name), Path(folder) / name)
+            without = {"PATH": folder, "HOME": folder}
+            call = self.launch("build", env=without)
+            self.assert_complaint(call, 1)
+            for package in (b"clang-19", b"cmake", b"ninja-build", b"no apt"):
+                self.assertIn(package, call.err)
+            # An apt that keeps a diary of what it is asked for.
+            diary = Path(folder) / "diary"
+            apt = Path(folder) / "apt-get"
+            apt.write_text(f"#!{folder}/bash\necho \"$@\" >> {diary}\n")
+            apt.chmod(0o755)
+            (Path(folder) / "sudo").symlink_to(Path(folder) / "env")
+            call = self.launch("build", env=without)
+            self.assert_complaint(call, 1)
+            self.assertIn(b"--yes", call.err)
+            self.assertFalse(diary.exists())
+            for words, extra in ((["--yes"], {}), ([], {"CI": "true"})):
+                call = self.launch("build", *words, env={**without, **extra})
+                self.assertEqual(call.status, 1)
+                self.assertIn(b"still missing after installation", call.err)
+                self.assertNotIn(b"Traceback", call.err)
+                self.assertIn("install -y", diary.read_text())
+                diary.unlink()
 
     def test_command_and_own_init(self):
         self.complain("run", "--kernel", "linux", "--append", "rdinit=/bin/sh", "--", "true")

@@ -49,10 +49,10 @@ class BootTest(unittest.TestCase):
     def command(self, *words):
         return [str(ROOT / "linnet"), *[os.fspath(word) for word in words]]
 
-    def launch(self, *words, stdin=b"", limit=LIMIT, cwd=None):
+    def launch(self, *words, stdin=b"", limit=LIMIT, cwd=None, env=None):
         """Calls `./linnet WORDS…` to its end."""
         done = subprocess.run(self.command(*words), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=limit, cwd=cwd)
+                              timeout=limit, cwd=cwd, env=env)
         return Call(done.returncode, done.stdout, done.stderr)
 
     def run_options(self, smp=4):
