@@ -18,9 +18,9 @@ if(NOT DEFINED LINNET_FLAGS_${LINNET_ARCH})
 endif()
 
 set(target_system --target=${LINNET_ARCH}-unknown-none-elf)
-if(LINNET_SANITIZE AND LINNET_ARCH STREQUAL "x86_64")
+if(LINNET_SANITIZE AND LINNET_ARCH MATCHES "x86_64|loongarch64")
     # clang offers the kernel's address sanitizer only under this name there; it is the same but for these macros.
-    set(target_system --target=x86_64-unknown-linux-gnu -U__linux__ -U__linux -Ulinux -U__gnu_linux__ -U__unix__ -U__unix
+    set(target_system --target=${LINNET_ARCH}-unknown-linux-gnu -U__linux__ -U__linux -Ulinux -U__gnu_linux__ -U__unix__ -U__unix
         -Uunix)
 endif()
 
