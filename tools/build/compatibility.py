@@ -15,7 +15,10 @@ NUMBERS = ROOT / "kernel/abi"
 OUTPUT = ROOT / "docs/compatibility.md"
 README = ROOT / "README.md"
 SUMMARY_BEGIN, SUMMARY_END = "<!-- calls -->", "<!-- /calls -->"
-ENTRY = re.compile(r'entry<\s*(?:&?[\w:]+)\s*>\(\s*"(\w+)"\s*,\s*nr::\w+\s*(?:,\s*Support::(\w+)\s*(?:,\s*((?:"[^"]*"\s*)+))?)?\)')
+# The note is text, or the name of a constant with the text.
+ENTRY = re.compile(r'entry<\s*(?:&?[\w:]+)\s*>\(\s*"(\w+)"\s*,\s*nr::\w+\s*'
+                   r'(?:,\s*Support::(\w+)\s*(?:,\s*((?:"[^"]*"\s*)+|\w+))?)?\)')
+CONSTANT = re.compile(r'constexpr const char\* (\w+) =\s*((?:"[^"]*"\s*)+);')
 NUMBER = re.compile(r"\b(\w+)\s*=\s*(-?\d+)\s*[,;]")
 
 
@@ -23,11 +26,21 @@ def families():
     """family → {name: (support, note)} for every line of its list."""
     found = {}
     for header in sorted(FAMILIES.glob("*.hpp")):
-        calls = {name: (support or "Full", " ".join(re.findall(r'"([^"]*)"', note or "")))
-                 for name, support, note in ENTRY.findall(header.read_text())}
-        if calls:
-            found[header.stem] = calls
+        if header.stem == "table":
+            continue
+        source = header.read_text()
+        constants = {name: joined(text) for name, text in CONSTANT.findall(source)}
+        calls = {name: (support or "Full", joined(note) if '"' in note else constants[note] if note else "")
+                 for name, support, note in ENTRY.findall(source)}
+        if len(calls) != source.count("entry<"):
+            sys.exit(f"{header.relative_to(ROOT)}: {source.count('entry<')} entries, but only {len(calls)} can be read")
+        found[header.stem] = calls
     return found
+
+
+def joined(literals):
+    """The text of adjacent string literals."""
+    return "".join(re.findall(r'"([^"]*)"', literals))
 
 
 def implemented():
