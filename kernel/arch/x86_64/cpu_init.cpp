@@ -57,6 +57,7 @@ void initialise_cpu(CpuHeader& cpu) {
 
 Result<void> start_cpu(CpuHeader& cpu) {
     static_assert(TRAMPOLINE_PHYSICAL % page_size == 0 && TRAMPOLINE_PHYSICAL < 0x100000);
+    if (secondary_stack.load(std::memory_order_acquire) != 0) return error(Errno::EBUSY); // one hasn't come yet
     TRY(allocate_exception_stacks(cpu));
     std::memcpy(phys_to_virt(PhysAddr{TRAMPOLINE_PHYSICAL}), trampoline_begin,
                 static_cast<usize>(trampoline_end - trampoline_begin));
@@ -66,16 +67,14 @@ Result<void> start_cpu(CpuHeader& cpu) {
     constexpr u8 start_page = TRAMPOLINE_PHYSICAL / page_size;
     local_apic_send_init(apic_id);
     spin_microseconds(200); // the SDM's 10 ms were for CPUs of the 1990s
+    // The second start-up IPI is for CPUs that missed the first; one that runs ignores it. Another INIT, though, would
+    // reset a CPU that is only slow, at any point of its initialisation.
     local_apic_send_startup(apic_id, start_page);
     if (wait_until_taken(1000)) return {};
-    local_apic_send_init(apic_id);
-    spin_microseconds(10'000);
-    for (int attempt = 0; attempt < 2; ++attempt) {
-        local_apic_send_startup(apic_id, start_page);
-        if (wait_until_taken(100'000)) return {};
-    }
-    secondary_stack.store(0, std::memory_order_release);
-    return error(Errno::EIO);
+    local_apic_send_startup(apic_id, start_page);
+    constexpr u64 patience = 5'000'000; // a host with more CPUs in use than it has makes it wait for long
+    if (wait_until_taken(patience)) return {};
+    return error(Errno::ETIMEDOUT); // it may still come: its stack and header wait for it
 }
 
 /// On the new CPU's idle stack, with the kernel's root table.
