@@ -21,9 +21,11 @@ from .guest import Guest
 from .paths import BUILD, ROOT, ensure
 from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory", "wall")
+KINDS = ("boot", "core", "memory", "mm", "wall", "mm-wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
+MM_TIMEOUT = 900
+MM_MEMORY = "2G"  # a process of 1 GiB must fit
 BOOT_TIMEOUT = 180
 
 # The seven of which the geometric mean is reported.
@@ -31,6 +33,10 @@ MEAN_OF = ("null", "open+close", "stat", "fork+exec+wait", "anon-fault", "switch
 
 WALL_PAIRS = 15
 WALL_PROCESSORS = 2
+MM_WALL_PROCESSORS = (2, 4)
+
+# Before the names of bench/mm.cpp; they have a plot of their own.
+MM_PREFIX = "mm:"
 
 # What stands between these in the README is made by --record.
 README_BEGIN, README_END = "<!-- measured -->", "<!-- /measured -->"
@@ -48,6 +54,9 @@ def run(options):
         measure(arch, [kind for kind in kinds if kind in MEASURES], options.kernel)
         if "wall" in kinds:
             measure_wall(arch)
+        if "mm-wall" in kinds:
+            for processors in MM_WALL_PROCESSORS:
+                measure_wall(arch, "mm", ["--wall"], processors, f"mm-wall-{processors}")
     summarise([arch.name for arch in chosen])
     if options.record:
         record()
@@ -116,25 +125,35 @@ def measure_core(arch, rival):
     return results(outcome.stdout.decode())
 
 
-def measure_wall(arch):
+def measure_mm(arch, rival):
+    program = compile_program(arch, "mm")
+    with Batch(boot.Setup(arch, kernel=rival, smp=1, icount=True, memory=MM_MEMORY)) as guest:
+        guest.put("/.linnet/t/bench", program.read_bytes())
+        outcome = guest.run(["/.linnet/t/bench"], MM_TIMEOUT)
+    if outcome.status != 0:
+        raise GuestLost(f"the benchmark ended with status {outcome.status}: {outcome.both.decode(errors='replace')}")
+    return {MM_PREFIX + name: value for name, value in results(outcome.stdout.decode()).items()}
+
+
+def measure_wall(arch, name="core", words=(), processors=WALL_PROCESSORS, key="wall"):
     """The median ratio of times by the clock, with its 95 % interval, from pairs of runs that alternate."""
-    program = compile_program(arch, "core").read_bytes()
+    program = compile_program(arch, name).read_bytes()
     pairs = []
     with contextlib.ExitStack() as stack:
-        guests = [stack.enter_context(Batch(boot.Setup(arch, kernel=rival, smp=WALL_PROCESSORS))) for rival in RIVALS]
+        guests = [stack.enter_context(Batch(boot.Setup(arch, kernel=rival, smp=processors))) for rival in RIVALS]
         for guest in guests:
             guest.put("/.linnet/t/bench", program)
-        progress = Counter(f"measuring pairs by the clock on {arch.name}")
+        progress = Counter(f"measuring pairs of {name} by the clock on {arch.name}, {processors} CPUs")
         for number in range(WALL_PAIRS):
             progress.show(f"{number}/{WALL_PAIRS}")
-            outcomes = [guest.run(["/.linnet/t/bench"], CORE_TIMEOUT) for guest in guests]
+            outcomes = [guest.run(["/.linnet/t/bench", *words], CORE_TIMEOUT) for guest in guests]
             if any(outcome.status != 0 for outcome in outcomes):
                 raise LinnetError(f"the benchmark failed on {arch.name}: "
                                   + b" ".join(outcome.both for outcome in outcomes).decode(errors="replace"))
             pairs.append([results(outcome.stdout.decode()) for outcome in outcomes])
         progress.done()
     stored = load(arch)
-    stored["wall"] = {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
+    stored[key] = {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
                       for name in pairs[0][0]}
     store(arch, stored)
 
@@ -205,7 +224,7 @@ def stripped_size(arch):
         return len(open(out.name, "rb").read())
 
 
-MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory}
+MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory, "mm": measure_mm}
 
 # -- what comes of it ----------------------------------------------------------------------------------------------------
 
@@ -214,23 +233,26 @@ def table(arch, stored):
     """Lines of text: each value beside Linux's."""
     ours, theirs = stored.get("linnet", {}), stored.get("linux", {})
     lines = [f"{arch.name}: Linux {theirs.get('version', '-')}, Linnet {ours.get('version', '-')}",
-             f"  {'':<18}{'Linux':>15}{'Linnet':>15}{'ratio':>9}"]
+             f"  {'':<22}{'Linux':>13}{'Linnet':>13}{'ratio':>9}"]
     for name in [name for name in {**theirs, **ours} if name != "version"]:
         a, b = theirs.get(name), ours.get(name)
         ratio = f"{b / a:.3f}" if a and b is not None else ""
-        lines.append(f"  {name:<18}{show(a):>15}{show(b):>15}{ratio:>9}")
+        lines.append(f"  {name:<22}{show(a):>13}{show(b):>13}{ratio:>9}")
     ratios = mean_ratios(stored)
     if ratios:
         lines.append(f"  {'geometric mean of ' + str(len(ratios)):<48}{geometric_mean(ratios):>9.3f}")
-    if stored.get("wall"):
-        lines.append(f"  by the clock, {WALL_PROCESSORS} CPUs, {WALL_PAIRS} pairs: median ratio and its 95 % interval")
-        for name, (median, low, high) in stored["wall"].items():
-            lines.append(f"  {name:<18}{'':>30}{median:>9.3f}  [{low:.3f}, {high:.3f}]")
+    walls = {"wall": ("", WALL_PROCESSORS),
+             **{f"mm-wall-{processors}": (MM_PREFIX, processors) for processors in MM_WALL_PROCESSORS}}
+    for key, (prefix, processors) in walls.items():
+        if stored.get(key):
+            lines.append(f"  by the clock, {processors} CPUs, {WALL_PAIRS} pairs: median ratio and its 95 % interval")
+        for name, (median, low, high) in stored.get(key, {}).items():
+            lines.append(f"  {prefix + name:<22}{'':>26}{median:>9.3f}  [{low:.3f}, {high:.3f}]")
     return lines
 
 
 def show(value):
-    return "-" if value is None else f"{value:,.0f}"
+    return "-" if value is None else f"{value:,.1f}" if 0 < value < 20 else f"{value:,.0f}"
 
 
 def mean_ratios(stored):
@@ -252,9 +274,15 @@ def summarise(shown):
             print("\n".join(lines) + "\n", flush=True)
         markdown += ["```", *lines, "```", ""]
     (BUILD / "bench" / "table.md").write_text("\n".join(markdown))
-    (BUILD / "bench" / "bench.svg").write_text(plot.bars(everything))
+    (BUILD / "bench" / "bench.svg").write_text(plot.bars(part_of(everything, lambda name: not name.startswith(MM_PREFIX))))
+    (BUILD / "bench" / "mm.svg").write_text(plot.bars(part_of(everything, lambda name: name.startswith(MM_PREFIX))))
     say(f"written to {(BUILD / 'bench').relative_to(ROOT) if BUILD.is_relative_to(ROOT) else BUILD / 'bench'}/"
-        "{table.md,bench.svg,*.json}")
+        "{table.md,bench.svg,mm.svg,*.json}")
+
+
+def part_of(everything, wanted):
+    return {arch: {who: {name: value for name, value in stored.get(who, {}).items() if wanted(name)}
+                   for who in ("linux", "linnet")} for arch, stored in everything.items()}
 
 
 def record():
@@ -262,10 +290,12 @@ def record():
     home = ensure(ROOT / "docs" / "results")
     name = f"{time.strftime('%Y-%m-%d')}-bench"
     text = (f"# Benchmarks, {time.strftime('%Y-%m-%d')}\n\nInstructions (memory: KiB, image: bytes) under QEMU's -icount on one "
-            "processor; `./linnet bench` makes them again. What each row means: `bench/core.cpp`. Versions are in the "
-            f"tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n")
+            "processor; `./linnet bench` makes them again. What each row means: `bench/core.cpp` and `bench/mm.cpp`. Versions are "
+            f"in the tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n"
+            f"![Memory: Linnet's cost as a part of Linux's]({name}-mm.svg)\n\n")
     (home / f"{name}.md").write_text(text + (BUILD / "bench" / "table.md").read_text())
-    (home / f"{name}.svg").write_text((BUILD / "bench" / "bench.svg").read_text())
+    for source, target in (("bench", name), ("mm", f"{name}-mm")):
+        (home / f"{target}.svg").write_text((BUILD / "bench" / f"{source}.svg").read_text())
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition(README_BEGIN)
     _, _, after = rest.partition(README_END)
@@ -277,7 +307,7 @@ def readme_table(name):
     """Markdown: x86_64's numbers, and the ratio on every architecture that was measured."""
     everything = {arch.name: load(arch) for arch in arches.ARCHES.values() if load(arch).get("linnet")}
     first = next(iter(everything))
-    rows = [name for name in everything[first]["linux"] if name != "version" and not name.startswith("boot")]
+    rows = [name for name in everything[first]["linux"] if name != "version" and not name.startswith(("boot", MM_PREFIX))]
     lines = [f"| instructions | Linux, {first} | Linnet, {first} | " + " | ".join(f"ratio, {arch}" for arch in everything)
              + " |", "|---|---|---|" + "---|" * len(everything)]
 
