@@ -87,7 +87,8 @@ void fork_and_wait() {
     must(child > 0 && waitpid(child, nullptr, 0) == child, "fork");
 }
 
-// -- fork --------------------------------------------------------------------------------------------------------------
+// -- fork
+// --------------------------------------------------------------------------------------------------------------
 
 void forks() {
     report("fork-small", least(10, nothing, [] {
@@ -98,7 +99,8 @@ void forks() {
         const char* again;
         size_t size;
         int times;
-    } sizes[] = {{"fork-1m", "fork-1m-again", mib, 5}, {"fork-64m", "fork-64m-again", 64 * mib, 5},
+    } sizes[] = {{"fork-1m", "fork-1m-again", mib, 5},
+                 {"fork-64m", "fork-64m-again", 64 * mib, 5},
                  {"fork-1g", "fork-1g-again", 1024 * mib, 3}};
     for (auto& one : sizes) {
         char* memory = map(one.size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
@@ -109,7 +111,8 @@ void forks() {
     }
 }
 
-// -- faults, per page --------------------------------------------------------------------------------------------------
+// -- faults, per page
+// --------------------------------------------------------------------------------------------------
 
 constexpr size_t fault_pages = 512;
 
@@ -210,7 +213,8 @@ void stack_growth() {
     munmap(result, page);
 }
 
-// -- calls -------------------------------------------------------------------------------------------------------------
+// -- calls
+// -------------------------------------------------------------------------------------------------------------
 
 void calls() {
     constexpr size_t count = 200;
@@ -276,7 +280,8 @@ void moves() {
     }
 }
 
-// -- memory for idle processes -----------------------------------------------------------------------------------------
+// -- memory for idle processes
+// -----------------------------------------------------------------------------------------
 
 /// The value of a line in /proc/meminfo, KiB, or of one in /proc/vmstat; 0 if there is none.
 double value_of(const char* file, const char* name) {
@@ -291,8 +296,10 @@ double value_of(const char* file, const char* name) {
     return value;
 }
 
-constexpr const char* parts[][2] = {
-    {"MemFree", "idle-memory"}, {"PageTables", "idle-page-tables"}, {"Slab", "idle-slab"}, {"KernelStack", "idle-stacks"}};
+constexpr const char* parts[][2] = {{"MemFree", "idle-memory"},
+                                    {"PageTables", "idle-page-tables"},
+                                    {"Slab", "idle-slab"},
+                                    {"KernelStack", "idle-stacks"}};
 
 void idle_processes() {
     constexpr int count = 1000;
@@ -320,7 +327,8 @@ void idle_processes() {
     close(ready[0]), close(ready[1]);
 }
 
-// -- several CPUs ------------------------------------------------------------------------------------------------------
+// -- several CPUs
+// ------------------------------------------------------------------------------------------------------
 
 double seconds_now() {
     timespec now;
@@ -401,7 +409,8 @@ void several_cpus() {
     for (char* one : memory) munmap(one, size);
 }
 
-// -- events that instructions don't charge for -------------------------------------------------------------------------
+// -- events that instructions don't charge for
+// -------------------------------------------------------------------------
 
 /// Linux counts flushes only in debug builds, but traces them: the buffers' own statistics tell how many there were.
 double traced_flushes() {

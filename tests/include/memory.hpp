@@ -1,5 +1,5 @@
-// Helpers for tests of memory: the page, what one last-level page table maps, mappings at chosen places, and probes that
-// ask the kernel whether a page can be read, so that no signal is needed.
+// Helpers for tests of memory: the page, what one last-level page table maps, mappings at chosen places, and probes
+// that ask the kernel whether a page can be read, so that no signal is needed.
 #pragma once
 
 #include <algorithm>

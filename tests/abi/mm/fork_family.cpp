@@ -1,8 +1,8 @@
-// A family of processes over fork, each with a model of its own memory: children of children write, unmap, map, protect,
-// move and drop parts of a region that lies over several last-level page tables, at the same time as their relatives,
-// by stores and through the kernel; all compare with their models again and again. Parents end before their children,
-// after them, or call exec. Whatever one does, no other may see it. The models lie in shared memory, so that a wrong
-// copy can't spoil them. Least Linux: 4.14.
+// A family of processes over fork, each with a model of its own memory: children of children write, unmap, map,
+// protect, move and drop parts of a region that lies over several last-level page tables, at the same time as their
+// relatives, by stores and through the kernel; all compare with their models again and again. Parents end before their
+// children, after them, or call exec. Whatever one does, no other may see it. The models lie in shared memory, so that
+// a wrong copy can't spoil them. Least Linux: 4.14.
 //
 // timeout: 60
 #include "memory.hpp"
@@ -43,8 +43,8 @@ struct Shared {
 };
 
 Shared* shared;
-PageModel* models;             // of all members, `pages` each
-std::atomic<long>* counters;   // one in each page of a shared mapping
+PageModel* models;           // of all members, `pages` each
+std::atomic<long>* counters; // one in each page of a shared mapping
 constexpr size_t counter_pages = 8;
 char* base;
 int own_memory; // /proc/self/mem
@@ -57,7 +57,8 @@ struct Self {
     long added = 0;
 
     Self(int number, int depth, unsigned round)
-        : number(number), depth(depth), random(round * 1000003u + unsigned(number)), model(models + size_t(number) * pages) {}
+        : number(number), depth(depth), random(round * 1000003u + unsigned(number)),
+          model(models + size_t(number) * pages) {}
 
     [[noreturn]] void wrong(const char* what, size_t at, uint32_t seen) {
         Member& me = shared->members[number];
@@ -145,7 +146,8 @@ struct Self {
         munmap(place(to), count * page);
         set(to, count, {0, -1, Inherited});
         // Several mappings can't be moved at once: then nothing happens.
-        if (mremap(place(from), count * page, count * page, MREMAP_MAYMOVE | MREMAP_FIXED, place(to)) == MAP_FAILED) return;
+        if (mremap(place(from), count * page, count * page, MREMAP_MAYMOVE | MREMAP_FIXED, place(to)) == MAP_FAILED)
+            return;
         std::copy_n(model + from, count, model + to);
         set(from, count, {0, -1, Inherited});
     }
@@ -156,8 +158,10 @@ struct Self {
         // One property at a time keeps the model simple: not inherited wins over wiped.
         unsigned which = random.below(4);
         for (size_t at = first; at < first + count; at++)
-            if (model[at].advice != (which < 2 ? Wiped : NotInherited)) continue;
-            else return;
+            if (model[at].advice != (which < 2 ? Wiped : NotInherited))
+                continue;
+            else
+                return;
         if (madvise(place(first), count * page, advices[which]) != 0) wrong("advice refused", first, which);
         for (size_t at = first; at < first + count; at++)
             model[at].advice = which == 0 ? NotInherited : which == 2 ? Wiped : Inherited;
@@ -191,7 +195,8 @@ struct Self {
             for (size_t at = first; at < first + count; at++) model[at].value = 0;
             break;
         case 6:
-            move(first, random.below(2) ? page_near_edge() % (pages - count + 1) : random.below(spans - 1) * (span / page),
+            move(first,
+                 random.below(2) ? page_near_edge() % (pages - count + 1) : random.below(spans - 1) * (span / page),
                  count);
             break;
         default:

@@ -17,8 +17,8 @@ using memory::span;
 struct Expected {
     static constexpr int most = 24;
     int count = 0;
-    size_t at[most];   // page numbers
-    int value[most];   // -1: not mapped, -2: mapped but not readable
+    size_t at[most]; // page numbers
+    int value[most]; // -1: not mapped, -2: mapped but not readable
     bool writable[most];
 };
 
@@ -70,7 +70,8 @@ int compare(const Expected& expected) {
 
 void fill(size_t at, int value) { place(at)[7] = place(at)[page - 1] = char(value); }
 
-// -- the changes: each does one, with `target` the process whose memory it is (0: our own), and says what is expected then
+// -- the changes: each does one, with `target` the process whose memory it is (0: our own), and says what is expected
+// then
 
 void for_range(Expected& expected, size_t first, size_t count, int value, bool writable) {
     for (int i = 0; i < expected.count; i++)
@@ -134,8 +135,8 @@ bool make_inaccessible(Expected& expected, pid_t) {
     return mprotect(place(pages - 1), page, PROT_NONE) == 0;
 }
 bool toggle_and_store(Expected& expected, pid_t target) {
-    return mprotect(start, pages * page, PROT_READ) == 0 && mprotect(start, pages * page, PROT_READ | PROT_WRITE) == 0 &&
-           store(expected, target);
+    return mprotect(start, pages * page, PROT_READ) == 0 &&
+           mprotect(start, pages * page, PROT_READ | PROT_WRITE) == 0 && store(expected, target);
 }
 bool move(Expected& expected, pid_t target) {
     for (int i = 0; i < expected.count; i++)
@@ -198,7 +199,8 @@ constexpr Named changes[] = {
     {"DONTFORK and WIPEONFORK", give_up_later, false, true},
 };
 
-// -- who does it and who looks on --------------------------------------------------------------------------------------
+// -- who does it and who looks on
+// --------------------------------------------------------------------------------------
 
 int grandchild_compares(Expected expected, const Named& named) {
     if (named.heeds_fork)
@@ -271,7 +273,7 @@ void play(const char* shape, const Named& named, Actor actor) {
     });
     // 'other' is the one whose memory changes when the parent's doesn't.
     bool ours = actor == Actor::Parent;
-    int done = ours ? !named.change(after, 0)
+    int done = ours                    ? !named.change(after, 0)
                : actor == Actor::Child ? ask(other, 'c')
                                        : !named.change(after, other.pid);
     int seen_by_looker = ask(looker, '?');
@@ -283,12 +285,13 @@ void play(const char* shape, const Named& named, Actor actor) {
         for (int i = 0; i < after.count; i++) {
             char byte = 0;
             iovec here{&byte, 1}, there{place(after.at[i]) + 7, 1};
-            if (after.value[i] >= 0 && (process_vm_readv(other.pid, &here, 1, &there, 1, 0) != 1 || byte != after.value[i]))
+            if (after.value[i] >= 0 &&
+                (process_vm_readv(other.pid, &here, 1, &there, 1, 0) != 1 || byte != after.value[i]))
                 seen_by_other = i + 1;
         }
     if (done || seen_by_looker || seen_by_us || seen_by_other || grandchild) {
-        printf("%s, %s, actor %d: done %d, sibling %d, parent %d, child %d, grandchild %d\n", shape, named.name, int(actor),
-               done, seen_by_looker, seen_by_us, seen_by_other, grandchild);
+        printf("%s, %s, actor %d: done %d, sibling %d, parent %d, child %d, grandchild %d\n", shape, named.name,
+               int(actor), done, seen_by_looker, seen_by_us, seen_by_other, grandchild);
         CHECK(!"as expected");
     }
     // The parent's memory outlives them, and is its own.

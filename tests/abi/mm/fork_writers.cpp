@@ -1,7 +1,7 @@
 // Forks while threads write all the time, into pages spread over several last-level page tables, by stores and through
-// the kernel: a child sees each writer's pages frozen in the middle of a pass (a beginning of new values, the rest old),
-// can write them without the parent's seeing it, and no writer ever loses a value. And a page with a thousand sharers.
-// Least Linux: 3.2.
+// the kernel: a child sees each writer's pages frozen in the middle of a pass (a beginning of new values, the rest
+// old), can write them without the parent's seeing it, and no writer ever loses a value. And a page with a thousand
+// sharers. Least Linux: 3.2.
 //
 // timeout: 60
 #include "memory.hpp"
@@ -25,7 +25,8 @@ struct Writer {
     uint32_t passes = 0;
 
     volatile uint32_t* word(size_t i) const {
-        return reinterpret_cast<uint32_t*>(base + (i / spread) * (span / 8) + (number * spread + i % spread) * page + 16);
+        return reinterpret_cast<uint32_t*>(base + (i / spread) * (span / 8) + (number * spread + i % spread) * page +
+                                           16);
     }
     void write_all() {
         uint32_t next = passes + 1;

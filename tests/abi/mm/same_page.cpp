@@ -1,7 +1,7 @@
 // Threads that fault on the same page at the same moment: one of them resolves the fault, for the others it is spurious
-// and succeeds (SEMANTICS F6, P1, P2, P4). All add to the page, and no addition may be lost: that would be a page put in
-// place of another. Fresh anonymous pages, pages shared with a child, private pages of a file, pages that another thread
-// drops or makes read-only meanwhile. Least Linux: 3.17 (memfd_create).
+// and succeeds (SEMANTICS F6, P1, P2, P4). All add to the page, and no addition may be lost: that would be a page put
+// in place of another. Fresh anonymous pages, pages shared with a child, private pages of a file, pages that another
+// thread drops or makes read-only meanwhile. Least Linux: 3.17 (memfd_create).
 //
 // timeout: 40
 #include "memory.hpp"
@@ -124,7 +124,8 @@ void test_private_file() {
     int fd = memfd_create("same_page", 0);
     REQUIRE(fd >= 0 && ftruncate(fd, off_t(pages * page)) == 0);
     int value = 7;
-    for (size_t i = 0; i < pages; i++) CHECK_EQ(pwrite(fd, &value, sizeof value, off_t(i * page)), ssize_t(sizeof value));
+    for (size_t i = 0; i < pages; i++)
+        CHECK_EQ(pwrite(fd, &value, sizeof value, off_t(i * page)), ssize_t(sizeof value));
     use(mmap(nullptr, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0));
     auto drop = [] { madvise(place, pages * page, MADV_DONTNEED); };
     auto check = [&] {
@@ -136,9 +137,7 @@ void test_private_file() {
     munmap(place, pages * page);
     // Shared: all add to the file itself.
     use(mmap(nullptr, pages * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-    auto zero = [&] {
-        REQUIRE(ftruncate(fd, 0) == 0 && ftruncate(fd, off_t(pages * page)) == 0);
-    };
+    auto zero = [&] { REQUIRE(ftruncate(fd, 0) == 0 && ftruncate(fd, off_t(pages * page)) == 0); };
     rounds("shared pages of a file", zero, [] {}, [] { return all_are(adders); });
     munmap(place, pages * page);
     close(fd);
@@ -147,7 +146,8 @@ void test_private_file() {
 /// Rights that come and go make faults spurious, or real ones that the handler repairs.
 void make_writable(int, siginfo_t* info, void*) {
     auto at = reinterpret_cast<uintptr_t>(info->si_addr) & ~uintptr_t(page - 1);
-    if (info->si_code != SEGV_ACCERR || mprotect(reinterpret_cast<void*>(at), page, PROT_READ | PROT_WRITE) != 0) _exit(4);
+    if (info->si_code != SEGV_ACCERR || mprotect(reinterpret_cast<void*>(at), page, PROT_READ | PROT_WRITE) != 0)
+        _exit(4);
 }
 
 void test_rights() {

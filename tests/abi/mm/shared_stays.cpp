@@ -1,6 +1,6 @@
-// Shared memory stays shared: over forks of forks, beside private pages in the same last-level page table, after mprotect,
-// mremap, MADV_DONTNEED and at other addresses; never does a change through a shared mapping become private. What is
-// written through one is in the file after msync, fsync, munmap and exit. Least Linux: 3.17 (memfd_create).
+// Shared memory stays shared: over forks of forks, beside private pages in the same last-level page table, after
+// mprotect, mremap, MADV_DONTNEED and at other addresses; never does a change through a shared mapping become private.
+// What is written through one is in the file after msync, fsync, munmap and exit. Least Linux: 3.17 (memfd_create).
 #include "memory.hpp"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -86,12 +86,15 @@ void test_after_changes(char* shared, size_t pages) {
     char* last = shared + (pages - 1) * page;
     shared[1] = last[1] = 1;
     CHECK_EQ(in_child([&] {
-                 if (mprotect(shared, pages * page, PROT_READ) || mprotect(shared, pages * page, PROT_READ | PROT_WRITE)) return 1;
+                 if (mprotect(shared, pages * page, PROT_READ) ||
+                     mprotect(shared, pages * page, PROT_READ | PROT_WRITE))
+                     return 1;
                  shared[1]++, last[1]++;
                  if (madvise(shared, pages * page, MADV_DONTNEED)) return 2;
                  if (shared[1] != 2) return 3;
                  shared[1]++, last[1]++;
-                 if (mremap(shared, pages * page, pages * page, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) != elsewhere) return 4;
+                 if (mremap(shared, pages * page, pages * page, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) != elsewhere)
+                     return 4;
                  elsewhere[1]++, elsewhere[(pages - 1) * page + 1]++;
                  return in_child([&] {
                      elsewhere[1]++, elsewhere[(pages - 1) * page + 1]++;
@@ -168,7 +171,8 @@ void test_file(const char* folder) {
     CHECK_EQ(in_file(1), 6);
     // A child's last store is in the file when it is gone.
     CHECK_EQ(in_child([&] {
-                 auto* mine = static_cast<char*>(mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off_t(9 * page)));
+                 auto* mine =
+                     static_cast<char*>(mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, off_t(9 * page)));
                  if (mine == MAP_FAILED) return 1;
                  mine[11] = 'e';
                  return 0;

@@ -103,7 +103,8 @@ void test_grows_down() {
     // An accessible mapping below, then a stack with one page above it.
     char* wall = memory::map_at(place, page);
     char* top = place + 1020 * page;
-    REQUIRE(mmap(top, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == top);
+    REQUIRE(mmap(top, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) ==
+            top);
     CHECK_EQ(store(top), 0);
     CHECK_EQ(store(top - page), 0);
     CHECK_EQ(store(top - 300 * page + 8), 0);
@@ -127,7 +128,8 @@ void test_over_fork() {
     char* place = memory::map(600 * page, MAP_PRIVATE, PROT_NONE);
     munmap(place, 600 * page);
     char* top = place + 590 * page;
-    REQUIRE(mmap(top, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) == top);
+    REQUIRE(mmap(top, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) ==
+            top);
     top[0] = 5;
     CHECK_EQ(in_child([&] {
                  CHECK_EQ(store(top - 40 * page), 0);

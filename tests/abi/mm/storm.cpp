@@ -1,7 +1,7 @@
-// Eight threads of one process map, unmap, protect, move, drop, write and fork, each in windows that share last-level page
-// tables with its neighbours' and with a model of what is its own; children of any of them compare with the model of
-// their parent's thread and write; one more thread reads /proc/self/maps and checks that it makes sense. Twenty seconds,
-// or with --long some minutes. Least Linux: 4.17 (MAP_FIXED_NOREPLACE).
+// Eight threads of one process map, unmap, protect, move, drop, write and fork, each in windows that share last-level
+// page tables with its neighbours' and with a model of what is its own; children of any of them compare with the model
+// of their parent's thread and write; one more thread reads /proc/self/maps and checks that it makes sense. Twenty
+// seconds, or with --long some minutes. Least Linux: 4.17 (MAP_FIXED_NOREPLACE).
 //
 // needs-linux: 4.17
 // timeout: 60
@@ -30,7 +30,8 @@ char* base;
 void on_fault(int signal, siginfo_t* info, void*) {
     if (!armed) {
         char text[80];
-        int length = snprintf(text, sizeof text, "stray signal %d, code %d at %p\n", signal, info->si_code, info->si_addr);
+        int length =
+            snprintf(text, sizeof text, "stray signal %d, code %d at %p\n", signal, info->si_code, info->si_addr);
         (void)!write(1, text, size_t(length));
         _exit(3);
     }
@@ -128,7 +129,8 @@ struct Worker {
 
     void change() {
         size_t window = random.below(windows) * window_pages, inside = random.below(window_pages);
-        size_t first = window + inside, count = 1 + random.below(std::min<uint32_t>(8, uint32_t(window_pages - inside)));
+        size_t first = window + inside,
+               count = 1 + random.below(std::min<uint32_t>(8, uint32_t(window_pages - inside)));
         static const int rights[] = {PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE};
         int prot = rights[random.below(4)], flags = MAP_PRIVATE | MAP_ANONYMOUS;
         switch (random.below(6)) {
@@ -145,7 +147,8 @@ struct Worker {
             }
             break;
         case 2:
-            if (mmap(place(first), count * page, prot, flags | MAP_FIXED, -1, 0) != place(first)) wrong("mmap", first, errno);
+            if (mmap(place(first), count * page, prot, flags | MAP_FIXED, -1, 0) != place(first))
+                wrong("mmap", first, errno);
             set(first, count, {int8_t(prot), 0});
             break;
         case 3:
