@@ -77,17 +77,14 @@ Thread* RunQueue::steal_for(u32 cpu) {
 }
 
 void RunQueue::charge(Thread& thread, u64 now_ticks) {
-    u64 ran = now_ticks - thread.slice_start;
-    thread.slice_start = now_ticks;
-    thread.run_ticks += ran;
-    u64 ns = ticks_to_ns(ran);
+    u64 ns = ticks_to_ns(thread.run_clock.charge(now_ticks));
     thread.virtual_runtime += thread.nice == 0 ? ns : ns * 1024 / nice_weight(thread.nice);
 }
 
 bool RunQueue::should_preempt(const Thread& thread, const Thread& current, u64 now_ticks) const {
     // A quarter of a slice of lead, so that threads that wake one another in turn don't switch at every wake.
     return thread.virtual_runtime + slice_ns / 4 <
-           current.virtual_runtime + ticks_to_ns(now_ticks - current.slice_start);
+           current.virtual_runtime + ticks_to_ns(now_ticks - current.run_clock.since());
 }
 
 void RunQueue::start_slice(u64 now_ns) { slice_deadline_ns_ = waiting() > 0 ? now_ns + slice_ns : ~u64{0}; }

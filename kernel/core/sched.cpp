@@ -74,12 +74,15 @@ void switch_threads(Voluntary voluntary) {
         else
             queue.deactivate(previous); // asleep, or on its way to a CPU it may use: finish_switch() queues it there
     } else {
-        self.idle_ticks += now - previous.slice_start;
+        self.idle_ticks += previous.run_clock.charge(now);
     }
     Thread* next = queue.take_next();
     if (!next) next = steal(self);
     if (!next) next = self.idle_thread;
-    next->slice_start = now;
+    if (next != &previous) {
+        previous.run_clock.stop();
+        next->run_clock.start(now);
+    }
     queue.start_slice(ticks_to_ns(now - clock_scale().base_counter));
     if (next == &previous) {
         queue.lock.release();
@@ -267,6 +270,7 @@ u64 runnable_threads() {
 }
 
 void initialise_scheduler() {
+    current_thread().run_clock.start(arch::read_counter());
     for (u32 i = 0; i < cpu_count(); ++i) {
         cpu(i).run_queue = new (std::nothrow) RunQueue;
         VERIFY(cpu(i).run_queue); // at boot, the heap has room

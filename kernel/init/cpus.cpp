@@ -62,7 +62,7 @@ void secondary_cpu(arch::CpuHeader& header) {
     arch::initialise_cpu(cpu);
     if (core::IrqController* controller = core::root_controller()) controller->initialise_secondary();
     arch::initialise_timer();
-    core::current_thread().slice_start = arch::read_counter();
+    core::current_thread().run_clock.start(arch::read_counter());
     cpu.online.store(true, std::memory_order_release);
     core::run_idle_loop();
 }

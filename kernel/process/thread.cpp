@@ -109,10 +109,8 @@ NullableRefPtr<vfs::FsContext> Thread::exchange_fs(NullableRefPtr<vfs::FsContext
 }
 
 core::CpuTimes Thread::cpu_times() const {
-    // Only the thread itself and its CPU write these; a reader elsewhere may see a moment's difference
-    // between the two.
-    u64 total = run_ticks;
-    if (on_cpu.load(std::memory_order_acquire)) total += arch::read_counter() - slice_start;
+    // Read at different moments: user time may be ahead of the total that it is part of.
+    u64 total = run_clock.total();
     u64 user = std::min(user_ticks, total);
     return {.user = user, .system = total - user};
 }

@@ -72,8 +72,8 @@ CpuFigures figures_of(const core::Cpu& cpu) {
     CpuFigures figures;
     figures.user = cpu.user_ticks;
     figures.idle = cpu.idle_ticks;
-    if (cpu.current == cpu.idle_thread && now > cpu.idle_thread->slice_start)
-        figures.idle += now - cpu.idle_thread->slice_start;
+    if (const u64 since = cpu.idle_thread->run_clock.since(); cpu.current == cpu.idle_thread && now > since)
+        figures.idle += now - since;
     const u64 elapsed = now - core::clock_scale().base_counter;
     const u64 known = figures.user + figures.idle;
     figures.system = elapsed > known ? elapsed - known : 0;

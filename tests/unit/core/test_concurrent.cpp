@@ -51,7 +51,7 @@ TEST(ConcurrentRunQueues, ThreadsAreStolenAndWokenButNeverLost) {
             ASSERT_FALSE(next->on_cpu.exchange(true)); // it runs nowhere else
             next->on_cpu.store(false);
             InterruptSpinGuard guard(mine.lock);
-            next->slice_start = now;
+            next->run_clock.start(now);
             mine.charge(*next, now + random() % 1000);
             if (random() % 16) {
                 mine.put_back(*next);

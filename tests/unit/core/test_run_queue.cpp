@@ -35,7 +35,7 @@ struct RunQueueTest : testing::Test {
     /// Lets the next thread run for `ns` and puts it back.
     Thread& run(u64 ns) {
         Thread& next = *queue.take_next();
-        next.slice_start = now;
+        next.run_clock.start(now);
         now += ns;
         queue.charge(next, now);
         queue.put_back(next);
@@ -62,7 +62,7 @@ TEST_F(RunQueueTest, CountsAndOrder) {
     Thread* first = queue.take_next();
     EXPECT_EQ(queue.waiting(), 1u);
     EXPECT_EQ(queue.runnable(), 2u);
-    first->slice_start = 0;
+    first->run_clock.start(0);
     queue.charge(*first, 1000);
     queue.put_back(*first);
     Thread* second = queue.take_next();
@@ -102,7 +102,7 @@ TEST_F(RunQueueTest, ASleeperGetsHalfASliceAndNoMore) {
 TEST_F(RunQueueTest, Preemption) {
     Thread &current = thread(), &woken = thread();
     current.virtual_runtime = woken.virtual_runtime = 10'000'000;
-    current.slice_start = 0;
+    current.run_clock.start(0);
     EXPECT_FALSE(queue.should_preempt(woken, current, 100'000));
     EXPECT_TRUE(queue.should_preempt(woken, current, RunQueue::slice_ns));
     woken.virtual_runtime = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <arch/cpu.hpp>
+#include <core/run_clock.hpp>
 #include <core/spinlock.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/intrusive_tree.hpp>
@@ -83,7 +84,7 @@ public:
     CpuMask affinity{~u64{0}};
     i8 nice = 0;
     u64 user_ticks = 0; // counter ticks in user code, charged at each return from it
-    u64 run_ticks = 0;  // counter ticks on a CPU, charged by the scheduler; system = run - user
+    RunClock run_clock; // ticks on a CPU, kept by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
 
@@ -94,7 +95,6 @@ public:
         TreeNode run_queue_node;
     };
     u64 virtual_runtime = 0; // fair-class time, weighted nanoseconds
-    u64 slice_start = 0;     // counter value when it last began to run or was charged
     u32 last_cpu = 0;
     bool must_migrate = false;       // set and cleared across one switch
     bool is_active = false;          // current on a CPU or in its tree; guarded by that run queue's lock
