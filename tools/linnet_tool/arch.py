@@ -33,13 +33,13 @@ ARCHES = {
         name="aarch64", debian="arm64", suite="bookworm", target="aarch64-linux-gnu", triplet="aarch64-linux-gnu",
         gcc=12, qemu="qemu-system-aarch64", machines=("virt",), console="ttyAMA0",
         dynamic_links=("bin", "sbin", "lib"),
-        cpu={"linnet": "cortex-a57", "linux": "cortex-a57", "bench": "cortex-a57"},
+        cpu={"linnet": "max,pauth-impdef=on", "linux": "cortex-a57", "bench": "cortex-a57"},
     ),
     "riscv64": Arch(
         name="riscv64", debian="riscv64", suite="trixie", target="riscv64-linux-gnu", triplet="riscv64-linux-gnu",
         gcc=14, qemu="qemu-system-riscv64", machines=("virt",), console="ttyS0",
         dynamic_links=("bin", "sbin", "lib"),
-        cpu={"linnet": "rv64", "linux": "rv64", "bench": "rv64"},
+        cpu={"linnet": "rv64,v=true,vext_spec=v1.0", "linux": "rv64,v=true,vext_spec=v1.0", "bench": "rv64"},
     ),
     "loongarch64": Arch(
         name="loongarch64", debian="loong64", suite="forky", target="loongarch64-linux-gnu",
