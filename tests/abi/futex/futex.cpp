@@ -97,12 +97,8 @@ static void check_shared() {
     *shared = 0;
     pid_t child = fork();
     if (child == 0) _exit(futex(shared, FUTEX_WAIT, 0) == 0 ? 0 : 1);
-    long count = 0;
-    for (int i = 0; i < 1000 && count == 0; i++) {
-        usleep(10000);
-        count = futex(shared, FUTEX_WAKE, 1);
-    }
-    CHECK_EQ(count, 1);
+    CHECK(check::wait_asleep(child));
+    CHECK_EQ(futex(shared, FUTEX_WAKE, 1), 1);
     int status = -1;
     CHECK_EQ(waitpid(child, &status, 0), child);
     CHECK_EQ(status, 0);

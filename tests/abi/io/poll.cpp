@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "check.hpp"
+#include "asleep.hpp"
 
 namespace {
 
@@ -35,7 +35,7 @@ void polling() {
     CHECK_EQ(requests[2].revents, POLLNVAL);
     const pid_t child = fork();
     if (child == 0) {
-        usleep(20000);
+        check::wait_asleep(getppid());
         (void)!write(ends[1], "a", 1);
         _exit(0);
     }

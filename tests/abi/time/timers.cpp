@@ -138,7 +138,7 @@ static void check_posix_timers() {
     CHECK_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
     itimerspec setting = {{0, 10000000}, {0, 10000000}}, got;
     CHECK_OK(timer_settime(timer, 0, &setting, nullptr));
-    usleep(200000);
+    usleep(200000); // the overrun of a blocked signal is a matter of time alone
     siginfo_t info = {};
     CHECK_EQ(sigwaitinfo(&set, &info), SIGRTMIN + 1);
     CHECK_EQ(info.si_code, SI_TIMER);
@@ -162,7 +162,7 @@ static void check_timerfd() {
     CHECK_OK(timerfd_settime(fd, 0, &setting, nullptr));
     pollfd poller = {fd, POLLIN, 0};
     CHECK_EQ(poll(&poller, 1, 5000), 1);
-    usleep(50000);
+    usleep(50000); // what expires while nobody reads is counted
     CHECK_EQ(read(fd, &count, sizeof count), 8);
     CHECK_GE(count, 5u);
     setting = {};

@@ -81,7 +81,7 @@ static void check_bases() {
     if (getauxval(AT_HWCAP2) & 2) { // HWCAP2_FSGSBASE
         unsigned long other[1] = {77};
         asm volatile("wrgsbase %0" ::"r"(other));
-        usleep(1000);
+        usleep(1000); // another thread runs on this CPU meanwhile
         asm volatile("movq %%gs:0, %0" : "=r"(read));
         CHECK_EQ(read, 77ul);
     }

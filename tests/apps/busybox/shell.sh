@@ -31,7 +31,7 @@ c
 E3
 echo $i
 printf 'one\ntwo\n' | while read -r w; do echo "<$w>"; done
-trap 'echo trapped USR1' USR1; kill -USR1 $$; sh -c "kill -USR1 $$"; sleep 0.1
+trap 'echo trapped USR1' USR1; kill -USR1 $$; sh -c "kill -USR1 $$"; :
 trap 'echo at exit' EXIT
 (trap 'echo inner; exit 4' TERM; kill -TERM $(sh -c 'echo $PPID'); sleep 1); echo "sub $?"
 sh -c 'kill -SEGV $$' 2> /dev/null; echo "segv $?"

@@ -2,6 +2,8 @@
 # rootfs: busybox
 # Applets that ask the kernel about processes, users, time and itself; only what is the same on every kernel is shown.
 t() { echo "== $*"; }
+# Waits until a child has become another program.
+until_is() { until [ "$(cat /proc/$1/comm)" = "$2" ]; do :; done; }
 t id;        id; id -u; whoami; groups; logname 2>/dev/null || echo no login
 t uname;     uname -s; uname -n; uname -o 2>/dev/null
 t hostname;  hostname
@@ -9,9 +11,9 @@ t nproc;     nproc
 t arch;      [ "$(arch)" = "$(uname -m)" ] && echo same
 t env;       env -i A=1 B=2 env; printenv HOME
 t ps;        ps -o pid,comm | awk '$1 == 1 { print $2 }'
-t pidof;     sleep 50 & s=$!; sleep 0.1; [ "$(pidof sleep)" = $s ] && echo found; kill $s; wait $s; echo $?
-t kill;      sleep 50 & kill -STOP $!; sleep 0.2; awk '{ print $3 }' /proc/$!/stat; kill -CONT $!; kill -KILL $!; wait $!; echo $?
-t killall;   sleep 51 & sleep 0.1; killall sleep; wait $!; echo $?
+t pidof;     sleep 50 & s=$!; until_is $s sleep; [ "$(pidof sleep)" = $s ] && echo found; kill $s; wait $s; echo $?
+t kill;      sleep 50 & kill -STOP $!; until grep -q '^State:.*stopped' /proc/$!/status; do :; done; awk '{ print $3 }' /proc/$!/stat; kill -CONT $!; kill -KILL $!; wait $!; echo $?
+t killall;   sleep 51 & until_is $! sleep; killall sleep; wait $!; echo $?
 t timeout;   timeout 0.3 sleep 5; echo $?; timeout 5 true; echo $?
 t nice;      nice_of() { awk '{ print $19 }' /proc/self/stat; }; nice -n 5 awk '{ print $19 }' /proc/self/stat 2>/dev/null || renice -n 5 $$ > /dev/null; awk '{ print $19 }' /proc/self/stat
 t nohup;     nohup true > /dev/null 2>&1; echo $?

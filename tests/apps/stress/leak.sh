@@ -9,6 +9,7 @@ round() {
     mount -t tmpfs none /mnt && head -c 5000000 /dev/zero > /mnt/f && umount /mnt
     sort -S 10M -n /etc/group > /dev/null
 }
+# The second is for what is given back late: per-CPU lists, processes that nobody has reaped yet.
 free_kb() { sleep 1; awk '/^MemFree/ { print $2 }' /proc/meminfo; }
 round; round; first=$(free_kb)
 for n in 1 2 3 4 5 6 7 8 9; do round; done
