@@ -106,10 +106,19 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
 /// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the
 /// checks are due.
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
+    {
+        core::ReadGuard guard(mmap_lock_);
+        if (!may_share_tables_.load(std::memory_order_relaxed)) return discard_locked(begin, end, advice);
+    }
+    core::WriteGuard guard(mmap_lock_);
+    TRY(own_partial_tables(begin, end));
+    return discard_locked(begin, end, advice);
+}
+
+Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice) {
     bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     bool hole = false;
     TlbBatch batch(*this);
-    core::ReadGuard guard(mmap_lock_);
     VirtAddr at = begin;
     while (at < end) {
         Vma* vma = vmas_.find_ending_after(at);
@@ -125,7 +134,6 @@ Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
         if (!only_checks) zap(*vma, from, to, batch);
         at = to;
     }
-    batch.flush();
     if (hole) return error(Errno::ENOMEM);
     return {};
 }
@@ -181,21 +189,23 @@ Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
 Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access access) {
     VirtAddr end = address + align_up(length, arch::page_size);
     for (VirtAddr at = address; at < end; at += arch::page_size) {
-        core::ReadGuard guard(mmap_lock_);
-        Vma* vma = vmas_.find(at);
-        if (!vma) return error(Errno::ENOMEM);
-        Page* table = tables_.find_leaf_table(at);
-        if (table) {
-            Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
-            if (!Policy::is_empty(entry) && (access != arch::Access::Write || Policy::flags(entry, 0).writable))
-                continue;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            if (!vmas_.find(at)) return error(Errno::ENOMEM);
+            Page* table = tables_.find_leaf_table(at);
+            if (table) {
+                Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
+                bool writable = Policy::flags(entry, 0).writable && !is_shared_table(*table);
+                if (!Policy::is_empty(entry) && (access != arch::Access::Write || writable)) continue;
+            }
         }
-        switch (fault_in(*vma, at, access, ForeignAccess::Checked)) {
+        switch (fault_with_growth(at, access, ForeignAccess::Checked)) {
         case FaultResult::Resolved:
             break;
         case FaultResult::SegvAccErr:
             return error(Errno::EINVAL);
         case FaultResult::OutOfMemory:
+        case FaultResult::SegvMapErr: // unmapped meanwhile
             return error(Errno::ENOMEM);
         default:
             return error(Errno::EFAULT);

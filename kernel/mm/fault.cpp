@@ -31,14 +31,26 @@ FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
 FaultResult AddressSpace::fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how) {
     if (address >= arch::user_address_end) return FaultResult::SegvMapErr;
     address = page_floor(address);
-    for (bool grown = false;; grown = true) {
+    for (bool grown = false;;) {
+        std::optional<FaultResult> result;
         {
             core::ReadGuard guard(mmap_lock_);
-            if (Vma* vma = vmas_.find(address)) return fault_in(*vma, address, access, how);
-            Vma* above = vmas_.find_ending_after(address);
-            if (grown || !above || !above->is(vma_grows_down)) return FaultResult::SegvMapErr;
+            if (Vma* vma = vmas_.find(address)) {
+                result = fault_in(*vma, address, access, how);
+            } else {
+                result = FaultResult::SegvMapErr;
+                Vma* above = vmas_.find_ending_after(address);
+                if (grown || !above || !above->is(vma_grows_down)) return *result;
+            }
         }
-        if (!grow_stack(address)) return FaultResult::SegvMapErr;
+        if (!result) {
+            if (!own_table_at(address)) return FaultResult::OutOfMemory;
+        } else if (result == FaultResult::SegvMapErr && !grown) {
+            if (!grow_stack(address)) return *result;
+            grown = true;
+        } else {
+            return *result;
+        }
     }
 }
 
@@ -73,7 +85,7 @@ void AddressSpace::flush_here(VirtAddr address) {
     arch::flush_user_tlb(address, 1, static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
 }
 
-FaultResult AddressSpace::fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
+std::optional<FaultResult> AddressSpace::fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
     if (how == ForeignAccess::Checked) {
         if (!allows(vma.prot, access)) return FaultResult::SegvAccErr;
     } else {
@@ -82,6 +94,7 @@ FaultResult AddressSpace::fault_in(Vma& vma, VirtAddr address, arch::Access acce
                                                  : (vma.max_prot & abi::PROT_READ) != 0;
         if (!may) return FaultResult::SegvAccErr;
     }
+    if (may_share_tables_.load(std::memory_order_relaxed) && !may_use_table(address, access)) return std::nullopt;
     auto made = leaf_table(address);
     if (!made) return FaultResult::OutOfMemory;
     Page& table = **made;
@@ -106,6 +119,7 @@ FaultResult AddressSpace::fault_anonymous(Vma& vma, Page& table, VirtAddr addres
     Cursor cursor(table, address);
     if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved; // another thread was faster; ours is dropped
     cursor.set(entry);
+    cursor.count_anonymous(1);
     cursor.unlock();
     (void)page->release();
     count_resident(PageKind::Anonymous, 1);
@@ -174,6 +188,7 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
         Policy::flags(entry, 0).writable)
         return FaultResult::Resolved;
     cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    if (!has_contents || original->kind != PageKind::Anonymous) cursor.count_anonymous(1);
     cursor.unlock();
     (void)copy->release();
     count_resident(PageKind::Anonymous, 1);

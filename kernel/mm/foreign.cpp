@@ -25,9 +25,8 @@ Result<PageRef> AddressSpace::get_user_page(VirtAddr address, arch::Access acces
                                   page->refs.load(std::memory_order_acquire) == 1 && !vma->is(vma_shared);
                     bool may_force = how == ForeignAccess::Forced && (vma->max_prot & abi::PROT_READ);
                     bool readable = vma->prot != 0 || may_force;
-                    if (wants_write ? Policy::flags(entry, 0).writable || (is_own && how == ForeignAccess::Forced)
-                                    : readable)
-                        return PageRef::share(*page);
+                    bool may_write = Policy::flags(entry, 0).writable || (is_own && how == ForeignAccess::Forced);
+                    if (wants_write ? may_write && !is_shared_table(*table) : readable) return PageRef::share(*page);
                 }
             }
         }

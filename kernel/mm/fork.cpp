@@ -1,6 +1,7 @@
-// fork(2)'s copy of an address space. Private pages are shared until one side writes: both sides' entries lose the
-// right to write, each page gains a reference. Only mappings that hold pages which can't be had again are walked; text
-// and shared memory come back by faults.
+// fork(2)'s copy of an address space. Private pages are shared until one side writes. Where one mapping fills the span
+// of a last-level table, the table itself becomes shared (shared_tables.cpp); elsewhere both sides' entries lose the
+// right to write and each page gains a reference. Only mappings that hold pages which can't be had again are walked;
+// text and shared memory come back by faults.
 //
 // The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing
 // through entries not yet reached, until the flush at the end.
@@ -21,6 +22,8 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->brk_ = brk_;
     child->gap_hint_ = gap_hint_;
     child->gap_hint_length_ = gap_hint_length_;
+    may_share_tables_.store(true, std::memory_order_relaxed);
+    child->may_share_tables_.store(true, std::memory_order_relaxed);
     TRY(clone_mappings(*child));
     return child;
 }
@@ -41,44 +44,55 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
         bool has_pages = !vma->is(vma_shared) && vma->has_private_pages.load(std::memory_order_relaxed);
         if (!has_pages || vma->is(vma_wipe_on_fork)) continue;
         copy->has_private_pages.store(true, std::memory_order_relaxed);
-        TRY(copy_entries(child, *vma, batch));
+        TRY(copy_mapping(child, *vma, batch));
     }
     return {};
 }
 
-Result<void> AddressSpace::copy_entries(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
+Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
     Result<void> result;
-    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+    tables_.for_each_leaf_slot(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
         if (!result) return;
-        auto made = child.leaf_table(from);
-        if (!made) {
-            result = error(made.error());
-            return;
+        if (vma.is_anonymous() && to - from == leaf_table_span) {
+            result = share_table(child, table, from, slot, batch);
+        } else if (is_shared_table(table)) {
+            // The mapping has been split since: what part of it may be inherited is for each entry to say.
+            result = own_table(table, from, slot);
+            if (result) result = copy_entries(child, {*Table::leaf_table_in(slot), from, to}, batch);
+        } else {
+            result = copy_entries(child, {table, from, to}, batch);
         }
-        Cursor source(table, from);
-        Cursor target(**made, from);
-        i64 copied = 0;
-        for (; source.address() < to; source.advance(), target.advance()) {
-            Entry entry = source.entry();
-            if (Policy::is_empty(entry)) continue;
-            Page* page = page_of(Policy::address(entry, 0));
-            // The zero page and pages of the object come back by a fault.
-            if (page->kind != PageKind::Anonymous) continue;
-            Entry shared = Policy::without_write(entry);
-            while (std::bit_cast<u64>(shared) != std::bit_cast<u64>(entry)) {
-                if (source.compare_exchange(entry, shared)) {
-                    batch.note(source.address());
-                    break;
-                }
-                shared = Policy::without_write(entry);
-            }
-            ref_page(*page);
-            target.set(shared);
-            ++copied;
-        }
-        if (copied) child.count_resident(PageKind::Anonymous, copied);
     });
     return result;
+}
+
+Result<void> AddressSpace::copy_entries(AddressSpace& child, EntryRange range, TlbBatch& batch) {
+    Page* made = TRY(child.leaf_table(range.begin));
+    Cursor source(range.table, range.begin);
+    Cursor target(*made, range.begin);
+    i32 copied = 0;
+    for (; source.address() < range.end; source.advance(), target.advance()) {
+        Entry entry = source.entry();
+        if (Policy::is_empty(entry)) continue;
+        Page* page = page_of(Policy::address(entry, 0));
+        // The zero page and pages of the object come back by a fault.
+        if (page->kind != PageKind::Anonymous) continue;
+        Entry shared = Policy::without_write(entry);
+        while (std::bit_cast<u64>(shared) != std::bit_cast<u64>(entry)) {
+            if (source.compare_exchange(entry, shared)) {
+                batch.note(source.address());
+                break;
+            }
+            shared = Policy::without_write(entry);
+        }
+        ref_page(*page);
+        target.set(shared);
+        ++copied;
+    }
+    if (!copied) return {};
+    target.count_anonymous(copied);
+    child.count_resident(PageKind::Anonymous, copied);
+    return {};
 }
 
 } // namespace linnet::mm

@@ -99,6 +99,7 @@ FaultResult AddressSpace::fault_private_write(Vma& vma, Page& table, VirtAddr ad
     if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved;
     if (!object.still_holds(**original, index) || !is_inside(object, index)) return FaultResult::Resolved;
     cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    cursor.count_anonymous(1);
     cursor.unlock();
     (void)copy->release();
     count_resident(PageKind::Anonymous, 1);

@@ -40,6 +40,7 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
         data_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
         return error(Errno::ENOMEM);
     if (becomes_data && !vma.is(vma_no_reserve) && !can_commit(pages)) return error(Errno::ENOMEM);
+    TRY(own_tables(begin, end));
     Vma* part = TRY(isolate(vma, begin, end));
     account(*part, -static_cast<i64>(pages));
     part->prot = rights;

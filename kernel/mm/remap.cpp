@@ -94,6 +94,7 @@ Result<bool> AddressSpace::expand_in_place(Vma& vma, VirtAddr old_end, u64 grow)
 
 Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed) {
     if (vmas_.count() + 3 > max_map_count) return error(Errno::ENOMEM);
+    TRY(own_tables(request.old_address, request.old_address + request.old_length));
     Vma* source = &vma;
     VirtAddr old_end = request.old_address + request.old_length;
     if (request.old_length > 0) source = TRY(isolate(vma, request.old_address, old_end));
@@ -149,6 +150,7 @@ Result<void> AddressSpace::move_some(Page& table, VirtAddr& at, VirtAddr end, Vi
     };
     Moving moving[32];
     usize count = 0;
+    i32 anonymous = 0;
     VirtAddr target = to + (at - from);
     // All targets of one handful lie in one table, which is made before anything is taken out.
     u64 room = leaf_table_span - (target.value & (leaf_table_span - 1));
@@ -165,9 +167,13 @@ Result<void> AddressSpace::move_some(Page& table, VirtAddr& at, VirtAddr end, Vi
         Cursor cursor(table, at);
         for (; cursor.address() < stop && count < std::size(moving); cursor.advance()) {
             if (Policy::is_empty(cursor.entry())) continue;
-            moving[count++] = {cursor.address(), cursor.exchange(Policy::empty())};
+            Entry entry = cursor.exchange(Policy::empty());
+            moving[count++] = {cursor.address(), entry};
+            Page* page = page_of(Policy::address(entry, 0));
+            if (page && page->kind == PageKind::Anonymous) ++anonymous;
         }
         at = cursor.address();
+        cursor.count_anonymous(-anonymous);
     }
     if (count == 0) return {};
     VirtAddr first = to + (moving[0].address - from);
@@ -176,6 +182,7 @@ Result<void> AddressSpace::move_some(Page& table, VirtAddr& at, VirtAddr end, Vi
         while (cursor.address() < to + (moving[i].address - from)) cursor.advance();
         cursor.set(moving[i].entry);
     }
+    cursor.count_anonymous(anonymous);
     return {};
 }
 

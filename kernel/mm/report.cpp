@@ -45,13 +45,14 @@ MappingUsage AddressSpace::measure(VirtAddr begin, VirtAddr end) {
 void AddressSpace::measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, MappingUsage& usage) {
     u64 resident_before = usage.resident;
     tables_.for_each_leaf_table(begin, end, [&](Page& table, VirtAddr from, VirtAddr to) {
+        const u32 other_owners = table.refs.load(std::memory_order_relaxed) - 1;
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
             Page* page = counted_page(vma, Policy::address(entry, 0));
             if (!page) continue;
             bool is_anonymous = page->kind == PageKind::Anonymous;
-            u32 sharers = is_anonymous ? page->refs.load(std::memory_order_relaxed)
+            u32 sharers = is_anonymous ? page->refs.load(std::memory_order_relaxed) + other_owners
                                        : page->map_count.load(std::memory_order_relaxed);
             if (sharers == 0) sharers = 1;
             bool is_dirty =

@@ -118,7 +118,10 @@ bool TlbBatch::extend() {
 }
 
 void TlbBatch::release() {
-    for (u32 i = 0; i < count_; ++i) unref_page(*(i < inline_pages ? pages_ : extension_)[slot(i)]);
+    for (u32 i = 0; i < count_; ++i) {
+        Page& page = *(i < inline_pages ? pages_ : extension_)[slot(i)];
+        page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
+    }
     count_ = 0;
     while (tables_) {
         Page* table = tables_;

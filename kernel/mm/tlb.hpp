@@ -26,13 +26,15 @@ public:
         if (begin < begin_) begin_ = begin;
         if (end > end_) end_ = end;
     }
-    /// Takes over one reference. Call is_full() before.
+    /// Takes over one reference, to a page or to a shared last-level table. Call is_full() before.
     void add_page(Page& page) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = &page, ++count_; }
     void add_table(Page& table) {
         table.next = tables_;
         tables_ = &table;
         has_tables_ = true;
     }
+    /// Entries of upper levels have changed: what CPUs remember of the walk must go too.
+    void note_tables() { has_tables_ = true; }
     /// No room for another page: flush() first, without locks that other CPUs wait for with interrupts off.
     [[nodiscard]] bool is_full() {
         if (count_ < inline_pages) return false;

@@ -21,6 +21,7 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
     }
     if (Vma* last = vmas_.find(end - 1); last && last->end > end) TRY(split(*last, end));
 
+    TRY(own_partial_tables(begin, end));
     note_resident_peak();
     TlbBatch batch(*this);
     Vma* below = vmas_.previous(*vma);
@@ -53,9 +54,24 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
 }
 
 void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
-    tables_.for_each_leaf_table(begin, end, [&](Page& table, VirtAddr from, VirtAddr to) {
+    tables_.for_each_leaf_slot(begin, end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
+        if (is_shared_table(table)) return zap_shared_table(table, from, to, slot, batch);
         while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
     });
+}
+
+/// Lets go of a shared table as a whole. A dying address space always may; else own_partial_tables() has seen to it
+/// that all of it is to go.
+void AddressSpace::zap_shared_table(Page& table, VirtAddr begin, VirtAddr end, Entry* slot, TlbBatch& batch) {
+    VERIFY(batch.is_dead() || end - begin == leaf_table_span);
+    Table::store(slot, Policy::empty());
+    table_pages_.fetch_sub(1, std::memory_order_relaxed);
+    if (batch.is_dead()) return drop_table_reference(table);
+    count_resident(PageKind::Anonymous, -i64{table.map_count.load(std::memory_order_relaxed)});
+    if (batch.is_full()) batch.flush();
+    batch.note_range(begin, end);
+    batch.note_tables();
+    batch.add_page(table);
 }
 
 /// Stops early, with the address to go on at, when the batch is full.
@@ -93,6 +109,7 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
             batch.add_page(*page);
     }
     if (first < last) batch.note_range(first, last);
+    if (anonymous && !is_dead) cursor.count_anonymous(-static_cast<i32>(anonymous));
     if (anonymous) count_resident(PageKind::Anonymous, -anonymous);
     if (others) count_resident(other_kind, -others);
     return cursor.address();

@@ -152,7 +152,7 @@ class Terminal(BootTest):
         screen.expect(rb"Stopped")
         screen.type(b"jobs\r")
         screen.expect(rb"Stopped.*cat")
-        screen.type(b"kill -9 %1; wait %1; echo gone $?\r")
+        screen.type(b"kill -9 %1; fg; echo gone $?\r")
         screen.expect(rb"\ngone 137\r\n")
         screen.type(b"\x04")
         screen.leave()

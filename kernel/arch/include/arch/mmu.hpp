@@ -46,16 +46,14 @@ concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr addres
     { P::is_dirty(entry) } -> std::same_as<bool>;
     { P::without_write(entry) } -> std::same_as<typename P::Entry>; // for fork: read-only and copy_on_write set
     { P::without_accessed(entry) } -> std::same_as<typename P::Entry>;
-    {
-        P::make_shared_table(address)
-    } -> std::same_as<typename P::Entry>; // a table whose leaves can't be written through
-}; // this entry (or plain make_table where the
-   // hardware lacks hierarchical protection)
+    { P::make_restricted_table(address) } -> std::same_as<typename P::Entry>; // see below
+    { P::is_restricted_table(entry) } -> std::same_as<bool>;                  // of an entry that is_table()
+};
 static_assert(PagingPolicyContract<PagingPolicy>);
 
-/// Whether make_shared_table really forbids writes below it (x86_64 R/W, AArch64 APTable). Where false, on-demand fork
-/// write-protects the leaves instead.
-static_assert(std::same_as<decltype(PagingPolicy::hierarchical_write_protection), const bool>);
+/// The entry of a restricted table lets no write through, whatever the leaves below it say, and where this is false
+/// nothing else either (RISC-V and LoongArch know no rights of upper entries): the access faults.
+static_assert(std::same_as<decltype(PagingPolicy::restricted_tables_are_readable), const bool>);
 
 // ---- TLB and address-space registers; all act on the calling CPU ----
 

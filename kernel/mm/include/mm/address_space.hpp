@@ -15,6 +15,7 @@
 #include <core/thread.hpp>
 #include <mm/page_table.hpp>
 #include <mm/vma.hpp>
+#include <optional>
 #include <span>
 
 namespace linnet::mm {
@@ -205,6 +206,7 @@ private:
     enum class Zap : u8 { All, KeepPrivate };
     /// Takes pages out but keeps the Vma. The shared lock suffices.
     void zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
+    void zap_shared_table(Page& table, VirtAddr begin, VirtAddr end, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
@@ -224,7 +226,8 @@ private:
     Result<void> move_some(Page& table, VirtAddr& at, VirtAddr end, VirtAddr from, VirtAddr to);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
     // fault.cpp, object_fault.cpp: the shared lock suffices
-    FaultResult fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    /// Nothing when a shared table stands in the way: own_table_at() is needed first.
+    std::optional<FaultResult> fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     FaultResult fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access, ForeignAccess how);
     FaultResult fault_anonymous(Vma& vma, Page& table, VirtAddr address, arch::Access access);
     FaultResult fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access);
@@ -241,10 +244,23 @@ private:
     void count_resident(PageKind kind, i64 pages);
     // fork.cpp
     Result<void> clone_mappings(AddressSpace& child);
-    Result<void> copy_entries(AddressSpace& child, const Vma& vma, TlbBatch& batch);
+    Result<void> copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch);
+    struct EntryRange {
+        Page& table;
+        VirtAddr begin, end;
+    };
+    Result<void> copy_entries(AddressSpace& child, EntryRange range, TlbBatch& batch);
+    // shared_tables.cpp
+    Result<void> share_table(AddressSpace& child, Page& table, VirtAddr base, Entry* slot, TlbBatch& batch);
+    bool may_use_table(VirtAddr address, arch::Access access);
+    Result<void> own_table(Page& table, VirtAddr address, Entry* slot);
+    Result<void> own_table_at(VirtAddr address); // takes the lock itself
+    Result<void> own_tables(VirtAddr begin, VirtAddr end);
+    Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
     MappingInfo describe(const Vma& vma) const;
     void measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, MappingUsage& usage);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
+    Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice);
     Result<void> advise_part(Vma& part, int advice);
     Result<void> will_need(VirtAddr begin, VirtAddr end);
     Result<void> remove_from_object(VirtAddr begin, VirtAddr end);
@@ -256,6 +272,7 @@ private:
     core::RwMutex mmap_lock_;
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
+    std::atomic<bool> may_share_tables_{false}; // it has forked, or was forked: last-level tables may be shared
     VirtAddr brk_{};
     VirtAddr gap_hint_{}; // top-down search starts here; above it nothing longer than gap_hint_length_ is free
     u64 gap_hint_length_ = 0;

@@ -47,18 +47,19 @@ private:
 
 /// Bits of Page::flags.
 enum PageFlag : u32 {
-    page_up_to_date = 1u << 0,  // its contents have been read in
-    page_dirty = 1u << 1,       // differs from what is stored
-    page_locked = 1u << 2,      // being read in or written out
-    page_error = 1u << 3,       // reading it failed
-    page_active = 1u << 4,      // used since reclaim last looked
-    page_code_synced = 1u << 5, // instruction fetches see its contents
+    page_up_to_date = 1u << 0,      // its contents have been read in
+    page_dirty = 1u << 1,           // differs from what is stored
+    page_locked = 1u << 2,          // being read in or written out
+    page_error = 1u << 3,           // reading it failed
+    page_active = 1u << 4,          // used since reclaim last looked
+    page_code_synced = 1u << 5,     // instruction fetches see its contents
+    page_write_protected = 1u << 6, // PageTable: no entry lets a write through
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.
 struct Page {
     std::atomic<u32> refs{0};
-    std::atomic<u32> map_count{0}; // user mappings; for page tables: entries in use
+    std::atomic<u32> map_count{0}; // user mappings; for last-level page tables: entries that show anonymous pages
     std::atomic<u32> flags{0};
     SharedPageKind kind = PageKind::Reserved;
     u8 order = 0; // of the block whose first frame this is

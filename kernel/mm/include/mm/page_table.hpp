@@ -2,6 +2,9 @@
 // grow by compare-and-exchange; they are freed only by whoever has the address space to itself. A last-level table has
 // its own spinlock, in its Page.
 //
+// A last-level table may belong to several address spaces (shared_tables.cpp): Page::refs counts them, Page::map_count
+// the anonymous pages that its entries show.
+//
 // Entries are changed under the lock of their table. The processor sets accessed and dirty bits at any time, so an
 // entry that may be live is exchanged, never overwritten.
 #pragma once
@@ -21,6 +24,10 @@ inline constexpr u64 leaf_table_span = u64{entries_per_table} << arch::page_shif
 /// Makes and frees the frames of page tables; counted in memory_statistics().
 Result<Page*> allocate_page_table();
 void free_page_table(Page& table);
+/// Whether several address spaces have this last-level table (shared_tables.cpp).
+bool is_shared_table(const Page& table);
+/// An address space lets go of a last-level table; with the last go its pages and the table. No CPU reaches them by it.
+void drop_table_reference(Page& table);
 
 inline core::SpinLock& table_lock(Page& table) {
     static_assert(sizeof(core::SpinLock) <= sizeof(Page::lock_storage));
@@ -66,44 +73,49 @@ public:
         return done;
     }
 
-    /// The last-level table that covers `address`; null when there is none.
-    [[nodiscard]] Page* find_leaf_table(VirtAddr address) const {
+    /// The entry of the level above that leads to the last-level table for `address`; null when that level lacks too.
+    [[nodiscard]] Entry* find_leaf_slot(VirtAddr address) const {
         PhysAddr table = root_;
-        for (unsigned level = root_level; level > 0; --level) {
+        for (unsigned level = root_level; level > 1; --level) {
             Entry entry = load(entries(table) + index(address, level));
             if (!Policy::is_table(entry, level)) return nullptr;
             table = Policy::address(entry, level);
         }
-        return page_of(table);
+        return entries(table) + index(address, 1);
     }
+    /// The table that such a slot leads to; null when there is none.
+    static Page* leaf_table_in(const Entry* slot) {
+        Entry entry = slot ? load(slot) : Policy::empty();
+        return Policy::is_table(entry, 1) ? page_of(Policy::address(entry, 1)) : nullptr;
+    }
+    /// The last-level table that covers `address`; null when there is none.
+    [[nodiscard]] Page* find_leaf_table(VirtAddr address) const { return leaf_table_in(find_leaf_slot(address)); }
 
-    /// The same, making the tables on the way. `made` is called for each new table.
+    /// The slot, making the tables above it. `made` is called for each new table.
+    template <typename OnMade>
+    Result<Entry*> make_leaf_slot(VirtAddr address, OnMade made) const {
+        PhysAddr table = root_;
+        for (unsigned level = root_level; level > 1; --level)
+            table = TRY(table_in(entries(table) + index(address, level), level, made));
+        return entries(table) + index(address, 1);
+    }
+    /// The table, making all that it takes.
     template <typename OnMade>
     Result<Page*> make_leaf_table(VirtAddr address, OnMade made) const {
-        PhysAddr table = root_;
-        for (unsigned level = root_level; level > 0; --level) {
-            Entry* slot = entries(table) + index(address, level);
-            Entry entry = load(slot);
-            if (!Policy::is_table(entry, level)) {
-                VERIFY(Policy::is_empty(entry));
-                Page* fresh = TRY(allocate_page_table());
-                if (compare_exchange(slot, entry, Policy::make_table(page_address(*fresh)))) {
-                    made(*fresh);
-                    table = page_address(*fresh);
-                    continue;
-                }
-                free_page_table(*fresh); // another thread was faster; `entry` is its table
-            }
-            table = Policy::address(entry, level);
-        }
-        return page_of(table);
+        return page_of(TRY(table_in(TRY(make_leaf_slot(address, made)), 1, made)));
     }
 
-    /// Calls visit(Page& table, VirtAddr begin, VirtAddr end) for each last-level table that covers part of [begin,
-    /// end), with that part. Absent upper tables are stepped over whole.
+    /// Calls visit(Page& table, VirtAddr begin, VirtAddr end, Entry* slot) for each last-level table that covers part
+    /// of [begin, end), with that part. Absent upper tables are stepped over whole.
+    template <typename Visit>
+    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit) const {
+        walk(root_, root_level, begin, end, visit);
+    }
+    /// The same without the slot.
     template <typename Visit>
     void for_each_leaf_table(VirtAddr begin, VirtAddr end, Visit visit) const {
-        walk(root_, root_level, begin, end, visit);
+        auto without_slot = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { visit(table, from, to); };
+        walk(root_, root_level, begin, end, without_slot);
     }
 
     /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling)
@@ -114,15 +126,30 @@ public:
     }
 
 private:
+    template <typename OnMade>
+    static Result<PhysAddr> table_in(Entry* slot, unsigned level, OnMade& made) {
+        Entry entry = load(slot);
+        if (Policy::is_table(entry, level)) return Policy::address(entry, level);
+        VERIFY(Policy::is_empty(entry));
+        Page* fresh = TRY(allocate_page_table());
+        if (compare_exchange(slot, entry, Policy::make_table(page_address(*fresh)))) {
+            made(*fresh);
+            return page_address(*fresh);
+        }
+        free_page_table(*fresh); // another thread was faster; `entry` is its table
+        return Policy::address(entry, level);
+    }
+
     template <typename Visit>
     static void walk(PhysAddr table, unsigned level, VirtAddr begin, VirtAddr end, Visit& visit) {
         while (begin < end) {
             VirtAddr stop = slot_end(begin, end, level);
-            Entry entry = load(entries(table) + index(begin, level));
+            Entry* slot = entries(table) + index(begin, level);
+            Entry entry = load(slot);
             if (Policy::is_table(entry, level)) {
                 PhysAddr below = Policy::address(entry, level);
                 if (level == 1)
-                    visit(*page_of(below), begin, stop);
+                    visit(*page_of(below), begin, stop, slot);
                 else
                     walk(below, level - 1, begin, stop, visit);
             }
@@ -169,7 +196,8 @@ public:
     using Entry = typename Policy::Entry;
 
     PageCursor(Page& table, VirtAddr address)
-        : guard_(table_lock(table)), slot_(Table::entries(table) + Table::index(address, 0)), address_(address) {}
+        : guard_(table_lock(table)), table_(table), slot_(Table::entries(table) + Table::index(address, 0)),
+          address_(address) {}
 
     [[nodiscard]] VirtAddr address() const { return address_; }
     [[nodiscard]] Entry entry() const { return Table::load(slot_); }
@@ -180,10 +208,16 @@ public:
         ++slot_;
         address_ += arch::page_size;
     }
+    /// Entries that show anonymous pages have come or gone.
+    void count_anonymous(i32 entries) {
+        u32 count = table_.map_count.load(std::memory_order_relaxed) + static_cast<u32>(entries);
+        table_.map_count.store(count, std::memory_order_relaxed);
+    }
     void unlock() { guard_.unlock(); }
 
 private:
     core::SpinGuard guard_;
+    Page& table_;
     Entry* slot_;
     VirtAddr address_;
 };

@@ -9,11 +9,11 @@ struct PagingPolicy {
     struct Entry {
         u64 bits = 0;
     };
-    static constexpr u64 leaf = 1, table = 2, readable = 4, writable = 8, executable = 16, user = 32, global = 64,
-                         device = 128, combining = 256, cow = 512, accessed = 1024, dirty = 2048;
+    static constexpr u64 leaf = 1, table = 2, restricted = 4, readable = 4, writable = 8, executable = 16, user = 32,
+                         global = 64, device = 128, combining = 256, cow = 512, accessed = 1024, dirty = 2048;
     static constexpr u64 address_mask = 0x00ff'ffff'ffff'f000;
     static constexpr unsigned key_shift = 56;
-    static constexpr bool hierarchical_write_protection = false;
+    static constexpr bool restricted_tables_are_readable = true;
 
     static Entry empty() { return {}; }
     static bool is_empty(Entry entry) { return entry.bits == 0; }
@@ -28,7 +28,8 @@ struct PagingPolicy {
                 u64{flags.protection_key} << key_shift};
     }
     static Entry make_table(PhysAddr address) { return {address.value | table}; }
-    static Entry make_shared_table(PhysAddr address) { return make_table(address); }
+    static Entry make_restricted_table(PhysAddr address) { return {address.value | table | restricted}; }
+    static bool is_restricted_table(Entry entry) { return entry.bits & restricted; }
     static MappingFlags flags(Entry entry, unsigned) {
         MappingFlags flags;
         flags.readable = entry.bits & readable;

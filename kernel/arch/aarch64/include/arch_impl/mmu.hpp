@@ -32,7 +32,7 @@ struct PagingPolicy {
     static constexpr Entry table_read_only = u64{1} << 62; // APTable[1]
     static constexpr Entry address_mask = 0x0000'ffff'ffff'f000;
 
-    static constexpr bool hierarchical_write_protection = true;
+    static constexpr bool restricted_tables_are_readable = true;
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }
@@ -66,7 +66,8 @@ struct PagingPolicy {
         return entry | (no_rights ? no_access : valid);
     }
     static constexpr Entry make_table(PhysAddr table) { return table.value | valid | table_or_page; }
-    static constexpr Entry make_shared_table(PhysAddr table) { return make_table(table) | table_read_only; }
+    static constexpr Entry make_restricted_table(PhysAddr table) { return make_table(table) | table_read_only; }
+    static constexpr bool is_restricted_table(Entry entry) { return entry & table_read_only; }
 
     static constexpr MappingFlags flags(Entry entry, unsigned) {
         MappingFlags result;

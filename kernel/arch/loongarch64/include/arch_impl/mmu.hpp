@@ -4,9 +4,12 @@
 // The hardware's V and D are derived: V when the page is accessed and has a right, D when it is writable and
 // dirty. So the first access and the first write are exceptions, and mm sets the marks. Large leaves have H
 // in bit 6 and G in 12.
+//
+// A restricted table looks to the refill handler like a large leaf without V: any access through it is a page fault. In
+// such an entry the table's frame number begins at bit 16, because bits 13 and 14 of a large leaf are the walk's.
 #pragma once
 
-#include <lib/address.hpp>
+#include <arch/page.hpp>
 
 namespace linnet::arch {
 
@@ -18,8 +21,9 @@ struct PagingPolicy {
                          present = 1u << 7, writable = 1u << 8, dirty = 1u << 9, copy_on_write = 1u << 10,
                          accessed = 1u << 11, huge_global = 1u << 12;
     static constexpr u64 no_read = u64{1} << 61, no_execute = u64{1} << 62;
+    static constexpr unsigned restricted_shift = 16;
     static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
-    static constexpr bool hierarchical_write_protection = false;
+    static constexpr bool restricted_tables_are_readable = false;
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }
@@ -27,9 +31,15 @@ struct PagingPolicy {
     static constexpr bool is_table(Entry entry, unsigned level) {
         return level > 0 && entry != 0 && !(entry & present);
     }
-    static constexpr PhysAddr address(Entry entry, unsigned) { return {entry & number_mask}; }
+    static constexpr PhysAddr address(Entry entry, unsigned level) {
+        if (level > 0 && is_restricted_table(entry)) return {entry >> restricted_shift << page_shift};
+        return {entry & number_mask};
+    }
     static constexpr Entry make_table(PhysAddr address) { return address.value; }
-    static constexpr Entry make_shared_table(PhysAddr address) { return make_table(address); }
+    static constexpr Entry make_restricted_table(PhysAddr address) {
+        return (address.value >> page_shift << restricted_shift) | huge;
+    }
+    static constexpr bool is_restricted_table(Entry entry) { return (entry & (huge | present)) == huge; }
 
     static constexpr Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
         u64 entry = address.value | present;

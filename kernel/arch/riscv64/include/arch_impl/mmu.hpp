@@ -1,7 +1,8 @@
 // RISC-V: Sv48 page-table entries. Bits: V R W X U G A D, two for software, then the page number from bit 10.
 //
 // Software bit 8 marks copy-on-write. A mapping without any right can't be a valid leaf (it would be a
-// pointer to a table), so it is an invalid entry with software bit 9 set.
+// pointer to a table), so it is an invalid entry with software bit 9 set. A restricted table is an invalid entry with
+// bit 8 and not bit 9.
 #pragma once
 
 #include <lib/address.hpp>
@@ -21,17 +22,23 @@ struct PagingPolicy {
     static constexpr u64 any_right = readable | writable | executable;
     static constexpr u64 number_mask = ((u64{1} << 44) - 1) << 10;
     static constexpr u64 memory_type_mask = u64{3} << 61, uncached = u64{1} << 61, device_registers = u64{2} << 61;
-    static constexpr bool hierarchical_write_protection = false;
+    static constexpr u64 restricted = copy_on_write;
+    static constexpr bool restricted_tables_are_readable = false;
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }
     static constexpr bool is_leaf(Entry entry, unsigned) {
         return (entry & valid) ? (entry & any_right) != 0 : (entry & no_rights) != 0;
     }
-    static constexpr bool is_table(Entry entry, unsigned) { return (entry & (valid | any_right)) == valid; }
+    static constexpr bool is_table(Entry entry, unsigned) {
+        return (entry & (valid | any_right)) == valid || is_restricted_table(entry);
+    }
     static constexpr PhysAddr address(Entry entry, unsigned) { return {(entry & number_mask) << 2}; }
     static constexpr Entry make_table(PhysAddr address) { return (address.value >> 2) | valid; }
-    static constexpr Entry make_shared_table(PhysAddr address) { return make_table(address); }
+    static constexpr Entry make_restricted_table(PhysAddr address) { return (address.value >> 2) | restricted; }
+    static constexpr bool is_restricted_table(Entry entry) {
+        return (entry & (valid | no_rights | restricted)) == restricted;
+    }
 
     /// Write permission implies read permission: the other combination is reserved.
     static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned) {

@@ -15,7 +15,7 @@ struct PagingPolicy {
     static constexpr u64 address_mask = 0x000f'ffff'ffff'f000;
     static constexpr unsigned key_shift = 59;
     /// The R/W bit of an upper entry governs everything below it.
-    static constexpr bool hierarchical_write_protection = true;
+    static constexpr bool restricted_tables_are_readable = true;
 
     static Entry empty() { return 0; }
     static bool is_empty(Entry entry) { return entry == 0; }
@@ -49,7 +49,8 @@ struct PagingPolicy {
         return entry | (u64{flags.protection_key} & 15) << key_shift;
     }
     static Entry make_table(PhysAddr address) { return address.value | present | writable | user | accessed; }
-    static Entry make_shared_table(PhysAddr address) { return address.value | present | user | accessed; }
+    static Entry make_restricted_table(PhysAddr address) { return address.value | present | user | accessed; }
+    static bool is_restricted_table(Entry entry) { return !(entry & writable); }
     static MappingFlags flags(Entry entry, unsigned) {
         MappingFlags flags;
         flags.readable = (entry & present) != 0;

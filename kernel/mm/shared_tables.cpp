@@ -1,0 +1,157 @@
+// Last-level page tables that address spaces have in common after fork(2), so that its cost does not grow with the
+// memory that is mapped (Zhao, Gong and Fonseca, "On-demand-fork", EuroSys 2021).
+//
+// A table is shared when one private anonymous mapping covers its whole span. Page::refs counts the address spaces that
+// lead to it, and the entry that does so is restricted in each: no write gets through it, whatever the leaves say. As
+// long as refs is more than one,
+//   - no leaf changes but by losing its right to write or by gaining an accessed mark, so a write, and a first touch of
+//     an absent page, needs a table of one's own (own_table(): a copy, both sides' pages copy-on-write from then on);
+//   - pages show in as many address spaces as have the table, whatever the pages' own counts say.
+// Who is left alone with a table has it as if it had never been shared: the restriction is lifted at the next fault.
+//
+// Where restricted tables can't be read through either, the first read protects the leaves of the table once for all
+// (page_write_protected) and lifts the restriction.
+//
+// Only fork adds references, with the mmap lock held exclusively. An address space exchanges or gives up a shared table
+// with its mmap lock held exclusively, so that whoever holds it, in whatever way, may use the tables that it finds.
+#include "vma_edit.hpp"
+
+namespace linnet::mm {
+
+namespace {
+
+using Policy = arch::PagingPolicy;
+using Table = PageTable<Policy>;
+using Entry = Policy::Entry;
+
+/// Takes the right to write from the leaf and returns it as it is then.
+Entry protect_leaf(Entry* slot) {
+    Entry entry = Table::load(slot);
+    while (!Policy::is_empty(entry) && Policy::flags(entry, 0).writable) {
+        Entry fresh = Policy::without_write(entry);
+        if (Table::compare_exchange(slot, entry, fresh)) return fresh;
+    }
+    return entry;
+}
+
+void protect_leaves(Page& table) {
+    core::SpinGuard guard(table_lock(table));
+    if (table.has(page_write_protected)) return;
+    Entry* entries = Table::entries(table);
+    for (usize i = 0; i < entries_per_table; ++i) protect_leaf(entries + i);
+    table.set(page_write_protected);
+}
+
+/// Nobody can reach `copy` yet. Pages gain a reference each.
+void copy_table(Page& table, Page& copy) {
+    core::SpinGuard guard(table_lock(table));
+    Entry* from = Table::entries(table);
+    Entry* to = Table::entries(copy);
+    for (usize i = 0; i < entries_per_table; ++i) {
+        Entry entry = protect_leaf(from + i);
+        if (Policy::is_empty(entry)) continue;
+        Page& page = *page_of(Policy::address(entry, 0));
+        if (page.kind == PageKind::Anonymous) ref_page(page); // else it is the zero page
+        Table::store(to + i, entry);
+    }
+    copy.map_count.store(table.map_count.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    table.set(page_write_protected);
+}
+
+} // namespace
+
+bool is_shared_table(const Page& table) { return table.refs.load(std::memory_order_acquire) > 1; }
+
+void drop_table_reference(Page& table) {
+    if (table.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    Entry* entries = Table::entries(table);
+    for (usize i = 0; i < entries_per_table; ++i) {
+        Entry entry = Table::load(entries + i);
+        if (Policy::is_empty(entry)) continue;
+        Table::store(entries + i, Policy::empty());
+        Page& page = *page_of(Policy::address(entry, 0));
+        if (page.kind == PageKind::Anonymous) unref_page(page);
+    }
+    free_page_table(table);
+}
+
+/// Gives the child the table that `slot` of the parent leads to. The mmap lock is held exclusively.
+Result<void> AddressSpace::share_table(AddressSpace& child, Page& table, VirtAddr base, Entry* slot, TlbBatch& batch) {
+    auto count = [&](Page&) { child.table_pages_.fetch_add(1, std::memory_order_relaxed); };
+    Entry* child_slot = TRY(child.tables_.make_leaf_slot(base, count));
+    Entry restricted = Policy::make_restricted_table(page_address(table));
+    if (!is_shared_table(table)) {
+        // Alone with it, we may have given leaves the right to write.
+        table.clear(page_write_protected);
+        if (!Policy::is_restricted_table(Table::load(slot))) {
+            Table::store(slot, restricted);
+            batch.note_range(base, base + leaf_table_span);
+            batch.note_tables();
+        }
+    }
+    ref_page(table);
+    Table::store(child_slot, restricted);
+    count(table);
+    child.count_resident(PageKind::Anonymous, table.map_count.load(std::memory_order_relaxed));
+    return {};
+}
+
+/// Whether the access may go on with the table as it is, which is made accessible for it where necessary. The mmap lock
+/// is held, shared at least.
+bool AddressSpace::may_use_table(VirtAddr address, arch::Access access) {
+    Entry* slot = tables_.find_leaf_slot(address);
+    Page* table = Table::leaf_table_in(slot);
+    if (!table) return true;
+    if (is_shared_table(*table)) {
+        if (access == arch::Access::Write) return false;
+        if (Policy::is_empty(Table::load(Table::entries(*table) + Table::index(address, 0)))) return false;
+        if (Policy::restricted_tables_are_readable) return true;
+        protect_leaves(*table);
+    }
+    if (!Policy::is_restricted_table(Table::load(slot))) return true;
+    Table::store(slot, Policy::make_table(page_address(*table)));
+    core::PreemptionGuard guard;
+    arch::flush_user_tlb_all(static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
+    return true;
+}
+
+/// Exchanges a shared table for a copy. The mmap lock is held exclusively.
+Result<void> AddressSpace::own_table(Page& table, VirtAddr address, Entry* slot) {
+    if (!is_shared_table(table)) return {};
+    Page* copy = TRY(allocate_page_table());
+    // No CPU may have the old table in its walk when the new one changes. Threads that run meanwhile fault and wait.
+    Table::store(slot, Policy::empty());
+    copy_table(table, *copy);
+    flush_range(page_floor(address), ~u64{0});
+    Table::store(slot, Policy::make_table(page_address(*copy)));
+    drop_table_reference(table);
+    return {};
+}
+
+Result<void> AddressSpace::own_table_at(VirtAddr address) {
+    core::WriteGuard guard(mmap_lock_);
+    return own_tables(address, address + 1);
+}
+
+/// The same for all of them in [begin, end).
+Result<void> AddressSpace::own_tables(VirtAddr begin, VirtAddr end) {
+    Result<void> result;
+    if (!may_share_tables_.load(std::memory_order_relaxed)) return result;
+    tables_.for_each_leaf_slot(begin, end, [&](Page& table, VirtAddr from, VirtAddr, Entry* slot) {
+        if (result) result = own_table(table, from, slot);
+    });
+    return result;
+}
+
+/// For those that zap() of [begin, end) would not take out whole.
+Result<void> AddressSpace::own_partial_tables(VirtAddr begin, VirtAddr end) {
+    if (!may_share_tables_.load(std::memory_order_relaxed)) return {};
+    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
+        VirtAddr from = std::max(begin, vma->begin), to = std::min(end, vma->end);
+        if (!is_aligned(from.value, leaf_table_span)) TRY(own_tables(from, from + 1));
+        if (!is_aligned(to.value, leaf_table_span)) TRY(own_tables(to - 1, to));
+    }
+    return {};
+}
+
+} // namespace linnet::mm
