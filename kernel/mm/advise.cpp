@@ -33,6 +33,23 @@ bool is_known_advice(int advice) {
     }
 }
 
+/// Advice that would take pages away from a sealed mapping, now or in a child: allowed where the program could write
+/// the same zeroes itself (mseal(2)).
+bool is_sealed_against(const Vma& vma, int advice) {
+    if (!vma.is(vma_sealed) || !vma.is_anonymous() || (vma.prot & abi::PROT_WRITE)) return false;
+    switch (advice) {
+    case abi::MADV_DONTNEED:
+    case abi::MADV_DONTNEED_LOCKED:
+    case abi::MADV_FREE:
+    case abi::MADV_REMOVE:
+    case abi::MADV_DONTFORK:
+    case abi::MADV_WIPEONFORK:
+        return true;
+    default:
+        return false;
+    }
+}
+
 } // namespace
 
 Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
@@ -66,6 +83,7 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
 
 /// Advice that is a mark on the mapping.
 Result<void> AddressSpace::advise_part(Vma& part, int advice) {
+    if (is_sealed_against(part, advice)) return error(Errno::EPERM);
     switch (advice) {
     case abi::MADV_NORMAL:
         part.flags &= ~u32{vma_random_read | vma_sequential_read};
@@ -127,6 +145,7 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
             break;
         }
         if (vma->begin > at) hole = true;
+        if (is_sealed_against(*vma, advice)) return error(Errno::EPERM);
         if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma))
             return error(Errno::EINVAL);
         if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
@@ -285,7 +304,7 @@ Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mod
                 return error(limit == 0 ? Errno::EPERM : Errno::ENOMEM);
         }
         TRY(change_each(address, end, [&](Vma& part) -> Result<void> {
-            if (is_physical(part)) return {};
+            if (!is_lockable(part)) return {};
             part.flags &= ~u32{vma_locked | vma_lock_on_fault};
             if (mode != LockMode::Unlock) part.flags |= vma_locked;
             if (mode == LockMode::LockOnFault) part.flags |= vma_lock_on_fault;
@@ -315,7 +334,7 @@ Result<void> AddressSpace::lock_all(u32 mcl_flags) {
         future_lock_flags_ = mcl_flags & abi::MCL_FUTURE ? mcl_flags & ~abi::MCL_CURRENT : 0;
         if (!(mcl_flags & abi::MCL_CURRENT)) return {};
         for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
-            if (is_physical(*vma)) continue;
+            if (!is_lockable(*vma)) continue;
             account(*vma, -static_cast<i64>(vma->page_count()));
             vma->flags = (vma->flags & ~u32{vma_lock_on_fault}) | vma_locked | (on_fault ? u32{vma_lock_on_fault} : 0);
             account(*vma, static_cast<i64>(vma->page_count()));
@@ -341,6 +360,7 @@ Result<void> AddressSpace::unlock_all() {
     core::WriteGuard guard(mmap_lock_);
     future_lock_flags_ = 0;
     for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+        if (!is_lockable(*vma)) continue;
         account(*vma, -static_cast<i64>(vma->page_count()));
         vma->flags &= ~u32{vma_locked | vma_lock_on_fault};
         account(*vma, static_cast<i64>(vma->page_count()));

@@ -13,7 +13,7 @@ Result<PageRef> AddressSpace::get_user_page(VirtAddr address, arch::Access acces
         {
             core::ReadGuard guard(mmap_lock_);
             Vma* vma = vmas_.find(address);
-            if (vma && is_physical(*vma)) return error(Errno::EFAULT);
+            if (vma && !is_lendable(*vma)) return error(Errno::EFAULT);
             Page* table = vma ? tables_.find_leaf_table(address) : nullptr;
             if (table && (how == ForeignAccess::Forced || allows(vma->prot, access))) {
                 Cursor cursor(*table, address);

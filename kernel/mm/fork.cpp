@@ -24,6 +24,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->gap_hint_length_ = gap_hint_length_;
     may_share_tables_.store(true, std::memory_order_relaxed);
     child->may_share_tables_.store(true, std::memory_order_relaxed);
+    child->has_seals_ = has_seals_;
     TRY(clone_mappings(*child));
     return child;
 }

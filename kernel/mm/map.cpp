@@ -102,6 +102,7 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
     if (request.flags & abi::MAP_LOCKED) flags |= vma_locked;
     if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
     if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
+    if (request.object && request.object->is_secret()) flags |= vma_locked | vma_dont_dump;
     return flags;
 }
 

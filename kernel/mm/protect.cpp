@@ -25,6 +25,7 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot) {
     while (at < end) {
         Vma* vma = vmas_.find(at);
         if (!vma) return error(Errno::ENOMEM);
+        if (vma->is(vma_sealed)) return error(Errno::EPERM);
         VirtAddr to = std::min(end, vma->end);
         if (vma->prot != rights) TRY(protect_part(*vma, at, to, rights, batch));
         at = to;

@@ -37,6 +37,7 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
 Result<Vma*> AddressSpace::check_remap(const RemapRequest& request) {
     Vma* vma = vmas_.find(request.old_address);
     if (!vma) return error(Errno::EFAULT);
+    if (vma->is(vma_sealed)) return error(Errno::EPERM);
     // A length of 0 asks for a second view of a shared mapping.
     if (request.old_length == 0 && !vma->is(vma_shared)) return error(Errno::EINVAL);
     if ((request.flags & abi::MREMAP_DONTUNMAP) && vma->is(vma_special)) return error(Errno::EINVAL);

@@ -55,6 +55,12 @@ inline arch::MappingFlags full_flags(const Vma& vma) {
 
 inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }
 
+inline bool is_secret(const Vma& vma) { return vma.object && vma.object->is_secret(); }
+/// Whether others than the program's own instructions may get at its pages: not device memory, not memfd_secret(2).
+inline bool is_lendable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }
+/// Whether mlock(2) and munlock(2) change anything: device memory isn't counted, secret memory is locked for good.
+inline bool is_lockable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }
+
 /// Rights of an entry of a physical mapping: no copies, and cached as the object says.
 inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flags) {
     auto caching = static_cast<const PhysicalObject&>(*vma.object).caching();

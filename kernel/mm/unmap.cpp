@@ -15,6 +15,7 @@ Result<void> AddressSpace::unmap(VirtAddr address, u64 length) {
 Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed) {
     Vma* vma = vmas_.find_ending_after(begin);
     if (!vma || vma->begin >= end) return {};
+    TRY(check_unsealed(begin, end));
     if (vma->begin < begin) {
         TRY(split(*vma, begin));
         vma = vmas_.next(*vma);

@@ -194,6 +194,12 @@ Result<RefPtr<AnonObject>> AnonObject::create(u64 size) {
     return adopt_ref(*object);
 }
 
+Result<RefPtr<AnonObject>> AnonObject::create_secret() {
+    RefPtr<AnonObject> object = TRY(create(0));
+    object->make_secret();
+    return object;
+}
+
 AnonObject::~AnonObject() = default;
 
 Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {

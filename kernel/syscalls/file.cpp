@@ -91,12 +91,17 @@ Result<long> sys_openat2(Thread& thread, int directory, UserString path, VirtAdd
 }
 
 Result<long> sys_memfd_create(Thread& thread, UserString name, u32 flags) {
-    constexpr u32 MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_NOEXEC_SEAL = 8, MFD_EXEC = 16;
-    if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC)) return error(Errno::EINVAL);
+    constexpr u32 MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2, MFD_HUGETLB = 4, MFD_NOEXEC_SEAL = 8, MFD_EXEC = 16;
+    constexpr u32 huge_size = 0x3fu << 26;
+    u32 known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_NOEXEC_SEAL | MFD_EXEC;
+    if (flags & MFD_HUGETLB) known |= huge_size;
+    if (flags & ~known) return error(Errno::EINVAL);
     if ((flags & MFD_EXEC) && (flags & MFD_NOEXEC_SEAL)) return error(Errno::EINVAL);
     char buffer[250];
     auto text = name.copy_in(std::span<char>(buffer));
     if (!text) return error(text.error() == Errno::ENAMETOOLONG ? Errno::EINVAL : text.error());
+    // As a kernel without hugetlbfs answers.
+    if (flags & MFD_HUGETLB) return error(Errno::ENOSYS);
     auto file = TRY(fs::create_memory_file(*text, abi::O_RDWR | abi::O_LARGEFILE));
     vfs::Inode& inode = file->inode();
     if (flags & MFD_NOEXEC_SEAL) {

@@ -7,6 +7,7 @@
 #include <syscalls/memory.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
+#include <vfs/secret_file.hpp>
 
 namespace linnet::syscalls {
 
@@ -24,8 +25,22 @@ constexpr u64 validated_flags = abi::MAP_SHARED_VALIDATE | abi::MAP_FIXED | abi:
                                 abi::MAP_NORESERVE | abi::MAP_POPULATE | abi::MAP_NONBLOCK | abi::MAP_STACK |
                                 abi::MAP_HUGETLB | huge_size_bits;
 
+/// Seals forbid writing through new mappings, now and by a later mprotect (memfd_create(2)); what remains allowed is
+/// claimed until the mapping counts by itself.
+Result<void> obey_seals(mm::MapRequest& request, vfs::Inode& inode, mm::WritableClaim& claim) {
+    if (inode.seals.load(std::memory_order_relaxed) == vfs::Inode::seals_unsupported) return {};
+    mm::VmObject* object = inode.pages();
+    if (!object) return {};
+    bool claimed = claim.take(*object);
+    if (claimed && !inode.has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return {};
+    claim.release();
+    if (request.prot & abi::PROT_WRITE) return error(Errno::EPERM);
+    request.max_prot &= ~u32{abi::PROT_WRITE};
+    return {};
+}
+
 /// Fills in what a mapping of `file` needs, with the checks of mmap(2).
-Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset) {
+Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::WritableClaim& claim) {
     u32 type = request.flags & abi::MAP_TYPE;
     bool shared = type != abi::MAP_PRIVATE;
     if (type == abi::MAP_SHARED_VALIDATE && (request.flags & ~validated_flags)) return error(Errno::EOPNOTSUPP);
@@ -35,6 +50,7 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset) {
     u64 end;
     if (__builtin_add_overflow(offset, request.length, &end) || end > u64{0x7fff'ffff'ffff'ffff})
         return error(Errno::EOVERFLOW);
+    if (shared && file.is_writable()) TRY(obey_seals(request, file.inode(), claim));
     bool writable = shared && (request.prot & abi::PROT_WRITE);
     bool executable = (request.prot & abi::PROT_EXEC) != 0;
     request.object = NullableRefPtr<mm::VmObject>(TRY(file.mmap({.offset = offset,
@@ -64,13 +80,27 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         if (length == 0) return error(Errno::EINVAL);
         if (type < abi::MAP_SHARED || type > abi::MAP_SHARED_VALIDATE) return error(Errno::EINVAL);
         if (flags & abi::MAP_HUGETLB) return error(Errno::EINVAL);
-        TRY(add_file(request, *file, offset));
+        mm::WritableClaim claim;
+        TRY(add_file(request, *file, offset, claim));
         return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
     }
     if (length == 0 || (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE)) return error(Errno::EINVAL);
     if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
     if (flags & abi::MAP_HUGETLB) return error(Errno::ENOMEM);
     return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
+}
+
+Result<long> sys_mseal(Thread& thread, VirtAddr address, u64 length, u64 flags) {
+    if (flags != 0) return error(Errno::EINVAL);
+    TRY(thread.own_address_space().seal(address, length));
+    return 0;
+}
+
+Result<long> sys_memfd_secret(Thread& thread, u32 flags) {
+    if (flags & ~abi::O_CLOEXEC) return error(Errno::EINVAL);
+    auto file = TRY(vfs::create_secret_file());
+    auto closes = flags & abi::O_CLOEXEC ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No;
+    return TRY(thread.own_files().add(std::move(file), closes));
 }
 
 Result<long> sys_munmap(Thread& thread, VirtAddr address, u64 length) {

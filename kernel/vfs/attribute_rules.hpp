@@ -13,6 +13,8 @@ Result<void> drop_privilege_bits(Inode& inode, const Credentials& who);
 bool may_act_as_owner(const Inode& inode, const Credentials& who);
 /// EROFS when the mount or its file system can't be changed.
 Result<void> check_writable(const Path& path);
+/// EPERM where a seal forbids the file to become so long or so short (F_SEAL_GROW, F_SEAL_SHRINK). Inode locked.
+Result<void> check_size_seals(const Inode& inode, u64 size);
 /// See operations.hpp.
 void note_access(const Path& path);
 

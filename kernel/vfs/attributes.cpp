@@ -29,6 +29,12 @@ Result<void> drop_privilege_bits(Inode& inode, const Credentials& who) {
     return inode.set_attributes(change);
 }
 
+Result<void> check_size_seals(const Inode& inode, u64 size) {
+    if (size < inode.size() && inode.has_seal(abi::F_SEAL_SHRINK)) return error(Errno::EPERM);
+    if (size > inode.size() && inode.has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
+    return {};
+}
+
 Result<void> check_access(const Path& path, u32 mask, const Credentials& who) {
     Inode& inode = *path.inode();
     if (mask & may_write) {
@@ -48,6 +54,7 @@ Result<void> change_mode(const Path& path, u32 mode) {
     const Credentials& who = current_credentials();
     core::WriteGuard guard(inode.lock);
     if (!may_act_as_owner(inode, who)) return error(Errno::EPERM);
+    if (inode.has_seal(abi::F_SEAL_EXEC) && ((inode.mode() ^ mode) & abi::S_IXUGO)) return error(Errno::EPERM);
     AttributeChange change;
     change.mode = mode & abi::S_IALLUGO;
     if (!who.is_in_group(inode.gid()) && !who.has(Capability::Fsetid)) *change.mode &= ~abi::S_ISGID;
@@ -107,6 +114,7 @@ Result<void> truncate(const Path& path, u64 size) {
         return error(Errno::EFBIG);
     }
     core::WriteGuard guard(inode.lock);
+    TRY(check_size_seals(inode, size));
     TRY(drop_privilege_bits(inode, current_credentials()));
     TRY(inode.truncate(size));
     inode.touch_modified();

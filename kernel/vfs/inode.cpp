@@ -77,6 +77,7 @@ Result<void> Inode::check_permission(u32 mask, const Credentials& who) {
 Result<RefPtr<File>> Inode::open(const Path& path, u32 flags) {
     switch (type()) {
     case abi::S_IFREG:
+        if (!pages()) return error(Errno::ENXIO);
         return PagedFile::create(path, flags);
     case abi::S_IFDIR:
         return DirectoryFile::create(path, flags);

@@ -23,6 +23,7 @@ u32 access_mask(u32 flags) {
 
 Result<void> empty_file(Inode& inode, const Credentials& who) {
     core::WriteGuard guard(inode.lock);
+    TRY(check_size_seals(inode, 0));
     TRY(drop_privilege_bits(inode, who));
     TRY(inode.truncate(0));
     inode.touch_modified();

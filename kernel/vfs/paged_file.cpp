@@ -147,8 +147,7 @@ Result<void> PagedFile::truncate(u64 size) {
         return error(Errno::EFBIG);
     }
     core::WriteGuard guard(inode().lock);
-    if (size < inode().size() && inode().has_seal(abi::F_SEAL_SHRINK)) return error(Errno::EPERM);
-    if (size > inode().size() && inode().has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
+    TRY(check_size_seals(inode(), size));
     TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().truncate(size));
     inode().touch_modified();
@@ -181,12 +180,14 @@ Result<long> PagedFile::add_seals(u32 seals) {
     core::WriteGuard guard(inode().lock);
     u32 now = inode().seals.load(std::memory_order_relaxed);
     if (now & abi::F_SEAL_SEAL) return error(Errno::EPERM);
-    if ((seals & abi::F_SEAL_WRITE) && !(now & abi::F_SEAL_WRITE) && inode().pages()->has_writable_mappings())
-        return error(Errno::EBUSY);
-    // Sealing the execute bits of an executable file seals what it executes too (memfd_create(2)).
+    bool denies = (seals & abi::F_SEAL_WRITE) && !(now & abi::F_SEAL_WRITE);
+    // Whoever maps it for writing claims that first and looks at the seals then: one of the two sees the other.
+    if (denies && !inode().pages()->deny_writable_mappings()) return error(Errno::EBUSY);
+    // Sealing the execute bits of an executable file seals what it executes too, writable mappings or not.
     if ((seals & abi::F_SEAL_EXEC) && (inode().mode() & abi::S_IXUGO))
         seals |= abi::F_SEAL_SHRINK | abi::F_SEAL_GROW | abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE;
-    inode().seals.store(now | seals, std::memory_order_relaxed);
+    inode().seals.store(now | seals, std::memory_order_seq_cst);
+    if (denies) inode().pages()->allow_writable_mappings();
     return 0;
 }
 

@@ -126,6 +126,8 @@ public:
     Result<void> lock_range(VirtAddr address, u64 length, LockMode mode);
     Result<void> lock_all(u32 mcl_flags);
     Result<void> unlock_all();
+    /// mseal(2): from now on nothing about these mappings changes. ENOMEM where something isn't mapped.
+    Result<void> seal(VirtAddr address, u64 length);
     /// One byte a page into `resident` (1 = in memory): mincore(2). ENOMEM where something isn't mapped.
     Result<void> residency(VirtAddr address, std::span<u8> resident);
     /// Makes pages present as if touched (MAP_POPULATE, MADV_POPULATE_*).
@@ -265,6 +267,8 @@ private:
     Result<void> will_need(VirtAddr begin, VirtAddr end);
     Result<void> remove_from_object(VirtAddr begin, VirtAddr end);
     u64 unlocked_pages(VirtAddr begin, VirtAddr end);
+    // seal.cpp
+    Result<void> check_unsealed(VirtAddr begin, VirtAddr end);
     void note_resident_peak() const;
     void flush_range(VirtAddr begin, u64 pages);
     void leave_all_cpus();
@@ -277,6 +281,7 @@ private:
     VirtAddr gap_hint_{}; // top-down search starts here; above it nothing longer than gap_hint_length_ is free
     u64 gap_hint_length_ = 0;
     u32 future_lock_flags_ = 0; // MCL_FUTURE
+    bool has_seals_ = false;    // some mapping was sealed
 
     core::CpuMask active_cpus_; // the page-table register points here
     core::CpuMask stale_cpus_;  // must flush before running it again

@@ -62,6 +62,14 @@ public:
     [[nodiscard]] Kind kind() const { return kind_; }
     /// Whether any shared mapping could write to it (F_SEAL_WRITE, deny-write checks).
     [[nodiscard]] bool has_writable_mappings() const { return writable_mappings_.load() != 0; }
+    /// Keeps writable shared mappings from coming up until allowed again; false when there are some.
+    bool deny_writable_mappings() {
+        i32 none = 0;
+        return writable_mappings_.compare_exchange_strong(none, -1);
+    }
+    void allow_writable_mappings() { writable_mappings_.fetch_add(1); }
+    /// memfd_secret(2): only those who map it may see it; it stays locked in memory.
+    [[nodiscard]] bool is_secret() const { return is_secret_; }
     [[nodiscard]] bool is_mapped() const { return mapping_count_.load() != 0; }
 
     // ---- for Vma only ----
@@ -77,6 +85,7 @@ public:
 
 protected:
     VmObject(Kind kind, u64 size);
+    void make_secret() { is_secret_ = true; }
     /// Adds a page under `index` and returns a reference to it; when another came first, returns that one and `page` is
     /// dropped.
     Result<PageRef> insert_page(u64 index, PageRef page);
@@ -90,6 +99,7 @@ protected:
     PageRef find_flagged(u64& from, u64 end, PageFlag flag);
 
 private:
+    friend class WritableClaim;
     enum class PrivateCopies : u8 { Unmap, Keep };
     void unmap_range(u64 first, u64 last, PrivateCopies copies);
     void drop_pages(u64 first, u64 last);
@@ -102,14 +112,41 @@ private:
     std::atomic<u64> size_;
     std::atomic<u64> resident_{0};
     std::atomic<u32> mapping_count_{0};
-    std::atomic<u32> writable_mappings_{0};
+    std::atomic<i32> writable_mappings_{0}; // -1: denied
     Kind kind_;
+    bool is_secret_ = false;
+};
+
+/// Counts as a writable mapping of an object until one exists: between the look at a file's seals and the mapping.
+class WritableClaim {
+public:
+    WritableClaim() = default;
+    WritableClaim(const WritableClaim&) = delete;
+    ~WritableClaim() { release(); }
+    /// False while such mappings are denied.
+    bool take(VmObject& object) {
+        i32 count = object.writable_mappings_.load();
+        do {
+            if (count < 0) return false;
+        } while (!object.writable_mappings_.compare_exchange_weak(count, count + 1));
+        object_ = NullableRefPtr<VmObject>(&object);
+        return true;
+    }
+    void release() {
+        if (object_) object_->writable_mappings_.fetch_sub(1);
+        object_ = nullptr;
+    }
+
+private:
+    NullableRefPtr<VmObject> object_;
 };
 
 /// Memory that lives only in RAM and may be mapped by several: tmpfs files, memfd, shared anonymous mappings.
 class AnonObject final : public VmObject {
 public:
     static Result<RefPtr<AnonObject>> create(u64 size);
+    /// One for memfd_secret(2).
+    static Result<RefPtr<AnonObject>> create_secret();
     ~AnonObject() override;
     /// Makes a zeroed page where there is none.
     Result<PageRef> get_page(u64 index, arch::Access access) override;

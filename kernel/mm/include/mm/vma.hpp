@@ -55,6 +55,7 @@ enum VmaFlag : u32 {
     vma_stack = 1u << 13,   // the main stack, for its name
     vma_special = 1u << 14, // vDSO and the like: not unmapped by accident of merging, not expandable
     vma_accounted = 1u << 15,
+    vma_sealed = 1u << 16, // mseal(2)
 };
 
 struct Vma : ObjectMapping {

@@ -8,6 +8,7 @@ namespace linnet::syscalls {
 
 Result<long> sys_brk(process::Thread&, VirtAddr address);
 Result<long> sys_madvise(process::Thread&, VirtAddr address, u64 length, int advice);
+Result<long> sys_memfd_secret(process::Thread&, u32 flags);
 Result<long> sys_mincore(process::Thread&, VirtAddr address, u64 length, mm::UserPtr<mm::Out, u8> vector);
 Result<long> sys_mlock(process::Thread&, VirtAddr address, u64 length);
 Result<long> sys_mlock2(process::Thread&, VirtAddr address, u64 length, u32 flags);
@@ -16,6 +17,7 @@ Result<long> sys_mmap(process::Thread&, VirtAddr address, u64 length, u64 prot, 
 Result<long> sys_mprotect(process::Thread&, VirtAddr address, u64 length, u64 prot);
 Result<long> sys_mremap(process::Thread&, VirtAddr old_address, u64 old_length, u64 new_length, u64 flags,
                         VirtAddr new_address);
+Result<long> sys_mseal(process::Thread&, VirtAddr address, u64 length, u64 flags);
 Result<long> sys_msync(process::Thread&, VirtAddr address, u64 length, u32 flags);
 Result<long> sys_munlock(process::Thread&, VirtAddr address, u64 length);
 Result<long> sys_munlockall(process::Thread&);
@@ -29,6 +31,7 @@ Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserP
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),
     entry<sys_madvise>("madvise", nr::madvise, Support::Partial, "huge pages, KSM and memory failure: EINVAL"),
+    entry<sys_memfd_secret>("memfd_secret", nr::memfd_secret, Support::Partial, "the kernel's own direct map shows it"),
     entry<sys_mincore>("mincore", nr::mincore),
     entry<sys_mlock>("mlock", nr::mlock),
     entry<sys_mlock2>("mlock2", nr::mlock2),
@@ -36,6 +39,7 @@ inline constexpr Entry memory_calls[] = {
     entry<sys_mmap>("mmap", nr::mmap, Support::Partial, "MAP_HUGETLB: ENOMEM, as with an empty pool"),
     entry<sys_mprotect>("mprotect", nr::mprotect),
     entry<sys_mremap>("mremap", nr::mremap),
+    entry<sys_mseal>("mseal", nr::mseal),
     entry<sys_msync>("msync", nr::msync),
     entry<sys_munlock>("munlock", nr::munlock),
     entry<sys_munlockall>("munlockall", nr::munlockall),
