@@ -157,6 +157,17 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
     return {};
 }
 
+void AddressSpace::release_private_memory() {
+    is_released_.store(true, std::memory_order_seq_cst);
+    core::WriteGuard guard(mmap_lock_);
+    TlbBatch batch(*this);
+    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+        if (vma->is(vma_shared) || is_physical(*vma)) continue;
+        // What it would take memory to give back stays until the end of the process.
+        if (own_partial_tables(vma->begin, vma->end)) zap(*vma, vma->begin, vma->end, batch);
+    }
+}
+
 /// Reads file pages in ahead of their use; what fails, fails again when it is used.
 Result<void> AddressSpace::will_need(VirtAddr begin, VirtAddr end) {
     bool hole = false;
@@ -210,7 +221,9 @@ Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access a
     for (VirtAddr at = address; at < end; at += arch::page_size) {
         {
             core::ReadGuard guard(mmap_lock_);
-            if (!vmas_.find(at)) return error(Errno::ENOMEM);
+            Vma* vma = vmas_.find(at);
+            if (!vma) return error(Errno::ENOMEM);
+            if (!allows(vma->prot, access)) return error(Errno::EINVAL);
             Page* table = tables_.find_leaf_table(at);
             if (table) {
                 Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));

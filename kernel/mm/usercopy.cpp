@@ -100,7 +100,8 @@ bool kernel_page_fault(VirtAddr address, arch::Access access) {
     core::Thread& thread = core::current_thread();
     if (!thread.user_context || !core::may_sleep()) return false;
     mm::AddressSpace* space = mm::current_address_space();
-    return space && space->handle_fault(address, access) == mm::FaultResult::Resolved;
+    // What was given back must not be read as zeroes.
+    return space && !space->is_released() && space->handle_fault(address, access) == mm::FaultResult::Resolved;
 }
 
 } // namespace linnet::hooks

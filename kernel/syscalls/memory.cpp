@@ -1,11 +1,8 @@
 // Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
 #include <abi_arch/mman.hpp>
-#include <lib/array_list.hpp>
 #include <mm/address_space.hpp>
-#include <process/pid.hpp>
 #include <process/process.hpp>
 #include <syscalls/memory.hpp>
-#include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/secret_file.hpp>
 
@@ -181,108 +178,6 @@ Result<long> sys_mlockall(Thread& thread, u32 flags) {
 Result<long> sys_munlockall(Thread& thread) {
     TRY(thread.own_address_space().unlock_all());
     return 0;
-}
-
-namespace {
-
-constexpr u64 most_vectors = 1024; // IOV_MAX
-
-/// A walk over the ranges of an iovec array.
-struct VectorCursor {
-    std::span<const abi::iovec> vectors;
-    u64 offset = 0;
-
-    void skip_empty() {
-        while (!vectors.empty() && offset == vectors.front().iov_len) {
-            vectors = vectors.subspan(1);
-            offset = 0;
-        }
-    }
-    [[nodiscard]] bool at_end() const { return vectors.empty(); }
-    [[nodiscard]] VirtAddr address() const { return {vectors.front().iov_base + offset}; }
-    [[nodiscard]] u64 left() const { return vectors.front().iov_len - offset; }
-};
-
-Result<void> copy_vectors(ArrayList<abi::iovec>& to, mm::UserPtr<mm::In, abi::iovec> from, u64 count) {
-    if (count > most_vectors) return error(Errno::EINVAL);
-    TRY(to.try_resize(count));
-    TRY(from.copy_in(to.span()));
-    u64 total = 0;
-    for (const abi::iovec& vector : to)
-        if (__builtin_add_overflow(total, vector.iov_len, &total) || total > u64{0x7fff'ffff'ffff'ffff})
-            return error(Errno::EINVAL);
-    return {};
-}
-
-/// Reading another's memory takes what attaching with ptrace(2) takes.
-Result<void> check_may_access(Thread& thread, Thread& other) {
-    if (&thread.process() == &other.process()) return {};
-    const vfs::Credentials& own = thread.own_credentials();
-    if (own.has(vfs::Capability::SysPtrace)) return {};
-    RefPtr<const vfs::Credentials> theirs = other.credentials();
-    bool same = own.uid == theirs->euid && own.uid == theirs->suid && own.uid == theirs->uid &&
-                own.gid == theirs->egid && own.gid == theirs->sgid && own.gid == theirs->gid;
-    NullableRefPtr<mm::AddressSpace> space = other.address_space();
-    if (!same || !space || space->dumpable.load() != 1) return error(Errno::EPERM);
-    return {};
-}
-
-enum class Transfer : u8 { FromRemote, ToRemote };
-
-/// Copies up to the end of a page between the caller's memory and the other's page; how many bytes.
-Result<u64> transfer_piece(mm::AddressSpace& space, VirtAddr local, VirtAddr remote, u64 limit, Transfer direction) {
-    u64 offset = remote.value & (arch::page_size - 1);
-    u64 count = std::min(limit, arch::page_size - offset);
-    auto access = direction == Transfer::FromRemote ? arch::Access::Read : arch::Access::Write;
-    mm::PageRef page = TRY(space.get_user_page(remote, access));
-    u8* bytes = page.data<u8>() + offset;
-    if (direction == Transfer::FromRemote) return mm::copy_to_user_partial(local, bytes, count);
-    return mm::copy_from_user_partial(bytes, local, count);
-}
-
-Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
-                        mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags, Transfer direction) {
-    if (flags != 0) return error(Errno::EINVAL);
-    ArrayList<abi::iovec> local_vectors, remote_vectors;
-    TRY(copy_vectors(local_vectors, local, local_count));
-    TRY(copy_vectors(remote_vectors, remote, remote_count));
-    VectorCursor here{local_vectors.span()}, there{remote_vectors.span()};
-    here.skip_empty();
-    if (here.at_end()) return 0;
-    NullableRefPtr<Thread> other = process::find_thread(pid);
-    if (!other) return error(Errno::ESRCH);
-    TRY(check_may_access(thread, *other));
-    NullableRefPtr<mm::AddressSpace> space = other->address_space();
-    if (!space) return error(Errno::ESRCH);
-    u64 done = 0;
-    for (;;) {
-        here.skip_empty();
-        there.skip_empty();
-        if (here.at_end() || there.at_end()) return static_cast<long>(done);
-        u64 wanted = std::min(here.left(), there.left());
-        auto moved = transfer_piece(*space, here.address(), there.address(), wanted, direction);
-        if (!moved) {
-            if (done > 0) return static_cast<long>(done);
-            return error(Errno::EFAULT);
-        }
-        done += *moved;
-        here.offset += *moved;
-        there.offset += *moved;
-    }
-}
-
-} // namespace
-
-Result<long> sys_process_vm_readv(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
-                                  u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
-                                  u64 flags) {
-    return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::FromRemote);
-}
-
-Result<long> sys_process_vm_writev(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
-                                   u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
-                                   u64 flags) {
-    return process_vm(thread, pid, local, local_count, remote, remote_count, flags, Transfer::ToRemote);
 }
 
 } // namespace linnet::syscalls

@@ -133,6 +133,11 @@ public:
     /// Makes pages present as if touched (MAP_POPULATE, MADV_POPULATE_*).
     Result<void> populate(VirtAddr address, u64 length, arch::Access access);
 
+    /// Gives the private pages back while the last threads die (process_mrelease(2)). No thread runs user code any
+    /// more; kernel copies that come too late are refused.
+    void release_private_memory();
+    [[nodiscard]] bool is_released() const { return is_released_.load(std::memory_order_relaxed); }
+
     // ---- faults (fault.cpp) ----
     FaultResult handle_fault(VirtAddr address, arch::Access access);
 
@@ -274,6 +279,7 @@ private:
     void leave_all_cpus();
 
     core::RwMutex mmap_lock_;
+    std::atomic<bool> is_released_{false};
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
     std::atomic<bool> may_share_tables_{false}; // it has forked, or was forked: last-level tables may be shared

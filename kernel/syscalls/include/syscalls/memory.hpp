@@ -22,6 +22,9 @@ Result<long> sys_msync(process::Thread&, VirtAddr address, u64 length, u32 flags
 Result<long> sys_munlock(process::Thread&, VirtAddr address, u64 length);
 Result<long> sys_munlockall(process::Thread&);
 Result<long> sys_munmap(process::Thread&, VirtAddr address, u64 length);
+Result<long> sys_process_madvise(process::Thread&, int pidfd, mm::UserPtr<mm::In, abi::iovec> vectors, u64 count,
+                                 int advice, u32 flags);
+Result<long> sys_process_mrelease(process::Thread&, int pidfd, u32 flags);
 Result<long> sys_process_vm_readv(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
                                   u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count, u64 flags);
 Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
@@ -30,7 +33,7 @@ Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserP
 
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),
-    entry<sys_madvise>("madvise", nr::madvise, Support::Partial, "huge pages, KSM and memory failure: EINVAL"),
+    entry<sys_madvise>("madvise", nr::madvise, Support::Partial, "huge pages, KSM, memory failure, MADV_GUARD_*: EINVAL"),
     entry<sys_memfd_secret>("memfd_secret", nr::memfd_secret, Support::Partial, "the kernel's own direct map shows it"),
     entry<sys_mincore>("mincore", nr::mincore),
     entry<sys_mlock>("mlock", nr::mlock),
@@ -44,6 +47,8 @@ inline constexpr Entry memory_calls[] = {
     entry<sys_munlock>("munlock", nr::munlock),
     entry<sys_munlockall>("munlockall", nr::munlockall),
     entry<sys_munmap>("munmap", nr::munmap),
+    entry<sys_process_madvise>("process_madvise", nr::process_madvise),
+    entry<sys_process_mrelease>("process_mrelease", nr::process_mrelease),
     entry<sys_process_vm_readv>("process_vm_readv", nr::process_vm_readv),
     entry<sys_process_vm_writev>("process_vm_writev", nr::process_vm_writev),
 };
