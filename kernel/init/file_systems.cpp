@@ -7,6 +7,7 @@
 #include <fs/initramfs.hpp>
 #include <fs/system_nodes.hpp>
 #include <fs/tmpfs.hpp>
+#include <ipc/shared_memory.hpp>
 #include <mm/init.hpp>
 #include <process/proc_nodes.hpp>
 #include <tty/device.hpp>
@@ -35,6 +36,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());
     TRY(process::register_proc_nodes());
+    TRY(ipc::initialise());
     TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());

@@ -23,7 +23,9 @@ Result<void> AddressSpace::check_limits(u64 pages, u32 prot, u32 vma_flags) cons
 }
 
 /// Top-down from the base; where nothing fits there, bottom-up from a third of the user half, as Linux does.
-VirtAddr AddressSpace::find_gap(u64 length) {
+VirtAddr AddressSpace::find_gap(u64 length, u64 alignment) {
+    if (alignment != arch::page_size)
+        return vmas_.find_gap_top_down(length, lowest_user_address, mmap_base, alignment, stack_guard_gap);
     if (gap_hint_.value == 0 || length <= gap_hint_length_ || gap_hint_ > mmap_base) {
         gap_hint_ = mmap_base;
         gap_hint_length_ = 0;
@@ -64,7 +66,7 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
     if (request.flags & abi::map_32bit)
         found = vmas_.find_gap_bottom_up(length, {0x4000'0000}, {0x8000'0000}, arch::page_size, stack_guard_gap);
     else
-        found = find_gap(length);
+        found = find_gap(length, request.alignment);
     if (found.value == 0) return error(Errno::ENOMEM);
     return found;
 }

@@ -124,6 +124,7 @@ void VmObject::add_mapping_locked(ObjectMapping& mapping, Writable writable, Obj
         mappings_.push_back(mapping);
     mapping_count_.fetch_add(1, std::memory_order_relaxed);
     if (writable == Writable::Yes) writable_mappings_.fetch_add(1, std::memory_order_relaxed);
+    on_mapped();
 }
 
 void VmObject::remove_mapping(ObjectMapping& mapping, Writable writable) {
@@ -131,6 +132,7 @@ void VmObject::remove_mapping(ObjectMapping& mapping, Writable writable) {
     mappings_.remove(mapping);
     mapping_count_.fetch_sub(1, std::memory_order_relaxed);
     if (writable == Writable::Yes) writable_mappings_.fetch_sub(1, std::memory_order_relaxed);
+    on_unmapped();
 }
 
 /// Takes the pages [first, last) out of every mapping.

@@ -15,6 +15,7 @@
 #include <syscalls/process.hpp>
 #include <syscalls/resource.hpp>
 #include <syscalls/sched.hpp>
+#include <syscalls/shared_memory.hpp>
 #include <syscalls/signal.hpp>
 #include <syscalls/stat.hpp>
 #include <syscalls/table.hpp>
@@ -29,9 +30,9 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls, file_calls, futex_calls, identity_calls, log_calls,      memory_calls,
-    mount_calls,      path_calls, poll_calls,  process_calls,  resource_calls, sched_calls,
-    signal_calls,     stat_calls, time_calls,  timer_calls,
+    credential_calls,    file_calls,   futex_calls, identity_calls, log_calls,      memory_calls,
+    mount_calls,         path_calls,   poll_calls,  process_calls,  resource_calls, sched_calls,
+    shared_memory_calls, signal_calls, stat_calls,  time_calls,     timer_calls,
 };
 
 consteval usize table_size() {

@@ -34,6 +34,7 @@ struct MapRequest {
     u64 offset = 0;                  // bytes, page aligned
     NullableRefPtr<MappingLabel> label;
     u32 max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC; // what mprotect may grant later
+    u64 alignment = arch::page_size;                                  // of an address the kernel chooses
     u32 vma_flags = 0;                                                // further VmaFlag bits (vma_stack, vma_special)
     /// exec maps segments before the limits of the new image count.
     enum class Limits : u8 { Enforced, Ignored } limits = Limits::Enforced;
@@ -113,6 +114,8 @@ public:
     // ---- changing mappings (map.cpp, unmap.cpp, protect.cpp, remap.cpp, advise.cpp) ----
     Result<VirtAddr> map(const MapRequest& request);
     Result<void> unmap(VirtAddr address, u64 length);
+    /// shmdt(2): unmaps what shows the object attached at `address`, all its parts that are left. EINVAL.
+    Result<void> detach(VirtAddr address);
     Result<void> protect(VirtAddr address, u64 length, u32 prot);
     Result<VirtAddr> remap(VirtAddr old_address, u64 old_length, u64 new_length, u32 flags, VirtAddr new_address);
     Result<void> advise(VirtAddr address, u64 length, int advice);
@@ -192,7 +195,7 @@ private:
     // Every function below needs the mmap lock: exclusive, or shared where it says so.
     // map.cpp
     Result<VirtAddr> choose_address(const MapRequest& request, u64 length);
-    VirtAddr find_gap(u64 length);
+    VirtAddr find_gap(u64 length, u64 alignment = arch::page_size);
     Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags) const;
     Result<void> insert_mapping(Vma& described);
     Result<VirtAddr> map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed);

@@ -72,6 +72,10 @@ public:
     [[nodiscard]] bool is_secret() const { return is_secret_; }
     [[nodiscard]] bool is_mapped() const { return mapping_count_.load() != 0; }
 
+    [[nodiscard]] u32 mapping_count() const { return mapping_count_.load(); }
+    /// Whether shmdt(2) takes its mappings away.
+    virtual bool is_attachable() const { return false; }
+
     // ---- for Vma only ----
     enum class Writable : u8 { No, Yes };
     /// Links a mapping, behind `after` where given (a child's behind its parent's, so that a truncation that runs while
@@ -85,6 +89,9 @@ public:
 
 protected:
     VmObject(Kind kind, u64 size);
+    /// A mapping came up or went, counted already. The mappings lock is held, perhaps an mmap lock.
+    virtual void on_mapped() {}
+    virtual void on_unmapped() {}
     void make_secret() { is_secret_ = true; }
     /// Adds a page under `index` and returns a reference to it; when another came first, returns that one and `page` is
     /// dropped.
@@ -142,7 +149,7 @@ private:
 };
 
 /// Memory that lives only in RAM and may be mapped by several: tmpfs files, memfd, shared anonymous mappings.
-class AnonObject final : public VmObject {
+class AnonObject : public VmObject {
 public:
     static Result<RefPtr<AnonObject>> create(u64 size);
     /// One for memfd_secret(2).
@@ -151,7 +158,7 @@ public:
     /// Makes a zeroed page where there is none.
     Result<PageRef> get_page(u64 index, arch::Access access) override;
 
-private:
+protected:
     explicit AnonObject(u64 size) : VmObject(Kind::Shared, size) {}
 };
 

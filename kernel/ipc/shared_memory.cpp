@@ -1,0 +1,249 @@
+// shmget(2), shmctl(2) and the life of segments. Whoever attaches counts by the mappings of the object, so fork, exec,
+// exit and munmap need no word here; the object tells when mappings come and go.
+#include "segment_table.hpp"
+
+#include <mm/statistics.hpp>
+#include <process/process.hpp>
+#include <vfs/device.hpp>
+#include <vfs/inode.hpp>
+
+namespace linnet::ipc {
+
+namespace {
+
+constinit SharedMemoryLimits the_limits;
+constexpr u32 permission_bits = 0777;
+
+i64 now() { return vfs::Timestamp::now().seconds; }
+
+i32 current_pid() {
+    process::Thread* thread = process::current_or_null();
+    return thread ? thread->process().pid() : 0;
+}
+
+u64 pages_of(u64 bytes) { return divide_up(bytes, arch::page_size); }
+
+/// Takes a removed segment out once nobody has it attached. The table's lock is held; the result is dropped after it.
+NullableRefPtr<Segment> remove_if_orphan(Segment& segment) {
+    bool is_orphan = segment.mapping_count() == 0 && segment.pending_attaches == 0;
+    if (!segment.is_listed || !(segment.mode & abi::SHM_DEST) || !is_orphan) return nullptr;
+    return segment_table().remove(segment);
+}
+
+bool may_change(const Segment& segment, const vfs::Credentials& who) {
+    return segment.is_owned_by(who) || who.has(vfs::Capability::SysAdmin);
+}
+
+} // namespace
+
+SharedMemoryLimits& shared_memory_limits() { return the_limits; }
+
+Segment::Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner)
+    : AnonObject(size), named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid), cuid(owner.euid),
+      cgid(owner.egid), mode(segment_mode), change_time(now()), creator_pid(current_pid()) {}
+
+Result<RefPtr<Segment>> Segment::create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner) {
+    auto* segment = new (std::nothrow) Segment(key, size, mode, owner);
+    if (!segment) return error(Errno::ENOMEM);
+    return adopt_ref(*segment);
+}
+
+void Segment::format_name(TextSink sink) const { format_to(sink, "/SYSV{08x} (deleted)", static_cast<u32>(named_key)); }
+
+u64 Segment::device_number() const {
+    static constinit std::atomic<u64> device{0};
+    u64 number = device.load(std::memory_order_relaxed);
+    if (number != 0) return number;
+    u64 fresh = vfs::allocate_anonymous_device().encoded();
+    return device.compare_exchange_strong(number, fresh) ? fresh : number;
+}
+
+u64 Segment::page_count() const { return pages_of(size()); }
+
+bool Segment::permits(const vfs::Credentials& who, u32 rights) const {
+    u32 asked = ((rights >> 6) | (rights >> 3) | rights) & 7;
+    u32 granted = mode;
+    if (is_owned_by(who))
+        granted >>= 6;
+    else if (who.is_in_group(cgid) || who.is_in_group(gid))
+        granted >>= 3;
+    return !(asked & ~granted) || who.has(vfs::Capability::IpcOwner);
+}
+
+abi::shmid_ds Segment::status() const {
+    abi::shmid_ds data{};
+    data.shm_perm.key = key;
+    data.shm_perm.uid = uid;
+    data.shm_perm.gid = gid;
+    data.shm_perm.cuid = cuid;
+    data.shm_perm.cgid = cgid;
+    data.shm_perm.mode = mode;
+    data.shm_perm.seq = static_cast<u16>(id >> SegmentTable::index_bits);
+    data.shm_segsz = size();
+    data.shm_atime = attach_time;
+    data.shm_dtime = detach_time;
+    data.shm_ctime = change_time;
+    data.shm_cpid = creator_pid;
+    data.shm_lpid = last_pid;
+    data.shm_nattch = mapping_count();
+    return data;
+}
+
+void Segment::on_mapped() {
+    core::MutexGuard guard(segment_table().lock);
+    attach_time = now();
+    last_pid = current_pid();
+}
+
+void Segment::on_unmapped() {
+    NullableRefPtr<Segment> gone; // never the last reference: the mapping has one still
+    core::MutexGuard guard(segment_table().lock);
+    detach_time = now();
+    last_pid = current_pid();
+    gone = remove_if_orphan(*this);
+}
+
+// ---- shmget ----
+
+namespace {
+
+/// What a second shmget with the key of a segment gets.
+Result<i32> open_existing(Segment& segment, u64 size, u32 flags, const vfs::Credentials& who) {
+    if ((flags & abi::IPC_CREAT) && (flags & abi::IPC_EXCL)) return error(Errno::EEXIST);
+    if (segment.size() < size) return error(Errno::EINVAL);
+    if (!segment.permits(who, flags & permission_bits)) return error(Errno::EACCES);
+    return segment.id;
+}
+
+Result<RefPtr<Segment>> make_segment(i32 key, u64 size, u32 flags, const vfs::Credentials& who) {
+    if (size == 0 || size > the_limits.most_bytes.load()) return error(Errno::EINVAL);
+    u64 pages = pages_of(size), total = segment_table().total_pages();
+    if (pages << arch::page_shift < size || total + pages < total || total + pages > the_limits.most_pages.load())
+        return error(Errno::ENOSPC);
+    if (flags & abi::SHM_HUGETLB) return error(Errno::ENOSYS);
+    // As for a private mapping: what the machine could never hold is refused.
+    if (!(flags & abi::SHM_NORESERVE) && pages > mm::total_memory_pages()) return error(Errno::ENOMEM);
+    return Segment::create(key, size, flags & permission_bits, who);
+}
+
+} // namespace
+
+Result<i32> get_segment(i32 key, u64 size, u32 flags, const vfs::Credentials& who) {
+    SegmentTable& table = segment_table();
+    NullableRefPtr<Segment> fresh; // dropped without the lock
+    core::MutexGuard guard(table.lock);
+    if (key != abi::IPC_PRIVATE) {
+        if (Segment* existing = table.find_key(key)) return open_existing(*existing, size, flags, who);
+        if (!(flags & abi::IPC_CREAT)) return error(Errno::ENOENT);
+    }
+    RefPtr<Segment> segment = TRY(make_segment(key, size, flags, who));
+    fresh = NullableRefPtr<Segment>(segment);
+    TRY(table.add(std::move(segment)));
+    return fresh->id;
+}
+
+// ---- shmat ----
+
+Result<Attachment> Attachment::begin(i32 id, u32 rights, const vfs::Credentials& who) {
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = TRY(segment_table().find(id));
+    if (!segment->permits(who, rights)) return error(Errno::EACCES);
+    ++segment->pending_attaches;
+    return Attachment(RefPtr<Segment>(*segment));
+}
+
+Attachment::~Attachment() {
+    if (!segment_) return;
+    NullableRefPtr<Segment> gone;
+    core::MutexGuard guard(segment_table().lock);
+    --segment_->pending_attaches;
+    gone = remove_if_orphan(*segment_);
+}
+
+// ---- shmctl ----
+
+Result<SegmentStatus> status_by_id(i32 id, const vfs::Credentials& who) {
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = TRY(segment_table().find(id));
+    if (!segment->permits(who, 0444)) return error(Errno::EACCES);
+    return SegmentStatus{segment->id, segment->status()};
+}
+
+Result<SegmentStatus> status_by_index(i32 index, Check check, const vfs::Credentials& who) {
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = segment_table().at(SegmentTable::index_of(index));
+    if (!segment) return error(Errno::EINVAL);
+    if (check == Check::Permissions && !segment->permits(who, 0444)) return error(Errno::EACCES);
+    return SegmentStatus{segment->id, segment->status()};
+}
+
+Result<void> remove_segment(i32 id, const vfs::Credentials& who) {
+    NullableRefPtr<Segment> gone;
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = TRY(segment_table().find(id));
+    if (!may_change(*segment, who)) return error(Errno::EPERM);
+    segment->mode |= abi::SHM_DEST;
+    segment->key = abi::IPC_PRIVATE;
+    gone = remove_if_orphan(*segment);
+    return {};
+}
+
+Result<void> change_segment(i32 id, const abi::ipc_perm& wanted, const vfs::Credentials& who) {
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = TRY(segment_table().find(id));
+    if (!may_change(*segment, who)) return error(Errno::EPERM);
+    constexpr u32 no_id = ~u32{0};
+    if (wanted.uid == no_id || wanted.gid == no_id) return error(Errno::EINVAL);
+    segment->uid = wanted.uid;
+    segment->gid = wanted.gid;
+    segment->mode = (segment->mode & ~permission_bits) | (wanted.mode & permission_bits);
+    segment->change_time = now();
+    return {};
+}
+
+namespace {
+
+/// Pages of segments that `uid` has locked. The table's lock is held.
+u64 pages_locked_by(u32 uid) {
+    u64 pages = 0;
+    for (i32 index = segment_table().highest_index(); index >= 0; --index) {
+        Segment* segment = segment_table().at(index);
+        if (segment && (segment->mode & abi::SHM_LOCKED) && segment->locked_by == uid) pages += segment->page_count();
+    }
+    return pages;
+}
+
+} // namespace
+
+/// Nothing is ever paged out, so the mark and its account are all there is to it.
+Result<void> lock_segment(i32 id, Locking what, u64 limit, const vfs::Credentials& who) {
+    core::MutexGuard guard(segment_table().lock);
+    Segment* segment = TRY(segment_table().find(id));
+    bool privileged = who.has(vfs::Capability::IpcLock);
+    if (!privileged && !segment->is_owned_by(who)) return error(Errno::EPERM);
+    if (!privileged && what == Locking::Lock && limit == 0) return error(Errno::EPERM);
+    if (what == Locking::Unlock) {
+        segment->mode &= ~abi::SHM_LOCKED;
+        return {};
+    }
+    if (segment->mode & abi::SHM_LOCKED) return {};
+    u64 allowed = limit >> arch::page_shift;
+    if (!privileged && pages_locked_by(who.uid) + segment->page_count() > allowed) return error(Errno::ENOMEM);
+    segment->mode |= abi::SHM_LOCKED;
+    segment->locked_by = who.uid;
+    return {};
+}
+
+Totals totals() {
+    core::MutexGuard guard(segment_table().lock);
+    Totals sums;
+    sums.segments = segment_table().count();
+    sums.pages = segment_table().total_pages();
+    i32 highest = segment_table().highest_index();
+    sums.highest_index = highest < 0 ? 0 : highest;
+    for (i32 index = 0; index <= highest; ++index)
+        if (Segment* segment = segment_table().at(index)) sums.resident_pages += segment->resident_pages();
+    return sums;
+}
+
+} // namespace linnet::ipc
