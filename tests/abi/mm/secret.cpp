@@ -1,4 +1,4 @@
-// memfd_secret: memory that nobody reads but those who map it. Least Linux: 6.5 (LoongArch has no such call).
+// memfd_secret: memory that nobody reads but those who map it. Least Linux: 6.5.
 // needs-linux: 6.5
 #include "check.hpp"
 #include <csignal>
@@ -120,7 +120,7 @@ void test_children() {
     close(fd);
 }
 
-void test_limit() {
+[[maybe_unused]] void test_limit() {
     pid_t child = fork();
     if (child == 0) {
         // Root's CAP_IPC_LOCK knows no limit.
@@ -146,6 +146,8 @@ int main() {
     test_file();
     test_mapping();
     test_children();
-    test_limit();
+#ifndef __loongarch__
+    test_limit(); // the Linux that has the call there, 7.2, doesn't look at the limit
+#endif
     return check::result();
 }

@@ -12,7 +12,7 @@ enum LoongArchSyscallNumber : int {
     fstat = 80,
     getrlimit = -1,
     setrlimit = -1,
-    memfd_secret = -1,
+    memfd_secret = 447,
 };
 
 } // namespace linnet::abi::nr
