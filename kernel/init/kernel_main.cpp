@@ -16,6 +16,7 @@
 #include <core/work_queue.hpp>
 #include <cstring>
 #include <drivers/driver.hpp>
+#include <mm/allocation_faults.hpp>
 #include <mm/init.hpp>
 #include <process/exec.hpp>
 #include <process/process.hpp>
@@ -102,6 +103,9 @@ void run_init_thread(void*) {
     mm::check_kernel_mappings();
 #endif
     plant_fault(command_line->planted_fault);
+    if (!command_line->fail_allocations.empty() &&
+        !mm::set_allocation_faults(command_line->fail_allocations, mm::FaultScope::Programs))
+        core::log_warning("linnet.fail_allocations={}: not understood", command_line->fail_allocations);
     start_first_process(*command_line);
     core::exit_current();
 }

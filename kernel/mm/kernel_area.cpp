@@ -14,6 +14,7 @@
 #include <core/work_queue.hpp>
 #include <lib/intrusive_tree.hpp>
 #include <lib/own_ptr.hpp>
+#include <mm/allocation_faults.hpp>
 #include <mm/page_table.hpp>
 
 namespace linnet::mm {
@@ -99,6 +100,7 @@ PhysAddr mapped_frame(VirtAddr address) {
 
 /// Finds room for `pages` and one unmapped page behind them.
 Result<Area*> reserve_area(u64 pages, Area::Kind kind) {
+    if (fails_by_request(AllocationClass::KernelArea)) return error(Errno::ENOMEM);
     auto area = TRY(try_make<Area>());
     core::SpinGuard guard(area_lock);
     VirtAddr begin = areas_begin;
@@ -274,6 +276,7 @@ void free_virtual(void* pointer) {
 }
 
 Result<uintptr_t> allocate_kernel_stack() {
+    if (fails_by_request(AllocationClass::KernelArea)) return error(Errno::ENOMEM);
     if (CachedStack* stack = pop_cached(0)) return reinterpret_cast<uintptr_t>(stack) + arch::kernel_stack_size;
     u64 slot = TRY(take_slot());
     VirtAddr bottom = stack_bottom(slot);

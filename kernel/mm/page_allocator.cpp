@@ -7,8 +7,10 @@
 // Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as
 // the slab's locks do.
 #include "page_allocator.hpp"
+#include "frame_poison.hpp"
 #include "kasan.hpp"
 #include <core/spinlock.hpp>
+#include <mm/allocation_faults.hpp>
 
 namespace linnet::mm {
 
@@ -24,6 +26,12 @@ constinit std::atomic<u64> managed{0};
 constinit std::atomic<u64> low_watermark{0};
 constinit CpuPageCache* caches[core::CpuMask::max_cpus];
 constinit std::atomic<Shrinker> shrinkers[4];
+
+/// What fault injection calls frames of that kind. The heap's are none: it decides by the object.
+bool fails_frame(PageKind kind) {
+    if (kind == PageKind::Slab || kind == PageKind::HeapBlock) return false;
+    return fails_by_request(kind == PageKind::PageTable ? AllocationClass::PageTables : AllocationClass::Pages);
+}
 
 bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
@@ -119,21 +127,24 @@ void forbid_pages(Page& page, u64 count) {
 } // namespace
 
 Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
+    if (fails_frame(kind)) [[unlikely]]
+        return error(Errno::ENOMEM);
     Page* page = take_frame(kind);
     while (!page) {
         if (!shrink()) return error(Errno::ENOMEM);
         page = take_frame(kind);
         if (!page) return error(Errno::ENOMEM);
     }
-    prepare(*page, kind);
     kasan::allow(page_data(*page), arch::page_size);
+    frame_poison::check(*page, 1);
+    prepare(*page, kind);
     if (zeroing == PageZeroing::Zeroed) clear_page(page_data(*page));
     return PageRef::adopt(*page);
 }
 
 Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind) {
     if (order == 0) return TRY(allocate_page(zeroing, kind)).release();
-    if (order > max_order) return error(Errno::ENOMEM);
+    if (order > max_order || fails_frame(kind)) return error(Errno::ENOMEM);
     Page* block = nullptr;
     for (int attempt = 0; attempt < 2 && !block; ++attempt) {
         if (attempt > 0 && !shrink()) break;
@@ -148,8 +159,9 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
         cache.used[static_cast<usize>(kind)] += i64{1} << order;
         cache.allocated += u64{1} << order;
     }
-    prepare(*block, kind);
     kasan::allow(page_data(*block), arch::page_size << order);
+    frame_poison::check(*block, u64{1} << order);
+    prepare(*block, kind);
     if (zeroing == PageZeroing::Zeroed)
         for (usize i = 0; i < (usize{1} << order); ++i) clear_page(page_data(block[i]));
     return block;
@@ -164,6 +176,7 @@ void free_pages(Page& page, unsigned order) {
     cache.freed += u64{1} << order;
     page.kind = PageKind::Kernel;
     page.refs.store(0, std::memory_order_relaxed);
+    frame_poison::fill(page, u64{1} << order);
     forbid_pages(page, u64{1} << order);
     if (order > 0) {
         core::InterruptSpinGuard lock(buddy_lock);
@@ -181,7 +194,8 @@ Page* take_zeroed_table() {
     core::PreemptionGuard guard;
     CpuPageCache& cache = this_cpu_cache();
     Page* table = cache.tables;
-    if (!table) return nullptr;
+    // Where tables fail on request, allocate_page() decides.
+    if (!table || armed_allocation_classes.load(std::memory_order_relaxed) != 0) return nullptr;
     cache.tables = table->next;
     --cache.table_count;
     ++cache.used[static_cast<usize>(PageKind::PageTable)];
@@ -193,7 +207,7 @@ Page* take_zeroed_table() {
 bool keep_zeroed_table(Page& table) {
     core::PreemptionGuard guard;
     CpuPageCache& cache = this_cpu_cache();
-    if (cache.table_count == CpuPageCache::most_tables) return false;
+    if (frame_poison::is_on || cache.table_count == CpuPageCache::most_tables) return false;
     --cache.used[static_cast<usize>(PageKind::PageTable)];
     ++cache.freed;
     table.kind = PageKind::Kernel;

@@ -13,6 +13,7 @@
 #include <core/panic.hpp>
 #include <core/spinlock.hpp>
 #include <cstring>
+#include <mm/allocation_faults.hpp>
 #include <mm/kernel_area.hpp>
 #include <new>
 
@@ -266,6 +267,8 @@ void* allocate_in_class(usize room, usize size) {
 } // namespace
 
 void* allocate_bytes(usize size) {
+    if (fails_by_request(AllocationClass::Heap)) [[unlikely]]
+        return nullptr;
     usize room = size + kasan::redzone_size;
     if (room <= largest_class && room >= size) [[likely]]
         return allocate_in_class(room, size);
@@ -274,7 +277,7 @@ void* allocate_bytes(usize size) {
 
 void* allocate_bytes_aligned(usize size, usize alignment) {
     if (alignment <= 16) return allocate_bytes(size);
-    if (alignment > arch::page_size) return nullptr;
+    if (alignment > arch::page_size || fails_by_request(AllocationClass::Heap)) return nullptr;
     // An object of a power-of-two class lies at a multiple of its size.
     usize rounded = std::bit_ceil(size < alignment ? alignment : size);
     return rounded <= largest_class ? allocate_in_class(rounded, size) : allocate_large(rounded);

@@ -7,6 +7,7 @@
 #include <abi/linux/mman.hpp>
 #include <abi/linux/prctl.hpp>
 #include <algorithm>
+#include <mm/allocation_faults.hpp>
 #include <process/futex.hpp>
 #include <process/process.hpp>
 #include <process/session.hpp>
@@ -265,6 +266,7 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
                   .no_new_privileges = self.no_new_privileges};
     Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
     Result<void> done = take_over(self, program);
+    if (self.process().pid() != 1) mm::mark_new_program();
     if (!done) begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
     if (program.executable) program.executable->inode().allow_write_access(); // not handed over
     return done;

@@ -72,6 +72,8 @@ bool choose_victim() {
 bool handle_out_of_memory(mm::AddressSpace& asking) {
     // The chosen one gets no second chance: it must die to make room.
     if (asking.out_of_memory.load() || core::current_thread().has_fatal_signal()) return false;
+    // Fault injection: memory is not short, and nobody else is to blame.
+    if (core::current_thread().allocations_may_fail) return false;
     if (!choose_victim() || asking.out_of_memory.load()) return false;
     core::sleep_for(pause_ns);
     return true;

@@ -24,6 +24,7 @@ Result<RefPtr<Thread>> Thread::create(RefPtr<PidRecord> record) {
     TRY(thread->registers.create());
     thread->kernel_stack_top = TRY(mm::allocate_kernel_stack());
     thread->user_context = &thread->registers;
+    thread->allocations_may_fail = core::current_thread().allocations_may_fail;
     arch::prepare_context(*thread);
     thread->start_time_ns = core::monotonic_ns();
     return thread;

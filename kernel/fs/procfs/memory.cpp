@@ -2,6 +2,7 @@
 #include "procfs.hpp"
 
 #include <arch/page.hpp>
+#include <mm/allocation_faults.hpp>
 #include <mm/statistics.hpp>
 
 namespace linnet::fs {
@@ -92,6 +93,11 @@ Result<void> show_minimum_address(TextSink sink) {
 }
 Result<void> show_map_count_limit(TextSink sink) { return sink("65530\n"), Result<void>{}; }
 
+Result<void> show_fail_allocations(TextSink sink) { return mm::show_allocation_faults(sink), Result<void>{}; }
+Result<void> store_fail_allocations(std::string_view text) {
+    return mm::set_allocation_faults(text, mm::FaultScope::Descendants);
+}
+
 } // namespace
 
 Result<void> add_memory_files(vfs::pseudo::Directory& root) {
@@ -103,6 +109,7 @@ Result<void> add_memory_files(vfs::pseudo::Directory& root) {
     TRY(vm.add_text("overcommit_memory", show_zero));
     TRY(vm.add_text("mmap_min_addr", show_minimum_address));
     TRY(vm.add_text("max_map_count", show_map_count_limit));
+    TRY(vm.add_text("fail_allocations", show_fail_allocations, 0600, store_fail_allocations));
     return {};
 }
 

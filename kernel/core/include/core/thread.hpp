@@ -87,6 +87,8 @@ public:
     RunClock run_clock; // ticks on a CPU, kept by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
+    bool allocations_may_fail = false; // mm: fault injection concerns it; inherited
+    u32 allocation_to_fail = 0;        // mm: counts down to the allocation that fails
 
     // ---- the scheduler's own; others keep away ----
     InterruptSpinLock scheduling_lock; // orders wake-ups against one another
