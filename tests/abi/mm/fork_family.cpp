@@ -110,7 +110,7 @@ struct Self {
             // The kernel writes by force: rights are passed over, copies are not.
             for (char* word : places)
                 if (pwrite(own_memory, &value, 4, off_t(reinterpret_cast<uintptr_t>(word))) != 4)
-                    wrong("/proc/self/mem refused", at, value);
+                    wrong("/proc/self/mem refused, errno", at, uint32_t(errno));
             break;
         case 1: {
             iovec here{&value, 4};
@@ -231,9 +231,10 @@ void Self::have_child(unsigned round) {
     pid_t child = fork();
     if (child < 0) wrong("fork", 0, uint32_t(errno));
     if (child > 0) return;
+    Self me(other, depth + 1, round);
     close(own_memory);
     own_memory = open("/proc/self/mem", O_RDWR);
-    Self me(other, depth + 1, round);
+    if (own_memory < 0) me.wrong("/proc/self/mem can't be opened, errno", 0, uint32_t(errno));
     me.live(round);
 }
 
