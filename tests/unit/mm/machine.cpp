@@ -1,5 +1,6 @@
 // The simulated machine's memory and processor.
 #include "machine.hpp"
+#include <cstdlib>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -73,6 +74,8 @@ u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::Faul
     ADD_FAILURE() << "fault at " << address.value << " resolved, but the access is still refused";
     return nullptr;
 }
+
+int steps(int count, int factor) { return std::getenv("LINNET_LONG") ? count * factor : count; }
 
 } // namespace test
 } // namespace linnet

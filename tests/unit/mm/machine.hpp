@@ -17,6 +17,9 @@ struct Usage {
 };
 Usage usage();
 
+/// `count` steps, or with --long `factor` times as many.
+int steps(int count, int factor);
+
 /// What a processor does: walks the tables, takes faults until the access succeeds or is refused. The pointer to the
 /// byte, or null with the refusal.
 u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::FaultResult* refusal = nullptr);

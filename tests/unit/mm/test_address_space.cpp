@@ -258,7 +258,8 @@ TEST(AddressSpace, AgreesWithTheModel) {
     start_machine();
     Usage before = usage();
     u64 committed = mm::memory_statistics().committed;
-    for (u32 seed = 1; seed <= 4 && !testing::Test::HasFailure(); ++seed) {
+    const u32 seeds = static_cast<u32>(steps(4, 25));
+    for (u32 seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) {
         Driver driver(seed);
         for (int step = 0; step < 20000 && !testing::Test::HasFailure(); ++step) {
             driver.step();

@@ -49,7 +49,7 @@ TEST(ConcurrentMemory, Frames) {
             else
                 mm::unref_page(*block);
         };
-        for (int step = 0; step < 20000; ++step) {
+        for (int step = 0; step < steps(20000, 25); ++step) {
             if (blocks.size() >= 200 || (!blocks.empty() && random() % 2)) {
                 give_back();
                 continue;
@@ -78,7 +78,7 @@ TEST(ConcurrentMemory, HeapAcrossCpus) {
     static std::atomic<u64*> shared[slots];
     on_cpus([](unsigned self) {
         std::mt19937 random(self);
-        for (int step = 0; step < 10000; ++step) {
+        for (int step = 0; step < steps(10000, 25); ++step) {
             usize size = 16u << (random() % 8);
             auto* fresh = static_cast<u64*>(mm::allocate_bytes(size));
             ASSERT_NE(fresh, nullptr);

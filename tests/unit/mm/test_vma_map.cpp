@@ -1,5 +1,6 @@
-// VmaMap against a bitmap of pages.
+// VmaMap against an array of pages and a bitmap of those in use.
 #include "machine.hpp"
+#include <array>
 #include <gtest/gtest.h>
 #include <memory>
 #include <random>
@@ -12,21 +13,38 @@ namespace {
 constexpr u64 pages = 512, base = 0x10'0000, page = arch::page_size;
 
 struct Model {
+    using Bits = std::array<u64, pages / 64>;
     std::vector<mm::Vma*> owner = std::vector<mm::Vma*>(pages, nullptr);
-    bool is_free(u64 first, u64 count) const {
-        for (u64 i = first; i < first + count; ++i)
-            if (i >= pages || owner[i]) return false;
-        return true;
+    Bits free{};
+
+    Model() { free.fill(~u64{0}); }
+    void set(u64 first, u64 count, mm::Vma* vma) {
+        for (u64 i = first; i < first + count; ++i) {
+            owner[i] = vma;
+            u64 bit = u64{1} << (i % 64);
+            free[i / 64] = vma ? free[i / 64] & ~bit : free[i / 64] | bit;
+        }
     }
-    /// The answers by trying every place.
+    /// Where `count` free pages begin: each page together with its followers, one more at each turn.
+    Bits gaps(u64 count) const {
+        Bits result = free;
+        for (u64 i = 1; i < count; ++i)
+            for (usize word = 0; word < result.size(); ++word) {
+                u64 above = word + 1 < result.size() ? result[word + 1] : 0;
+                result[word] &= result[word] >> 1 | above << 63;
+            }
+        return result;
+    }
     u64 highest_gap(u64 count) const {
-        for (u64 first = pages - count + 1; first-- > 0;)
-            if (is_free(first, count)) return base + first * page;
+        Bits found = gaps(count);
+        for (usize word = found.size(); word-- > 0;)
+            if (found[word]) return base + (word * 64 + 63 - static_cast<u64>(std::countl_zero(found[word]))) * page;
         return 0;
     }
     u64 lowest_gap(u64 count) const {
-        for (u64 first = 0; first + count <= pages; ++first)
-            if (is_free(first, count)) return base + first * page;
+        Bits found = gaps(count);
+        for (usize word = 0; word < found.size(); ++word)
+            if (found[word]) return base + (word * 64 + static_cast<u64>(std::countr_zero(found[word]))) * page;
         return 0;
     }
 };
@@ -37,7 +55,8 @@ TEST(VmaMap, FindsGapsAndMappingsLikeTheModel) {
     Model model;
     std::vector<std::unique_ptr<mm::Vma>> vmas;
     VirtAddr low{base}, high{base + pages * page};
-    for (int step = 0; step < 20000; ++step) {
+    const int count_of_steps = steps(250'000, 40); // ten million with --long
+    for (int step = 0; step < count_of_steps; ++step) {
         u64 count = 1 + random() % 12;
         if (random() % 2 || vmas.empty()) {
             bool top_down = random() % 2;
@@ -49,13 +68,12 @@ TEST(VmaMap, FindsGapsAndMappingsLikeTheModel) {
             auto vma = std::make_unique<mm::Vma>();
             vma->begin = found;
             vma->end = found + count * page;
-            for (u64 i = 0; i < count; ++i) model.owner[(found.value - base) / page + i] = vma.get();
+            model.set((found.value - base) / page, count, vma.get());
             map.insert(*vma);
             vmas.push_back(std::move(vma));
         } else {
             usize i = random() % vmas.size();
-            for (auto& owner : model.owner)
-                if (owner == vmas[i].get()) owner = nullptr;
+            model.set((vmas[i]->begin.value - base) / page, vmas[i]->page_count(), nullptr);
             map.remove(*vmas[i]);
             vmas[i] = std::move(vmas.back());
             vmas.pop_back();
@@ -66,6 +84,13 @@ TEST(VmaMap, FindsGapsAndMappingsLikeTheModel) {
         for (u64 i = at; i < pages && !after; ++i) after = model.owner[i];
         ASSERT_EQ(map.find_ending_after({base + at * page}), after);
         ASSERT_EQ(map.count(), vmas.size());
+        if (after) {
+            u64 next_page = (after->end.value - base) / page;
+            mm::Vma* next = nullptr;
+            for (u64 i = next_page; i < pages && !next; ++i) next = model.owner[i];
+            ASSERT_EQ(map.next(*after), next);
+            if (next) ASSERT_EQ(map.previous(*next), after);
+        }
     }
     while (!vmas.empty()) map.remove(*vmas.back()), vmas.pop_back();
 }

@@ -53,9 +53,11 @@ def execute(plan, home, prefix):
     junit = home / "junit.xml"
     junit.unlink(missing_ok=True)
     command = ["ctest", "--test-dir", str(home), "--output-on-failure", "--output-junit", str(junit),
-               "--timeout", "300", "-j", str(min(2, os.cpu_count() or 1))]
+               "--timeout", "1800" if plan.long else "300", "-j", str(min(2, os.cpu_count() or 1))]
+    # Tests with a long form look at the variable, as those of tests/abi do.
+    environment = dict(os.environ, LINNET_LONG="1") if plan.long else None
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, errors="replace")
+                            text=True, errors="replace", env=environment)
     if not junit.exists():
         raise LinnetError(f"ctest did not run:\n{result.stdout[-4000:]}")
     for case in ElementTree.parse(junit).getroot().iter("testcase"):
