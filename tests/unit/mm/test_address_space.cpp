@@ -14,8 +14,8 @@ using mm::FaultResult;
 namespace {
 
 constexpr u64 page = arch::page_size;
-constexpr u64 window_pages = 600; // crosses a last-level table
-constexpr VirtAddr window{(u64{3} << 30) - 300 * page};
+constexpr u64 window_pages = 1160; // two last-level tables whole, and parts of their neighbours
+constexpr VirtAddr window{(u64{3} << 30) - 60 * page};
 
 struct ModelPage {
     u32 prot;
@@ -78,8 +78,13 @@ public:
     }
 
 private:
-    u64 draw_first() { return random_() % window_pages; }
-    u64 draw_count(u64 first) { return 1 + random_() % std::min<u64>(40, window_pages - first); }
+    u64 draw_first() { return random_() % 4 == 0 ? random_() % 61 : random_() % window_pages; }
+    /// Mostly a few pages, sometimes as much as the window has, so that mappings fill whole tables.
+    u64 draw_count(u64 first) {
+        u64 most = window_pages - first;
+        return random_() % 8 == 0 ? most - random_() % std::min<u64>(60, most)
+                                  : 1 + random_() % std::min<u64>(40, most);
+    }
     static VirtAddr at(u64 index) { return window + index * page; }
     u32 draw_prot() {
         static constexpr u32 choices[] = {0, abi::PROT_READ, abi::PROT_READ | abi::PROT_WRITE,
