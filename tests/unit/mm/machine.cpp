@@ -55,7 +55,10 @@ Usage usage() {
 u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::FaultResult* refusal) {
     for (int attempt = 0; attempt < 4; ++attempt) {
         Table table(space.root_table());
-        if (mm::Page* leaf = table.find_leaf_table(address)) {
+        auto* slot = table.find_leaf_slot(address);
+        mm::Page* leaf = Table::leaf_table_in(slot);
+        bool restricted = leaf && Policy::is_restricted_table(Table::load(slot));
+        if (leaf && !(restricted && (how == arch::Access::Write || !Policy::restricted_tables_are_readable))) {
             auto entry = Table::load(Table::entries(*leaf) + Table::index(address, 0));
             arch::MappingFlags flags = Policy::flags(entry, 0);
             bool allowed = how == arch::Access::Read    ? flags.readable

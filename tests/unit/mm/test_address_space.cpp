@@ -38,7 +38,7 @@ public:
 
     void step() {
         Pair& pair = pairs_[random_() % pairs_.size()];
-        switch (random_() % 16) {
+        switch (random_() % 32) {
         case 0:
         case 1:
             map(pair);
@@ -63,6 +63,9 @@ public:
             break;
         case 8:
             foreign(pair);
+            break;
+        case 9:
+            fork_whole(pair);
             break;
         default:
             touch(pair);
@@ -179,13 +182,29 @@ private:
         pairs_.push_back({*child, pair.model});
     }
 
+    /// With mappings that fill whole tables.
+    void fork_whole(Pair& pair) {
+        mm::MapRequest request;
+        request.address = at(0);
+        request.length = window_pages * page;
+        request.prot = abi::PROT_READ | abi::PROT_WRITE;
+        request.flags = abi::MAP_PRIVATE | abi::MAP_ANONYMOUS | abi::MAP_FIXED;
+        ASSERT_TRUE(pair.space->map(request));
+        for (u64 i = 0; i < window_pages; ++i) pair.model[i] = {request.prot, 0};
+        for (int i = 0; i < 20; ++i) touch(pair);
+        fork(pair);
+    }
+
     void drop() {
         if (pairs_.size() < 2) return;
         pairs_.erase(pairs_.begin() + static_cast<isize>(random_() % pairs_.size()));
     }
 
+    /// A page that is drawn often.
+    u64 draw_hot() { return random_() % 16 * (window_pages / 16) + 3; }
+
     void touch(Pair& pair) {
-        u64 index = draw_first();
+        u64 index = random_() % 4 ? draw_hot() : draw_first();
         auto it = pair.model.find(index);
         if (random_() % 2 || it == pair.model.end() || !(it->second.prot & abi::PROT_WRITE))
             return check_page(pair, index);
@@ -197,7 +216,7 @@ private:
 
     /// A debugger's write reaches private pages whatever their rights, and nobody else's.
     void foreign(Pair& pair) {
-        u64 index = draw_first();
+        u64 index = random_() % 2 ? draw_hot() : draw_first();
         auto it = pair.model.find(index);
         u8 value = static_cast<u8>(random_());
         bool forced = random_() % 2;
