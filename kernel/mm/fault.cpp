@@ -94,10 +94,16 @@ std::optional<FaultResult> AddressSpace::fault_in(Vma& vma, VirtAddr address, ar
                                                  : (vma.max_prot & abi::PROT_READ) != 0;
         if (!may) return FaultResult::SegvAccErr;
     }
-    if (may_share_tables_.load(std::memory_order_relaxed) && !may_use_table(address, access)) return std::nullopt;
-    auto made = leaf_table(address);
-    if (!made) return FaultResult::OutOfMemory;
-    Page& table = **made;
+    Entry* slot = tables_.find_leaf_slot(address);
+    Page* present = Table::leaf_table_in(slot);
+    if (!present) {
+        auto made = leaf_table(address);
+        if (!made) return FaultResult::OutOfMemory;
+        present = *made;
+    } else if (may_share_tables_.load(std::memory_order_relaxed) && !may_use_table(*present, slot, address, access)) {
+        return std::nullopt;
+    }
+    Page& table = *present;
     if (!Policy::is_empty(Table::load(Table::entries(table) + Table::index(address, 0))))
         return fault_present(vma, table, address, access, how);
     if (!vma.object) return fault_anonymous(vma, table, address, access);

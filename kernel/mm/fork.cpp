@@ -50,26 +50,72 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
     return {};
 }
 
+/// Gives the child tables of one mapping, in order of address. The cost of this, for each table, is what a fork of much
+/// memory costs.
+struct AddressSpace::TableSharing {
+    AddressSpace& child;
+    TlbBatch& batch;
+    Entry* child_slot = nullptr; // of the last table
+    VirtAddr next{};             // behind that table's range
+    u64 tables = 0;
+    i64 anonymous = 0;
+
+    ~TableSharing() {
+        child.table_pages_.fetch_add(tables, std::memory_order_relaxed);
+        child.count_resident(PageKind::Anonymous, anonymous);
+    }
+
+    /// The table that `slot` of the parent leads to.
+    [[gnu::always_inline]] Result<void> share(Page& table, VirtAddr base, Entry* slot) {
+        bool follows = child_slot && next == base && Table::index(base, 1) != 0;
+        if (follows) {
+            ++child_slot;
+        } else {
+            child_slot = TRY(child.tables_.make_leaf_slot(base, [&](Page&) { ++tables; }));
+        }
+        next = base + leaf_table_span;
+        Entry restricted = Table::load(slot);
+        bool is_restricted = Policy::is_restricted_table(restricted);
+        if (!is_restricted) restricted = Policy::make_restricted_table(page_address(table));
+        if (!is_shared_table(table)) {
+            // Alone with it, the parent may have given leaves the right to write.
+            if (table.has(page_write_protected)) table.clear(page_write_protected);
+            if (!is_restricted) {
+                Table::store(slot, restricted);
+                batch.note_range(base, next);
+                batch.note_tables();
+            }
+        }
+        ref_page(table);
+        Table::store(child_slot, restricted);
+        ++tables;
+        anonymous += table.map_count.load(std::memory_order_relaxed);
+        return {};
+    }
+};
+
 Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
     Result<void> result;
+    TableSharing sharing{child, batch};
+    const bool is_anonymous = vma.is_anonymous();
     tables_.for_each_leaf_slot(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
         if (!result) return;
-        if (vma.is_anonymous() && to - from == leaf_table_span) {
-            result = share_table(child, table, from, slot, batch);
+        if (is_anonymous && to - from == leaf_table_span) {
+            result = sharing.share(table, from, slot);
         } else if (is_shared_table(table)) {
             // The mapping has been split since: what part of it may be inherited is for each entry to say.
             result = own_table(table, from, slot);
-            if (result) result = copy_entries(child, {*Table::leaf_table_in(slot), from, to}, batch);
+            if (result) result = copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
         } else {
-            result = copy_entries(child, {table, from, to}, batch);
+            result = copy_entries(child, table, {from, to}, batch);
         }
     });
     return result;
 }
 
-Result<void> AddressSpace::copy_entries(AddressSpace& child, EntryRange range, TlbBatch& batch) {
+Result<void> AddressSpace::copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch) {
     Page* made = TRY(child.leaf_table(range.begin));
-    Cursor source(range.table, range.begin);
+    Cursor source(table, range.begin);
     Cursor target(*made, range.begin);
     i32 copied = 0;
     for (; source.address() < range.end; source.advance(), target.advance()) {

@@ -44,38 +44,36 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     TRY(own_tables(begin, end));
     Vma* part = TRY(isolate(vma, begin, end));
     account(*part, -static_cast<i64>(pages));
-    part->prot = rights;
+    u8 before = std::exchange(part->prot, rights);
     account(*part, static_cast<i64>(pages));
-    protect_entries(*part, batch);
+    protect_entries(*part, before, batch);
     merge(*part);
     return {};
 }
 
-/// Brings the entries in line with the mapping's rights. A right to write is given at once only where a write would
-/// change nothing but the page's owner: elsewhere the fault decides.
-void AddressSpace::protect_entries(Vma& vma, TlbBatch& batch) {
+/// Brings the entries in line with the mapping's rights, of which it had `before`. A right to write is given at once
+/// only where a write would change nothing but the page's owner: elsewhere the fault decides.
+void AddressSpace::protect_entries(Vma& vma, u8 before, TlbBatch& batch) {
+    const bool is_device = is_physical(vma), loses = (before & ~vma.prot) != 0;
+    auto model = [&](arch::MappingFlags flags) {
+        return Policy::make_leaf({}, is_device ? physical_flags(vma, flags) : flags, 0);
+    };
+    const Entry read_only = model(read_only_flags(vma)), full = model(full_flags(vma));
+    const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0;
     tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
-        Cursor cursor(table, from);
-        for (; cursor.address() < to; cursor.advance()) {
+        for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            for (;;) {
-                arch::MappingFlags old = Policy::flags(entry, 0);
-                Page* page = counted_page(vma, Policy::address(entry, 0));
-                bool is_own =
-                    page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1;
-                bool keeps_write = old.writable || (is_own && !vma.is(vma_shared));
-                arch::MappingFlags fresh = keeps_write ? full_flags(vma) : read_only_flags(vma);
-                fresh.accessed = old.accessed;
-                fresh.dirty = fresh.writable;
-                if (is_physical(vma)) fresh = physical_flags(vma, fresh);
-                if (fresh.executable && page) sync_code(*page);
-                if (!cursor.compare_exchange(entry, Policy::make_leaf(Policy::address(entry, 0), fresh, 0))) continue;
-                bool lost = (old.writable && !fresh.writable) || (old.readable && !fresh.readable) ||
-                            (old.executable && !fresh.executable);
-                if (lost) batch.note(cursor.address());
-                break;
-            }
+            Page* page = counted_page(vma, Policy::address(entry, 0));
+            if (is_executable && page) sync_code(*page);
+            bool is_own = !vma.is(vma_shared) && page && page->kind == PageKind::Anonymous &&
+                          page->refs.load(std::memory_order_acquire) == 1;
+            Entry fresh;
+            do {
+                bool may_write = is_own || Policy::flags(entry, 0).writable;
+                fresh = Policy::with_rights(entry, may_write ? full : read_only);
+            } while (!cursor.compare_exchange(entry, fresh));
+            if (loses) batch.note(cursor.address());
         }
     });
 }

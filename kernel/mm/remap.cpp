@@ -1,5 +1,6 @@
 // mremap(2): shrink, grow in place, move.
 #include "vma_edit.hpp"
+#include <algorithm>
 
 namespace linnet::mm {
 
@@ -95,7 +96,6 @@ Result<bool> AddressSpace::expand_in_place(Vma& vma, VirtAddr old_end, u64 grow)
 
 Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed) {
     if (vmas_.count() + 3 > max_map_count) return error(Errno::ENOMEM);
-    TRY(own_tables(request.old_address, request.old_address + request.old_length));
     Vma* source = &vma;
     VirtAddr old_end = request.old_address + request.old_length;
     if (request.old_length > 0) source = TRY(isolate(vma, request.old_address, old_end));
@@ -113,13 +113,13 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     if (source->object) {
         // Truncation may not run while entries are on their way.
         core::MutexGuard guard(source->object->mappings_lock());
-        result = move_entries(request.old_address, request.new_address, moved);
+        result = move_entries(*source, request.old_address, request.new_address, moved);
     } else {
-        result = move_entries(request.old_address, request.new_address, moved);
+        result = move_entries(*source, request.old_address, request.new_address, moved);
     }
     if (!result) {
         // No memory for a table: what has moved goes back, which needs no new tables.
-        MUST(move_entries(request.new_address, request.old_address, moved));
+        MUST(move_entries(*target, request.new_address, request.old_address, moved));
         TRY(unmap_locked(target->begin, target->end, doomed));
         return error(result.error());
     }
@@ -131,59 +131,72 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     return request.new_address;
 }
 
-Result<void> AddressSpace::move_entries(VirtAddr from, VirtAddr to, u64 length) {
+Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length) {
     TlbBatch batch(*this);
-    VirtAddr end = from + length;
     Result<void> result;
-    tables_.for_each_leaf_table(from, end, [&](Page& table, VirtAddr begin, VirtAddr stop) {
-        batch.note(begin);
-        batch.note(stop - 1);
-        for (VirtAddr at = begin; result && at < stop;) result = move_some(table, at, stop, from, to);
+    // A table whose range moves by whole tables is moved as one, else its entries are.
+    bool by_tables = ((from.value ^ to.value) & (leaf_table_span - 1)) == 0;
+    tables_.for_each_leaf_slot(from, from + length, [&](Page& table, VirtAddr begin, VirtAddr end, Entry* slot) {
+        if (!result) return;
+        batch.note_range(begin, end);
+        VirtAddr target = to + (begin - from);
+        if (by_tables && end - begin == leaf_table_span) {
+            result = move_table(slot, target, batch);
+            return;
+        }
+        result = own_table(table, begin, slot);
+        while (result && begin < end) {
+            // As much as lies in one table of the target.
+            u64 room = leaf_table_span - (target.value & (leaf_table_span - 1));
+            u64 part = std::min<u64>(end - begin, room);
+            result = move_some(vma, *Table::leaf_table_in(slot), {begin, begin + part}, target);
+            begin += part, target += part;
+        }
     });
     return result;
 }
 
-/// Moves a handful of entries from `at` on, and steps `at` behind them. Both tables are never locked together.
-Result<void> AddressSpace::move_some(Page& table, VirtAddr& at, VirtAddr end, VirtAddr from, VirtAddr to) {
-    struct Moving {
-        VirtAddr address;
-        Entry entry;
-    };
-    Moving moving[32];
-    usize count = 0;
+/// Where the target has no table, as is usual, the slot is all that changes.
+Result<void> AddressSpace::move_table(Entry* slot, VirtAddr target, TlbBatch& batch) {
+    auto count = [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); };
+    Entry* target_slot = TRY(tables_.make_leaf_slot(target, count));
+    Page* replaced = Table::leaf_table_in(target_slot);
+    Table::store(target_slot, Table::exchange(slot, Policy::empty()));
+    batch.note_tables();
+    if (!replaced) return {};
+    table_pages_.fetch_sub(1, std::memory_order_relaxed);
+    batch.add_table(*replaced); // empty, for nothing is mapped there
+    return {};
+}
+
+/// Moves the entries of a range of the mapping, which lie in `table`, to the one table of the target. The mmap lock is
+/// held exclusively, so nobody else locks two tables of this address space.
+Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target) {
+    const auto [from, end] = range;
+    const Entry* first = Table::entries(table) + Table::index(from, 0);
+    auto is_absent = [](const Entry& entry) { return Policy::is_empty(Table::load(&entry)); };
+    if (std::all_of(first, first + pages_in(end - from), is_absent)) return {};
+    Page* target_table = TRY(leaf_table(target));
+    const PhysAddr zero = page_address(zero_page());
+    const bool shows_object = !vma.is_anonymous();
+    Cursor source(table, from);
+    std::optional<Cursor> other; // one table may be both
+    if (target_table != &table) other.emplace(*target_table, target);
+    Entry* to = Table::entries(*target_table) + Table::index(target, 0);
+    Entry* at = Table::entries(table) + Table::index(from, 0);
     i32 anonymous = 0;
-    VirtAddr target = to + (at - from);
-    // All targets of one handful lie in one table, which is made before anything is taken out.
-    u64 room = leaf_table_span - (target.value & (leaf_table_span - 1));
-    VirtAddr stop = end - at > room ? at + room : end;
-    Page* target_table = nullptr;
-    {
-        Cursor cursor(table, at);
-        while (cursor.address() < stop && Policy::is_empty(cursor.entry())) cursor.advance();
-        at = cursor.address();
+    for (Entry* last = at + pages_in(end - from); at != last; ++at, ++to) {
+        if (Policy::is_empty(Table::load(at))) continue;
+        Entry entry = Table::exchange(at, Policy::empty());
+        Table::store(to, entry);
+        PhysAddr frame = Policy::address(entry, 0);
+        if (frame == zero) continue;
+        Page* page = shows_object ? page_of(frame) : nullptr;
+        if (!shows_object || (page && page->kind == PageKind::Anonymous)) ++anonymous;
     }
-    if (at >= stop) return {};
-    target_table = TRY(leaf_table(to + (at - from)));
-    {
-        Cursor cursor(table, at);
-        for (; cursor.address() < stop && count < std::size(moving); cursor.advance()) {
-            if (Policy::is_empty(cursor.entry())) continue;
-            Entry entry = cursor.exchange(Policy::empty());
-            moving[count++] = {cursor.address(), entry};
-            Page* page = page_of(Policy::address(entry, 0));
-            if (page && page->kind == PageKind::Anonymous) ++anonymous;
-        }
-        at = cursor.address();
-        cursor.count_anonymous(-anonymous);
-    }
-    if (count == 0) return {};
-    VirtAddr first = to + (moving[0].address - from);
-    Cursor cursor(*target_table, first);
-    for (usize i = 0; i < count; ++i) {
-        while (cursor.address() < to + (moving[i].address - from)) cursor.advance();
-        cursor.set(moving[i].entry);
-    }
-    cursor.count_anonymous(anonymous);
+    if (!other) return {};
+    source.count_anonymous(-anonymous);
+    other->count_anonymous(anonymous);
     return {};
 }
 

@@ -60,10 +60,7 @@ void copy_table(Page& table, Page& copy) {
 
 } // namespace
 
-bool is_shared_table(const Page& table) { return table.refs.load(std::memory_order_acquire) > 1; }
-
-void drop_table_reference(Page& table) {
-    if (table.refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+void free_table_with_pages(Page& table) {
     Entry* entries = Table::entries(table);
     for (usize i = 0; i < entries_per_table; ++i) {
         Entry entry = Table::load(entries + i);
@@ -75,41 +72,17 @@ void drop_table_reference(Page& table) {
     free_page_table(table);
 }
 
-/// Gives the child the table that `slot` of the parent leads to. The mmap lock is held exclusively.
-Result<void> AddressSpace::share_table(AddressSpace& child, Page& table, VirtAddr base, Entry* slot, TlbBatch& batch) {
-    auto count = [&](Page&) { child.table_pages_.fetch_add(1, std::memory_order_relaxed); };
-    Entry* child_slot = TRY(child.tables_.make_leaf_slot(base, count));
-    Entry restricted = Policy::make_restricted_table(page_address(table));
-    if (!is_shared_table(table)) {
-        // Alone with it, we may have given leaves the right to write.
-        table.clear(page_write_protected);
-        if (!Policy::is_restricted_table(Table::load(slot))) {
-            Table::store(slot, restricted);
-            batch.note_range(base, base + leaf_table_span);
-            batch.note_tables();
-        }
-    }
-    ref_page(table);
-    Table::store(child_slot, restricted);
-    count(table);
-    child.count_resident(PageKind::Anonymous, table.map_count.load(std::memory_order_relaxed));
-    return {};
-}
-
 /// Whether the access may go on with the table as it is, which is made accessible for it where necessary. The mmap lock
 /// is held, shared at least.
-bool AddressSpace::may_use_table(VirtAddr address, arch::Access access) {
-    Entry* slot = tables_.find_leaf_slot(address);
-    Page* table = Table::leaf_table_in(slot);
-    if (!table) return true;
-    if (is_shared_table(*table)) {
+bool AddressSpace::may_use_table(Page& table, Entry* slot, VirtAddr address, arch::Access access) {
+    if (is_shared_table(table)) {
         if (access == arch::Access::Write) return false;
-        if (Policy::is_empty(Table::load(Table::entries(*table) + Table::index(address, 0)))) return false;
+        if (Policy::is_empty(Table::load(Table::entries(table) + Table::index(address, 0)))) return false;
         if (Policy::restricted_tables_are_readable) return true;
-        protect_leaves(*table);
+        protect_leaves(table);
     }
     if (!Policy::is_restricted_table(Table::load(slot))) return true;
-    Table::store(slot, Policy::make_table(page_address(*table)));
+    Table::store(slot, Policy::make_table(page_address(table)));
     core::PreemptionGuard guard;
     arch::flush_user_tlb_all(static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
     return true;

@@ -56,21 +56,23 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
 
 void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
     tables_.for_each_leaf_slot(begin, end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
-        if (is_shared_table(table)) return zap_shared_table(table, from, to, slot, batch);
+        if (is_shared_table(table)) {
+            if (!batch.is_dead()) return zap_shared_table(table, {from, to}, slot, batch);
+            Table::store(slot, Policy::empty());
+            return drop_table_reference(table);
+        }
         while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
     });
 }
 
-/// Lets go of a shared table as a whole. A dying address space always may; else own_partial_tables() has seen to it
-/// that all of it is to go.
-void AddressSpace::zap_shared_table(Page& table, VirtAddr begin, VirtAddr end, Entry* slot, TlbBatch& batch) {
-    VERIFY(batch.is_dead() || end - begin == leaf_table_span);
+/// Lets go of a shared table. own_partial_tables() has seen to it that all of it is to go.
+void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch) {
+    VERIFY(range.end - range.begin == leaf_table_span);
     Table::store(slot, Policy::empty());
     table_pages_.fetch_sub(1, std::memory_order_relaxed);
-    if (batch.is_dead()) return drop_table_reference(table);
     count_resident(PageKind::Anonymous, -i64{table.map_count.load(std::memory_order_relaxed)});
     if (batch.is_full()) batch.flush();
-    batch.note_range(begin, end);
+    batch.note_range(range.begin, range.end);
     batch.note_tables();
     batch.add_page(table);
 }

@@ -39,9 +39,12 @@ concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr addres
     { P::is_leaf(entry, level) } -> std::same_as<bool>; // maps memory (a PROT_NONE page is a leaf too)
     { P::is_table(entry, level) } -> std::same_as<bool>;
     { P::address(entry, level) } -> std::same_as<PhysAddr>; // of the page or of the next table
+    { P::table_address(entry) } -> std::same_as<PhysAddr>;  // the same, of an entry that is_table()
     { P::make_leaf(address, flags, level) } -> std::same_as<typename P::Entry>;
     { P::make_table(address) } -> std::same_as<typename P::Entry>; // user-reachable; rights decided in the leaf
     { P::flags(entry, level) } -> std::same_as<MappingFlags>;      // inverse of make_leaf
+    // The leaf of level 0 with everything but frame and accessed mark as in `model`.
+    { P::with_rights(entry, entry) } -> std::same_as<typename P::Entry>;
     { P::is_accessed(entry) } -> std::same_as<bool>;
     { P::is_dirty(entry) } -> std::same_as<bool>;
     { P::without_write(entry) } -> std::same_as<typename P::Entry>; // for fork: read-only and copy_on_write set

@@ -183,6 +183,9 @@ private:
     using Table = PageTable<Policy>;
     using Cursor = PageCursor<Policy>;
     using Entry = Policy::Entry;
+    struct AddressRange {
+        VirtAddr begin, end;
+    };
     /// Mappings taken out under the lock, destroyed (with what their labels and objects do then) after it.
     struct DoomedVmas {
         Vma* first = nullptr;
@@ -216,12 +219,12 @@ private:
     enum class Zap : u8 { All, KeepPrivate };
     /// Takes pages out but keeps the Vma. The shared lock suffices.
     void zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
-    void zap_shared_table(Page& table, VirtAddr begin, VirtAddr end, Entry* slot, TlbBatch& batch);
+    void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
     Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, TlbBatch& batch);
-    void protect_entries(Vma& vma, TlbBatch& batch);
+    void protect_entries(Vma& vma, u8 before, TlbBatch& batch);
     struct RemapRequest {
         VirtAddr old_address{};
         u64 old_length = 0;
@@ -232,8 +235,9 @@ private:
     Result<VirtAddr> remap_locked(RemapRequest request, DoomedVmas& doomed);
     Result<Vma*> check_remap(const RemapRequest& request);
     Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
-    Result<void> move_entries(VirtAddr from, VirtAddr to, u64 length);
-    Result<void> move_some(Page& table, VirtAddr& at, VirtAddr end, VirtAddr from, VirtAddr to);
+    Result<void> move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length);
+    Result<void> move_table(Entry* slot, VirtAddr target, TlbBatch& batch);
+    Result<void> move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
     // fault.cpp, object_fault.cpp: the shared lock suffices
     /// Nothing when a shared table stands in the way: own_table_at() is needed first.
@@ -253,16 +257,12 @@ private:
     Result<Page*> leaf_table(VirtAddr address);
     void count_resident(PageKind kind, i64 pages);
     // fork.cpp
+    struct TableSharing;
     Result<void> clone_mappings(AddressSpace& child);
     Result<void> copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch);
-    struct EntryRange {
-        Page& table;
-        VirtAddr begin, end;
-    };
-    Result<void> copy_entries(AddressSpace& child, EntryRange range, TlbBatch& batch);
+    Result<void> copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch);
     // shared_tables.cpp
-    Result<void> share_table(AddressSpace& child, Page& table, VirtAddr base, Entry* slot, TlbBatch& batch);
-    bool may_use_table(VirtAddr address, arch::Access access);
+    bool may_use_table(Page& table, Entry* slot, VirtAddr address, arch::Access access);
     Result<void> own_table(Page& table, VirtAddr address, Entry* slot);
     Result<void> own_table_at(VirtAddr address); // takes the lock itself
     Result<void> own_tables(VirtAddr begin, VirtAddr end);

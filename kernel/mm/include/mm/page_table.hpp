@@ -25,9 +25,13 @@ inline constexpr u64 leaf_table_span = u64{entries_per_table} << arch::page_shif
 Result<Page*> allocate_page_table();
 void free_page_table(Page& table);
 /// Whether several address spaces have this last-level table (shared_tables.cpp).
-bool is_shared_table(const Page& table);
-/// An address space lets go of a last-level table; with the last go its pages and the table. No CPU reaches them by it.
-void drop_table_reference(Page& table);
+inline bool is_shared_table(const Page& table) { return table.refs.load(std::memory_order_acquire) > 1; }
+/// Frees a last-level table that nobody has any more, with the pages that it shows.
+void free_table_with_pages(Page& table);
+/// An address space lets go of a last-level table; no CPU reaches its pages by it any more.
+inline void drop_table_reference(Page& table) {
+    if (table.refs.fetch_sub(1, std::memory_order_acq_rel) == 1) free_table_with_pages(table);
+}
 
 inline core::SpinLock& table_lock(Page& table) {
     static_assert(sizeof(core::SpinLock) <= sizeof(Page::lock_storage));
@@ -79,14 +83,14 @@ public:
         for (unsigned level = root_level; level > 1; --level) {
             Entry entry = load(entries(table) + index(address, level));
             if (!Policy::is_table(entry, level)) return nullptr;
-            table = Policy::address(entry, level);
+            table = Policy::table_address(entry);
         }
         return entries(table) + index(address, 1);
     }
     /// The table that such a slot leads to; null when there is none.
     static Page* leaf_table_in(const Entry* slot) {
         Entry entry = slot ? load(slot) : Policy::empty();
-        return Policy::is_table(entry, 1) ? page_of(Policy::address(entry, 1)) : nullptr;
+        return Policy::is_table(entry, 1) ? page_of(Policy::table_address(entry)) : nullptr;
     }
     /// The last-level table that covers `address`; null when there is none.
     [[nodiscard]] Page* find_leaf_table(VirtAddr address) const { return leaf_table_in(find_leaf_slot(address)); }
@@ -109,19 +113,40 @@ public:
     /// of [begin, end), with that part. Absent upper tables are stepped over whole.
     template <typename Visit>
     void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit) const {
-        walk(root_, root_level, begin, end, visit);
+        while (begin < end) {
+            unsigned level = root_level;
+            PhysAddr table = root_;
+            for (; level > 1; --level) {
+                Entry entry = load(entries(table) + index(begin, level));
+                if (!Policy::is_table(entry, level)) break;
+                table = Policy::table_address(entry);
+            }
+            VirtAddr directory_end = slot_end(begin, end, level > 1 ? level : 2);
+            if (level > 1) {
+                begin = directory_end; // nothing there
+                continue;
+            }
+            VirtAddr stop = slot_end(begin, directory_end, 1);
+            for (Entry* slot = entries(table) + index(begin, 1); begin < directory_end; ++slot) {
+                if (Page* leaf = leaf_table_in(slot)) visit(*leaf, begin, stop, slot);
+                begin = stop;
+                stop = directory_end - stop > span(1) ? stop + span(1) : directory_end;
+            }
+        }
     }
     /// The same without the slot.
     template <typename Visit>
     void for_each_leaf_table(VirtAddr begin, VirtAddr end, Visit visit) const {
-        auto without_slot = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { visit(table, from, to); };
-        walk(root_, root_level, begin, end, without_slot);
+        for_each_leaf_slot(begin, end,
+                           [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { visit(table, from, to); });
     }
 
     /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling)
     /// around it, and hands each to freed(Page&), lower ones first; the caller waits for the TLB before it frees them.
     template <typename Freed>
     void prune(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, Freed freed) const {
+        // No table without a whole one of the last level.
+        if (align_up(floor.value, span(1)) + span(1) > ceiling.value) return;
         prune_table(root_, root_level, {begin, end, floor, ceiling}, freed);
     }
 
@@ -129,7 +154,7 @@ private:
     template <typename OnMade>
     static Result<PhysAddr> table_in(Entry* slot, unsigned level, OnMade& made) {
         Entry entry = load(slot);
-        if (Policy::is_table(entry, level)) return Policy::address(entry, level);
+        if (Policy::is_table(entry, level)) return Policy::table_address(entry);
         VERIFY(Policy::is_empty(entry));
         Page* fresh = TRY(allocate_page_table());
         if (compare_exchange(slot, entry, Policy::make_table(page_address(*fresh)))) {
@@ -137,24 +162,7 @@ private:
             return page_address(*fresh);
         }
         free_page_table(*fresh); // another thread was faster; `entry` is its table
-        return Policy::address(entry, level);
-    }
-
-    template <typename Visit>
-    static void walk(PhysAddr table, unsigned level, VirtAddr begin, VirtAddr end, Visit& visit) {
-        while (begin < end) {
-            VirtAddr stop = slot_end(begin, end, level);
-            Entry* slot = entries(table) + index(begin, level);
-            Entry entry = load(slot);
-            if (Policy::is_table(entry, level)) {
-                PhysAddr below = Policy::address(entry, level);
-                if (level == 1)
-                    visit(*page_of(below), begin, stop, slot);
-                else
-                    walk(below, level - 1, begin, stop, visit);
-            }
-            begin = stop;
-        }
+        return Policy::table_address(entry);
     }
 
     struct Hole {
@@ -162,12 +170,16 @@ private:
     };
     template <typename Freed>
     static void prune_table(PhysAddr table, unsigned level, Hole hole, Freed& freed) {
-        while (hole.begin < hole.end) {
+        Entry* slot = entries(table) + index(hole.begin, level);
+        for (; hole.begin < hole.end; ++slot) {
             VirtAddr stop = slot_end(hole.begin, hole.end, level);
-            Entry* slot = entries(table) + index(hole.begin, level);
             Entry entry = load(slot);
+            if (Policy::is_empty(entry)) {
+                hole.begin = stop;
+                continue;
+            }
             if (Policy::is_table(entry, level)) {
-                PhysAddr below = Policy::address(entry, level);
+                PhysAddr below = Policy::table_address(entry);
                 if (level > 1) prune_table(below, level - 1, {hole.begin, stop, hole.floor, hole.ceiling}, freed);
                 VirtAddr base{align_down(hole.begin.value, span(level))};
                 if (base >= hole.floor && hole.ceiling >= base && hole.ceiling - base >= span(level)) {

@@ -27,6 +27,7 @@ struct PagingPolicy {
                 (flags.copy_on_write ? cow : 0) | (flags.accessed ? accessed : 0) | (flags.dirty ? dirty : 0) |
                 u64{flags.protection_key} << key_shift};
     }
+    static PhysAddr table_address(Entry entry) { return address(entry, 1); }
     static Entry make_table(PhysAddr address) { return {address.value | table}; }
     static Entry make_restricted_table(PhysAddr address) { return {address.value | table | restricted}; }
     static bool is_restricted_table(Entry entry) { return entry.bits & restricted; }
@@ -44,6 +45,10 @@ struct PagingPolicy {
         flags.dirty = entry.bits & dirty;
         flags.protection_key = static_cast<u8>(entry.bits >> key_shift);
         return flags;
+    }
+    static Entry with_rights(Entry entry, Entry model) {
+        constexpr u64 kept = address_mask | accessed;
+        return {(entry.bits & kept) | (model.bits & ~kept)};
     }
     static bool is_accessed(Entry entry) { return entry.bits & accessed; }
     static bool is_dirty(Entry entry) { return entry.bits & dirty; }

@@ -45,6 +45,8 @@ struct PagingPolicy {
     }
     static constexpr PhysAddr address(Entry entry, unsigned) { return {entry & address_mask}; }
 
+    static constexpr PhysAddr table_address(Entry entry) { return {entry & address_mask}; }
+
     static constexpr Entry make_leaf(PhysAddr frame, MappingFlags flags, unsigned level) {
         Entry entry = frame.value | (level == 0 ? table_or_page : 0) | inner_shareable;
         MemoryKind kind = flags.device            ? MemoryKind::Device
@@ -84,6 +86,10 @@ struct PagingPolicy {
         result.accessed = entry & access_flag;
         result.dirty = entry & software_dirty;
         return result;
+    }
+    static constexpr Entry with_rights(Entry entry, Entry model) {
+        constexpr Entry kept = address_mask | access_flag;
+        return (entry & kept) | (model & ~kept);
     }
     static constexpr bool is_accessed(Entry entry) { return entry & access_flag; }
     static constexpr bool is_dirty(Entry entry) {

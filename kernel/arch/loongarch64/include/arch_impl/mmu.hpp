@@ -35,6 +35,7 @@ struct PagingPolicy {
         if (level > 0 && is_restricted_table(entry)) return {entry >> restricted_shift << page_shift};
         return {entry & number_mask};
     }
+    static constexpr PhysAddr table_address(Entry entry) { return address(entry, 1); }
     static constexpr Entry make_table(PhysAddr address) { return address.value; }
     static constexpr Entry make_restricted_table(PhysAddr address) {
         return (address.value >> page_shift << restricted_shift) | huge;
@@ -71,6 +72,10 @@ struct PagingPolicy {
         flags.accessed = entry & accessed;
         flags.dirty = entry & dirty;
         return flags;
+    }
+    static constexpr Entry with_rights(Entry entry, Entry model) {
+        constexpr u64 kept = number_mask | accessed;
+        return with_hardware_bits((entry & kept) | (model & ~kept));
     }
     static constexpr bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static constexpr bool is_dirty(Entry entry) { return (entry & dirty) != 0; }

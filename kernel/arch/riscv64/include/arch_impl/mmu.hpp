@@ -34,6 +34,7 @@ struct PagingPolicy {
         return (entry & (valid | any_right)) == valid || is_restricted_table(entry);
     }
     static constexpr PhysAddr address(Entry entry, unsigned) { return {(entry & number_mask) << 2}; }
+    static constexpr PhysAddr table_address(Entry entry) { return {(entry & number_mask) << 2}; }
     static constexpr Entry make_table(PhysAddr address) { return (address.value >> 2) | valid; }
     static constexpr Entry make_restricted_table(PhysAddr address) { return (address.value >> 2) | restricted; }
     static constexpr bool is_restricted_table(Entry entry) {
@@ -69,6 +70,10 @@ struct PagingPolicy {
         flags.accessed = entry & accessed;
         flags.dirty = entry & dirty;
         return flags;
+    }
+    static constexpr Entry with_rights(Entry entry, Entry model) {
+        constexpr u64 kept = number_mask | accessed;
+        return (entry & kept) | (model & ~kept);
     }
     static constexpr bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static constexpr bool is_dirty(Entry entry) { return (entry & dirty) != 0; }

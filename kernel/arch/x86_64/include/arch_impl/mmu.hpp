@@ -32,6 +32,7 @@ struct PagingPolicy {
             mask &= ~((u64{1} << (page_shift + level * entries_per_table_shift)) - 1);
         return {entry & mask};
     }
+    static PhysAddr table_address(Entry entry) { return {entry & address_mask}; }
     static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
         Entry entry = address.value;
         if (level > 0) entry |= large;
@@ -65,6 +66,10 @@ struct PagingPolicy {
         flags.dirty = (entry & dirty) != 0;
         flags.protection_key = static_cast<u8>((entry >> key_shift) & 15);
         return flags;
+    }
+    static Entry with_rights(Entry entry, Entry model) {
+        constexpr Entry kept = address_mask | accessed;
+        return (entry & kept) | (model & ~kept);
     }
     static bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static bool is_dirty(Entry entry) { return (entry & dirty) != 0; }
