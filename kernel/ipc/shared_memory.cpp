@@ -2,7 +2,7 @@
 // exit and munmap need no word here; the object tells when mappings come and go.
 #include "segment_table.hpp"
 
-#include <mm/statistics.hpp>
+#include <mm/knobs.hpp>
 #include <process/process.hpp>
 #include <vfs/device.hpp>
 #include <vfs/inode.hpp>
@@ -38,12 +38,14 @@ bool may_change(const Segment& segment, const vfs::Credentials& who) {
 
 SharedMemoryLimits& shared_memory_limits() { return the_limits; }
 
-Segment::Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner)
-    : AnonObject(size), named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid), cuid(owner.euid),
-      cgid(owner.egid), mode(segment_mode), change_time(now()), creator_pid(current_pid()) {}
+Segment::Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner, Commitment commitment)
+    : AnonObject(size, commitment), named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid),
+      cuid(owner.euid), cgid(owner.egid), mode(segment_mode), change_time(now()), creator_pid(current_pid()) {}
 
-Result<RefPtr<Segment>> Segment::create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner) {
-    auto* segment = new (std::nothrow) Segment(key, size, mode, owner);
+Result<RefPtr<Segment>> Segment::create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner,
+                                        Commitment commitment) {
+    TRY(check_promise(size, commitment));
+    auto* segment = new (std::nothrow) Segment(key, size, mode, owner, commitment);
     if (!segment) return error(Errno::ENOMEM);
     return adopt_ref(*segment);
 }
@@ -121,9 +123,9 @@ Result<RefPtr<Segment>> make_segment(i32 key, u64 size, u32 flags, const vfs::Cr
     if (pages << arch::page_shift < size || total + pages < total || total + pages > the_limits.most_pages.load())
         return error(Errno::ENOSPC);
     if (flags & abi::SHM_HUGETLB) return error(Errno::ENOSYS);
-    // As for a private mapping: what the machine could never hold is refused.
-    if (!(flags & abi::SHM_NORESERVE) && pages > mm::total_memory_pages()) return error(Errno::ENOMEM);
-    return Segment::create(key, size, flags & permission_bits, who);
+    const bool is_reserved = !(flags & abi::SHM_NORESERVE) || mm::overcommit_mode == mm::overcommit_never;
+    const auto commitment = is_reserved ? Segment::Commitment::Whole : Segment::Commitment::ByPage;
+    return Segment::create(key, size, flags & permission_bits, who, commitment);
 }
 
 } // namespace

@@ -10,7 +10,7 @@ namespace {
 
 constinit core::LockClass mmap_lock_class("mmap");
 constinit Page* the_zero_page = nullptr;
-constinit std::atomic<i64> committed{0}, locked{0};
+constinit std::atomic<i64> locked{0};
 constinit std::atomic<u64> faults{0}, copies{0};
 
 /// Root entries of the kernel half that hold something. They never change once user space exists.
@@ -65,11 +65,6 @@ void initialise_zero_page() {
     the_zero_page->set(page_up_to_date);
 }
 
-void commit_pages(i64 pages) { committed.fetch_add(pages, std::memory_order_relaxed); }
-u64 committed_pages() {
-    i64 pages = committed.load(std::memory_order_relaxed);
-    return pages > 0 ? static_cast<u64>(pages) : 0;
-}
 void count_fault() { faults.fetch_add(1, std::memory_order_relaxed); }
 void count_copy() { copies.fetch_add(1, std::memory_order_relaxed); }
 u64 fault_events() { return faults.load(std::memory_order_relaxed); }

@@ -312,9 +312,10 @@ Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mod
     {
         core::WriteGuard guard(mmap_lock_);
         if (mode != LockMode::Unlock) {
-            u64 limit = pages_in(limits.locked.load(std::memory_order_relaxed));
-            if (locked_pages_.load(std::memory_order_relaxed) + unlocked_pages(address, end) > limit)
-                return error(limit == 0 ? Errno::EPERM : Errno::ENOMEM);
+            u64 limit = limits.locked.load(std::memory_order_relaxed);
+            if (limit == 0) return error(Errno::EPERM);
+            if (locked_pages_.load(std::memory_order_relaxed) + unlocked_pages(address, end) > pages_in(limit))
+                return error(Errno::ENOMEM);
         }
         TRY(change_each(address, end, [&](Vma& part) -> Result<void> {
             if (!is_lockable(part)) return {};
@@ -338,7 +339,7 @@ Result<void> AddressSpace::lock_all(u32 mcl_flags) {
     constexpr u32 known = abi::MCL_CURRENT | abi::MCL_FUTURE | abi::MCL_ONFAULT;
     if (mcl_flags == 0 || (mcl_flags & ~known) || mcl_flags == abi::MCL_ONFAULT) return error(Errno::EINVAL);
     u64 limit = limits.locked.load(std::memory_order_relaxed);
-    if (limit < arch::page_size) return error(Errno::EPERM);
+    if (limit == 0) return error(Errno::EPERM);
     bool on_fault = (mcl_flags & abi::MCL_ONFAULT) != 0;
     {
         core::WriteGuard guard(mmap_lock_);

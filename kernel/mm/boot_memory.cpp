@@ -10,6 +10,7 @@
 #include <core/log.hpp>
 #include <core/panic.hpp>
 #include <mm/init.hpp>
+#include <mm/knobs.hpp>
 
 namespace linnet::mm {
 
@@ -138,6 +139,7 @@ void initialise(const boot::BootInfo& info) {
     });
     give_unused_array(info, {array.first, array.first + page_frames});
     start_page_allocator();
+    initialise_knobs();
     start_heap(core::this_cpu());
     prepare_kernel_area();
     initialise_zero_page();

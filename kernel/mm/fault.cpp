@@ -10,19 +10,16 @@ namespace linnet::mm {
 namespace {
 
 constinit std::atomic<OutOfMemoryHandler> out_of_memory_handler{nullptr};
-constinit std::atomic<u64> out_of_memory_count{0};
 
 } // namespace
 
 void set_out_of_memory_handler(OutOfMemoryHandler handler) { out_of_memory_handler.store(handler); }
-u64 out_of_memory_events() { return out_of_memory_count.load(std::memory_order_relaxed); }
 
 FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
     count_fault();
     for (;;) {
         FaultResult result = fault_with_growth(address, access, ForeignAccess::Checked);
         if (result != FaultResult::OutOfMemory) return result;
-        out_of_memory_count.fetch_add(1, std::memory_order_relaxed);
         OutOfMemoryHandler handler = out_of_memory_handler.load();
         if (!handler || !handler(*this)) return result;
     }
@@ -74,6 +71,7 @@ bool AddressSpace::grow_stack(VirtAddr address) {
         u64 locked = locked_pages_.load(std::memory_order_relaxed) + pages;
         if (locked > pages_in(limits.locked.load(std::memory_order_relaxed))) return false;
     }
+    if (!can_commit(pages)) return false;
     account(*stack, static_cast<i64>(pages));
     set_range(*stack, address, stack->end);
     return true;

@@ -30,10 +30,10 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
 }
 
 Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
-    if (!can_commit(data_pages_.load(std::memory_order_relaxed))) return error(Errno::ENOMEM);
     TlbBatch batch(*this); // flushes before the lock is given up, whatever happened
     for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
         if (vma->is(vma_dont_fork)) continue;
+        if (vma->is(vma_accounted) && !can_commit(vma->page_count())) return error(Errno::ENOMEM);
         Vma* copy = TRY(child.clone_vma(*vma));
         // Locks are not inherited (mlock(2)).
         copy->flags &= ~u32{vma_locked | vma_lock_on_fault};

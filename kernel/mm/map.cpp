@@ -1,29 +1,46 @@
 // mmap(2), brk(2) and the choice of addresses.
-#include "page_allocator.hpp"
 #include "vma_edit.hpp"
 #include <abi_arch/mman.hpp>
+#include <algorithm>
 
 namespace linnet::mm {
 
-bool can_commit(u64 pages) { return pages <= managed_frames(); }
-
 Result<void> AddressSpace::check_limits(u64 pages, u32 prot, u32 vma_flags) const {
-    u64 total = total_pages_.load(std::memory_order_relaxed);
+    return check_limits(pages, prot, vma_flags, {});
+}
+
+/// `replaced` is what the new mapping takes the place of.
+Result<void> AddressSpace::check_limits(u64 pages, u32 prot, u32 vma_flags, const MappingTotals& replaced) const {
+    u64 total = total_pages_.load(std::memory_order_relaxed) - replaced.pages;
     if (total + pages > pages_in(limits.address_space.load(std::memory_order_relaxed))) return error(Errno::ENOMEM);
-    if (counts_as_data(prot, vma_flags) &&
-        data_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
+    u64 data = data_pages_.load(std::memory_order_relaxed) - replaced.data;
+    if (counts_as_data(prot, vma_flags) && data + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
         return error(Errno::ENOMEM);
     if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
-    bool accountable = (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_no_reserve));
-    if (accountable && !can_commit(pages)) return error(Errno::ENOMEM);
+    bool is_promised = is_accountable(prot, vma_flags) || (vma_flags & vma_accounted);
+    if (is_promised && pages > replaced.accounted && !can_commit(pages - replaced.accounted))
+        return error(Errno::ENOMEM);
     if ((vma_flags & vma_locked) &&
         locked_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.locked.load(std::memory_order_relaxed)))
         return error(Errno::EAGAIN);
     return {};
 }
 
+MappingTotals AddressSpace::mapped_in(VirtAddr begin, VirtAddr end) {
+    MappingTotals result;
+    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
+        u64 pages = pages_in(std::min(end, vma->end) - std::max(begin, vma->begin));
+        result.pages += pages;
+        if (counts_as_data(vma->prot, vma->flags)) result.data += pages;
+        if (vma->is(vma_accounted)) result.accounted += pages;
+    }
+    return result;
+}
+
 /// Top-down from the base; where nothing fits there, bottom-up from a third of the user half, as Linux does.
 VirtAddr AddressSpace::find_gap(u64 length, u64 alignment) {
+    if (layout.grows_upwards)
+        return vmas_.find_gap_bottom_up(length, mmap_base, arch::user_address_end, alignment, stack_guard_gap);
     if (alignment != arch::page_size)
         return vmas_.find_gap_top_down(length, lowest_user_address, mmap_base, alignment, stack_guard_gap);
     if (gap_hint_.value == 0 || length <= gap_hint_length_ || gap_hint_ > mmap_base) {
@@ -100,7 +117,8 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
     u32 flags = request.vma_flags;
     if (request.flags & abi::MAP_SHARED) flags |= vma_shared; // SHARED_VALIDATE contains the bit
     if (request.flags & abi::MAP_GROWSDOWN) flags |= vma_grows_down;
-    if (request.flags & abi::MAP_NORESERVE) flags |= vma_no_reserve;
+    // Who never promises too much reserves whatever the program says (Linux's documentation, overcommit accounting).
+    if ((request.flags & abi::MAP_NORESERVE) && overcommit_mode != overcommit_never) flags |= vma_no_reserve;
     if (request.flags & abi::MAP_LOCKED) flags |= vma_locked;
     if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
     if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
@@ -113,11 +131,20 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
 Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed) {
     VirtAddr address = TRY(choose_address(request, length));
     u32 flags = vma_flags_of(request, future_lock_flags_);
-    if (request.limits == MapRequest::Limits::Enforced) TRY(check_limits(pages_in(length), request.prot, flags));
+    if ((request.flags & abi::MAP_LOCKED) && limits.locked.load(std::memory_order_relaxed) == 0)
+        return error(Errno::EPERM);
+    if (request.limits == MapRequest::Limits::Enforced) {
+        MappingTotals replaced;
+        if (request.flags & abi::MAP_FIXED) replaced = mapped_in(address, address + length);
+        TRY(check_limits(pages_in(length), request.prot, flags, replaced));
+    }
+    bool is_device = request.object && request.object->kind() == VmObject::Kind::Physical;
+    if (is_accountable(request.prot, flags) && !is_device) flags |= vma_accounted;
     Vma described;
     described.object = request.object;
     if ((flags & vma_shared) && !described.object)
-        described.object = NullableRefPtr<VmObject>(TRY(AnonObject::create(length)));
+        described.object = NullableRefPtr<VmObject>(TRY(AnonObject::create(
+            length, flags & vma_no_reserve ? VmObject::Commitment::ByPage : VmObject::Commitment::Whole)));
     // Before the old mapping goes: what may fail has not failed.
     if (request.flags & abi::MAP_FIXED) TRY(unmap_locked(address, address + length, doomed));
     described.begin = address;
@@ -177,6 +204,7 @@ Result<void> AddressSpace::grow_brk(VirtAddr from, VirtAddr to) {
     heap.prot = abi::PROT_READ | abi::PROT_WRITE;
     heap.flags = vma_flags_of({}, future_lock_flags_);
     TRY(check_limits(heap.page_count(), heap.prot, heap.flags));
+    heap.flags |= vma_accounted;
     return insert_mapping(heap);
 }
 

@@ -11,10 +11,12 @@
 #include "kasan.hpp"
 #include <core/spinlock.hpp>
 #include <mm/allocation_faults.hpp>
+#include <mm/knobs.hpp>
 
 namespace linnet::mm {
 
 constinit PageArray page_array;
+constinit Tunable<u64> min_free_kbytes{0};
 constinit CpuPageCache boot_cpu_page_cache;
 
 namespace {
@@ -35,11 +37,18 @@ bool fails_frame(PageKind kind) {
 
 bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
+/// How many frames must stay free when one of this kind is taken. Who is dying may take half of the reserve: it ends by
+/// giving back all it has.
+u64 reserve_for(PageKind kind) {
+    if (!is_user_kind(kind)) return 0;
+    u64 reserve = low_watermark.load(std::memory_order_relaxed);
+    return core::current_thread().has_fatal_signal() ? reserve / 2 : reserve;
+}
+
 /// Moves up to a batch of frames into the CPU's list. Preemption is off.
 bool refill(CpuPageCache& cache, PageKind kind) {
     core::InterruptSpinGuard guard(buddy_lock);
-    u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
-    if (buddy.free_frames() <= reserve) return false;
+    if (buddy.free_frames() <= reserve_for(kind)) return false;
     // One larger block taken apart keeps a CPU's frames together and costs one list operation.
     constexpr unsigned batch_order = std::countr_zero(CpuPageCache::batch);
     for (unsigned order = batch_order;; order = 0) {
@@ -89,8 +98,8 @@ Page* take_frame(PageKind kind) {
     return page;
 }
 
-/// Frames that lie in other parts of the kernel's caches; false when there was nothing to get.
-bool shrink() {
+/// Gets frames out of other parts of the kernel's caches; returns how many objects and frames went.
+u64 shrink() {
     u64 got = 0;
     {
         core::PreemptionGuard guard;
@@ -105,10 +114,10 @@ bool shrink() {
         got += cache.count;
         drain(cache, cache.count);
     }
-    if (!core::may_sleep()) return got != 0;
+    if (!core::may_sleep()) return got;
     for (auto& slot : shrinkers)
         if (Shrinker shrinker = slot.load(std::memory_order_acquire)) got += shrinker();
-    return got != 0;
+    return got;
 }
 
 void prepare(Page& page, PageKind kind) {
@@ -131,7 +140,7 @@ Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
         return error(Errno::ENOMEM);
     Page* page = take_frame(kind);
     while (!page) {
-        if (!shrink()) return error(Errno::ENOMEM);
+        if (shrink() == 0) return error(Errno::ENOMEM);
         page = take_frame(kind);
         if (!page) return error(Errno::ENOMEM);
     }
@@ -147,10 +156,9 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
     if (order > max_order || fails_frame(kind)) return error(Errno::ENOMEM);
     Page* block = nullptr;
     for (int attempt = 0; attempt < 2 && !block; ++attempt) {
-        if (attempt > 0 && !shrink()) break;
+        if (attempt > 0 && shrink() == 0) break;
         core::InterruptSpinGuard guard(buddy_lock);
-        u64 reserve = is_user_kind(kind) ? low_watermark.load(std::memory_order_relaxed) : 0;
-        if (buddy.free_frames() > reserve + (u64{1} << order)) block = buddy.allocate(order);
+        if (buddy.free_frames() > reserve_for(kind) + (u64{1} << order)) block = buddy.allocate(order);
     }
     if (!block) return error(Errno::ENOMEM);
     {
@@ -233,8 +241,17 @@ void give_frames(u64 first, u64 end) {
 void start_page_allocator() {
     u64 frames = managed.load();
     u64 reserve = frames / 256;
-    low_watermark.store(reserve < 64 ? 64 : (reserve > 1024 ? 1024 : reserve));
+    min_free_kbytes.stored = (reserve < 64 ? 64 : (reserve > 1024 ? 1024 : reserve)) * (arch::page_size / 1024);
+    apply_min_free();
 }
+
+/// At most a quarter of all memory, so that some is left to use.
+void apply_min_free() {
+    u64 frames = min_free_kbytes / (arch::page_size / 1024), most = managed.load() / 4;
+    low_watermark.store(frames < most ? frames : most);
+}
+
+u64 shrink_caches() { return shrink(); }
 
 void add_shrinker(Shrinker shrinker) {
     for (auto& slot : shrinkers) {
@@ -245,6 +262,8 @@ void add_shrinker(Shrinker shrinker) {
 }
 
 u64 managed_frames() { return managed.load(std::memory_order_relaxed); }
+
+u64 reserved_frames() { return low_watermark.load(std::memory_order_relaxed); }
 
 u64 free_frames() {
     u64 free = buddy.free_frames();

@@ -40,11 +40,16 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     if (becomes_data &&
         data_pages_.load(std::memory_order_relaxed) + pages > pages_in(limits.data.load(std::memory_order_relaxed)))
         return error(Errno::ENOMEM);
-    if (becomes_data && !vma.is(vma_no_reserve) && !can_commit(pages)) return error(Errno::ENOMEM);
+    bool is_promised_now = is_accountable(rights, vma.flags) && !vma.is(vma_accounted);
+    if (is_promised_now && !can_commit(pages)) return error(Errno::ENOMEM);
     TRY(own_tables(begin, end));
     Vma* part = TRY(isolate(vma, begin, end));
     account(*part, -static_cast<i64>(pages));
     u8 before = std::exchange(part->prot, rights);
+    if (is_promised_now) part->flags |= vma_accounted;
+    // What was never written to needs no promise once it can't be.
+    if (!(rights & abi::PROT_WRITE) && part->is_anonymous() && !part->has_private_pages.load(std::memory_order_relaxed))
+        part->flags &= ~u32{vma_accounted};
     account(*part, static_cast<i64>(pages));
     protect_entries(*part, before, batch);
     merge(*part);

@@ -1,5 +1,6 @@
 // What /proc shows of an address space.
 #include "space.hpp"
+#include <algorithm>
 
 namespace linnet::mm {
 
@@ -15,6 +16,8 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
     info.begin = vma.begin;
     info.end = vma.end;
     info.prot = vma.prot;
+    info.max_prot = vma.max_prot;
+    if (vma.object) info.backing = is_physical(vma) ? MappingInfo::Backing::Physical : MappingInfo::Backing::Pages;
     info.flags = vma.flags;
     info.offset = vma.object ? vma.first_index << arch::page_shift : 0;
     info.label = vma.label.get();
@@ -34,39 +37,114 @@ void AddressSpace::for_each_mapping(FunctionRef<bool(const MappingInfo&)> visit,
         if (!visit(describe(*vma))) return;
 }
 
-MappingUsage AddressSpace::measure(VirtAddr begin, VirtAddr end) {
-    MappingUsage usage;
+VirtAddr AddressSpace::visit_usage(VirtAddr from, FunctionRef<void(const MappingInfo&, const MappingUsage&)> visit) {
     core::ReadGuard guard(mmap_lock_);
-    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma))
-        measure_mapping(*vma, std::max(begin, vma->begin), std::min(end, vma->end), usage);
-    return usage;
+    Vma* vma = vmas_.find_ending_after(from);
+    if (!vma) return {};
+    visit(describe(*vma), measure(*vma));
+    return vma->end;
 }
 
-void AddressSpace::measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, MappingUsage& usage) {
-    u64 resident_before = usage.resident;
-    tables_.for_each_leaf_table(begin, end, [&](Page& table, VirtAddr from, VirtAddr to) {
-        const u32 other_owners = table.refs.load(std::memory_order_relaxed) - 1;
+namespace {
+
+/// Adds one page that is mapped `mappings` times.
+void add_page(MappingUsage& usage, const Page& page, u32 mappings, bool is_referenced, bool is_dirty) {
+    const u64 share = (u64{arch::page_size} << MappingUsage::share_shift) / mappings;
+    const bool is_anonymous = page.kind == PageKind::Anonymous;
+    usage.resident += arch::page_size;
+    usage.share += share;
+    ++usage.pages;
+    if (is_anonymous) {
+        usage.anonymous += arch::page_size;
+        usage.share_anonymous += share;
+        ++usage.anonymous_pages;
+    } else {
+        (page.kind == PageKind::File ? usage.share_file : usage.share_shared) += share;
+    }
+    if (is_referenced) usage.referenced += arch::page_size;
+    if (page.has(page_active)) ++usage.active_pages;
+    if (is_dirty) usage.share_dirty += share, ++usage.dirty_pages;
+    usage.most_mappings = std::max(usage.most_mappings, mappings);
+    u64& bucket = mappings > 1 ? (is_dirty ? usage.shared_dirty : usage.shared_clean)
+                               : (is_dirty ? usage.private_dirty : usage.private_clean);
+    bucket += arch::page_size;
+}
+
+} // namespace
+
+void MappingUsage::add(const MappingUsage& other) {
+    constexpr u64 MappingUsage::* sums[] = {
+        &MappingUsage::resident,      &MappingUsage::share,           &MappingUsage::share_dirty,
+        &MappingUsage::share_file,    &MappingUsage::share_anonymous, &MappingUsage::share_shared,
+        &MappingUsage::share_locked,  &MappingUsage::shared_clean,    &MappingUsage::shared_dirty,
+        &MappingUsage::private_clean, &MappingUsage::private_dirty,   &MappingUsage::referenced,
+        &MappingUsage::anonymous,     &MappingUsage::pages,           &MappingUsage::anonymous_pages,
+        &MappingUsage::dirty_pages,   &MappingUsage::active_pages};
+    for (u64 MappingUsage::* sum : sums) this->*sum += other.*sum;
+    most_mappings = std::max(most_mappings, other.most_mappings);
+}
+
+MappingUsage AddressSpace::measure(const Vma& vma) {
+    MappingUsage usage;
+    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
             Page* page = counted_page(vma, Policy::address(entry, 0));
             if (!page) continue;
-            bool is_anonymous = page->kind == PageKind::Anonymous;
-            u32 sharers = is_anonymous ? page->refs.load(std::memory_order_relaxed) + other_owners
-                                       : page->map_count.load(std::memory_order_relaxed);
-            if (sharers == 0) sharers = 1;
-            bool is_dirty =
-                is_anonymous || page->kind == PageKind::Shared || Policy::is_dirty(entry) || page->has(page_dirty);
-            usage.resident += arch::page_size;
-            usage.proportional += arch::page_size / sharers;
-            if (is_anonymous) usage.anonymous += arch::page_size;
-            if (Policy::is_accessed(entry)) usage.referenced += arch::page_size;
-            u64& bucket = sharers > 1 ? (is_dirty ? usage.shared_dirty : usage.shared_clean)
-                                      : (is_dirty ? usage.private_dirty : usage.private_clean);
-            bucket += arch::page_size;
+            // Private and shared memory have nowhere else to be: what differs from nothing is dirty.
+            bool is_dirty = page->kind != PageKind::File || Policy::is_dirty(entry) || page->has(page_dirty);
+            add_page(usage, *page, mapping_count(*page, &table), Policy::is_accessed(entry), is_dirty);
         }
     });
-    if (vma.is(vma_locked)) usage.locked += usage.resident - resident_before;
+    if (vma.is(vma_locked)) usage.share_locked = usage.share;
+    return usage;
+}
+
+void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
+    const VirtAddr end = begin + states.size() * arch::page_size;
+    core::ReadGuard guard(mmap_lock_);
+    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
+        const VirtAddr first = std::max(begin, vma->begin), last = std::min(end, vma->end);
+        tables_.for_each_leaf_table(first, last, [&](Page& table, VirtAddr from, VirtAddr to) {
+            for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
+                Entry entry = cursor.entry();
+                if (Policy::is_empty(entry)) continue;
+                PageState& state = states[pages_in(cursor.address() - begin)];
+                const PhysAddr frame = Policy::address(entry, 0);
+                state.is_present = true;
+                state.frame = pages_in(frame.value);
+                const Page* page = counted_page(*vma, frame);
+                if (!page) continue;
+                state.is_of_object = page->kind != PageKind::Anonymous;
+                state.is_exclusive = mapping_count(*page, &table) == 1;
+            }
+        });
+    }
+}
+
+void AddressSpace::clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch) {
+    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+        for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
+            Entry entry = cursor.entry();
+            if (Policy::is_empty(entry) || !Policy::is_accessed(entry)) continue;
+            Page* page = counted_page(vma, Policy::address(entry, 0));
+            if (!page) continue;
+            const bool is_anonymous = page->kind == PageKind::Anonymous;
+            if (which == ReferencedPages::Anonymous && !is_anonymous) continue;
+            if (which == ReferencedPages::OfObjects && is_anonymous) continue;
+            while (!Policy::is_empty(entry) && !cursor.compare_exchange(entry, Policy::without_accessed(entry))) {
+            }
+            page->clear(page_active);
+            batch.note(cursor.address());
+        }
+    });
+}
+
+void AddressSpace::clear_references(ReferencedPages which) {
+    core::ReadGuard guard(mmap_lock_);
+    TlbBatch batch(*this);
+    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) clear_references_in(*vma, which, batch);
 }
 
 /// The peak is taken when somebody looks and when pages go, not at every fault.
@@ -91,7 +169,7 @@ AddressSpaceStatistics AddressSpace::statistics() const {
     result.file = not_negative(resident_file_);
     result.shared = not_negative(resident_shared_);
     result.peak_resident = read(peak_resident_);
-    result.page_tables = read(table_pages_);
+    result.page_tables = read(table_pages_) - 1; // the root is part of every address space
     result.mapping_count = vmas_.count();
     return result;
 }

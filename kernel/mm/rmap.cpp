@@ -1,5 +1,6 @@
 // Counters of mapped and dirty pages. A page counts once however often it is mapped.
 #include "rmap.hpp"
+#include <algorithm>
 
 namespace linnet::mm {
 
@@ -13,6 +14,17 @@ void note_mapped(Page& page) {
 
 void note_unmapped(Page& page) {
     if (page.map_count.fetch_sub(1, std::memory_order_relaxed) == 1) mapped.fetch_sub(1, std::memory_order_relaxed);
+}
+
+/// Each entry that shows a private page owns one of its references; whoever else looks at it holds one for a moment
+/// only. A last-level table that several address spaces have is one entry, and one mapping for each of them.
+u32 mapping_count(const Page& page, const Page* table) {
+    u32 count = page.map_count.load(std::memory_order_relaxed);
+    if (page.kind == PageKind::Anonymous) {
+        const u32 other_owners = table ? table->refs.load(std::memory_order_relaxed) - 1 : 0;
+        count = page.refs.load(std::memory_order_relaxed) + other_owners;
+    }
+    return std::max(count, 1u);
 }
 
 u64 mapped_object_frames() { return mapped.load(std::memory_order_relaxed); }

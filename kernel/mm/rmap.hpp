@@ -18,6 +18,10 @@ void note_mapped(Page& page);
 void note_unmapped(Page& page);
 u64 mapped_object_frames();
 
+/// How many user mappings show a page, at least 1: the one answer for /proc (smaps, pagemap, kpagecount). `table`,
+/// where known, is a last-level table that maps it.
+u32 mapping_count(const Page& page, const Page* table);
+
 /// Marks a page of a FileObject as different from what is stored, or as stored.
 void note_dirty(Page& page);
 void note_clean(Page& page);

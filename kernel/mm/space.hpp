@@ -5,12 +5,11 @@
 #include "tlb.hpp"
 #include <arch/usercopy.hpp>
 #include <mm/address_space.hpp>
+#include <mm/knobs.hpp>
 
 namespace linnet::mm {
 
 inline constexpr u64 stack_guard_gap = u64{256} << arch::page_shift; // as Linux's default stack_guard_gap
-inline constexpr VirtAddr lowest_user_address{65536};                // vm.mmap_min_addr
-inline constexpr usize max_map_count = 65530;                        // vm.max_map_count
 inline constexpr u64 pages_in(u64 bytes) { return bytes >> arch::page_shift; }
 inline constexpr VirtAddr page_floor(VirtAddr address) { return {align_down(address.value, arch::page_size)}; }
 
@@ -77,20 +76,21 @@ inline Page* counted_page(const Vma& vma, PhysAddr frame) {
     return page->kind == PageKind::Reserved ? nullptr : page;
 }
 
-/// Pages that a mapping promises to have memory for.
-inline bool is_accountable(const Vma& vma) {
-    return !vma.is(vma_shared) && (vma.prot & abi::PROT_WRITE) && !vma.is(vma_no_reserve) && !is_physical(vma);
+/// Whether memory is promised to a mapping of these rights: it is private and writable. Once it is (vma_accounted), it
+/// stays so when the right to write goes, for pages may have been written.
+inline bool is_accountable(u32 prot, u32 vma_flags) {
+    return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_no_reserve));
 }
+/// overcommit.cpp: pages promised, how many may be, and whether `pages` more may be to an address space of so many.
 void commit_pages(i64 pages);
 u64 committed_pages();
-/// Whether `pages` more could possibly be had (overcommit mode 0: only what is absurd is refused).
-bool can_commit(u64 pages);
+u64 commit_limit();
+bool can_commit(u64 pages, u64 total_pages_of_asker);
 
 void count_fault();
 void count_copy();
 u64 fault_events();
 u64 major_fault_events();
-u64 out_of_memory_events();
 u64 copy_events();
 void count_locked(i64 pages);
 u64 locked_pages_total();

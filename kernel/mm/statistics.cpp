@@ -8,6 +8,12 @@ namespace linnet::mm {
 
 static_assert(free_block_orders == max_order + 1);
 
+namespace {
+constinit std::atomic<u64> out_of_memory_kills{0};
+}
+
+void note_out_of_memory_kill() { out_of_memory_kills.fetch_add(1, std::memory_order_relaxed); }
+
 MemoryStatistics memory_statistics() {
     MemoryStatistics result;
     result.total = managed_frames();
@@ -23,8 +29,7 @@ MemoryStatistics memory_statistics() {
     result.kernel_other = used_frames(PageKind::Kernel) + used_frames(PageKind::HeapBlock);
     result.virtual_area = kernel_area_frames();
     result.committed = committed_pages();
-    // overcommit_ratio 50, no swap (proc(5), /proc/sys/vm/overcommit_ratio)
-    result.commit_limit = result.total / 2;
+    result.commit_limit = commit_limit();
     result.locked = locked_pages_total();
     return result;
 }
@@ -40,7 +45,7 @@ MemoryEvents memory_events() {
     result.tlb_local_flushes = local_flush_events();
     result.tlb_remote_flushes = remote_flush_events();
     result.major_faults = major_fault_events();
-    result.out_of_memory_kills = out_of_memory_events();
+    result.out_of_memory_kills = out_of_memory_kills.load(std::memory_order_relaxed);
     return result;
 }
 

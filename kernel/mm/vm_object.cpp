@@ -3,6 +3,7 @@
 // Truncation: the new size is stored first, then every mapping's entries go (under the lock of their table), then the
 // pages. A fault that looked before must look again under that lock: it sees the new size or its entry is removed.
 #include "rmap.hpp"
+#include "space.hpp"
 #include <cstring>
 #include <lib/own_ptr.hpp>
 #include <mm/address_space.hpp>
@@ -15,8 +16,9 @@ constinit core::LockClass pages_lock_class("object pages");
 constinit core::LockClass mappings_lock_class("object mappings");
 } // namespace
 
-VmObject::VmObject(Kind kind, u64 size)
-    : pages_lock_(pages_lock_class), mappings_lock_(mappings_lock_class), size_(size), kind_(kind) {}
+VmObject::VmObject(Kind kind, u64 size, Commitment commitment)
+    : pages_lock_(pages_lock_class), mappings_lock_(mappings_lock_class), size_(size), kind_(kind),
+      commitment_(kind == Kind::Shared ? commitment : Commitment::None) {}
 
 VmObject::~VmObject() {
     VERIFY(mappings_.is_empty());
@@ -67,7 +69,9 @@ PageRef VmObject::find_flagged(u64& from, u64 end, PageFlag flag) {
 Result<PageRef> VmObject::insert_page(u64 index, PageRef page) {
     core::SpinGuard guard(pages_lock_);
     if (Page* other = pages_.find(index)) return PageRef::share(*other);
+    if (commitment_ == Commitment::ByPage && !can_commit(1, 0)) return error(Errno::ENOSPC);
     TRY(pages_.insert(index, *page));
+    if (commitment_ == Commitment::ByPage) commit_pages(1);
     page->index = index;
     __atomic_store_n(&page->object, this, __ATOMIC_RELEASE);
     resident_.fetch_add(1, std::memory_order_relaxed);
@@ -82,6 +86,7 @@ void VmObject::remove_page(u64 index, const Page& page) {
         Page* gone = pages_.remove(index);
         __atomic_store_n(&gone->object, nullptr, __ATOMIC_RELEASE);
         resident_.fetch_sub(1, std::memory_order_relaxed);
+        if (commitment_ == Commitment::ByPage) commit_pages(-1);
     }
     unref_page(const_cast<Page&>(page));
 }
@@ -102,6 +107,7 @@ void VmObject::drop_pages(u64 first, u64 last) {
                 doomed[count++] = page;
             }
             resident_.fetch_sub(count, std::memory_order_relaxed);
+            if (commitment_ == Commitment::ByPage) commit_pages(-static_cast<i64>(count));
         }
         for (usize i = 0; i < count; ++i) {
             note_clean(*doomed[i]);
@@ -190,8 +196,21 @@ void VmObject::punch_hole(u64 begin, u64 end) {
     if (tail) zero_part(end >> arch::page_shift, 0, tail);
 }
 
-Result<RefPtr<AnonObject>> AnonObject::create(u64 size) {
-    auto* object = new (std::nothrow) AnonObject(size);
+AnonObject::AnonObject(u64 size, Commitment commitment) : VmObject(Kind::Shared, size, commitment) {
+    if (commitment == Commitment::Whole) promised_pages_ = divide_up(size, arch::page_size);
+    commit_pages(static_cast<i64>(promised_pages_));
+}
+
+Result<void> AnonObject::check_promise(u64 size, Commitment commitment) {
+    const AddressSpace* asker = current_address_space();
+    if (commitment == Commitment::Whole && asker && !asker->can_commit(divide_up(size, arch::page_size)))
+        return error(Errno::ENOMEM);
+    return {};
+}
+
+Result<RefPtr<AnonObject>> AnonObject::create(u64 size, Commitment commitment) {
+    TRY(check_promise(size, commitment));
+    auto* object = new (std::nothrow) AnonObject(size, commitment);
     if (!object) return error(Errno::ENOMEM);
     return adopt_ref(*object);
 }
@@ -202,7 +221,7 @@ Result<RefPtr<AnonObject>> AnonObject::create_secret() {
     return object;
 }
 
-AnonObject::~AnonObject() = default;
+AnonObject::~AnonObject() { commit_pages(-static_cast<i64>(promised_pages_)); }
 
 Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {
     if (PageRef page = find_any_page(index)) return page;

@@ -119,7 +119,7 @@ void AddressSpace::account(const Vma& vma, i64 pages) {
     if (counts_as_data(vma.prot, vma.flags)) add(data_pages_);
     if (vma.is(vma_grows_down)) add(stack_pages_);
     if ((vma.prot & (abi::PROT_EXEC | abi::PROT_WRITE)) == abi::PROT_EXEC) add(text_pages_);
-    if (is_accountable(vma)) commit_pages(pages);
+    if (vma.is(vma_accounted)) commit_pages(pages);
 }
 
 } // namespace linnet::mm

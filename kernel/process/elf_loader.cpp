@@ -168,7 +168,7 @@ Result<void> load_elf(Program& program, std::span<const u8> bytes) {
     // The heap of a static PIE would collide with the mmap area, so it goes where a program's would be.
     u64 end = image.end();
     if (image.is_position_independent() && interpreter.empty())
-        end = mm::choose_program_base(program.randomisation).value;
+        end = mm::choose_program_base(mm::Randomisation::Off).value;
     program.space->set_brk_begin(mm::choose_brk_begin({end}, program.randomisation));
     if (!interpreter.empty()) TRY(load_interpreter(program, interpreter));
     return {};

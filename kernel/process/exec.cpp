@@ -94,8 +94,9 @@ Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display
 }
 
 /// The stack's mapping, large enough for what build_stack() puts on it and some more.
-Result<void> map_stack(Program& program, const StringBlock& arguments, const StringBlock& environment) {
-    VirtAddr top = mm::choose_layout(*program.space, program.randomisation);
+Result<void> map_stack(Program& program, u32 personality, const StringBlock& arguments,
+                       const StringBlock& environment) {
+    VirtAddr top = mm::choose_layout(*program.space, program.randomisation, personality);
     u64 pointers = (arguments.count() + environment.count() + 128) * sizeof(u64);
     u64 size = arguments.bytes().size() + environment.bytes().size() + pointers + 8192 + 4096 + 4096;
     size = align_up(size + extra_stack, arch::page_size);
@@ -128,7 +129,7 @@ void copy_limits(mm::AddressSpace& space, const ResourceLimits& limits, const vf
 Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
                                 StringBlock& environment, const Requester& who) {
     Program program(TRY(mm::AddressSpace::create()));
-    if (who.personality & abi::ADDR_NO_RANDOMIZE) program.randomisation = mm::Randomisation::Off;
+    program.randomisation = mm::randomisation_of(who.personality);
     usize name_begin = display_path.rfind('/') + 1; // npos + 1 is 0
     std::string_view name = display_path.substr(name_begin).substr(0, sizeof(program.name) - 1);
     std::copy_n(name.data(), name.size(), program.name);
@@ -138,7 +139,7 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     TRY(apply_file_credentials(program, who.credentials, *file, who.no_new_privileges));
     program.executable = std::move(file);
     if (who.limits) copy_limits(*program.space, *who.limits, *program.credentials);
-    TRY(map_stack(program, arguments, environment));
+    TRY(map_stack(program, who.personality, arguments, environment));
     TRY(load_elf(program, {header.bytes, header.size}));
     program.space->layout.vdso = TRY(map_vdso(*program.space));
     TRY(build_stack(program, display_path, arguments, environment));

@@ -112,7 +112,7 @@ Result<Places> push_strings(StackWriter& writer, Program& program, std::string_v
     layout.arg_begin = places.arguments;
 
     // The stack's top is drawn by the page; this draws within one.
-    if (program.randomisation == mm::Randomisation::On) writer.skip(core::random_below(max_stack_offset) & ~u64{15});
+    if (program.randomisation != mm::Randomisation::Off) writer.skip(core::random_below(max_stack_offset) & ~u64{15});
     if (const char* platform = arch::hardware_capabilities().platform)
         places.platform = TRY(writer.push_text(platform));
     u8 random[16];

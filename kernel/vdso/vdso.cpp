@@ -28,7 +28,8 @@ constinit mm::ConstantLabel image_label("[vdso]");
 Result<void> initialise() {
     auto bytes = static_cast<u64>(vdso_image_end - vdso_image_begin);
     image_size = align_up(bytes, arch::page_size);
-    RefPtr<mm::AnonObject> pages = TRY(mm::AnonObject::create(arch::page_size + image_size));
+    RefPtr<mm::AnonObject> pages =
+        TRY(mm::AnonObject::create(arch::page_size + image_size, mm::VmObject::Commitment::None));
     mm::PageRef first = TRY(pages->get_page(0, arch::Access::Write));
     data = static_cast<Data*>(first.data());
     for (u64 at = 0; at < bytes; at += arch::page_size) {

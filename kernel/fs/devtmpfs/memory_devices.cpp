@@ -41,7 +41,9 @@ public:
     Result<usize> write(IoBuffer& from, u64) override { return swallow(from); }
     /// Shared: a new piece of anonymous memory; private mappings copy from it.
     Result<RefPtr<mm::VmObject>> mmap(const vfs::MapFileRequest& request) override {
-        return RefPtr<mm::VmObject>(TRY(mm::AnonObject::create(request.offset + request.length)));
+        // A private mapping's own pages are promised to the mapping.
+        const auto commitment = request.shared ? mm::VmObject::Commitment::Whole : mm::VmObject::Commitment::None;
+        return RefPtr<mm::VmObject>(TRY(mm::AnonObject::create(request.offset + request.length, commitment)));
     }
 };
 

@@ -1,9 +1,12 @@
-// /proc/meminfo, vmstat, buddyinfo, swaps and sys/vm.
+// /proc/meminfo, vmstat, swaps and sys/vm (proc_meminfo(5), proc_vmstat(5), proc_sys_vm(5)).
 #include "procfs.hpp"
 
+#include <abi_arch/mman.hpp>
 #include <arch/page.hpp>
 #include <mm/allocation_faults.hpp>
+#include <mm/knobs.hpp>
 #include <mm/statistics.hpp>
+#include <vfs/pseudo/knob.hpp>
 
 namespace linnet::fs {
 
@@ -48,8 +51,9 @@ Result<void> show_meminfo(TextSink sink) {
     line(sink, "PageTables:", memory.page_tables);
     line(sink, "CommitLimit:", memory.commit_limit);
     line(sink, "Committed_AS:", memory.committed);
-    format_to(sink, "VmallocTotal:   {} kB\n", (arch::kernel_area_end - arch::kernel_area_begin) / 1024);
+    format_to(sink, "VmallocTotal:   {8} kB\n", (arch::kernel_area_end - arch::kernel_area_begin) / 1024);
     line(sink, "VmallocUsed:", memory.virtual_area);
+    line(sink, "VmallocChunk:", 0);
     return {};
 }
 
@@ -71,27 +75,43 @@ Result<void> show_vmstat(TextSink sink) {
     return {};
 }
 
-Result<void> show_buddyinfo(TextSink sink) {
-    u64 counts[mm::free_block_orders] = {};
-    mm::free_blocks(counts);
-    sink("Node 0, zone   Normal ");
-    for (u64 count : counts) format_to(sink, "{6} ", count);
-    sink("\n");
-    return {};
-}
-
 Result<void> show_swaps(TextSink sink) {
     sink("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
     return {};
 }
 
-/// Heuristic overcommit: the mode there is.
-Result<void> show_zero(TextSink sink) { return sink("0\n"), Result<void>{}; }
-Result<void> show_minimum_address(TextSink sink) {
-    format_to(sink, "{}\n", u64{65536});
+/// The ratio and the number of kilobytes are two ways to say one thing: setting one unsets the other.
+void ratio_changed() { mm::overcommit_kbytes.stored = 0; }
+void kbytes_changed() { mm::overcommit_ratio.stored = 0; }
+
+Result<void> show_write_only(TextSink) { return error(Errno::EINVAL); }
+
+/// 1: file pages, 2: what the heap keeps, 3: both. File pages all belong to file systems that live in memory.
+Result<void> store_drop_caches(std::string_view text) {
+    const Result<u64> what = vfs::pseudo::parse_number(text, 4);
+    if (!what || *what == 0) return error(Errno::EINVAL);
+    if (*what & 2) (void)mm::drop_caches();
     return {};
 }
-Result<void> show_map_count_limit(TextSink sink) { return sink("65530\n"), Result<void>{}; }
+
+Result<void> add_knobs(vfs::pseudo::Directory& vm) {
+    using vfs::pseudo::add_knob;
+    constexpr u64 any = ~u64{0} >> 1;
+    TRY(add_knob(vm, "overcommit_memory", {.value = mm::overcommit_mode.stored, .most = mm::overcommit_never}));
+    TRY(add_knob(vm, "overcommit_ratio", {.value = mm::overcommit_ratio.stored, .changed = ratio_changed}));
+    TRY(add_knob(vm, "overcommit_kbytes",
+                 {.value = mm::overcommit_kbytes.stored, .most = any, .changed = kbytes_changed}));
+    TRY(add_knob(vm, "user_reserve_kbytes", {.value = mm::user_reserve_kbytes.stored, .most = any}));
+    TRY(add_knob(vm, "admin_reserve_kbytes", {.value = mm::admin_reserve_kbytes.stored, .most = any}));
+    TRY(add_knob(vm, "max_map_count", {.value = mm::max_map_count.stored}));
+    TRY(add_knob(vm, "mmap_min_addr", {.value = mm::lowest_user_address.stored, .most = any}));
+    TRY(add_knob(vm, "legacy_va_layout", {.value = mm::legacy_va_layout.stored}));
+    TRY(add_knob(
+        vm, "mmap_rnd_bits",
+        {.value = mm::mmap_rnd_bits.stored, .least = abi::mmap_random_bits, .most = abi::mmap_random_bits_max}));
+    TRY(add_knob(vm, "min_free_kbytes", {.value = mm::min_free_kbytes.stored, .changed = mm::apply_min_free}));
+    return vm.add_text("drop_caches", show_write_only, 0200, store_drop_caches);
+}
 
 Result<void> show_fail_allocations(TextSink sink) { return mm::show_allocation_faults(sink), Result<void>{}; }
 Result<void> store_fail_allocations(std::string_view text) {
@@ -103,14 +123,14 @@ Result<void> store_fail_allocations(std::string_view text) {
 Result<void> add_memory_files(vfs::pseudo::Directory& root) {
     TRY(root.add_text("meminfo", show_meminfo));
     TRY(root.add_text("vmstat", show_vmstat));
-    TRY(root.add_text("buddyinfo", show_buddyinfo));
+    TRY(add_allocator_files(root));
+    TRY(add_frame_files(root));
     TRY(root.add_text("swaps", show_swaps));
     vfs::pseudo::Directory& vm = *TRY(root.add_path("sys/vm"));
-    TRY(vm.add_text("overcommit_memory", show_zero));
-    TRY(vm.add_text("mmap_min_addr", show_minimum_address));
-    TRY(vm.add_text("max_map_count", show_map_count_limit));
     TRY(vm.add_text("fail_allocations", show_fail_allocations, 0600, store_fail_allocations));
-    return {};
+    vfs::pseudo::Directory& kernel = *TRY(root.add_path("sys/kernel"));
+    TRY(vfs::pseudo::add_knob(kernel, "randomize_va_space", {.value = mm::randomize_va_space.stored}));
+    return add_knobs(vm);
 }
 
 } // namespace linnet::fs

@@ -7,6 +7,8 @@ namespace linnet::fs {
 
 Result<void> add_memory_files(vfs::pseudo::Directory& root);
 Result<void> add_device_files(vfs::pseudo::Directory& root);
+Result<void> add_allocator_files(vfs::pseudo::Directory& root);
+Result<void> add_frame_files(vfs::pseudo::Directory& root);
 Result<void> add_sysrq(vfs::pseudo::Directory& root);
 
 } // namespace linnet::fs

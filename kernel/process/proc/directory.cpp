@@ -60,6 +60,20 @@ i64 parse_name(std::string_view name) {
     return value;
 }
 
+Result<i64> parse_integer(std::string_view text, i64 least, i64 most) {
+    constexpr std::string_view space = " \t\n\v\f\r";
+    const usize first = text.find_first_not_of(space);
+    if (first == std::string_view::npos) return error(Errno::EINVAL);
+    text = text.substr(first, text.find_last_not_of(space) + 1 - first);
+    const bool is_negative = text.starts_with('-');
+    if (is_negative || text.starts_with('+')) text.remove_prefix(1);
+    constexpr u64 largest_int = 0x7fff'ffff;
+    const u64 magnitude = TRY(vfs::pseudo::parse_number(text, largest_int));
+    const i64 value = is_negative ? -static_cast<i64>(magnitude) : static_cast<i64>(magnitude);
+    if (value < least || value > most) return error(Errno::EINVAL);
+    return value;
+}
+
 namespace {
 
 class TaskText final : public TextNode, public TaskNode {
@@ -75,7 +89,10 @@ public:
         const Task task = TRY(resolve(key()));
         return privacy_ == Privacy::Private ? check_may_inspect(task) : Result<void>{};
     }
-    Result<void> show(TextSink sink) override { return show_(TRY(resolve(key())), sink); }
+    Result<void> show(TextSink sink) override {
+        if (!show_) return error(Errno::EINVAL);
+        return show_(TRY(resolve(key())), sink);
+    }
     Result<void> store(std::string_view text) override {
         if (!store_) return error(Errno::EINVAL);
         return store_(TRY(resolve(key())), text);
@@ -99,22 +116,7 @@ Result<void> show_personality(const Task& task, TextSink sink) {
     return {};
 }
 
-Result<void> show_oom_score_adj(const Task& task, TextSink sink) {
-    format_to(sink, "{}\n", task.process->oom_score_adj.load());
-    return {};
-}
-/// Lowering it needs a capability (proc_pid_oom_score_adj(5)).
-Result<void> store_oom_score_adj(const Task& task, std::string_view text) {
-    const bool is_negative = text.starts_with('-');
-    const i32 magnitude = static_cast<i32>(TRY(vfs::pseudo::parse_number(text.substr(is_negative ? 1 : 0), 1000)));
-    const i32 value = is_negative ? -magnitude : magnitude;
-    if (value < task.process->oom_score_adj.load() && !vfs::current_credentials().has(vfs::Capability::SysResource))
-        return error(Errno::EACCES);
-    task.process->oom_score_adj.store(value);
-    return {};
-}
-
-enum class EntryKind : u8 { Text, PrivateText, Threads, Descriptors, DescriptorInfo, Link, Memory };
+enum class EntryKind : u8 { Text, PrivateText, Threads, Descriptors, DescriptorInfo, Link, Memory, Pagemap };
 struct Entry {
     std::string_view name;
     EntryKind kind;
@@ -147,7 +149,12 @@ constexpr Entry entries[] = {
     {"smaps", EntryKind::PrivateText, 0444, show_smaps},
     {"smaps_rollup", EntryKind::PrivateText, 0444, show_smaps_rollup},
     {"cgroup", EntryKind::Text, 0444, show_cgroup},
+    {"oom_score", EntryKind::Text, 0444, show_oom_score},
     {"oom_score_adj", EntryKind::Text, 0644, show_oom_score_adj, store_oom_score_adj},
+    {"oom_adj", EntryKind::Text, 0644, show_oom_adj, store_oom_adj},
+    {"pagemap", EntryKind::Pagemap, 0400},
+    {"clear_refs", EntryKind::Text, 0200, nullptr, store_clear_refs},
+    {"numa_maps", EntryKind::PrivateText, 0444, show_numa_maps},
     {"loginuid", EntryKind::Text, 0444, show_no_login},
     {"sessionid", EntryKind::Text, 0444, show_no_login},
     {"uid_map", EntryKind::Text, 0444, show_identity_map},
@@ -182,6 +189,8 @@ Result<RefPtr<Inode>> make_entry(const TaskKey& key, u32 index) {
         return make_place_link(key, entry.link, number);
     case EntryKind::Memory:
         return make_memory_node(key, number);
+    case EntryKind::Pagemap:
+        return make_pagemap_node(key, number);
     }
     __builtin_unreachable();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "task.hpp"
+#include <mm/address_space.hpp>
 
 namespace linnet::process::proc {
 
@@ -18,5 +19,8 @@ SignalSets signal_sets(const Task& task);
 
 /// The kernel's priority as stat shows it: 20 + nice, or below 0 for real-time threads.
 i64 priority_of(const Thread& thread);
+
+/// Of the executable mappings, what is the program's own; the rest is its libraries'.
+u64 program_text_pages(const mm::AddressSpace& space, const mm::AddressSpaceStatistics& memory);
 
 } // namespace linnet::process::proc

@@ -1,28 +1,19 @@
-// /proc/PID/maps, smaps, smaps_rollup (proc_pid_maps(5), proc_pid_smaps(5)).
-#include "task.hpp"
-
-#include <mm/address_space.hpp>
+// /proc/PID/maps and numa_maps (proc_pid_maps(5), proc_pid_numa_maps(5)).
+#include "mappings.hpp"
 
 namespace linnet::process::proc {
 
-namespace {
-
-constexpr usize name_column = 73;
-
-Result<RefPtr<mm::AddressSpace>> space_of(const Task& task) {
-    NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
-    if (!space) return error(Errno::ESRCH);
-    return RefPtr<mm::AddressSpace>(std::move(space));
-}
-
-/// A name with its newlines as \012, so that a line stays a line.
-void put_escaped(TextSink sink, std::string_view text) {
-    for (char c : text) {
-        if (c == '\n')
-            sink("\\012");
-        else
-            sink({&c, 1});
-    }
+void show_label(const mm::MappingLabel& label, std::string_view escaped, TextSink sink) {
+    label.format_name([&](std::string_view text) {
+        for (char c : text) {
+            if (!escaped.contains(c)) {
+                sink({&c, 1});
+                continue;
+            }
+            const u32 code = static_cast<u8>(c);
+            format_to(sink, "\\{}{}{}", code >> 6, code >> 3 & 7, code & 7);
+        }
+    });
 }
 
 void show_mapping(const mm::MappingInfo& info, TextSink sink) {
@@ -37,75 +28,12 @@ void show_mapping(const mm::MappingInfo& info, TextSink sink) {
     if (info.label || !info.name.empty()) {
         for (usize column = text.size(); column < name_column; ++column) sink(" ");
         if (info.label)
-            info.label->format_name([&](std::string_view piece) { put_escaped(sink, piece); });
+            show_label(*info.label, "\n", sink);
         else
             sink(info.name);
     }
     sink("\n");
 }
-
-void show_usage(const mm::MappingUsage& usage, TextSink sink) {
-    const auto line = [&](std::string_view name, u64 bytes) { format_to(sink, "{-16}{8} kB\n", name, bytes / 1024); };
-    line("Rss:", usage.resident);
-    line("Pss:", usage.proportional);
-    line("Pss_Dirty:", usage.private_dirty);
-    line("Shared_Clean:", usage.shared_clean);
-    line("Shared_Dirty:", usage.shared_dirty);
-    line("Private_Clean:", usage.private_clean);
-    line("Private_Dirty:", usage.private_dirty);
-    line("Referenced:", usage.referenced);
-    line("Anonymous:", usage.anonymous);
-    line("LazyFree:", 0);
-    line("AnonHugePages:", 0);
-    line("ShmemPmdMapped:", 0);
-    line("FilePmdMapped:", 0);
-    line("Shared_Hugetlb:", 0);
-    line("Private_Hugetlb:", 0);
-    line("Swap:", 0);
-    line("SwapPss:", 0);
-    line("Locked:", usage.locked);
-}
-
-/// Two letters for each property (proc_pid_smaps(5), VmFlags).
-void show_flags(const mm::MappingInfo& info, TextSink sink) {
-    sink("VmFlags: ");
-    if (info.prot & abi::PROT_READ) sink("rd ");
-    if (info.prot & abi::PROT_WRITE) sink("wr ");
-    if (info.prot & abi::PROT_EXEC) sink("ex ");
-    if (info.flags & mm::vma_shared) sink("sh ");
-    sink("mr mw me ");
-    if (info.flags & mm::vma_grows_down) sink("gd ");
-    if (info.flags & mm::vma_locked) sink("lo ");
-    if (info.flags & mm::vma_dont_fork) sink("dc ");
-    if (info.flags & mm::vma_wipe_on_fork) sink("wf ");
-    if (info.flags & mm::vma_dont_dump) sink("dd ");
-    if (info.flags & mm::vma_accounted) sink("ac ");
-    sink("\n");
-}
-
-/// Calls `visit` for one mapping after the other without the lock held between them: measuring takes it
-/// itself.
-template <typename Visit>
-void for_each_unlocked(mm::AddressSpace& space, Visit visit) {
-    VirtAddr from{};
-    for (;;) {
-        bool found = false;
-        VirtAddr begin{}, end{};
-        space.for_each_mapping(
-            [&](const mm::MappingInfo& info) {
-                found = true;
-                begin = info.begin;
-                end = info.end;
-                return false;
-            },
-            from);
-        if (!found) return;
-        visit(begin, end);
-        from = end;
-    }
-}
-
-} // namespace
 
 Result<void> show_maps(const Task& task, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
@@ -117,50 +45,38 @@ Result<void> show_maps(const Task& task, TextSink sink) {
     return {};
 }
 
-Result<void> show_smaps(const Task& task, TextSink sink) {
-    RefPtr<mm::AddressSpace> space = TRY(space_of(task));
-    for_each_unlocked(*space, [&](VirtAddr begin, VirtAddr end) {
-        const mm::MappingUsage usage = space->measure(begin, end);
-        space->for_each_mapping(
-            [&](const mm::MappingInfo& info) {
-                show_mapping(info, sink);
-                format_to(sink, "{-16}{8} kB\n", std::string_view("Size:"), (info.end - info.begin) / 1024);
-                format_to(sink, "{-16}{8} kB\n", std::string_view("KernelPageSize:"), arch::page_size / 1024);
-                format_to(sink, "{-16}{8} kB\n", std::string_view("MMUPageSize:"), arch::page_size / 1024);
-                show_usage(usage, sink);
-                sink("THPeligible:           0\n");
-                show_flags(info, sink);
-                return false;
-            },
-            begin);
-    });
-    return {};
+namespace {
+
+/// There is one node, and all memory is on it.
+void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, TextSink sink) {
+    format_to(sink, "{08x} default", info.begin.value);
+    if (info.label && info.label->inode_number() != 0) {
+        sink(" file=");
+        show_label(*info.label, "\n\t= ", sink);
+    } else if (info.name == "[heap]") {
+        sink(" heap");
+    } else if (info.name == "[stack]") {
+        sink(" stack");
+    }
+    if (usage.pages != 0) {
+        if (usage.anonymous_pages != 0) format_to(sink, " anon={}", usage.anonymous_pages);
+        if (usage.dirty_pages != 0) format_to(sink, " dirty={}", usage.dirty_pages);
+        if (usage.pages != usage.anonymous_pages && usage.pages != usage.dirty_pages)
+            format_to(sink, " mapped={}", usage.pages);
+        if (usage.most_mappings > 1) format_to(sink, " mapmax={}", usage.most_mappings);
+        if (usage.active_pages < usage.pages) format_to(sink, " active={}", usage.active_pages);
+        format_to(sink, " N0={} kernelpagesize_kB={}", usage.pages, arch::page_size / 1024);
+    }
+    sink("\n");
 }
 
-Result<void> show_smaps_rollup(const Task& task, TextSink sink) {
-    RefPtr<mm::AddressSpace> space = TRY(space_of(task));
-    mm::MappingUsage total;
-    VirtAddr first{}, last{};
-    for_each_unlocked(*space, [&](VirtAddr begin, VirtAddr end) {
-        const mm::MappingUsage usage = space->measure(begin, end);
-        if (first.value == 0) first = begin;
-        last = end;
-        total.resident += usage.resident;
-        total.proportional += usage.proportional;
-        total.shared_clean += usage.shared_clean;
-        total.shared_dirty += usage.shared_dirty;
-        total.private_clean += usage.private_clean;
-        total.private_dirty += usage.private_dirty;
-        total.referenced += usage.referenced;
-        total.anonymous += usage.anonymous;
-        total.locked += usage.locked;
-    });
-    char line[80];
-    const std::string_view text = format_into(line, "{08x}-{08x} ---p 00000000 00:00 0 ", first.value, last.value);
-    sink(text);
-    for (usize column = text.size(); column < name_column; ++column) sink(" ");
-    sink("[rollup]\n");
-    show_usage(total, sink);
+} // namespace
+
+Result<void> show_numa_maps(const Task& task, TextSink sink) {
+    NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
+    if (!space) return {};
+    for_each_usage(
+        *space, [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_placement(info, usage, sink); });
     return {};
 }
 

@@ -2,6 +2,7 @@
 #include "task.hpp"
 
 #include "figures.hpp"
+#include <algorithm>
 #include <mm/address_space.hpp>
 #include <process/session.hpp>
 
@@ -108,11 +109,17 @@ Result<void> show_stat(const Task& task, TextSink sink) {
     return {};
 }
 
+u64 program_text_pages(const mm::AddressSpace& space, const mm::AddressSpaceStatistics& memory) {
+    const u64 begin = align_down(space.layout.code_begin.value, arch::page_size);
+    const u64 end = align_up(space.layout.code_end.value, arch::page_size);
+    return std::min((end - begin) >> arch::page_shift, memory.text);
+}
+
 Result<void> show_statm(const Task& task, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
     const mm::AddressSpaceStatistics memory = space ? space->statistics() : mm::AddressSpaceStatistics{};
-    format_to(sink, "{} {} {} {} 0 {} 0\n", memory.total, memory.resident(), memory.file + memory.shared, memory.text,
-              memory.data + memory.stack);
+    format_to(sink, "{} {} {} {} 0 {} 0\n", memory.total, memory.resident(), memory.file + memory.shared,
+              space ? program_text_pages(*space, memory) : 0, memory.data + memory.stack);
     return {};
 }
 

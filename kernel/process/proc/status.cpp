@@ -81,8 +81,9 @@ void show_memory(const Task& task, TextSink sink) {
     line("RssShmem", memory.shared);
     line("VmData", memory.data);
     line("VmStk", memory.stack);
-    line("VmExe", memory.text);
-    line("VmLib", 0);
+    const u64 program = program_text_pages(*space, memory);
+    line("VmExe", program);
+    line("VmLib", memory.text - program);
     line("VmPTE", memory.page_tables);
     line("VmSwap", 0);
     sink("HugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t0\n");

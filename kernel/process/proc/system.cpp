@@ -6,6 +6,7 @@
 #include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+#include <process/out_of_memory.hpp>
 #include <process/proc_nodes.hpp>
 #include <process/system_name.hpp>
 #include <vfs/current.hpp>
@@ -199,6 +200,7 @@ Result<void> register_system_nodes() {
     TRY(root.add_text("stat", show_stat_of_system));
     TRY(root.add_text("version", show_version));
     TRY(add_kernel_names(*TRY(root.add_path("sys/kernel"))));
+    TRY(register_out_of_memory_knobs());
     core::arm_timer(load_timer, core::monotonic_ns() + load_interval_ns);
     return {};
 }

@@ -58,6 +58,9 @@ using StoreTask = Result<void> (*)(const Task& task, std::string_view text);
 
 /// Parses a name that is a number, as directories of numbers need it; -1 otherwise.
 i64 parse_name(std::string_view name);
+/// Parses what is written to a knob: a decimal or 0x number with its sign. ERANGE when no int holds it, EINVAL when it
+/// isn't in [least, most].
+Result<i64> parse_integer(std::string_view text, i64 least, i64 most);
 
 // ---- generators, by file ----
 Result<void> show_stat(const Task& task, TextSink sink); // stat.cpp
@@ -65,8 +68,15 @@ Result<void> show_statm(const Task& task, TextSink sink);
 Result<void> show_status(const Task& task, TextSink sink); // status.cpp
 Result<void> show_limits(const Task& task, TextSink sink);
 Result<void> show_maps(const Task& task, TextSink sink); // maps.cpp
-Result<void> show_smaps(const Task& task, TextSink sink);
+Result<void> show_numa_maps(const Task& task, TextSink sink);
+Result<void> show_smaps(const Task& task, TextSink sink); // smaps.cpp
 Result<void> show_smaps_rollup(const Task& task, TextSink sink);
+Result<void> store_clear_refs(const Task& task, std::string_view text); // pagemap.cpp
+Result<void> show_oom_score(const Task& task, TextSink sink);           // oom.cpp
+Result<void> show_oom_score_adj(const Task& task, TextSink sink);
+Result<void> store_oom_score_adj(const Task& task, std::string_view text);
+Result<void> show_oom_adj(const Task& task, TextSink sink);
+Result<void> store_oom_adj(const Task& task, std::string_view text);
 Result<void> show_cmdline(const Task& task, TextSink sink); // strings.cpp
 Result<void> show_environ(const Task& task, TextSink sink);
 Result<void> show_auxv(const Task& task, TextSink sink);
@@ -82,7 +92,8 @@ Result<RefPtr<vfs::Inode>> make_fd_directory(const TaskKey& key); // descriptors
 Result<RefPtr<vfs::Inode>> make_fdinfo_directory(const TaskKey& key);
 enum class LinkKind : u8 { WorkingDirectory, Root, Executable };
 Result<RefPtr<vfs::Inode>> make_place_link(const TaskKey& key, LinkKind kind, u32 number);
-Result<RefPtr<vfs::Inode>> make_memory_node(const TaskKey& key, u32 number); // memory.cpp
+Result<RefPtr<vfs::Inode>> make_memory_node(const TaskKey& key, u32 number);  // memory.cpp
+Result<RefPtr<vfs::Inode>> make_pagemap_node(const TaskKey& key, u32 number); // pagemap.cpp
 
 Result<void> register_system_nodes(); // system.cpp
 

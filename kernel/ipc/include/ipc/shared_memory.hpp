@@ -20,7 +20,8 @@ SharedMemoryLimits& shared_memory_limits();
 /// The pages of a segment, and its name in /proc/PID/maps. It is attached as often as it is mapped.
 class Segment final : public mm::AnonObject, public mm::MappingLabel {
 public:
-    static Result<RefPtr<Segment>> create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner);
+    static Result<RefPtr<Segment>> create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner,
+                                          Commitment commitment);
 
     bool is_attachable() const override { return true; }
     void ref() const override { VmObject::ref(); }
@@ -53,7 +54,7 @@ protected:
     void on_unmapped() override;
 
 private:
-    Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner);
+    Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner, Commitment commitment);
 };
 
 /// shmget(2).

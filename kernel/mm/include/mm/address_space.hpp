@@ -57,6 +57,7 @@ struct ExecLayout {
     VirtAddr stack_begin{};
     VirtAddr arg_begin{}, arg_end{}, env_begin{}, env_end{};
     VirtAddr vdso{};
+    bool grows_upwards = false;   // the legacy layout: room for mappings is looked for from mmap_base upwards
     VirtAddr signal_trampoline{}; // where a handler returns to without sa_restorer
     u64 auxv[max_auxv] = {};      // pairs, as on the stack
     usize auxv_words = 0;
@@ -69,7 +70,7 @@ struct AddressSpaceStatistics {
     u64 data = 0, stack = 0, text = 0, shared_mappings = 0;
     u64 anonymous = 0, file = 0, shared = 0; // resident
     u64 peak_resident = 0;
-    u64 page_tables = 0; // bytes would be Linux's VmPTE * 1024
+    u64 page_tables = 0; // below the root, as Linux counts them
     usize mapping_count = 0;
     [[nodiscard]] u64 resident() const { return anonymous + file + shared; }
 };
@@ -78,19 +79,37 @@ struct AddressSpaceStatistics {
 struct MappingInfo {
     VirtAddr begin{}, end{};
     u8 prot = 0;
+    u8 max_prot = 0; // what mprotect may grant
+    enum class Backing : u8 { Anonymous, Pages, Physical } backing = Backing::Anonymous;
     u32 flags = 0;  // VmaFlag bits
     u64 offset = 0; // bytes in the object
     const MappingLabel* label = nullptr;
     std::string_view name; // "[heap]", "[stack]" where there is no label; may be empty
 };
 
-/// What /proc/PID/smaps says of a mapping, in bytes.
+/// What /proc/PID/smaps and numa_maps say of mappings: bytes, but for the shares and where a name says pages. A share
+/// is a page divided by the number of its mappings, in 1/4096 of a byte, so that adding up loses nothing Linux keeps.
 struct MappingUsage {
+    static constexpr unsigned share_shift = 12;
     u64 resident = 0;
-    u64 proportional = 0; // each page divided by the number of its mappings
+    u64 share = 0, share_dirty = 0, share_anonymous = 0, share_file = 0, share_shared = 0, share_locked = 0;
     u64 shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
-    u64 referenced = 0, anonymous = 0, locked = 0;
+    u64 referenced = 0, anonymous = 0;
+    u64 pages = 0, anonymous_pages = 0, dirty_pages = 0, active_pages = 0;
+    u32 most_mappings = 0; // of one page
+    void add(const MappingUsage& other);
 };
+
+/// One page of /proc/PID/pagemap.
+struct PageState {
+    u64 frame = 0; // its number, of pages from physical address 0
+    bool is_present = false;
+    bool is_of_object = false; // of a file or shared memory
+    bool is_exclusive = false; // mapped once
+};
+
+/// What /proc/PID/clear_refs clears the marks of.
+enum class ReferencedPages : u8 { All, Anonymous, OfObjects };
 
 /// Names a futex's or lock's place independent of who asks: shared memory by object and offset, private by address
 /// space.
@@ -102,6 +121,11 @@ struct MemoryIdentity {
 
 /// Whether an access by another (ptrace, /proc/PID/mem) may pass over missing rights, as Linux's FOLL_FORCE.
 enum class ForeignAccess : u8 { Checked, Forced };
+
+/// Pages of several mappings together: all, those of data, and those that memory is promised for.
+struct MappingTotals {
+    u64 pages = 0, data = 0, accounted = 0;
+};
 
 class AddressSpace final : public RefCounted<AddressSpace> {
 public:
@@ -164,13 +188,20 @@ public:
     // ---- looking (report.cpp) ----
     /// Calls `visit` for each mapping in order until it returns false. The mmap lock is held: no user copies within.
     void for_each_mapping(FunctionRef<bool(const MappingInfo&)> visit, VirtAddr from = {});
-    [[nodiscard]] MappingUsage measure(VirtAddr begin, VirtAddr end);
+    /// Shows the first mapping that ends behind `from`, and what it holds. Returns its end, or 0 when there is none.
+    VirtAddr visit_usage(VirtAddr from, FunctionRef<void(const MappingInfo&, const MappingUsage&)> visit);
+    /// States of the pages from `begin` on.
+    void page_states(VirtAddr begin, std::span<PageState> states);
+    /// Forgets that pages were used, so that smaps' Referenced counts from now on.
+    void clear_references(ReferencedPages which);
     [[nodiscard]] AddressSpaceStatistics statistics() const;
     void reset_peak_resident();
+    /// Whether `pages` more may be promised to it (overcommit.cpp).
+    [[nodiscard]] bool can_commit(u64 pages) const;
 
     MemoryLimits limits;
     ExecLayout layout;
-    /// mmap's top-down base, drawn by choose_layout() in exec.
+    /// Where mappings begin, downwards or (layout.grows_upwards) upwards; drawn by choose_layout() in exec.
     VirtAddr mmap_base{};
     std::atomic<u32> dumpable{1};
     std::atomic<bool> out_of_memory{false}; // chosen to die: allocations for it may fail early
@@ -200,6 +231,8 @@ private:
     Result<VirtAddr> choose_address(const MapRequest& request, u64 length);
     VirtAddr find_gap(u64 length, u64 alignment = arch::page_size);
     Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags) const;
+    Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags, const MappingTotals& replaced) const;
+    [[nodiscard]] MappingTotals mapped_in(VirtAddr begin, VirtAddr end);
     Result<void> insert_mapping(Vma& described);
     Result<VirtAddr> map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed);
     Result<void> grow_brk(VirtAddr from, VirtAddr to);
@@ -268,7 +301,8 @@ private:
     Result<void> own_tables(VirtAddr begin, VirtAddr end);
     Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
     MappingInfo describe(const Vma& vma) const;
-    void measure_mapping(Vma& vma, VirtAddr begin, VirtAddr end, MappingUsage& usage);
+    [[nodiscard]] MappingUsage measure(const Vma& vma);
+    void clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
     Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice);
     Result<void> advise_part(Vma& part, int advice);
@@ -308,10 +342,13 @@ private:
 /// threads that have none.
 AddressSpace* current_address_space();
 
-/// Address randomisation of a new image (kernel parameters norandmaps, nokaslr don't matter here; personality does).
-enum class Randomisation : u8 { On, Off };
-/// Draws the top of the stack, and sets `space.mmap_base` below it leaving room for the stack limit.
-VirtAddr choose_layout(AddressSpace& space, Randomisation randomisation);
+/// Address randomisation of a new image.
+enum class Randomisation : u8 { On, AllButHeap, Off };
+/// By randomize_va_space and the personality (ADDR_NO_RANDOMIZE).
+Randomisation randomisation_of(u32 personality);
+/// Draws the top of the stack, and sets `space.mmap_base` below it leaving room for the stack limit; or, for the legacy
+/// layout (ADDR_COMPAT_LAYOUT and others), where mappings begin that grow upwards.
+VirtAddr choose_layout(AddressSpace& space, Randomisation randomisation, u32 personality);
 /// Where a position-independent program goes (ET_DYN with an interpreter), page aligned.
 VirtAddr choose_program_base(Randomisation randomisation);
 /// Where the heap begins behind a program that ends at `program_end`.

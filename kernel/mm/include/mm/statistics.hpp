@@ -41,9 +41,32 @@ struct MemoryEvents {
     u64 out_of_memory_kills = 0;
 };
 MemoryEvents memory_events();
+/// A process was chosen to die for its memory.
+void note_out_of_memory_kill();
 
 inline constexpr unsigned free_block_orders = 11;
 /// Free blocks by order (/proc/buddyinfo).
 void free_blocks(u64 (&counts)[free_block_orders]);
+
+/// Of single frames, by number (address / page size): how many user mappings show it, and its bits of /proc/kpageflags.
+u64 frame_mappings(u64 number);
+u64 frame_flags(u64 number);
+/// One behind the last frame.
+u64 frame_number_end();
+
+/// All memory is one zone (/proc/zoneinfo). In pages.
+struct ZoneStatistics {
+    u64 first_frame = 0;
+    u64 spanned = 0;
+    u64 managed = 0;
+    u64 reserve = 0; // user memory isn't given out below
+};
+ZoneStatistics zone_statistics();
+
+/// The free frames that a CPU keeps to itself.
+struct FrameListStatistics {
+    u64 count = 0, high = 0, batch = 0;
+};
+FrameListStatistics frame_list_statistics(u32 cpu);
 
 } // namespace linnet::mm

@@ -26,6 +26,9 @@ struct ObjectMapping {
 class VmObject : public RefCounted<VmObject> {
 public:
     enum class Kind : u8 { Shared, File, Physical };
+    /// When the pages of shared memory count as promised (Committed_AS): as they are made, all from the start, or
+    /// never.
+    enum class Commitment : u8 { ByPage, Whole, None };
 
     virtual ~VmObject();
 
@@ -88,7 +91,7 @@ public:
     void add_mapping_locked(ObjectMapping& mapping, Writable writable, ObjectMapping* after = nullptr);
 
 protected:
-    VmObject(Kind kind, u64 size);
+    VmObject(Kind kind, u64 size, Commitment commitment = Commitment::ByPage);
     /// A mapping came up or went, counted already. The mappings lock is held, perhaps an mmap lock.
     virtual void on_mapped() {}
     virtual void on_unmapped() {}
@@ -121,6 +124,7 @@ private:
     std::atomic<u32> mapping_count_{0};
     std::atomic<i32> writable_mappings_{0}; // -1: denied
     Kind kind_;
+    Commitment commitment_; // only ByPage is the base class's business
     bool is_secret_ = false;
 };
 
@@ -151,7 +155,7 @@ private:
 /// Memory that lives only in RAM and may be mapped by several: tmpfs files, memfd, shared anonymous mappings.
 class AnonObject : public VmObject {
 public:
-    static Result<RefPtr<AnonObject>> create(u64 size);
+    static Result<RefPtr<AnonObject>> create(u64 size, Commitment commitment = Commitment::Whole);
     /// One for memfd_secret(2).
     static Result<RefPtr<AnonObject>> create_secret();
     ~AnonObject() override;
@@ -159,7 +163,12 @@ public:
     Result<PageRef> get_page(u64 index, arch::Access access) override;
 
 protected:
-    explicit AnonObject(u64 size) : VmObject(Kind::Shared, size) {}
+    explicit AnonObject(u64 size, Commitment commitment = Commitment::Whole);
+    /// ENOMEM when so much may not be promised; to be asked before one is made.
+    static Result<void> check_promise(u64 size, Commitment commitment);
+
+private:
+    u64 promised_pages_ = 0;
 };
 
 /// A run of physical addresses: device memory (uncached), or frames of the kernel (vDSO data; cached).

@@ -52,10 +52,10 @@ enum VmaFlag : u32 {
     vma_no_huge_page = 1u << 10,
     vma_huge_page = 1u << 11,
     vma_mergeable = 1u << 12,
-    vma_stack = 1u << 13,   // the main stack, for its name
-    vma_special = 1u << 14, // vDSO and the like: not unmapped by accident of merging, not expandable
-    vma_accounted = 1u << 15,
-    vma_sealed = 1u << 16, // mseal(2)
+    vma_stack = 1u << 13,     // the main stack, for its name
+    vma_special = 1u << 14,   // vDSO and the like: not unmapped by accident of merging, not expandable
+    vma_accounted = 1u << 15, // counted in Committed_AS
+    vma_sealed = 1u << 16,    // mseal(2)
 };
 
 struct Vma : ObjectMapping {

@@ -119,7 +119,8 @@ public:
     NullableRefPtr<const vfs::Credentials> last_credentials_; // of the leader, when it is gone
     std::atomic<u64> peak_resident_pages{0};                  // of address spaces that are gone
 
-    std::atomic<i32> oom_score_adj{0}; // -1000 (never chosen) to 1000 (proc_pid_oom_score_adj(5))
+    std::atomic<i32> oom_score_adj{0};       // -1000 (never chosen) to 1000 (proc_pid_oom_score_adj(5))
+    std::atomic<i32> oom_score_adj_floor{0}; // the least value it takes without CAP_SYS_RESOURCE
     std::atomic<u32> living_threads{0};
     u64 start_time_ns = 0;
     std::atomic<bool> has_registered_membarrier{false}; // membarrier(2); until execve

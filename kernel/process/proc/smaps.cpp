@@ -1,0 +1,118 @@
+// /proc/PID/smaps and smaps_rollup (proc_pid_smaps(5)).
+#include "mappings.hpp"
+
+namespace linnet::process::proc {
+
+namespace {
+
+void line(TextSink sink, std::string_view name, u64 bytes) { format_to(sink, "{-16}{8} kB\n", name, bytes / 1024); }
+void share_line(TextSink sink, std::string_view name, u64 share) {
+    line(sink, name, share >> mm::MappingUsage::share_shift);
+}
+
+/// What a mapping and the roll-up have in common, in two parts: the roll-up puts shares by kind between them.
+void show_shares(const mm::MappingUsage& usage, TextSink sink) {
+    line(sink, "Rss:", usage.resident);
+    share_line(sink, "Pss:", usage.share);
+    share_line(sink, "Pss_Dirty:", usage.share_dirty);
+}
+void show_pages(const mm::MappingUsage& usage, TextSink sink) {
+    line(sink, "Shared_Clean:", usage.shared_clean);
+    line(sink, "Shared_Dirty:", usage.shared_dirty);
+    line(sink, "Private_Clean:", usage.private_clean);
+    line(sink, "Private_Dirty:", usage.private_dirty);
+    line(sink, "Referenced:", usage.referenced);
+    line(sink, "Anonymous:", usage.anonymous);
+    // There is no merging of equal pages, no lazy freeing, no swap, and no page but of the smallest size.
+    for (std::string_view name : {"KSM:", "LazyFree:", "AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:",
+                                  "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "SwapPss:"})
+        line(sink, name, 0);
+    share_line(sink, "Locked:", usage.share_locked);
+}
+
+/// Two letters for each property, in Linux's order (proc_pid_smaps(5), VmFlags).
+void show_flags(const mm::MappingInfo& info, TextSink sink) {
+    const bool is_shared = info.flags & mm::vma_shared;
+    const bool is_physical = info.backing == mm::MappingInfo::Backing::Physical;
+    const bool is_fixed = is_physical || (info.flags & mm::vma_special);
+    const struct {
+        bool holds;
+        std::string_view letters;
+    } flags[] = {
+        {(info.prot & abi::PROT_READ) != 0, "rd "},
+        {(info.prot & abi::PROT_WRITE) != 0, "wr "},
+        {(info.prot & abi::PROT_EXEC) != 0, "ex "},
+        {is_shared && (info.max_prot & abi::PROT_WRITE), "sh "},
+        {(info.max_prot & abi::PROT_READ) != 0, "mr "},
+        {(info.max_prot & abi::PROT_WRITE) != 0, "mw "},
+        {(info.max_prot & abi::PROT_EXEC) != 0, "me "},
+        {is_shared, "ms "},
+        {(info.flags & mm::vma_grows_down) != 0, "gd "},
+        {is_physical, "pf "},
+        {(info.flags & mm::vma_locked) != 0, "lo "},
+        {is_physical, "io "},
+        {(info.flags & mm::vma_sequential_read) != 0, "sr "},
+        {(info.flags & mm::vma_random_read) != 0, "rr "},
+        {(info.flags & mm::vma_dont_fork) != 0, "dc "},
+        {is_fixed, "de "},
+        {(info.flags & mm::vma_lock_on_fault) != 0, "lf "},
+        {(info.flags & mm::vma_accounted) != 0, "ac "},
+        {(info.flags & mm::vma_no_reserve) != 0, "nr "},
+        {(info.flags & mm::vma_wipe_on_fork) != 0, "wf "},
+        {is_physical || (info.flags & mm::vma_dont_dump), "dd "},
+        {(info.flags & mm::vma_huge_page) != 0, "hg "},
+        {(info.flags & mm::vma_no_huge_page) != 0, "nh "},
+        {(info.flags & mm::vma_mergeable) != 0, "mg "},
+        {(info.flags & mm::vma_sealed) != 0, "sl "},
+    };
+    sink("VmFlags: ");
+    for (const auto& flag : flags)
+        if (flag.holds) sink(flag.letters);
+    sink("\n");
+}
+
+void show_usage_of(const mm::MappingInfo& info, const mm::MappingUsage& usage, TextSink sink) {
+    show_mapping(info, sink);
+    line(sink, "Size:", info.end - info.begin);
+    line(sink, "KernelPageSize:", arch::page_size);
+    line(sink, "MMUPageSize:", arch::page_size);
+    show_shares(usage, sink);
+    show_pages(usage, sink);
+    format_to(sink, "{-16}{8}\n", std::string_view("THPeligible:"), 0);
+    show_flags(info, sink);
+}
+
+} // namespace
+
+Result<void> show_smaps(const Task& task, TextSink sink) {
+    NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
+    if (!space) return {};
+    for_each_usage(
+        *space, [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_usage_of(info, usage, sink); });
+    return {};
+}
+
+Result<void> show_smaps_rollup(const Task& task, TextSink sink) {
+    NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
+    if (!space) return error(Errno::ESRCH);
+    mm::MappingUsage total;
+    VirtAddr first{}, last{};
+    for_each_usage(*space, [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) {
+        if (last.value == 0) first = info.begin;
+        last = info.end;
+        total.add(usage);
+    });
+    char header[80];
+    const std::string_view text = format_into(header, "{08x}-{08x} ---p 00000000 00:00 0 ", first.value, last.value);
+    sink(text);
+    for (usize column = text.size(); column < name_column; ++column) sink(" ");
+    sink("[rollup]\n");
+    show_shares(total, sink);
+    share_line(sink, "Pss_Anon:", total.share_anonymous);
+    share_line(sink, "Pss_File:", total.share_file);
+    share_line(sink, "Pss_Shmem:", total.share_shared);
+    show_pages(total, sink);
+    return {};
+}
+
+} // namespace linnet::process::proc
