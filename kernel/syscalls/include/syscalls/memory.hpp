@@ -33,7 +33,8 @@ Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserP
 
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),
-    entry<sys_madvise>("madvise", nr::madvise, Support::Partial, "huge pages, KSM, memory failure, MADV_GUARD_*: EINVAL"),
+    entry<sys_madvise>("madvise", nr::madvise, Support::Partial,
+                       "huge pages, KSM, memory failure, MADV_GUARD_*: EINVAL"),
     entry<sys_memfd_secret>("memfd_secret", nr::memfd_secret, Support::Partial, "the kernel's own direct map shows it"),
     entry<sys_mincore>("mincore", nr::mincore),
     entry<sys_mlock>("mlock", nr::mlock),
