@@ -1,3 +1,4 @@
+// The one table of System V shared memory segments: finding them by key and by number, and counting them.
 #include "segment_table.hpp"
 
 #include <algorithm>
