@@ -15,7 +15,7 @@ vmstat -s | awk '/K total memory/ { print "total", ($1 > 100000) } /K free memor
 vmstat | awk 'NR == 2 { print $1, $2, $3, $4, $5, $6, $7, $8 } NR == 3 { print $3, ($4 > 0), $7, $8 }'
 vmstat -m | awk 'NR == 1 { print $1, $2, $3, $4, $5 }'
 echo "-- slabtop"
-slabtop -o | awk '/Active \/ Total Objects/ { print "objects", ($9 > 0) } /OBJS ACTIVE/ { print $1, $2, $3, $5 } /kmalloc-256/ && !done { done = 1; print $NF }'
+slabtop -o | awk '/Active \/ Total Objects/ { print "objects", ($8 > 0) } /OBJS +ACTIVE/ { print $1, $2, $3, $5 } /kmalloc-256/ && !done { done = 1; print $NF }'
 echo "-- top"
 top -bn1 -p $$ | awk '/Mem :/ { print $2, ($4 > 100), ($6 > 0) } /COMMAND/ { print $5, $6, $7 } $1 == '$$' { print ($5 > 0), ($6 > 0), ($6 >= $7) }'
 ps -o vsz=,rss=,pmem=,sz= -p $$ | awk '{ print ($1 > $2), ($2 > 0), ($4 > 0) }'
