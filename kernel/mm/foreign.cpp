@@ -5,29 +5,40 @@
 
 namespace linnet::mm {
 
-Result<PageRef> AddressSpace::get_user_page(VirtAddr address, arch::Access access, ForeignAccess how) {
+/// The page that shows at `address`, if the access may go on with it as it is. The mmap lock is held.
+Page* AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
+    Page* table = tables_.find_leaf_table(address);
+    if (!table || (how == ForeignAccess::Checked && !allows(vma.prot, access))) return nullptr;
+    Cursor cursor(*table, address);
+    Entry entry = cursor.entry();
+    if (Policy::is_empty(entry)) return nullptr;
+    Page* page = page_of(Policy::address(entry, 0));
+    if (access != arch::Access::Write) {
+        bool may_force = how == ForeignAccess::Forced && (vma.max_prot & abi::PROT_READ);
+        return vma.prot != 0 || may_force ? page : nullptr;
+    }
+    // What may be written through its entry, or is a private page that nobody shares.
+    bool is_own =
+        page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1 && !vma.is(vma_shared);
+    bool may_write = Policy::flags(entry, 0).writable || (is_own && how == ForeignAccess::Forced);
+    return may_write && !is_shared_table(*table) ? page : nullptr;
+}
+
+Result<void> AddressSpace::use_page(VirtAddr address, arch::Access access, ForeignAccess how,
+                                    FunctionRef<void(Page&)> use) {
     if (address >= arch::user_address_end) return error(Errno::EFAULT);
     address = page_floor(address);
-    bool wants_write = access == arch::Access::Write;
     for (;;) {
         {
             core::ReadGuard guard(mmap_lock_);
             Vma* vma = vmas_.find(address);
             if (vma && !is_lendable(*vma)) return error(Errno::EFAULT);
-            Page* table = vma ? tables_.find_leaf_table(address) : nullptr;
-            if (table && (how == ForeignAccess::Forced || allows(vma->prot, access))) {
-                Cursor cursor(*table, address);
-                Entry entry = cursor.entry();
-                if (!Policy::is_empty(entry)) {
-                    Page* page = page_of(Policy::address(entry, 0));
-                    // What may be written through its entry, or is a private page that nobody shares.
-                    bool is_own = page->kind == PageKind::Anonymous &&
-                                  page->refs.load(std::memory_order_acquire) == 1 && !vma->is(vma_shared);
-                    bool may_force = how == ForeignAccess::Forced && (vma->max_prot & abi::PROT_READ);
-                    bool readable = vma->prot != 0 || may_force;
-                    bool may_write = Policy::flags(entry, 0).writable || (is_own && how == ForeignAccess::Forced);
-                    if (wants_write ? may_write && !is_shared_table(*table) : readable) return PageRef::share(*page);
-                }
+            if (Page* page = vma ? find_accessible_page(*vma, address, access, how) : nullptr) {
+                // madvise may take the page out at any time, but fork waits: what is written is in parent and child,
+                // or in the one that it was meant for.
+                PageRef kept = PageRef::share(*page);
+                use(*page);
+                return {};
             }
         }
         switch (fault_with_growth(address, access, how)) {
@@ -41,40 +52,39 @@ Result<PageRef> AddressSpace::get_user_page(VirtAddr address, arch::Access acces
     }
 }
 
-Result<usize> AddressSpace::read_memory(VirtAddr address, std::span<u8> to, ForeignAccess how) {
+/// Calls copy(Page&, usize offset in it, usize done, usize count) for each page's part of [address, +length).
+template <typename Copy>
+Result<usize> AddressSpace::copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how,
+                                          Copy copy) {
     usize done = 0;
-    while (done < to.size()) {
+    while (done < length) {
         VirtAddr at = address + done;
         usize offset = at.value & (arch::page_size - 1);
-        usize count = std::min(to.size() - done, arch::page_size - offset);
-        auto page = get_user_page(at, arch::Access::Read, how);
-        if (!page) {
+        usize count = std::min(length - done, arch::page_size - offset);
+        auto used = use_page(at, access, how, [&](Page& page) { copy(page, offset, done, count); });
+        if (!used) {
             if (done > 0) break;
-            return error(page.error());
+            return error(used.error());
         }
-        std::memcpy(to.data() + done, page->data<u8>() + offset, count);
         done += count;
     }
     return done;
 }
 
+Result<usize> AddressSpace::read_memory(VirtAddr address, std::span<u8> to, ForeignAccess how) {
+    auto read = [&](Page& page, usize offset, usize done, usize count) {
+        std::memcpy(to.data() + done, page_data<u8>(page) + offset, count);
+    };
+    return copy_by_pages(address, to.size(), arch::Access::Read, how, read);
+}
+
 Result<usize> AddressSpace::write_memory(VirtAddr address, std::span<const u8> from, ForeignAccess how) {
-    usize done = 0;
-    while (done < from.size()) {
-        VirtAddr at = address + done;
-        usize offset = at.value & (arch::page_size - 1);
-        usize count = std::min(from.size() - done, arch::page_size - offset);
-        auto page = get_user_page(at, arch::Access::Write, how);
-        if (!page) {
-            if (done > 0) break;
-            return error(page.error());
-        }
-        std::memcpy(page->data<u8>() + offset, from.data() + done, count);
-        (*page)->clear(page_code_synced);
-        arch::synchronise_instruction_cache(page->data<u8>() + offset, count);
-        done += count;
-    }
-    return done;
+    auto write = [&](Page& page, usize offset, usize done, usize count) {
+        std::memcpy(page_data<u8>(page) + offset, from.data() + done, count);
+        page.clear(page_code_synced);
+        arch::synchronise_instruction_cache(page_data<u8>(page) + offset, count);
+    };
+    return copy_by_pages(address, from.size(), arch::Access::Write, how, write);
 }
 
 Result<MemoryIdentity> AddressSpace::identify(VirtAddr address) {

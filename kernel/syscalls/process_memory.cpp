@@ -58,15 +58,18 @@ Result<void> check_may_access(Thread& thread, Thread& other) {
 
 enum class Transfer : u8 { FromRemote, ToRemote };
 
-/// Copies up to the end of a page between the caller's memory and the other's page; how many bytes.
-Result<u64> transfer_piece(mm::AddressSpace& space, VirtAddr local, VirtAddr remote, u64 limit, Transfer direction) {
+/// Copies up to the end of a remote page between the caller's memory and the other's, by way of `buffer`, a page:
+/// either side may have to wait for its own memory, and neither may do so while it holds the other's. How many bytes.
+Result<u64> transfer_piece(mm::AddressSpace& space, u8* buffer, VirtAddr local, VirtAddr remote, u64 limit,
+                           Transfer direction) {
     u64 offset = remote.value & (arch::page_size - 1);
     u64 count = std::min(limit, arch::page_size - offset);
-    auto access = direction == Transfer::FromRemote ? arch::Access::Read : arch::Access::Write;
-    mm::PageRef page = TRY(space.get_user_page(remote, access));
-    u8* bytes = page.data<u8>() + offset;
-    if (direction == Transfer::FromRemote) return mm::copy_to_user_partial(local, bytes, count);
-    return mm::copy_from_user_partial(bytes, local, count);
+    if (direction == Transfer::FromRemote) {
+        count = TRY(space.read_memory(remote, std::span(buffer, count)));
+        return mm::copy_to_user_partial(local, buffer, count);
+    }
+    count = TRY(mm::copy_from_user_partial(buffer, local, count));
+    return TRY(space.write_memory(remote, std::span(buffer, count)));
 }
 
 Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local, u64 local_count,
@@ -83,13 +86,14 @@ Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, ab
     TRY(check_may_access(thread, *other));
     NullableRefPtr<mm::AddressSpace> space = other->address_space();
     if (!space) return error(Errno::ESRCH);
+    mm::PageRef buffer = TRY(mm::allocate_page(mm::PageZeroing::Uninitialised));
     u64 done = 0;
     for (;;) {
         here.skip_empty();
         there.skip_empty();
         if (here.at_end() || there.at_end()) return static_cast<long>(done);
         u64 wanted = std::min(here.left(), there.left());
-        auto moved = transfer_piece(*space, here.address(), there.address(), wanted, direction);
+        auto moved = transfer_piece(*space, buffer.data<u8>(), here.address(), there.address(), wanted, direction);
         if (!moved) {
             if (done > 0) return static_cast<long>(done);
             return error(Errno::EFAULT);

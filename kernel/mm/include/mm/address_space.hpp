@@ -173,8 +173,9 @@ public:
     /// can't be had; EFAULT when that is 0 and the span isn't empty.
     Result<usize> read_memory(VirtAddr address, std::span<u8> to, ForeignAccess how = ForeignAccess::Checked);
     Result<usize> write_memory(VirtAddr address, std::span<const u8> from, ForeignAccess how = ForeignAccess::Checked);
-    /// The page that shows at `address`, faulted in for `access`.
-    Result<PageRef> get_user_page(VirtAddr address, arch::Access access, ForeignAccess how = ForeignAccess::Checked);
+    /// Calls `use` with the page that shows at `address`, faulted in for `access`. The mmap lock is held meanwhile: no
+    /// user copies, nothing that sleeps for long. EFAULT, ENOMEM.
+    Result<void> use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
     /// EFAULT where nothing is mapped.
     Result<MemoryIdentity> identify(VirtAddr address);
 
@@ -288,6 +289,10 @@ private:
     bool grow_stack(VirtAddr address);
     void flush_here(VirtAddr address);
     Result<Page*> leaf_table(VirtAddr address);
+    // foreign.cpp
+    Page* find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    template <typename Copy>
+    Result<usize> copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how, Copy copy);
     void count_resident(PageKind kind, i64 pages);
     // fork.cpp
     struct TableSharing;
