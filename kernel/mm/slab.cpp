@@ -173,9 +173,15 @@ Page* put_object(SlabClass& slab_class, usize index, void* object) {
 void* refill_and_take(usize index) {
     SlabClass& slab_class = classes[index];
     u32 wanted = magazine_capacity(class_sizes[index]) / 2;
-    for (bool tried = false;; tried = true) {
+    for (Page* fresh = nullptr;;) {
         {
             core::InterruptSpinGuard guard(slab_class.lock);
+            if (fresh) {
+                // Linked and used under one hold of the lock: other CPUs could take all of it in between.
+                link_partial(slab_class, *fresh);
+                ++slab_class.slabs;
+                ++slab_class.empty_slabs;
+            }
             if (Page* slab = slab_class.partial) {
                 void* object = take_object(slab_class, index, *slab);
                 Magazine& magazine = this_cpu_magazines().of[index];
@@ -184,13 +190,8 @@ void* refill_and_take(usize index) {
                 return object;
             }
         }
-        if (tried) return nullptr;
-        Page* fresh = make_slab(index);
+        fresh = make_slab(index);
         if (!fresh) return nullptr;
-        core::InterruptSpinGuard guard(slab_class.lock);
-        link_partial(slab_class, *fresh);
-        ++slab_class.slabs;
-        ++slab_class.empty_slabs;
     }
 }
 
