@@ -24,23 +24,37 @@ Page* AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Acces
     return may_write && !is_shared_table(*table) ? page : nullptr;
 }
 
+/// False when a fault is due first. The mmap lock is held. EFAULT.
+Result<bool> AddressSpace::try_use_page(VirtAddr address, arch::Access access, ForeignAccess how,
+                                        FunctionRef<void(Page&)> use) {
+    Vma* vma = vmas_.find(address);
+    if (!vma) return false;
+    if (!is_lendable(*vma)) return error(Errno::EFAULT);
+    Page* page = find_accessible_page(*vma, address, access, how);
+    if (!page) return false;
+    PageRef kept = PageRef::share(*page); // madvise may take it out at any time
+    use(*page);
+    return true;
+}
+
 Result<void> AddressSpace::use_page(VirtAddr address, arch::Access access, ForeignAccess how,
                                     FunctionRef<void(Page&)> use) {
     if (address >= arch::user_address_end) return error(Errno::EFAULT);
     address = page_floor(address);
+    // Fork waits for the lock: what is written is in parent and child, or in the one that it was meant for. A write
+    // by force goes to a page whose entry needn't be writable; a fault, or another's write, that met our reference to
+    // it would take it for shared, copy it meanwhile and lose the write. So these have the address space to themselves.
+    bool is_alone = how == ForeignAccess::Forced && access == arch::Access::Write;
     for (;;) {
-        {
+        bool used;
+        if (is_alone) {
+            core::WriteGuard guard(mmap_lock_);
+            used = TRY(try_use_page(address, access, how, use));
+        } else {
             core::ReadGuard guard(mmap_lock_);
-            Vma* vma = vmas_.find(address);
-            if (vma && !is_lendable(*vma)) return error(Errno::EFAULT);
-            if (Page* page = vma ? find_accessible_page(*vma, address, access, how) : nullptr) {
-                // madvise may take the page out at any time, but fork waits: what is written is in parent and child,
-                // or in the one that it was meant for.
-                PageRef kept = PageRef::share(*page);
-                use(*page);
-                return {};
-            }
+            used = TRY(try_use_page(address, access, how, use));
         }
+        if (used) return {};
         switch (fault_with_growth(address, access, how)) {
         case FaultResult::Resolved:
             break;

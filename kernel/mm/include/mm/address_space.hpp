@@ -291,6 +291,7 @@ private:
     Result<Page*> leaf_table(VirtAddr address);
     // foreign.cpp
     Page* find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    Result<bool> try_use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
     template <typename Copy>
     Result<usize> copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how, Copy copy);
     void count_resident(PageKind kind, i64 pages);
