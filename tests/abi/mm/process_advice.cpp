@@ -157,6 +157,7 @@ void test_release_while_dying() {
             }
         }
         int fd = pidfd_of(pid);
+        // Not by a pipe: the child must be in its loop, not in a call, when it is killed.
         while (!*static_cast<volatile char*>(shared)) usleep(100);
         kill(pid, SIGKILL);
         long result = release(fd);

@@ -1,5 +1,6 @@
 // System V shared memory: shmget, shmat, shmdt, shmctl. Least Linux: 6.1 (SHM_STAT_ANY is of 4.17).
 // needs-linux: 6.1
+#include "asleep.hpp"
 #include "check.hpp"
 #include <csignal>
 #include <ctime>
@@ -179,8 +180,7 @@ void test_inheritance() {
         _exit(1);
     }
     close(ends[0]);
-    for (int i = 0; i < 500 && attached(id) != 1; i++) usleep(10000);
-    CHECK_EQ(attached(id), 1u); // exec detaches
+    CHECK(check::eventually([&] { return attached(id) == 1; })); // exec detaches, and nothing else tells of it
     close(ends[1]);
     int status = -1;
     CHECK_EQ(waitpid(child, &status, 0), child);

@@ -235,7 +235,7 @@ int main() {
     munmap(base, (windows + 1) * span);
     started = true;
     double end = memory::now() + memory::seconds(20, 240);
-    while (memory::now() < end && !any_wrong) usleep(100000);
+    while (memory::now() < end && !any_wrong) usleep(100000); // the storm's duration, cut short by the first error
     stop = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
     pthread_join(reader, nullptr);
