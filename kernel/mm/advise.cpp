@@ -305,6 +305,7 @@ Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mod
     u64 rounded = align_up(length + offset, arch::page_size);
     if (length + offset < length || (length != 0 && rounded == 0)) return error(Errno::EINVAL);
     address = page_floor(address);
+    if (mode != LockMode::Unlock && limits.locked.load(std::memory_order_relaxed) == 0) return error(Errno::EPERM);
     if (rounded == 0) return {};
     if (!arch::is_user_range(address, rounded))
         return error(address.value + rounded < rounded ? Errno::EINVAL : Errno::ENOMEM);
@@ -330,7 +331,8 @@ Result<void> AddressSpace::lock_range(VirtAddr address, u64 length, LockMode mod
         auto made = populate(at, arch::page_size, arch::Access::Write);
         // Read-only and inaccessible parts are made present as far as they can be.
         if (!made) made = populate(at, arch::page_size, arch::Access::Read);
-        if (!made && made.error() == Errno::ENOMEM) return error(Errno::ENOMEM);
+        // Nobody has any right to it, or it lies beyond the end of its file: as good as not mapped.
+        if (!made) return error(Errno::ENOMEM);
     }
     return {};
 }

@@ -25,6 +25,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     may_share_tables_.store(true, std::memory_order_relaxed);
     child->may_share_tables_.store(true, std::memory_order_relaxed);
     child->has_seals_ = has_seals_;
+    child->protection_keys_ = protection_keys_;
     TRY(clone_mappings(*child));
     return child;
 }

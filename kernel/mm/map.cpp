@@ -183,6 +183,41 @@ Result<VirtAddr> AddressSpace::map(const MapRequest& request) {
     return address;
 }
 
+Result<void> AddressSpace::remap_pages(VirtAddr address, u64 length, u64 first_index, u32 flags) {
+    address = page_floor(address);
+    length = align_down(length, arch::page_size);
+    if (address + length <= address) return error(Errno::EINVAL);
+    u64 end_index;
+    if (__builtin_add_overflow(first_index, pages_in(length), &end_index)) return error(Errno::EINVAL);
+    if (!arch::is_user_range(address, length)) return error(Errno::EINVAL);
+    DoomedVmas doomed;
+    {
+        core::WriteGuard guard(mmap_lock_);
+        Vma* vma = vmas_.find(address);
+        if (!vma || !vma->is(vma_shared) || !vma->object || is_physical(*vma)) return error(Errno::EINVAL);
+        for (Vma* part = vma; part->end < address + length;) {
+            Vma* next = vmas_.next(*part);
+            bool alike = next && next->begin == part->end && next->flags == vma->flags &&
+                         next->object.get() == vma->object.get();
+            if (!alike) return error(Errno::EINVAL);
+            part = next;
+        }
+        if (end_index > u64{0x7fff'ffff'ffff'ffff} >> arch::page_shift) return error(Errno::EOVERFLOW);
+        MapRequest request;
+        request.address = address;
+        request.prot = vma->prot;
+        request.flags = abi::MAP_SHARED | abi::MAP_FIXED;
+        if (vma->is(vma_locked)) request.flags |= abi::MAP_LOCKED;
+        request.object = vma->object;
+        request.label = vma->label;
+        request.offset = first_index << arch::page_shift;
+        request.max_prot = vma->max_prot;
+        TRY(map_locked(request, length, doomed));
+    }
+    if (!(flags & abi::MAP_NONBLOCK)) (void)populate(address, length, arch::Access::Read);
+    return {};
+}
+
 void AddressSpace::set_brk_begin(VirtAddr address) {
     core::WriteGuard guard(mmap_lock_);
     layout.brk_begin = address;
@@ -192,11 +227,11 @@ void AddressSpace::set_brk_begin(VirtAddr address) {
 VirtAddr AddressSpace::current_brk() const { return brk_; }
 
 Result<void> AddressSpace::grow_brk(VirtAddr from, VirtAddr to) {
-    u64 data = (to - page_floor(layout.brk_begin)) + (layout.data_end - layout.data_begin);
-    if (data > limits.data.load(std::memory_order_relaxed)) return error(Errno::ENOMEM);
     Vma* above = vmas_.find_ending_after(from);
     u64 guard = above && above->is(vma_grows_down) ? stack_guard_gap : 0;
-    if (above && (above->begin.value < guard || above->begin - guard < to)) return error(Errno::ENOMEM);
+    // A page stays free below what lies above.
+    if (above && (above->begin.value < guard || above->begin - guard < to + arch::page_size))
+        return error(Errno::ENOMEM);
     Vma heap;
     heap.begin = from;
     heap.end = to;
@@ -215,6 +250,8 @@ VirtAddr AddressSpace::brk(VirtAddr address) {
     {
         core::WriteGuard guard(mmap_lock_);
         if (address < layout.brk_begin || address > arch::user_address_end) return brk_;
+        u64 data = (address - layout.brk_begin) + (layout.data_end - layout.data_begin);
+        if (data > limits.data.load(std::memory_order_relaxed)) return brk_;
         VirtAddr old_end{align_up(brk_.value, arch::page_size)};
         VirtAddr new_end{align_up(address.value, arch::page_size)};
         if (new_end < old_end) {

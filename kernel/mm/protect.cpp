@@ -3,13 +3,14 @@
 
 namespace linnet::mm {
 
-Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot) {
+Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot, int protection_key) {
     if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
     if (length == 0) return {};
     length = align_up(length, arch::page_size);
     if (length == 0 || !arch::is_user_range(address, length)) return error(Errno::ENOMEM);
     VirtAddr end = address + length;
     core::WriteGuard guard(mmap_lock_);
+    if (protection_key != same_key && !is_key_allocated(protection_keys_, protection_key)) return error(Errno::EINVAL);
     Vma* first = vmas_.find(address);
     if (prot & abi::PROT_GROWSDOWN) {
         first = vmas_.find_ending_after(address);
@@ -27,13 +28,14 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot) {
         if (!vma) return error(Errno::ENOMEM);
         if (vma->is(vma_sealed)) return error(Errno::EPERM);
         VirtAddr to = std::min(end, vma->end);
-        if (vma->prot != rights) TRY(protect_part(*vma, at, to, rights, batch));
+        int key = protection_key == same_key ? vma->protection_key : protection_key;
+        if (vma->prot != rights || vma->protection_key != key) TRY(protect_part(*vma, at, to, rights, key, batch));
         at = to;
     }
     return {};
 }
 
-Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, TlbBatch& batch) {
+Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch) {
     if (rights & ~vma.max_prot) return error(Errno::EACCES);
     u64 pages = pages_in(end - begin);
     bool becomes_data = counts_as_data(rights, vma.flags) && !counts_as_data(vma.prot, vma.flags);
@@ -50,6 +52,8 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     // What was never written to needs no promise once it can't be.
     if (!(rights & abi::PROT_WRITE) && part->is_anonymous() && !part->has_private_pages.load(std::memory_order_relaxed))
         part->flags &= ~u32{vma_accounted};
+    if (part->protection_key != key) batch.note_range(begin, end);
+    part->protection_key = static_cast<u8>(key);
     account(*part, static_cast<i64>(pages));
     protect_entries(*part, before, batch);
     merge(*part);

@@ -60,6 +60,8 @@ inline bool is_lendable(const Vma& vma) { return !is_physical(vma) && !is_secret
 /// Whether mlock(2) and munlock(2) change anything: device memory isn't counted, secret memory is locked for good.
 inline bool is_lockable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }
 
+inline bool is_key_allocated(u16 keys, int key) { return key >= 0 && key < 16 && (keys >> key & 1); }
+
 /// Rights of an entry of a physical mapping: no copies, and cached as the object says.
 inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flags) {
     auto caching = static_cast<const PhysicalObject&>(*vma.object).caching();

@@ -59,6 +59,21 @@ u64 VmObject::next_resident(u64 from) {
     return pages_.find_next(from) ? from : ~u64{0};
 }
 
+VmObject::CacheCount VmObject::count_pages(u64 first, u64 last) {
+    constexpr usize pages_at_once = 512; // then others get at the lock
+    CacheCount result;
+    for (u64 at = first; at < last;) {
+        core::SpinGuard guard(pages_lock_);
+        for (usize i = 0; i < pages_at_once; ++i, ++at) {
+            Page* page = at < last ? pages_.find_next(at) : nullptr;
+            if (!page || at >= last) return result;
+            ++result.pages;
+            if (page->has(page_dirty)) ++result.dirty;
+        }
+    }
+    return result;
+}
+
 PageRef VmObject::find_flagged(u64& from, u64 end, PageFlag flag) {
     core::SpinGuard guard(pages_lock_);
     for (Page* page; from < end && (page = pages_.find_next(from)) && from < end; ++from)

@@ -68,6 +68,43 @@ Result<long> sys_readahead(Thread& thread, int fd, i64 offset, u64 count) {
     return 0;
 }
 
+namespace {
+
+struct CacheRange {
+    u64 offset, length;
+};
+struct CacheCounts {
+    u64 cached, dirty, written_back, evicted, recently_evicted;
+};
+
+/// Whoever could change the file may know what of it is cached.
+bool may_see_cache(const vfs::File& file, const vfs::Credentials& who) {
+    vfs::Inode& inode = file.inode();
+    bool is_owner = who.fsuid == inode.uid() || who.has(vfs::Capability::Fowner);
+    return file.is_writable() || is_owner || inode.check_permission(vfs::may_write, who).has_value();
+}
+
+} // namespace
+
+Result<long> sys_cachestat(Thread& thread, int fd, VirtAddr range_address, VirtAddr counts_address, u32 flags) {
+    auto file = TRY(thread.own_files().use(fd));
+    CacheRange range = TRY((mm::UserPtr<mm::In, CacheRange>(range_address).copy_in()));
+    if (!may_see_cache(*file, thread.own_credentials())) return error(Errno::EPERM);
+    if (flags != 0) return error(Errno::EINVAL);
+    CacheCounts counts{};
+    if (mm::VmObject* object = file->inode().pages()) {
+        // A length of 0 reaches to the end, whatever it is; sums wrap as on Linux, and then nothing is counted.
+        u64 last = range.length == 0 ? ~u64{0} : (range.offset + range.length - 1) >> arch::page_shift;
+        u64 first = range.offset >> arch::page_shift;
+        auto found =
+            first <= last ? object->count_pages(first, last == ~u64{0} ? last : last + 1) : mm::VmObject::CacheCount{};
+        counts.cached = found.pages;
+        counts.dirty = object->kind() == mm::VmObject::Kind::File ? found.dirty : 0;
+    }
+    TRY((mm::UserPtr<mm::Out, CacheCounts>(counts_address).copy_out(counts)));
+    return 0;
+}
+
 Result<long> sys_fsync(Thread& thread, int fd) {
     auto file = TRY(thread.own_files().use(fd));
     TRY(file->sync(vfs::File::SyncKind::All));

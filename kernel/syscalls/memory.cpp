@@ -105,14 +105,49 @@ Result<long> sys_munmap(Thread& thread, VirtAddr address, u64 length) {
     return 0;
 }
 
-Result<long> sys_mprotect(Thread& thread, VirtAddr address, u64 length, u64 prot) {
+namespace {
+
+Result<long> protect(Thread& thread, VirtAddr address, u64 length, u64 prot, int key) {
     constexpr u64 growth = abi::PROT_GROWSDOWN | abi::PROT_GROWSUP;
     // No stack of ours grows upwards.
     if (prot & abi::PROT_GROWSUP) return error(Errno::EINVAL);
     if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
     if (length == 0) return 0;
     if (prot & ~(all_rights | growth)) return error(Errno::EINVAL);
-    TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot)));
+    TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot), key));
+    return 0;
+}
+
+} // namespace
+
+Result<long> sys_mprotect(Thread& thread, VirtAddr address, u64 length, u64 prot) {
+    return protect(thread, address, length, prot, mm::AddressSpace::same_key);
+}
+
+Result<long> sys_pkey_mprotect(Thread& thread, VirtAddr address, u64 length, u64 prot, int key) {
+    if (arch::UserContext::protection_key_count() == 0) return error(Errno::ENOSYS);
+    return protect(thread, address, length, prot, key);
+}
+
+Result<long> sys_pkey_alloc(Thread& thread, u64 flags, u64 denied) {
+    constexpr u64 PKEY_DISABLE_ACCESS = 1, PKEY_DISABLE_WRITE = 2;
+    unsigned count = arch::UserContext::protection_key_count();
+    if (count == 0) return error(Errno::ENOSYS);
+    if (flags != 0 || (denied & ~(PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE))) return error(Errno::EINVAL);
+    int key = TRY(thread.own_address_space().allocate_protection_key(count));
+    thread.registers.set_protection_key_rights(static_cast<unsigned>(key), static_cast<u32>(denied));
+    return key;
+}
+
+Result<long> sys_pkey_free(Thread& thread, int key) {
+    if (arch::UserContext::protection_key_count() == 0) return error(Errno::ENOSYS);
+    TRY(thread.own_address_space().free_protection_key(key));
+    return 0;
+}
+
+Result<long> sys_remap_file_pages(Thread& thread, VirtAddr address, u64 length, u64 prot, u64 first_page, u64 flags) {
+    if (prot != 0) return error(Errno::EINVAL);
+    TRY(thread.own_address_space().remap_pages(address, length, first_page, static_cast<u32>(flags)));
     return 0;
 }
 

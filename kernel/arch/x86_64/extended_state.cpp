@@ -147,6 +147,14 @@ extern "C" void arch_switch_keys(ThreadHeader& to) {
     if (keys != read_keys()) write_keys(keys);
 }
 
+bool has_protection_keys() { return arch_has_protection_keys != 0; }
+
+/// PKRU has two bits a key: access and write denied (SDM vol. 3, 5.6.2), in the order of PKEY_DISABLE_*.
+void change_protection_key(unsigned key, u32 denied) {
+    unsigned shift = 2 * key;
+    write_keys((read_keys() & ~(u32{3} << shift)) | (denied & 3) << shift);
+}
+
 void load_extended_state(const u8* image) {
     auto low = static_cast<u32>(enabled), high = static_cast<u32>(enabled >> 32);
     if (use_xsave)

@@ -22,6 +22,10 @@ void load_extended_state(const u8* image);
 bool store_extended_state_to_user(VirtAddr image);
 bool load_extended_state_from_user(VirtAddr image, u64 components);
 
+/// Whether user pages may carry keys; what the key register of this CPU denies through one (two bits, PKEY_DISABLE_*).
+bool has_protection_keys();
+void change_protection_key(unsigned key, u32 denied);
+
 /// Gives components that the image says are in their initial state the values of it (XSAVEOPT leaves them unwritten).
 void complete_image(std::span<u8> image);
 /// Makes any bytes an image that can be loaded; only `components` of it are believed, the others become initial.

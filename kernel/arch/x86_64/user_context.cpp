@@ -235,6 +235,16 @@ void UserContext::make_extended_state_initial() {
     restore_interrupts(state);
 }
 
+unsigned UserContext::protection_key_count() { return has_protection_keys() ? 16 : 1; }
+
+void UserContext::set_protection_key_rights(unsigned key, u32 denied) {
+    InterruptState state = save_and_disable_interrupts();
+    if (current_thread()->cpu->state.live_context.load() != this) arch_load_user_state(*this);
+    change_protection_key(key, denied);
+    registers_newer = 1;
+    restore_interrupts(state);
+}
+
 void UserContext::extended_state_changed() {
     registers_newer = 0;
     sanitise_image({image, initial_extended_state().size()}, ~u64{0});

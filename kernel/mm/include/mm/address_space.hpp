@@ -140,7 +140,14 @@ public:
     Result<void> unmap(VirtAddr address, u64 length);
     /// shmdt(2): unmaps what shows the object attached at `address`, all its parts that are left. EINVAL.
     Result<void> detach(VirtAddr address);
-    Result<void> protect(VirtAddr address, u64 length, u32 prot);
+    static constexpr int same_key = -1;
+    /// EINVAL for a key that isn't allocated.
+    Result<void> protect(VirtAddr address, u64 length, u32 prot, int protection_key = same_key);
+    /// pkey_alloc(2): ENOSPC when none of the `count` keys is left. pkey_free(2): EINVAL.
+    Result<int> allocate_protection_key(unsigned count);
+    Result<void> free_protection_key(int key);
+    /// remap_file_pages(2): shows other pages of a shared mapping's object, `first_index` on, in its place.
+    Result<void> remap_pages(VirtAddr address, u64 length, u64 first_index, u32 flags);
     Result<VirtAddr> remap(VirtAddr old_address, u64 old_length, u64 new_length, u32 flags, VirtAddr new_address);
     Result<void> advise(VirtAddr address, u64 length, int advice);
     /// brk(2): the new break, or the present one when it can't be moved there. Never fails.
@@ -257,7 +264,7 @@ private:
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
-    Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, TlbBatch& batch);
+    Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch);
     void protect_entries(Vma& vma, u8 before, TlbBatch& batch);
     struct RemapRequest {
         VirtAddr old_address{};
@@ -331,6 +338,7 @@ private:
     u64 gap_hint_length_ = 0;
     u32 future_lock_flags_ = 0; // MCL_FUTURE
     bool has_seals_ = false;    // some mapping was sealed
+    u16 protection_keys_ = 1;   // bit n: key n is allocated; key 0 is everybody's
 
     core::CpuMask active_cpus_; // the page-table register points here
     core::CpuMask stale_cpus_;  // must flush before running it again

@@ -49,6 +49,11 @@ public:
     [[nodiscard]] bool still_holds(const Page& page, u64 index) const {
         return __atomic_load_n(&page.object, __ATOMIC_ACQUIRE) == this && page.index == index;
     }
+    struct CacheCount {
+        u64 pages = 0, dirty = 0;
+    };
+    /// What is resident among the pages [first, last) (cachestat(2)).
+    CacheCount count_pages(u64 first, u64 last);
     /// The first resident index at or after `from` (SEEK_DATA), or ~0.
     u64 next_resident(u64 from);
     [[nodiscard]] u64 resident_pages() const { return resident_.load(std::memory_order_relaxed); }

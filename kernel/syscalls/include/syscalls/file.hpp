@@ -12,6 +12,7 @@ Result<long> sys_open(process::Thread&, UserString path, u32 flags, u32 mode);
 Result<long> sys_creat(process::Thread&, UserString path, u32 mode);
 Result<long> sys_openat(process::Thread&, int directory, UserString path, u32 flags, u32 mode);
 Result<long> sys_openat2(process::Thread&, int directory, UserString path, VirtAddr how, u64 size);
+Result<long> sys_cachestat(process::Thread&, int fd, VirtAddr range, VirtAddr counts, u32 flags);
 Result<long> sys_close(process::Thread&, int fd);
 Result<long> sys_close_range(process::Thread&, u32 first, u32 last, u32 flags);
 Result<long> sys_memfd_create(process::Thread&, UserString name, u32 flags);
@@ -51,6 +52,7 @@ Result<long> sys_syncfs(process::Thread&, int fd);
 Result<long> sys_sync_file_range(process::Thread&, int fd, i64 offset, i64 length, u32 flags);
 
 inline constexpr Entry file_calls[] = {
+    entry<sys_cachestat>("cachestat", nr::cachestat, Support::Partial, "write-back and eviction are not counted"),
     entry<sys_close>("close", nr::close),
     entry<sys_close_range>("close_range", nr::close_range),
     entry<sys_copy_file_range>("copy_file_range", nr::copy_file_range),

@@ -22,6 +22,9 @@ Result<long> sys_msync(process::Thread&, VirtAddr address, u64 length, u32 flags
 Result<long> sys_munlock(process::Thread&, VirtAddr address, u64 length);
 Result<long> sys_munlockall(process::Thread&);
 Result<long> sys_munmap(process::Thread&, VirtAddr address, u64 length);
+Result<long> sys_pkey_alloc(process::Thread&, u64 flags, u64 denied);
+Result<long> sys_pkey_free(process::Thread&, int key);
+Result<long> sys_pkey_mprotect(process::Thread&, VirtAddr address, u64 length, u64 prot, int key);
 Result<long> sys_process_madvise(process::Thread&, int pidfd, mm::UserPtr<mm::In, abi::iovec> vectors, u64 count,
                                  int advice, u32 flags);
 Result<long> sys_process_mrelease(process::Thread&, int pidfd, u32 flags);
@@ -30,6 +33,9 @@ Result<long> sys_process_vm_readv(process::Thread&, process::Pid pid, mm::UserPt
 Result<long> sys_process_vm_writev(process::Thread&, process::Pid pid, mm::UserPtr<mm::In, abi::iovec> local,
                                    u64 local_count, mm::UserPtr<mm::In, abi::iovec> remote, u64 remote_count,
                                    u64 flags);
+Result<long> sys_remap_file_pages(process::Thread&, VirtAddr address, u64 length, u64 prot, u64 first_page, u64 flags);
+
+inline constexpr const char* no_keys = "keys on x86_64 only; no execute-only key";
 
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),
@@ -48,10 +54,14 @@ inline constexpr Entry memory_calls[] = {
     entry<sys_munlock>("munlock", nr::munlock),
     entry<sys_munlockall>("munlockall", nr::munlockall),
     entry<sys_munmap>("munmap", nr::munmap),
+    entry<sys_pkey_alloc>("pkey_alloc", nr::pkey_alloc, Support::Partial, no_keys),
+    entry<sys_pkey_free>("pkey_free", nr::pkey_free, Support::Partial, no_keys),
+    entry<sys_pkey_mprotect>("pkey_mprotect", nr::pkey_mprotect, Support::Partial, no_keys),
     entry<sys_process_madvise>("process_madvise", nr::process_madvise),
     entry<sys_process_mrelease>("process_mrelease", nr::process_mrelease),
     entry<sys_process_vm_readv>("process_vm_readv", nr::process_vm_readv),
     entry<sys_process_vm_writev>("process_vm_writev", nr::process_vm_writev),
+    entry<sys_remap_file_pages>("remap_file_pages", nr::remap_file_pages),
 };
 
 } // namespace linnet::syscalls

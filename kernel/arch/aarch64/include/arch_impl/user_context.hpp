@@ -54,6 +54,9 @@ public:
     Result<void> from_user_regs(const abi::linux_user_regs& regs);
 
     std::span<u8> save_extended_state();
+    /// The architecture, as we know it, has no protection keys.
+    static unsigned protection_key_count() { return 0; }
+    void set_protection_key_rights(unsigned, u32) {}
     void extended_state_changed();
     abi::user_fpsimd_state& fpsimd() { return fp_state_; }
 

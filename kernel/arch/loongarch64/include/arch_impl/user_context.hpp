@@ -59,6 +59,9 @@ public:
     abi::linux_user_regs to_user_regs() const;
     Result<void> from_user_regs(const abi::linux_user_regs& values);
     std::span<u8> save_extended_state();
+    /// The architecture, as we know it, has no protection keys.
+    static unsigned protection_key_count() { return 0; }
+    void set_protection_key_rights(unsigned, u32) {}
     void extended_state_changed();
 
     // ---- of the LoongArch folder ----

@@ -75,6 +75,9 @@ public:
     abi::linux_user_regs to_user_regs() const;
     Result<void> from_user_regs(const abi::linux_user_regs& regs);
     std::span<u8> save_extended_state();
+    static unsigned protection_key_count();
+    /// Of the current thread, in its PKRU register.
+    void set_protection_key_rights(unsigned key, u32 denied);
     void extended_state_changed();
 
     /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
