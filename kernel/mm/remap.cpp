@@ -16,12 +16,12 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
     if (new_length == 0) return error(Errno::EINVAL);
     if ((flags & abi::MREMAP_DONTUNMAP) && old_length != new_length) return error(Errno::EINVAL);
     if (!arch::is_user_range(old_address, old_length)) return error(Errno::EFAULT);
-    if (flags & abi::MREMAP_FIXED) {
+    if (flags & (abi::MREMAP_FIXED | abi::MREMAP_DONTUNMAP)) {
         if (!is_mappable(new_address, new_length)) return error(Errno::EINVAL);
         if (new_address < old_address + old_length && old_address < new_address + new_length)
             return error(Errno::EINVAL);
-        if (new_address < lowest_user_address) return error(Errno::EPERM);
     }
+    if ((flags & abi::MREMAP_FIXED) && new_address < lowest_user_address) return error(Errno::EPERM);
     DoomedVmas doomed;
     VirtAddr result;
     bool fill = false;
@@ -35,21 +35,22 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
     return result;
 }
 
-Result<Vma*> AddressSpace::check_remap(const RemapRequest& request) {
-    Vma* vma = vmas_.find(request.old_address);
-    if (!vma) return error(Errno::EFAULT);
-    if (vma->is(vma_sealed)) return error(Errno::EPERM);
+Result<Vma*> AddressSpace::check_remap(Vma& found, const RemapRequest& request) {
+    Vma* vma = &found;
     // A length of 0 asks for a second view of a shared mapping.
     if (request.old_length == 0 && !vma->is(vma_shared)) return error(Errno::EINVAL);
     if ((request.flags & abi::MREMAP_DONTUNMAP) && vma->is(vma_special)) return error(Errno::EINVAL);
     if (request.old_address + request.old_length > vma->end) return error(Errno::EFAULT);
+    u32 flags_without_lock = vma->flags & ~u32{vma_locked};
+    // The old mapping stays beside the new one, which is as long.
+    if (request.flags & abi::MREMAP_DONTUNMAP)
+        TRY(check_limits(pages_in(request.new_length), vma->prot, flags_without_lock));
     if (request.new_length <= request.old_length) return vma;
     if (vma->is(vma_special)) return error(Errno::EFAULT);
     u64 grow = pages_in(request.new_length - request.old_length);
     if (vma->is(vma_locked) &&
         locked_pages_.load(std::memory_order_relaxed) + grow > pages_in(limits.locked.load(std::memory_order_relaxed)))
         return error(Errno::EAGAIN);
-    u32 flags_without_lock = vma->flags & ~u32{vma_locked};
     TRY(check_limits(grow, vma->prot, flags_without_lock));
     return vma;
 }
@@ -57,15 +58,23 @@ Result<Vma*> AddressSpace::check_remap(const RemapRequest& request) {
 Result<VirtAddr> AddressSpace::remap_locked(RemapRequest request, DoomedVmas& doomed) {
     bool has_target = (request.flags & abi::MREMAP_FIXED) != 0;
     bool keeps_old = (request.flags & abi::MREMAP_DONTUNMAP) != 0;
-    Vma* vma = TRY(check_remap(request));
     VirtAddr old_end = request.old_address + request.old_length;
+    Vma* vma = vmas_.find(request.old_address);
+    if (!vma) return error(Errno::EFAULT);
+    if (vma->is(vma_sealed)) return error(Errno::EPERM);
+    if (!has_target && !keeps_old && request.new_length <= request.old_length) {
+        // Whatever lies in what is cut off goes, as by munmap(2).
+        if (request.new_length < request.old_length)
+            TRY(unmap_locked(request.old_address + request.new_length, old_end, doomed));
+        return request.old_address;
+    }
+    vma = TRY(check_remap(*vma, request));
     if (request.new_length < request.old_length) {
         TRY(unmap_locked(request.old_address + request.new_length, old_end, doomed));
         request.old_length = request.new_length;
         old_end = request.old_address + request.old_length;
         vma = vmas_.find(request.old_address);
     }
-    if (!has_target && !keeps_old && request.old_length == request.new_length) return request.old_address;
     if (!has_target && !keeps_old && request.old_length > 0 && old_end == vma->end)
         if (TRY(expand_in_place(*vma, old_end, request.new_length - request.old_length))) return request.old_address;
     if (!(request.flags & abi::MREMAP_MAYMOVE)) return error(Errno::ENOMEM);
@@ -124,11 +133,19 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
         return error(result.error());
     }
     if (keeps_old)
-        source->has_private_pages.store(false, std::memory_order_relaxed);
+        empty_source(*source);
     else if (request.old_length > 0)
         TRY(unmap_locked(request.old_address, old_end, doomed));
     merge(*target);
     return request.new_address;
+}
+
+/// MREMAP_DONTUNMAP: the old mapping has lost its pages, and its lock went along with them.
+void AddressSpace::empty_source(Vma& source) {
+    source.has_private_pages.store(false, std::memory_order_relaxed);
+    account(source, -static_cast<i64>(source.page_count()));
+    source.flags &= ~u32{vma_locked | vma_lock_on_fault};
+    account(source, static_cast<i64>(source.page_count()));
 }
 
 Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length) {

@@ -45,6 +45,7 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::
     if (!file.is_readable()) return error(Errno::EACCES);
     if (request.flags & abi::MAP_GROWSDOWN) return error(Errno::EINVAL);
     u64 end;
+    if (request.length > arch::user_address_end.value) return error(Errno::ENOMEM);
     if (__builtin_add_overflow(offset, request.length, &end) || end > u64{0x7fff'ffff'ffff'ffff})
         return error(Errno::EOVERFLOW);
     if (shared && file.is_writable()) TRY(obey_seals(request, file.inode(), claim));

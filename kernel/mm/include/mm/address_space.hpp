@@ -274,7 +274,8 @@ private:
         VirtAddr new_address{};
     };
     Result<VirtAddr> remap_locked(RemapRequest request, DoomedVmas& doomed);
-    Result<Vma*> check_remap(const RemapRequest& request);
+    Result<Vma*> check_remap(Vma& found, const RemapRequest& request);
+    void empty_source(Vma& source);
     Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
     Result<void> move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length);
     Result<void> move_table(Entry* slot, VirtAddr target, TlbBatch& batch);
