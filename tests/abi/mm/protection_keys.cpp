@@ -150,10 +150,11 @@ int main(int count, char** arguments) {
     if (count > 1) return allocate() > 0 ? 0 : 1; // exec gives all keys back
     int key = allocate();
     if (key == -1) {
+        const int reason = errno;
 #if defined(__x86_64__) || defined(__aarch64__)
-        CHECK(errno == ENOSPC || errno == ENOSYS); // the CPU lacks them, or the kernel doesn't know them
+        CHECK(reason == ENOSPC || reason == ENOSYS); // the CPU lacks them, or the kernel doesn't know them
 #else
-        CHECK_EQ(errno, ENOSYS);
+        CHECK_EQ(reason, ENOSYS);
         CHECK_ERRNO(release(1), ENOSYS);
         CHECK_ERRNO(protect(map(1), page, PROT_READ, -1), ENOSYS);
 #endif
