@@ -3,6 +3,7 @@
 #include <mm/address_space.hpp>
 #include <process/process.hpp>
 #include <syscalls/memory.hpp>
+#include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/secret_file.hpp>
 
@@ -34,6 +35,13 @@ Result<void> obey_seals(mm::MapRequest& request, vfs::Inode& inode, mm::Writable
     if (request.prot & abi::PROT_WRITE) return error(Errno::EPERM);
     request.max_prot &= ~u32{abi::PROT_WRITE};
     return {};
+}
+
+/// CAP_IPC_LOCK knows no RLIMIT_MEMLOCK; who asks now decides, whatever it was when the limit was set.
+void renew_lock_limit(Thread& thread) {
+    bool is_unlimited = thread.own_credentials().has(vfs::Capability::IpcLock);
+    u64 limit = is_unlimited ? ~u64{0} : thread.process().limits.soft(abi::RLIMIT_MEMLOCK);
+    thread.own_address_space().limits.locked.store(limit, std::memory_order_relaxed);
 }
 
 /// Fills in what a mapping of `file` needs, with the checks of mmap(2).
@@ -80,11 +88,13 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         if (flags & abi::MAP_HUGETLB) return error(Errno::EINVAL);
         mm::WritableClaim claim;
         TRY(add_file(request, *file, offset, claim));
+        if ((flags & abi::MAP_LOCKED) || request.object->is_secret()) renew_lock_limit(thread);
         return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
     }
     if (length == 0 || (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE)) return error(Errno::EINVAL);
     if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
     if (flags & abi::MAP_HUGETLB) return error(Errno::ENOMEM);
+    if (flags & abi::MAP_LOCKED) renew_lock_limit(thread);
     return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
 }
 
@@ -190,12 +200,14 @@ Result<long> sys_mincore(Thread& thread, VirtAddr address, u64 length, mm::UserP
 }
 
 Result<long> sys_mlock(Thread& thread, VirtAddr address, u64 length) {
+    renew_lock_limit(thread);
     TRY(thread.own_address_space().lock_range(address, length, mm::AddressSpace::LockMode::Lock));
     return 0;
 }
 
 Result<long> sys_mlock2(Thread& thread, VirtAddr address, u64 length, u32 flags) {
     if (flags & ~abi::MLOCK_ONFAULT) return error(Errno::EINVAL);
+    renew_lock_limit(thread);
     using Mode = mm::AddressSpace::LockMode;
     TRY(thread.own_address_space().lock_range(address, length, flags ? Mode::LockOnFault : Mode::Lock));
     return 0;
@@ -207,6 +219,7 @@ Result<long> sys_munlock(Thread& thread, VirtAddr address, u64 length) {
 }
 
 Result<long> sys_mlockall(Thread& thread, u32 flags) {
+    renew_lock_limit(thread);
     TRY(thread.own_address_space().lock_all(flags));
     return 0;
 }

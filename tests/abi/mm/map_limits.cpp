@@ -212,6 +212,19 @@ void test_lock_limit() {
     });
 }
 
+// The capability counts when memory is locked, not when the limit was set.
+void test_lock_capability() {
+    in_child([] {
+        char* place = map(8);
+        limit(RLIMIT_MEMLOCK, 4 * page);
+        CHECK_EQ(mlock(place, 8 * page), 0);
+        CHECK_EQ(munlock(place, 8 * page), 0);
+        CHECK_EQ(setuid(65534), 0);
+        CHECK_ERRNO(mlock(place, 5 * page), ENOMEM);
+        CHECK_EQ(mlock(place, 4 * page), 0);
+    });
+}
+
 void test_lock_arguments() {
     char* place = map(4);
     CHECK_EQ(mlock(place, 0), 0);
@@ -297,6 +310,7 @@ int main() {
     test_address_space_limit();
     test_data_limit();
     test_lock_limit();
+    test_lock_capability();
     test_lock_arguments();
     test_sync_and_residency();
     test_break_edges();
