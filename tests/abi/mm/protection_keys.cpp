@@ -26,8 +26,8 @@ char* map(size_t pages) {
 
 void on_fault(int, siginfo_t* info, void*) { _exit(info->si_code); }
 
-// The si_code of the fault that a read (or a write) raises, or 0; of a child, because a signal handler begins with other
-// rights and only a return from it brings back the old ones.
+// The si_code of the fault that a read (or a write) raises, or 0; of a child, because a signal handler begins with
+// other rights and only a return from it brings back the old ones.
 int code_of_access(volatile char* place, bool write) {
     pid_t child = fork();
     if (child == 0) {

@@ -42,8 +42,8 @@ concept UserContextContract =
         // Live registers to memory; the raw memory image.
         { context.save_extended_state() } -> std::same_as<std::span<u8>>;
         { context.extended_state_changed() }; // memory image is now the truth (after a restore)
-        // Protection keys (pkeys(7)): how many user pages may carry; 1 when this CPU lacks them, 0 when the architecture
-        // does. What the current thread is denied through one: PKEY_DISABLE_*.
+        // Protection keys (pkeys(7)): how many user pages may carry; 1 when this CPU lacks them, 0 when the
+        // architecture does. What the current thread is denied through one: PKEY_DISABLE_*.
         { C::protection_key_count() } -> std::same_as<unsigned>;
         { context.set_protection_key_rights(index, index) };
     };
