@@ -26,8 +26,10 @@ bool is_known_advice(int advice) {
     case abi::MADV_PAGEOUT:
     case abi::MADV_POPULATE_READ:
     case abi::MADV_POPULATE_WRITE:
+    case abi::MADV_HUGEPAGE:
+    case abi::MADV_NOHUGEPAGE:
         return true;
-    // Without KSM, huge pages and memory failure handling Linux says EINVAL to the rest.
+    // Without KSM and memory failure handling Linux says EINVAL to the rest.
     default:
         return false;
     }
@@ -115,6 +117,14 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
     case abi::MADV_KEEPONFORK:
         part.flags &= ~u32{vma_wipe_on_fork};
         break;
+    case abi::MADV_HUGEPAGE:
+        if (is_physical(part)) return error(Errno::EINVAL);
+        part.flags = (part.flags & ~u32{vma_no_huge_page}) | vma_huge_page;
+        break;
+    case abi::MADV_NOHUGEPAGE:
+        if (is_physical(part)) return error(Errno::EINVAL);
+        part.flags = (part.flags & ~u32{vma_huge_page}) | vma_no_huge_page;
+        break;
     default:
         return error(Errno::EINVAL);
     }
@@ -126,7 +136,8 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     {
         core::ReadGuard guard(mmap_lock_);
-        if (!may_share_tables_.load(std::memory_order_relaxed)) return discard_locked(begin, end, advice);
+        if (!may_share_tables_.load(std::memory_order_relaxed) && !has_huge_pages_.load(std::memory_order_relaxed))
+            return discard_locked(begin, end, advice);
     }
     core::WriteGuard guard(mmap_lock_);
     TRY(own_partial_tables(begin, end));
@@ -216,6 +227,20 @@ Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
     return {};
 }
 
+/// Whether an access by the program would need no fault, but perhaps one to set marks. The mmap lock is held.
+bool AddressSpace::is_accessible(VirtAddr address, arch::Access access) const {
+    const Entry* slot = tables_.find_leaf_slot(address);
+    if (!slot) return false;
+    const bool writes = access == arch::Access::Write;
+    const Entry upper = Table::load(slot);
+    if (Policy::is_leaf(upper, 1)) return !writes || Policy::flags(upper, 1).writable;
+    const Page* table = Table::leaf_table_in(slot);
+    if (!table) return false;
+    const Entry entry = Table::load(Table::entries(*table) + Table::index(address, 0));
+    if (Policy::is_empty(entry)) return false;
+    return !writes || (Policy::flags(entry, 0).writable && !is_shared_table(*table));
+}
+
 Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access access) {
     VirtAddr end = address + align_up(length, arch::page_size);
     for (VirtAddr at = address; at < end; at += arch::page_size) {
@@ -224,12 +249,7 @@ Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access a
             Vma* vma = vmas_.find(at);
             if (!vma) return error(Errno::ENOMEM);
             if (!allows(vma->prot, access)) return error(Errno::EINVAL);
-            Page* table = tables_.find_leaf_table(at);
-            if (table) {
-                Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
-                bool writable = Policy::flags(entry, 0).writable && !is_shared_table(*table);
-                if (!Policy::is_empty(entry) && (access != arch::Access::Write || writable)) continue;
-            }
+            if (is_accessible(at, access)) continue;
         }
         switch (fault_with_growth(at, access, ForeignAccess::Checked)) {
         case FaultResult::Resolved:
@@ -251,8 +271,7 @@ Result<void> AddressSpace::residency(VirtAddr address, std::span<u8> resident) {
     for (u8& byte : resident) {
         Vma* vma = vmas_.find(address);
         if (!vma) return error(Errno::ENOMEM);
-        Page* table = tables_.find_leaf_table(address);
-        bool present = table && !Policy::is_empty(Table::load(Table::entries(*table) + Table::index(address, 0)));
+        bool present = is_accessible(address, arch::Access::Read);
         if (!present && vma->object && !is_physical(*vma))
             present = static_cast<bool>(vma->object->find_page(vma->index_of(address)));
         byte = present ? 1 : 0;

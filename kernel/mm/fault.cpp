@@ -3,6 +3,7 @@
 //
 // Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry
 // that maps something is replaced by another in one step, so that no other thread ever meets a hole.
+#include "huge_pages.hpp"
 #include "space.hpp"
 
 namespace linnet::mm {
@@ -29,7 +30,7 @@ FaultResult AddressSpace::fault_with_growth(VirtAddr address, arch::Access acces
     if (address >= arch::user_address_end) return FaultResult::SegvMapErr;
     address = page_floor(address);
     for (bool grown = false;;) {
-        std::optional<FaultResult> result;
+        std::expected<FaultResult, Obstacle> result;
         {
             core::ReadGuard guard(mmap_lock_);
             if (Vma* vma = vmas_.find(address)) {
@@ -41,7 +42,7 @@ FaultResult AddressSpace::fault_with_growth(VirtAddr address, arch::Access acces
             }
         }
         if (!result) {
-            if (!own_table_at(address)) return FaultResult::OutOfMemory;
+            if (!remove_obstacle(result.error(), address)) return FaultResult::OutOfMemory;
         } else if (result == FaultResult::SegvMapErr && !grown) {
             if (!grow_stack(address)) return *result;
             grown = true;
@@ -83,7 +84,22 @@ void AddressSpace::flush_here(VirtAddr address) {
     arch::flush_user_tlb(address, 1, static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
 }
 
-std::optional<FaultResult> AddressSpace::fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
+Result<void> AddressSpace::remove_obstacle(Obstacle obstacle, VirtAddr address) {
+    core::WriteGuard guard(mmap_lock_);
+    switch (obstacle) {
+    case Obstacle::SharedTable:
+        return own_tables(address, address + 1);
+    case Obstacle::HugePage:
+        return split_huge_leaf(address);
+    case Obstacle::FirstHugePage:
+        has_huge_pages_.store(true, std::memory_order_relaxed);
+        break;
+    }
+    return {};
+}
+
+std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::fault_in(Vma& vma, VirtAddr address,
+                                                                          arch::Access access, ForeignAccess how) {
     if (how == ForeignAccess::Checked) {
         if (!allows(vma.prot, access)) return FaultResult::SegvAccErr;
     } else {
@@ -95,11 +111,16 @@ std::optional<FaultResult> AddressSpace::fault_in(Vma& vma, VirtAddr address, ar
     Entry* slot = tables_.find_leaf_slot(address);
     Page* present = Table::leaf_table_in(slot);
     if (!present) {
+        if (slot && Policy::is_leaf(Table::load(slot), 1)) return fault_huge(vma, slot, address, access);
+        if (may_be_huge(vma, address)) {
+            if (!has_huge_pages_.load(std::memory_order_relaxed)) return std::unexpected(Obstacle::FirstHugePage);
+            if (map_huge_page(vma, address, access)) return FaultResult::Resolved;
+        }
         auto made = leaf_table(address);
-        if (!made) return FaultResult::OutOfMemory;
+        if (!made) return made.error() == Errno::EEXIST ? FaultResult::Resolved : FaultResult::OutOfMemory;
         present = *made;
     } else if (may_share_tables_.load(std::memory_order_relaxed) && !may_use_table(*present, slot, address, access)) {
-        return std::nullopt;
+        return std::unexpected(Obstacle::SharedTable);
     }
     Page& table = *present;
     if (!Policy::is_empty(Table::load(Table::entries(table) + Table::index(address, 0))))

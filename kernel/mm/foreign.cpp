@@ -1,27 +1,42 @@
 // Access to an address space by others than its own threads: ptrace, /proc/PID/mem, process_vm_readv, exec building a
 // stack.
+#include "huge_pages.hpp"
 #include "space.hpp"
 #include <cstring>
 
 namespace linnet::mm {
 
-/// The page that shows at `address`, if the access may go on with it as it is. The mmap lock is held.
-Page* AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
-    Page* table = tables_.find_leaf_table(address);
-    if (!table || (how == ForeignAccess::Checked && !allows(vma.prot, access))) return nullptr;
+/// The page that shows at `address`, if the access may go on with it as it is; else empty. The mmap lock is held. The
+/// reference is taken under the entry's lock: madvise may take the page out at any time.
+PageRef AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how) {
+    if (how == ForeignAccess::Checked && !allows(vma.prot, access)) return {};
+    const bool may_force_read = how == ForeignAccess::Forced && (vma.max_prot & abi::PROT_READ);
+    if (access != arch::Access::Write && vma.prot == 0 && !may_force_read) return {};
+    // What may be written is a private page that nobody shares, or what is writable through its entry.
+    auto may_access = [&](arch::MappingFlags flags, bool is_own) {
+        if (access != arch::Access::Write || flags.writable) return true;
+        return how == ForeignAccess::Forced && !vma.is(vma_shared) && is_own;
+    };
+    Entry* slot = tables_.find_leaf_slot(address);
+    if (!slot) return {};
+    if (Policy::is_leaf(Table::load(slot), 1)) {
+        HugeTableCursor cursor(slot);
+        Entry entry = cursor.entry();
+        if (!Policy::is_leaf(entry, 1)) return {};
+        Page* head = page_of(Policy::address(entry, 1));
+        bool is_own = head->kind == PageKind::Anonymous && is_only_huge_mapping(*head);
+        if (!may_access(Policy::flags(entry, 1), is_own)) return {};
+        return PageRef::share(head[Table::index(address, 0)]);
+    }
+    Page* table = Table::leaf_table_in(slot);
+    if (!table || (access == arch::Access::Write && is_shared_table(*table))) return {};
     Cursor cursor(*table, address);
     Entry entry = cursor.entry();
-    if (Policy::is_empty(entry)) return nullptr;
+    if (Policy::is_empty(entry)) return {};
     Page* page = page_of(Policy::address(entry, 0));
-    if (access != arch::Access::Write) {
-        bool may_force = how == ForeignAccess::Forced && (vma.max_prot & abi::PROT_READ);
-        return vma.prot != 0 || may_force ? page : nullptr;
-    }
-    // What may be written through its entry, or is a private page that nobody shares.
-    bool is_own =
-        page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1 && !vma.is(vma_shared);
-    bool may_write = Policy::flags(entry, 0).writable || (is_own && how == ForeignAccess::Forced);
-    return may_write && !is_shared_table(*table) ? page : nullptr;
+    bool is_own = page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1;
+    if (!may_access(Policy::flags(entry, 0), is_own)) return {};
+    return PageRef::share(*page);
 }
 
 /// False when a fault is due first. The mmap lock is held. EFAULT.
@@ -30,9 +45,8 @@ Result<bool> AddressSpace::try_use_page(VirtAddr address, arch::Access access, F
     Vma* vma = vmas_.find(address);
     if (!vma) return false;
     if (!is_lendable(*vma)) return error(Errno::EFAULT);
-    Page* page = find_accessible_page(*vma, address, access, how);
+    PageRef page = find_accessible_page(*vma, address, access, how);
     if (!page) return false;
-    PageRef kept = PageRef::share(*page); // madvise may take it out at any time
     use(*page);
     return true;
 }

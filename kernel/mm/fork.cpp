@@ -24,6 +24,8 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->gap_hint_length_ = gap_hint_length_;
     may_share_tables_.store(true, std::memory_order_relaxed);
     child->may_share_tables_.store(true, std::memory_order_relaxed);
+    child->has_huge_pages_.store(has_huge_pages_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    child->huge_pages_disabled.store(huge_pages_disabled.load());
     child->has_seals_ = has_seals_;
     child->protection_keys_ = protection_keys_;
     TRY(clone_mappings(*child));
@@ -99,18 +101,23 @@ Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, Tlb
     Result<void> result;
     TableSharing sharing{child, batch};
     const bool is_anonymous = vma.is_anonymous();
-    tables_.for_each_leaf_slot(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
-        if (!result) return;
-        if (is_anonymous && to - from == leaf_table_span) {
-            result = sharing.share(table, from, slot);
-        } else if (is_shared_table(table)) {
-            // The mapping has been split since: what part of it may be inherited is for each entry to say.
-            result = own_table(table, from, slot);
-            if (result) result = copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
-        } else {
-            result = copy_entries(child, table, {from, to}, batch);
-        }
-    });
+    tables_.for_each_leaf_slot(
+        vma.begin, vma.end,
+        [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
+            if (!result) return;
+            if (is_anonymous && to - from == leaf_table_span) {
+                result = sharing.share(table, from, slot);
+            } else if (is_shared_table(table)) {
+                // The mapping has been split since: what part of it may be inherited is for each entry to say.
+                result = own_table(table, from, slot);
+                if (result) result = copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
+            } else {
+                result = copy_entries(child, table, {from, to}, batch);
+            }
+        },
+        [&](VirtAddr from, VirtAddr, Entry* slot) {
+            if (result) result = copy_huge_entry(child, from, slot, batch);
+        });
     return result;
 }
 

@@ -120,6 +120,7 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
     // Who never promises too much reserves whatever the program says (Linux's documentation, overcommit accounting).
     if ((request.flags & abi::MAP_NORESERVE) && overcommit_mode != overcommit_never) flags |= vma_no_reserve;
     if (request.flags & abi::MAP_LOCKED) flags |= vma_locked;
+    if (request.flags & abi::MAP_STACK) flags |= vma_no_huge_page; // most of a stack is never touched
     if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
     if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
     if (request.object && request.object->is_secret()) flags |= vma_locked | vma_dont_dump;

@@ -9,6 +9,7 @@
 #include "page_allocator.hpp"
 #include "frame_poison.hpp"
 #include "kasan.hpp"
+#include <algorithm>
 #include <core/spinlock.hpp>
 #include <mm/allocation_faults.hpp>
 #include <mm/knobs.hpp>
@@ -151,16 +152,14 @@ Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
     return PageRef::adopt(*page);
 }
 
-Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind) {
-    if (order == 0) return TRY(allocate_page(zeroing, kind)).release();
-    if (order > max_order || fails_frame(kind)) return error(Errno::ENOMEM);
-    Page* block = nullptr;
-    for (int attempt = 0; attempt < 2 && !block; ++attempt) {
-        if (attempt > 0 && shrink() == 0) break;
-        core::InterruptSpinGuard guard(buddy_lock);
-        if (buddy.free_frames() > reserve_for(kind) + (u64{1} << order)) block = buddy.allocate(order);
-    }
-    if (!block) return error(Errno::ENOMEM);
+namespace {
+
+Page* take_block(unsigned order, PageKind kind) {
+    core::InterruptSpinGuard guard(buddy_lock);
+    return buddy.free_frames() > reserve_for(kind) + (u64{1} << order) ? buddy.allocate(order) : nullptr;
+}
+
+Page& prepare_block(Page* block, unsigned order, PageZeroing zeroing, PageKind kind) {
     {
         core::PreemptionGuard guard;
         CpuPageCache& cache = this_cpu_cache();
@@ -172,7 +171,23 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
     prepare(*block, kind);
     if (zeroing == PageZeroing::Zeroed)
         for (usize i = 0; i < (usize{1} << order); ++i) clear_page(page_data(block[i]));
-    return block;
+    return *block;
+}
+
+} // namespace
+
+Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind) {
+    if (order == 0) return TRY(allocate_page(zeroing, kind)).release();
+    if (order > max_order || fails_frame(kind)) return error(Errno::ENOMEM);
+    Page* block = take_block(order, kind);
+    if (!block && shrink() != 0) block = take_block(order, kind);
+    if (!block) return error(Errno::ENOMEM);
+    return &prepare_block(block, order, zeroing, kind);
+}
+
+Page* try_allocate_block(unsigned order, PageKind kind) {
+    Page* block = fails_frame(kind) ? nullptr : take_block(order, kind);
+    return block ? &prepare_block(block, order, PageZeroing::Zeroed, kind) : nullptr;
 }
 
 void free_pages(Page& page, unsigned order) {
@@ -197,6 +212,29 @@ void free_pages(Page& page, unsigned order) {
 }
 
 void free_page(Page& page) { free_pages(page, page.order); }
+
+void split_block(Page& head, unsigned order) {
+    const PageKind kind = head.kind;
+    head.order = 0;
+    for (usize i = 1; i < (usize{1} << order); ++i) {
+        (&head)[i].order = 0;
+        prepare((&head)[i], kind);
+    }
+}
+
+void unref_block(Page& head, unsigned order) {
+    Page* const first = &head;
+    Page* const end = first + (usize{1} << order);
+    // Who finds only one reference, which is his own, is alone.
+    const bool is_whole =
+        std::all_of(first, end, [](Page& page) { return page.refs.load(std::memory_order_acquire) == 1; });
+    if (!is_whole) {
+        for (Page* page = first; page != end; ++page) unref_page(*page);
+        return;
+    }
+    for (Page* page = first + 1; page != end; ++page) page->kind = PageKind::Kernel;
+    free_pages(head, order);
+}
 
 Page* take_zeroed_table() {
     core::PreemptionGuard guard;

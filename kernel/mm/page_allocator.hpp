@@ -25,6 +25,9 @@ struct CpuPageCache {
 
 extern constinit CpuPageCache boot_cpu_page_cache;
 
+/// A zeroed block of 2^order frames, only if that needs nobody to give anything back; else null.
+Page* try_allocate_block(unsigned order, PageKind kind);
+
 /// Called once by boot code with the frames that the allocator may hand out: free_frames() of them are in `buddy` now.
 void start_page_allocator();
 /// The locked buddy lists; boot code and release_boot_memory() add to them.

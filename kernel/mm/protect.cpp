@@ -69,7 +69,7 @@ void AddressSpace::protect_entries(Vma& vma, u8 before, TlbBatch& batch) {
     };
     const Entry read_only = model(read_only_flags(vma)), full = model(full_flags(vma));
     const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0;
-    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+    auto protect_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
@@ -84,7 +84,18 @@ void AddressSpace::protect_entries(Vma& vma, u8 before, TlbBatch& batch) {
             } while (!cursor.compare_exchange(entry, fresh));
             if (loses) batch.note(cursor.address());
         }
-    });
+    };
+    auto protect_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
+        HugeTableCursor cursor(slot);
+        Entry entry = cursor.entry();
+        if (!Policy::is_leaf(entry, 1)) return;
+        arch::MappingFlags flags = Policy::flags(entry, 1).writable ? full_flags(vma) : read_only_flags(vma);
+        const Entry huge_model = Policy::make_leaf({}, flags, 1);
+        while (!cursor.compare_exchange(entry, Policy::with_rights(entry, huge_model))) {
+        }
+        if (loses) batch.note_range(from, to);
+    };
+    tables_.for_each_leaf_slot(vma.begin, vma.end, protect_table, protect_huge);
 }
 
 } // namespace linnet::mm

@@ -153,7 +153,7 @@ Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr 
     Result<void> result;
     // A table whose range moves by whole tables is moved as one, else its entries are.
     bool by_tables = ((from.value ^ to.value) & (leaf_table_span - 1)) == 0;
-    tables_.for_each_leaf_slot(from, from + length, [&](Page& table, VirtAddr begin, VirtAddr end, Entry* slot) {
+    auto move = [&](Page& table, VirtAddr begin, VirtAddr end, Entry* slot) {
         if (!result) return;
         batch.note_range(begin, end);
         VirtAddr target = to + (begin - from);
@@ -169,7 +169,18 @@ Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr 
             result = move_some(vma, *Table::leaf_table_in(slot), {begin, begin + part}, target);
             begin += part, target += part;
         }
-    });
+    };
+    auto move_huge = [&](VirtAddr begin, VirtAddr end, Entry* slot) {
+        if (!result) return;
+        if (by_tables) {
+            batch.note_range(begin, end);
+            result = move_table(slot, to + (begin - from), batch);
+            return;
+        }
+        result = split_huge_leaf(begin);
+        if (Page* table = Table::leaf_table_in(slot)) move(*table, begin, end, slot);
+    };
+    tables_.for_each_leaf_slot(from, from + length, move, move_huge);
     return result;
 }
 

@@ -1,4 +1,5 @@
 // What /proc shows of an address space.
+#include "huge_pages.hpp"
 #include "space.hpp"
 #include <algorithm>
 
@@ -79,14 +80,15 @@ void MappingUsage::add(const MappingUsage& other) {
         &MappingUsage::share_locked,  &MappingUsage::shared_clean,    &MappingUsage::shared_dirty,
         &MappingUsage::private_clean, &MappingUsage::private_dirty,   &MappingUsage::referenced,
         &MappingUsage::anonymous,     &MappingUsage::pages,           &MappingUsage::anonymous_pages,
-        &MappingUsage::dirty_pages,   &MappingUsage::active_pages};
+        &MappingUsage::dirty_pages,   &MappingUsage::active_pages,    &MappingUsage::anonymous_huge,
+        &MappingUsage::shared_huge};
     for (u64 MappingUsage::* sum : sums) this->*sum += other.*sum;
     most_mappings = std::max(most_mappings, other.most_mappings);
 }
 
 MappingUsage AddressSpace::measure(const Vma& vma) {
     MappingUsage usage;
-    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+    auto measure_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
@@ -96,7 +98,17 @@ MappingUsage AddressSpace::measure(const Vma& vma) {
             bool is_dirty = page->kind != PageKind::File || Policy::is_dirty(entry) || page->has(page_dirty);
             add_page(usage, *page, mapping_count(*page, &table), Policy::is_accessed(entry), is_dirty);
         }
-    });
+    };
+    auto measure_huge = [&](VirtAddr, VirtAddr, Entry* slot) {
+        HugeTableCursor cursor(slot);
+        const Entry entry = cursor.entry();
+        Page* head = Policy::is_leaf(entry, 1) ? counted_page(vma, Policy::address(entry, 1)) : nullptr;
+        if (!head) return;
+        for (u64 i = 0; i < frames_per_huge_page; ++i)
+            add_page(usage, head[i], mapping_count(head[i], nullptr), Policy::is_accessed(entry), true);
+        (head->kind == PageKind::Anonymous ? usage.anonymous_huge : usage.shared_huge) += arch::huge_page_size;
+    };
+    tables_.for_each_leaf_slot(vma.begin, vma.end, measure_table, measure_huge);
     if (vma.is(vma_locked)) usage.share_locked = usage.share;
     return usage;
 }
@@ -106,39 +118,59 @@ void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
     core::ReadGuard guard(mmap_lock_);
     for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
         const VirtAddr first = std::max(begin, vma->begin), last = std::min(end, vma->end);
-        tables_.for_each_leaf_table(first, last, [&](Page& table, VirtAddr from, VirtAddr to) {
-            for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
-                Entry entry = cursor.entry();
-                if (Policy::is_empty(entry)) continue;
-                PageState& state = states[pages_in(cursor.address() - begin)];
-                const PhysAddr frame = Policy::address(entry, 0);
-                state.is_present = true;
-                state.frame = pages_in(frame.value);
-                const Page* page = counted_page(*vma, frame);
-                if (!page) continue;
-                state.is_of_object = page->kind != PageKind::Anonymous;
-                state.is_exclusive = mapping_count(*page, &table) == 1;
-            }
-        });
+        auto note = [&](VirtAddr address, PhysAddr frame, const Page* table) {
+            PageState& state = states[pages_in(address - begin)];
+            state.is_present = true;
+            state.frame = pages_in(frame.value);
+            const Page* page = counted_page(*vma, frame);
+            if (!page) return;
+            state.is_of_object = page->kind != PageKind::Anonymous;
+            state.is_exclusive = mapping_count(*page, table) == 1;
+        };
+        auto look_at_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
+            for (Cursor cursor(table, from); cursor.address() < to; cursor.advance())
+                if (Entry entry = cursor.entry(); !Policy::is_empty(entry))
+                    note(cursor.address(), Policy::address(entry, 0), &table);
+        };
+        auto look_at_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
+            HugeTableCursor cursor(slot);
+            const Entry entry = cursor.entry();
+            if (!Policy::is_leaf(entry, 1)) return;
+            const PhysAddr block = Policy::address(entry, 1);
+            for (; from < to; from += arch::page_size) note(from, block + (from - huge_page_floor(from)), nullptr);
+        };
+        tables_.for_each_leaf_slot(first, last, look_at_table, look_at_huge);
     }
 }
 
 void AddressSpace::clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch) {
-    tables_.for_each_leaf_table(vma.begin, vma.end, [&](Page& table, VirtAddr from, VirtAddr to) {
+    auto is_meant = [&](const Page& page) {
+        const bool is_anonymous = page.kind == PageKind::Anonymous;
+        return which == ReferencedPages::All || is_anonymous == (which == ReferencedPages::Anonymous);
+    };
+    auto clear_in_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry) || !Policy::is_accessed(entry)) continue;
             Page* page = counted_page(vma, Policy::address(entry, 0));
-            if (!page) continue;
-            const bool is_anonymous = page->kind == PageKind::Anonymous;
-            if (which == ReferencedPages::Anonymous && !is_anonymous) continue;
-            if (which == ReferencedPages::OfObjects && is_anonymous) continue;
+            if (!page || !is_meant(*page)) continue;
             while (!Policy::is_empty(entry) && !cursor.compare_exchange(entry, Policy::without_accessed(entry))) {
             }
             page->clear(page_active);
             batch.note(cursor.address());
         }
-    });
+    };
+    auto clear_in_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
+        HugeTableCursor cursor(slot);
+        Entry entry = cursor.entry();
+        Page* head = Policy::is_leaf(entry, 1) ? counted_page(vma, Policy::address(entry, 1)) : nullptr;
+        if (!head || !is_meant(*head)) return;
+        while (!cursor.compare_exchange(entry, Policy::without_accessed(entry))) {
+        }
+        for (u64 i = 0; i < frames_per_huge_page; ++i) head[i].clear(page_active);
+        batch.note_range(from, to);
+    };
+    tables_.for_each_leaf_slot(vma.begin, vma.end, clear_in_table, clear_in_huge);
 }
 
 void AddressSpace::clear_references(ReferencedPages which) {

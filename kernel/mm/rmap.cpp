@@ -1,5 +1,6 @@
 // Counters of mapped and dirty pages. A page counts once however often it is mapped.
 #include "rmap.hpp"
+#include "huge_pages.hpp"
 #include <algorithm>
 
 namespace linnet::mm {
@@ -22,7 +23,8 @@ u32 mapping_count(const Page& page, const Page* table) {
     u32 count = page.map_count.load(std::memory_order_relaxed);
     if (page.kind == PageKind::Anonymous) {
         const u32 other_owners = table ? table->refs.load(std::memory_order_relaxed) - 1 : 0;
-        count = page.refs.load(std::memory_order_relaxed) + other_owners;
+        const u32 huge = huge_mappings_of(page); // they have one reference together
+        count = page.refs.load(std::memory_order_relaxed) + other_owners + (huge > 1 ? huge - 1 : 0);
     }
     return std::max(count, 1u);
 }

@@ -101,11 +101,6 @@ Result<void> AddressSpace::own_table(Page& table, VirtAddr address, Entry* slot)
     return {};
 }
 
-Result<void> AddressSpace::own_table_at(VirtAddr address) {
-    core::WriteGuard guard(mmap_lock_);
-    return own_tables(address, address + 1);
-}
-
 /// The same for all of them in [begin, end).
 Result<void> AddressSpace::own_tables(VirtAddr begin, VirtAddr end) {
     Result<void> result;
@@ -116,13 +111,18 @@ Result<void> AddressSpace::own_tables(VirtAddr begin, VirtAddr end) {
     return result;
 }
 
-/// For those that zap() of [begin, end) would not take out whole.
+/// For those that zap() of [begin, end) would not take out whole, be they tables or huge pages.
 Result<void> AddressSpace::own_partial_tables(VirtAddr begin, VirtAddr end) {
-    if (!may_share_tables_.load(std::memory_order_relaxed)) return {};
+    if (!may_share_tables_.load(std::memory_order_relaxed) && !has_huge_pages_.load(std::memory_order_relaxed))
+        return {};
     for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
         VirtAddr from = std::max(begin, vma->begin), to = std::min(end, vma->end);
-        if (!is_aligned(from.value, leaf_table_span)) TRY(own_tables(from, from + 1));
-        if (!is_aligned(to.value, leaf_table_span)) TRY(own_tables(to - 1, to));
+        for (VirtAddr edge : {from, to}) {
+            if (is_aligned(edge.value, leaf_table_span)) continue;
+            VirtAddr inside = edge == to ? to - 1 : edge;
+            TRY(split_huge_leaf(inside));
+            TRY(own_tables(inside, inside + 1));
+        }
     }
     return {};
 }

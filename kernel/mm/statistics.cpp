@@ -6,8 +6,6 @@
 
 namespace linnet::mm {
 
-static_assert(free_block_orders == max_order + 1);
-
 namespace {
 constinit std::atomic<u64> out_of_memory_kills{0};
 }

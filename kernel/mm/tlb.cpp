@@ -8,6 +8,7 @@
 // An ASID belongs to a generation. When the numbers run out a new generation begins, in which only the address spaces
 // that run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
 #include "tlb.hpp"
+#include "huge_pages.hpp"
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
 
@@ -113,14 +114,18 @@ bool TlbBatch::extend() {
     if (extension_) return true;
     auto page = allocate_page(PageZeroing::Uninitialised);
     if (!page) return false;
-    extension_ = static_cast<Page**>(page_data(*page->release()));
+    extension_ = static_cast<uintptr_t*>(page_data(*page->release()));
     return true;
 }
 
 void TlbBatch::release() {
     for (u32 i = 0; i < count_; ++i) {
-        Page& page = *(i < inline_pages ? pages_ : extension_)[slot(i)];
-        page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
+        const uintptr_t held = (i < inline_pages ? pages_ : extension_)[slot(i)];
+        Page& page = *reinterpret_cast<Page*>(held & ~huge_mark);
+        if (held & huge_mark)
+            drop_huge_mapping(page);
+        else
+            page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
     }
     count_ = 0;
     while (tables_) {

@@ -27,7 +27,9 @@ public:
         if (end > end_) end_ = end;
     }
     /// Takes over one reference, to a page or to a shared last-level table. Call is_full() before.
-    void add_page(Page& page) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = &page, ++count_; }
+    void add_page(Page& page) { add(reinterpret_cast<uintptr_t>(&page)); }
+    /// Takes over an entry's part in a huge page. Call is_full() before.
+    void add_huge_page(Page& head) { add(reinterpret_cast<uintptr_t>(&head) | huge_mark); }
     void add_table(Page& table) {
         table.next = tables_;
         tables_ = &table;
@@ -48,8 +50,10 @@ public:
 
 private:
     static constexpr u32 inline_pages = 32;
-    static constexpr u32 extension_pages = arch::page_size / sizeof(Page*);
+    static constexpr u32 extension_pages = arch::page_size / sizeof(uintptr_t);
+    static constexpr uintptr_t huge_mark = 1; // in an address of a Page, which is aligned
     static u32 slot(u32 count) { return count < inline_pages ? count : count - inline_pages; }
+    void add(uintptr_t held) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = held, ++count_; }
     bool extend();
     void release();
 
@@ -57,11 +61,11 @@ private:
     VirtAddr begin_{~u64{0}};
     VirtAddr end_{0};
     Page* tables_ = nullptr;
-    Page** extension_ = nullptr;
+    uintptr_t* extension_ = nullptr;
     u32 count_ = 0;
     bool has_tables_ = false;
     bool dead_ = false;
-    Page* pages_[inline_pages];
+    uintptr_t pages_[inline_pages];
 };
 
 /// Drops kernel translations on every CPU. May sleep.

@@ -55,14 +55,17 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
 }
 
 void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
-    tables_.for_each_leaf_slot(begin, end, [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
-        if (is_shared_table(table)) {
-            if (!batch.is_dead()) return zap_shared_table(table, {from, to}, slot, batch);
-            Table::store(slot, Policy::empty());
-            return drop_table_reference(table);
-        }
-        while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
-    });
+    tables_.for_each_leaf_slot(
+        begin, end,
+        [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
+            if (is_shared_table(table)) {
+                if (!batch.is_dead()) return zap_shared_table(table, {from, to}, slot, batch);
+                Table::store(slot, Policy::empty());
+                return drop_table_reference(table);
+            }
+            while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
+        },
+        [&](VirtAddr from, VirtAddr to, Entry* slot) { zap_huge(slot, {from, to}, batch, what); });
 }
 
 /// Lets go of a shared table. own_partial_tables() has seen to it that all of it is to go.

@@ -17,7 +17,7 @@ struct Tables {
     Tables() { table = Table(mm::page_address(*MUST(mm::allocate_page_table()))); }
     ~Tables() {
         // Tables are freed empty.
-        table.for_each_leaf_table({}, {u64{1} << 47}, [](mm::Page& leaf, VirtAddr from, VirtAddr to) {
+        table.for_each_leaf_slot({}, {u64{1} << 47}, [](mm::Page& leaf, VirtAddr from, VirtAddr to, auto*) {
             for (Cursor cursor(leaf, from); cursor.address() < to; cursor.advance()) cursor.set(Policy::empty());
         });
         table.prune({}, {u64{1} << 47}, {}, {u64{1} << 47}, [](mm::Page& page) { mm::free_page_table(page); });
@@ -52,11 +52,12 @@ TEST(PageTable, AgreesWithAMapAndLeavesNothing) {
             }
         }
         std::map<u64, u64> seen;
-        tables.table.for_each_leaf_table({}, arch::user_address_end, [&](mm::Page& leaf, VirtAddr from, VirtAddr to) {
-            for (Cursor cursor(leaf, from); cursor.address() < to; cursor.advance())
-                if (!Policy::is_empty(cursor.entry()))
-                    seen[cursor.address().value] = Policy::address(cursor.entry(), 0).value;
-        });
+        tables.table.for_each_leaf_slot(
+            {}, arch::user_address_end, [&](mm::Page& leaf, VirtAddr from, VirtAddr to, auto*) {
+                for (Cursor cursor(leaf, from); cursor.address() < to; cursor.advance())
+                    if (!Policy::is_empty(cursor.entry()))
+                        seen[cursor.address().value] = Policy::address(cursor.entry(), 0).value;
+            });
         EXPECT_EQ(seen, model);
     }
     EXPECT_EQ(usage().page_tables, before);

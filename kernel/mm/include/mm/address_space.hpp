@@ -13,9 +13,9 @@
 #include <arch/trap.hpp>
 #include <core/mutex.hpp>
 #include <core/thread.hpp>
+#include <expected>
 #include <mm/page_table.hpp>
 #include <mm/vma.hpp>
-#include <optional>
 #include <span>
 
 namespace linnet::mm {
@@ -95,6 +95,7 @@ struct MappingUsage {
     u64 share = 0, share_dirty = 0, share_anonymous = 0, share_file = 0, share_shared = 0, share_locked = 0;
     u64 shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
     u64 referenced = 0, anonymous = 0;
+    u64 anonymous_huge = 0, shared_huge = 0; // of these, by huge pages
     u64 pages = 0, anonymous_pages = 0, dirty_pages = 0, active_pages = 0;
     u32 most_mappings = 0; // of one page
     void add(const MappingUsage& other);
@@ -212,7 +213,8 @@ public:
     /// Where mappings begin, downwards or (layout.grows_upwards) upwards; drawn by choose_layout() in exec.
     VirtAddr mmap_base{};
     std::atomic<u32> dumpable{1};
-    std::atomic<bool> out_of_memory{false}; // chosen to die: allocations for it may fail early
+    std::atomic<bool> out_of_memory{false};       // chosen to die: allocations for it may fail early
+    std::atomic<bool> huge_pages_disabled{false}; // prctl(PR_SET_THP_DISABLE)
 
 private:
     friend void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
@@ -221,10 +223,14 @@ private:
     using Policy = arch::PagingPolicy;
     using Table = PageTable<Policy>;
     using Cursor = PageCursor<Policy>;
+    using HugeTableCursor = HugeCursor<Policy>;
     using Entry = Policy::Entry;
     struct AddressRange {
         VirtAddr begin, end;
     };
+    /// Why a fault needs the mmap lock exclusively first: a last-level table or a huge page that is shared with another
+    /// address space, or the first huge page of this one.
+    enum class Obstacle : u8 { SharedTable, HugePage, FirstHugePage };
     /// Mappings taken out under the lock, destroyed (with what their labels and objects do then) after it.
     struct DoomedVmas {
         Vma* first = nullptr;
@@ -282,8 +288,8 @@ private:
     Result<void> move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
     // fault.cpp, object_fault.cpp: the shared lock suffices
-    /// Nothing when a shared table stands in the way: own_table_at() is needed first.
-    std::optional<FaultResult> fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    std::expected<FaultResult, Obstacle> fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    Result<void> remove_obstacle(Obstacle obstacle, VirtAddr address); // takes the lock itself
     FaultResult fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access, ForeignAccess how);
     FaultResult fault_anonymous(Vma& vma, Page& table, VirtAddr address, arch::Access access);
     FaultResult fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access);
@@ -297,8 +303,18 @@ private:
     bool grow_stack(VirtAddr address);
     void flush_here(VirtAddr address);
     Result<Page*> leaf_table(VirtAddr address);
+    // huge_mappings.cpp
+    [[nodiscard]] bool may_be_huge(const Vma& vma, VirtAddr address) const;
+    bool map_huge_page(Vma& vma, VirtAddr address, arch::Access access);
+    std::expected<FaultResult, Obstacle> fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access access);
+    std::expected<FaultResult, Obstacle> replace_huge_zeros(Vma& vma, Entry* slot, VirtAddr address, Entry seen);
+    Result<void> split_huge_leaf(VirtAddr address);
+    void zap_huge(Entry* slot, AddressRange range, TlbBatch& batch, Zap what);
+    Result<void> copy_huge_entry(AddressSpace& child, VirtAddr base, Entry* slot, TlbBatch& batch);
+    [[nodiscard]] bool is_accessible(VirtAddr address,
+                                     arch::Access access) const; // advise.cpp; the shared lock suffices
     // foreign.cpp
-    Page* find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    PageRef find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     Result<bool> try_use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
     template <typename Copy>
     Result<usize> copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how, Copy copy);
@@ -311,7 +327,6 @@ private:
     // shared_tables.cpp
     bool may_use_table(Page& table, Entry* slot, VirtAddr address, arch::Access access);
     Result<void> own_table(Page& table, VirtAddr address, Entry* slot);
-    Result<void> own_table_at(VirtAddr address); // takes the lock itself
     Result<void> own_tables(VirtAddr begin, VirtAddr end);
     Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
     MappingInfo describe(const Vma& vma) const;
@@ -334,6 +349,7 @@ private:
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
     std::atomic<bool> may_share_tables_{false}; // it has forked, or was forked: last-level tables may be shared
+    std::atomic<bool> has_huge_pages_{false};   // may have some; set with the mmap lock held exclusively
     VirtAddr brk_{};
     VirtAddr gap_hint_{}; // top-down search starts here; above it nothing longer than gap_hint_length_ is free
     u64 gap_hint_length_ = 0;

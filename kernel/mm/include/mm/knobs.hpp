@@ -17,6 +17,8 @@ public:
 };
 
 enum RandomisationMode : u64 { randomise_nothing = 0, randomise_all_but_heap = 1, randomise_heap_too = 2 };
+/// When private memory gets huge pages without being asked (/sys/kernel/mm/transparent_hugepage/enabled).
+enum HugePageMode : u64 { huge_never = 0, huge_madvise = 1, huge_always = 2 };
 enum OvercommitMode : u64 { overcommit_guess = 0, overcommit_always = 1, overcommit_never = 2 };
 
 extern constinit Tunable<u64> overcommit_mode;
@@ -30,6 +32,7 @@ extern constinit Tunable<u64> min_free_kbytes;          // free memory that only
 extern constinit Tunable<u64> randomize_va_space;       // RandomisationMode
 extern constinit Tunable<u64> mmap_rnd_bits;
 extern constinit Tunable<u64> legacy_va_layout;
+extern constinit Tunable<u64> transparent_hugepage; // HugePageMode
 
 /// The reserves that depend on how much memory there is; once at boot, when the allocator works.
 void initialise_knobs();

@@ -54,12 +54,15 @@ enum PageFlag : u32 {
     page_active = 1u << 4,          // used since reclaim last looked
     page_code_synced = 1u << 5,     // instruction fetches see its contents
     page_write_protected = 1u << 6, // PageTable: no entry lets a write through
+    page_huge = 1u << 7,            // Anonymous: first of a block that entries map whole (huge_pages.hpp)
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.
 struct Page {
     std::atomic<u32> refs{0};
-    std::atomic<u32> map_count{0}; // user mappings; for last-level page tables: entries that show anonymous pages
+    // User mappings of File and Shared pages. Last-level page tables: entries that show anonymous pages. First frame of
+    // an anonymous huge page: entries that map the block whole.
+    std::atomic<u32> map_count{0};
     std::atomic<u32> flags{0};
     SharedPageKind kind = PageKind::Reserved;
     u8 order = 0; // of the block whose first frame this is
@@ -160,11 +163,18 @@ enum class PageZeroing : u8 { Zeroed, Uninitialised };
 /// One frame with one reference; ENOMEM when there is none.
 Result<PageRef> allocate_page(PageZeroing zeroing = PageZeroing::Zeroed, PageKind kind = PageKind::Kernel);
 
-inline constexpr unsigned max_order = 10; // blocks of up to 2^10 frames
+/// Of a block that one entry above the last level maps.
+inline constexpr unsigned huge_page_order = arch::entries_per_table_shift;
+inline constexpr unsigned max_order = huge_page_order > 10 ? huge_page_order : 10; // of the largest blocks
 
 /// 2^order frames in a row, naturally aligned, with one reference on the first; freed by free_pages or free_page.
 Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing = PageZeroing::Zeroed,
                              PageKind kind = PageKind::Kernel);
+
+/// Makes the frames of a block independent: each has the block's kind and one reference.
+void split_block(Page& head, unsigned order);
+/// Frees the frames that split_block() made; as one block where nobody else has a reference to one of them.
+void unref_block(Page& head, unsigned order);
 
 /// Fills a page with zeros; a page of memory copied to another.
 void clear_page(void* page);

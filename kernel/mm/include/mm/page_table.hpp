@@ -103,16 +103,17 @@ public:
             table = TRY(table_in(entries(table) + index(address, level), level, made));
         return entries(table) + index(address, 1);
     }
-    /// The table, making all that it takes.
+    /// The table, making all that it takes. EEXIST where a huge page is mapped.
     template <typename OnMade>
     Result<Page*> make_leaf_table(VirtAddr address, OnMade made) const {
         return page_of(TRY(table_in(TRY(make_leaf_slot(address, made)), 1, made)));
     }
 
     /// Calls visit(Page& table, VirtAddr begin, VirtAddr end, Entry* slot) for each last-level table that covers part
-    /// of [begin, end), with that part. Absent upper tables are stepped over whole.
-    template <typename Visit>
-    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit) const {
+    /// of [begin, end), with that part, and visit_huge(VirtAddr begin, VirtAddr end, Entry* slot) for each huge page
+    /// there. Absent upper tables are stepped over whole.
+    template <typename Visit, typename VisitHuge>
+    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit, VisitHuge visit_huge) const {
         while (begin < end) {
             unsigned level = root_level;
             PhysAddr table = root_;
@@ -128,17 +129,21 @@ public:
             }
             VirtAddr stop = slot_end(begin, directory_end, 1);
             for (Entry* slot = entries(table) + index(begin, 1); begin < directory_end; ++slot) {
-                if (Page* leaf = leaf_table_in(slot)) visit(*leaf, begin, stop, slot);
+                Entry entry = load(slot);
+                if (Policy::is_table(entry, 1))
+                    visit(*page_of(Policy::table_address(entry)), begin, stop, slot);
+                else if (Policy::is_leaf(entry, 1))
+                    visit_huge(begin, stop, slot);
                 begin = stop;
                 stop = directory_end - stop > span(1) ? stop + span(1) : directory_end;
             }
         }
     }
-    /// The same without the slot.
+
+    /// The same for tables alone.
     template <typename Visit>
-    void for_each_leaf_table(VirtAddr begin, VirtAddr end, Visit visit) const {
-        for_each_leaf_slot(begin, end,
-                           [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { visit(table, from, to); });
+    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit) const {
+        for_each_leaf_slot(begin, end, visit, [](VirtAddr, VirtAddr, Entry*) {});
     }
 
     /// Takes out the tables that map part of [begin, end) and whose whole range lies in the hole [floor, ceiling)
@@ -155,13 +160,14 @@ private:
     static Result<PhysAddr> table_in(Entry* slot, unsigned level, OnMade& made) {
         Entry entry = load(slot);
         if (Policy::is_table(entry, level)) return Policy::table_address(entry);
-        VERIFY(Policy::is_empty(entry));
+        if (!Policy::is_empty(entry)) return error(Errno::EEXIST);
         Page* fresh = TRY(allocate_page_table());
         if (compare_exchange(slot, entry, Policy::make_table(page_address(*fresh)))) {
             made(*fresh);
             return page_address(*fresh);
         }
-        free_page_table(*fresh); // another thread was faster; `entry` is its table
+        free_page_table(*fresh); // another thread was faster; `entry` is its table or huge page
+        if (!Policy::is_table(entry, level)) return error(Errno::EEXIST);
         return Policy::table_address(entry);
     }
 
@@ -232,6 +238,25 @@ private:
     Page& table_;
     Entry* slot_;
     VirtAddr address_;
+};
+
+/// The entry that maps a huge page, or could, under the lock of the table that it is in.
+template <typename Policy>
+class HugeCursor {
+public:
+    using Table = PageTable<Policy>;
+    using Entry = typename Policy::Entry;
+
+    explicit HugeCursor(Entry* slot) : guard_(table_lock(*page_of(arch::virt_to_phys(slot)))), slot_(slot) {}
+    [[nodiscard]] Entry entry() const { return Table::load(slot_); }
+    void set(Entry entry) { Table::store(slot_, entry); }
+    Entry exchange(Entry entry) { return Table::exchange(slot_, entry); }
+    bool compare_exchange(Entry& expected, Entry value) { return Table::compare_exchange(slot_, expected, value); }
+    void unlock() { guard_.unlock(); }
+
+private:
+    core::SpinGuard guard_;
+    Entry* slot_;
 };
 
 } // namespace linnet::mm

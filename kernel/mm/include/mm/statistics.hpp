@@ -2,6 +2,7 @@
 #pragma once
 
 #include <lib/types.hpp>
+#include <mm/page.hpp>
 
 namespace linnet::mm {
 
@@ -44,7 +45,7 @@ MemoryEvents memory_events();
 /// A process was chosen to die for its memory.
 void note_out_of_memory_kill();
 
-inline constexpr unsigned free_block_orders = 11;
+inline constexpr unsigned free_block_orders = max_order + 1;
 /// Free blocks by order (/proc/buddyinfo).
 void free_blocks(u64 (&counts)[free_block_orders]);
 

@@ -1,0 +1,112 @@
+// Blocks of frames that are mapped whole: making them, and counting who maps them.
+#include "huge_pages.hpp"
+#include "page_allocator.hpp"
+#include "rmap.hpp"
+#include <algorithm>
+#include <span>
+
+namespace linnet::mm {
+
+constinit HugePageCounters huge_page_counters;
+constinit Tunable<u64> transparent_hugepage{huge_always};
+
+namespace {
+
+constinit std::atomic<Page*> zeros{nullptr};
+
+std::span<Page> frames_of(Page& head) { return {&head, frames_per_huge_page}; }
+
+/// The block's entries own one reference to each frame; the last of them is gone.
+void end_huge_page(Page& head) {
+    head.clear(page_huge);
+    huge_page_counters.anonymous.fetch_sub(1, std::memory_order_relaxed);
+}
+
+} // namespace
+
+Page* allocate_huge_page() {
+    Page* head = try_allocate_block(huge_page_order, PageKind::Anonymous);
+    if (!head) return nullptr;
+    split_block(*head, huge_page_order);
+    head->set(page_huge);
+    head->map_count.store(1, std::memory_order_relaxed);
+    count_event(huge_page_counters.anonymous);
+    return head;
+}
+
+Page* huge_zero_page() {
+    if (Page* made = zeros.load(std::memory_order_acquire)) return made;
+    Page* fresh = try_allocate_block(huge_page_order, PageKind::Kernel);
+    if (!fresh) {
+        count_event(huge_page_counters.zero_alloc_failed);
+        return nullptr;
+    }
+    Page* made = nullptr;
+    if (!zeros.compare_exchange_strong(made, fresh, std::memory_order_acq_rel)) {
+        free_pages(*fresh, huge_page_order);
+        return made;
+    }
+    // Entries that show it are not counted. It stays for good.
+    for (Page& page : frames_of(*fresh)) page.kind = PageKind::Reserved;
+    count_event(huge_page_counters.zero_alloc);
+    return fresh;
+}
+
+void note_huge_mapping(Page& head) {
+    if (head.kind == PageKind::Anonymous) {
+        head.map_count.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+    if (head.kind == PageKind::Reserved) return;
+    count_event(huge_page_counters.shared);
+    for (Page& page : frames_of(head)) {
+        ref_page(page);
+        note_mapped(page);
+    }
+}
+
+void drop_huge_mapping(Page& head) {
+    if (head.kind == PageKind::Reserved) return;
+    if (head.kind != PageKind::Anonymous) {
+        huge_page_counters.shared.fetch_sub(1, std::memory_order_relaxed);
+        for (Page& page : frames_of(head)) {
+            note_unmapped(page);
+            unref_page(page);
+        }
+        return;
+    }
+    if (head.map_count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    end_huge_page(head);
+    unref_block(head, huge_page_order);
+}
+
+void split_huge_mapping(Page& head) {
+    count_event(huge_page_counters.split_mapping);
+    if (head.map_count.load(std::memory_order_acquire) == 1) {
+        // The reference to each frame becomes that of its entry.
+        head.map_count.store(0, std::memory_order_relaxed);
+        count_event(huge_page_counters.split_block);
+        end_huge_page(head);
+        return;
+    }
+    for (Page& page : frames_of(head)) ref_page(page);
+    drop_huge_mapping(head);
+}
+
+bool is_only_huge_mapping(const Page& head) {
+    if (head.map_count.load(std::memory_order_acquire) != 1) return false;
+    std::span<const Page> frames{&head, frames_per_huge_page};
+    return std::ranges::all_of(frames,
+                               [](const Page& page) { return page.refs.load(std::memory_order_acquire) == 1; });
+}
+
+u32 huge_mappings_of(const Page& page) {
+    const u64 index = static_cast<u64>(&page - page_array.pages);
+    const u64 into_block = (page_array.first_frame + index) % frames_per_huge_page;
+    if (into_block > index) return 0;
+    const Page& head = page_array.pages[index - into_block];
+    if (head.kind != PageKind::Anonymous || !head.has(page_huge)) return 0;
+    return head.map_count.load(std::memory_order_relaxed);
+}
+
+} // namespace linnet::mm
