@@ -56,16 +56,23 @@ u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::Faul
     for (int attempt = 0; attempt < 4; ++attempt) {
         Table table(space.root_table());
         auto* slot = table.find_leaf_slot(address);
+        auto is_allowed = [&](arch::MappingFlags flags) {
+            EXPECT_FALSE(flags.writable && flags.copy_on_write);
+            return how == arch::Access::Read    ? flags.readable
+                   : how == arch::Access::Write ? flags.writable
+                                                : flags.executable;
+        };
+        if (slot && Policy::is_leaf(Table::load(slot), 1)) {
+            auto entry = Table::load(slot);
+            if (is_allowed(Policy::flags(entry, 1)))
+                return arch::phys_to_virt<u8>(Policy::address(entry, 1)) +
+                       (address.value & (arch::huge_page_size - 1));
+        }
         mm::Page* leaf = Table::leaf_table_in(slot);
         bool restricted = leaf && Policy::is_restricted_table(Table::load(slot));
         if (leaf && !(restricted && (how == arch::Access::Write || !Policy::restricted_tables_are_readable))) {
             auto entry = Table::load(Table::entries(*leaf) + Table::index(address, 0));
-            arch::MappingFlags flags = Policy::flags(entry, 0);
-            bool allowed = how == arch::Access::Read    ? flags.readable
-                           : how == arch::Access::Write ? flags.writable
-                                                        : flags.executable;
-            EXPECT_FALSE(flags.writable && flags.copy_on_write);
-            if (Policy::is_leaf(entry, 0) && allowed)
+            if (Policy::is_leaf(entry, 0) && is_allowed(Policy::flags(entry, 0)))
                 return arch::phys_to_virt<u8>(Policy::address(entry, 0)) + (address.value & (arch::page_size - 1));
         }
         mm::FaultResult result = space.handle_fault(address, how);
