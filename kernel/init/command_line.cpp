@@ -57,6 +57,7 @@ bool apply_value(CommandLine& line, std::string_view name, std::string_view valu
     if (name == "init") return line.init = value, true;
     if (name == "console") return line.console = value, true;
     if (name == "linnet.fault") return line.planted_fault = value, true;
+    if (name == "transparent_hugepage") return line.transparent_hugepage = value, true;
     if (name == "linnet.fail_allocations") return line.fail_allocations = value, true;
     if (name == "linnet.strace") return line.strace = value == "1", true;
     if (name == "loglevel" && is_number)

@@ -16,6 +16,7 @@ struct CommandLine {
     u64 memory_limit = ~u64{0};
     std::string_view planted_fault;    // linnet.fault=
     std::string_view fail_allocations; // linnet.fail_allocations=
+    std::string_view transparent_hugepage; // a word of /sys/kernel/mm/transparent_hugepage/enabled
     bool strace = false;
     ArrayList<std::string_view> init_arguments; // unknown words without '=', and all behind "--"
     ArrayList<std::string_view> environment;    // unknown NAME=VALUE words

@@ -18,6 +18,7 @@
 #include <drivers/driver.hpp>
 #include <mm/allocation_faults.hpp>
 #include <mm/init.hpp>
+#include <mm/knobs.hpp>
 #include <process/exec.hpp>
 #include <process/process.hpp>
 #include <syscalls/table.hpp>
@@ -90,6 +91,7 @@ void start_vdso() {
 
 void run_init_thread(void*) {
     core::initialise_work_queues();
+    mm::start_khugepaged();
     start_other_cpus();
     MUST(start_file_systems(*command_line)); // at boot there is memory
     for (auto stage : {drivers::Stage::Console, drivers::Stage::Clock, drivers::Stage::Power, drivers::Stage::Bus,
@@ -103,6 +105,8 @@ void run_init_thread(void*) {
     mm::check_kernel_mappings();
 #endif
     plant_fault(command_line->planted_fault);
+    if (std::string_view word = command_line->transparent_hugepage; !word.empty() && !mm::set_huge_page_mode(word))
+        core::log_warning("transparent_hugepage={}: not understood", word);
     if (!command_line->fail_allocations.empty() &&
         !mm::set_allocation_faults(command_line->fail_allocations, mm::FaultScope::Programs))
         core::log_warning("linnet.fail_allocations={}: not understood", command_line->fail_allocations);

@@ -28,6 +28,7 @@ bool is_known_advice(int advice) {
     case abi::MADV_POPULATE_WRITE:
     case abi::MADV_HUGEPAGE:
     case abi::MADV_NOHUGEPAGE:
+    case abi::MADV_COLLAPSE:
         return true;
     // Without KSM and memory failure handling Linux says EINVAL to the rest.
     default:
@@ -76,6 +77,8 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
         return populate(address, rounded, arch::Access::Read);
     case abi::MADV_POPULATE_WRITE:
         return populate(address, rounded, arch::Access::Write);
+    case abi::MADV_COLLAPSE:
+        return collapse_range(address, end);
     default:
         break;
     }

@@ -116,6 +116,7 @@ std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::fault_in(Vma& v
             if (!has_huge_pages_.load(std::memory_order_relaxed)) return std::unexpected(Obstacle::FirstHugePage);
             if (map_huge_page(vma, address, access)) return FaultResult::Resolved;
         }
+        if (vma.is_anonymous() && vma.end - vma.begin >= arch::huge_page_size) note_collapsible();
         auto made = leaf_table(address);
         if (!made) return made.error() == Errno::EEXIST ? FaultResult::Resolved : FaultResult::OutOfMemory;
         present = *made;

@@ -23,6 +23,12 @@ bool wants_huge_pages(const Vma& vma) {
     }
 }
 
+Effort effort_for(const Vma& vma) {
+    const u64 mode = transparent_hugepage_defrag;
+    const bool by_advice = mode == defrag_madvise || mode == defrag_defer_or_madvise;
+    return mode == defrag_always || (by_advice && vma.is(vma_huge_page)) ? Effort::Shrink : Effort::Try;
+}
+
 } // namespace
 
 bool AddressSpace::may_be_huge(const Vma& vma, VirtAddr address) const {
@@ -36,8 +42,8 @@ bool AddressSpace::map_huge_page(Vma& vma, VirtAddr address, arch::Access access
     auto count_table = [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); };
     auto slot = tables_.make_leaf_slot(huge_page_floor(address), count_table);
     if (!slot) return false;
-    const bool writes = access == arch::Access::Write;
-    Page* head = writes ? allocate_huge_page() : huge_zero_page();
+    const bool writes = access == arch::Access::Write || !huge_zero_pages;
+    Page* head = writes ? allocate_huge_page(effort_for(vma)) : huge_zero_page();
     if (!head) {
         count_event(huge_page_counters.fault_fallback);
         return false;
@@ -92,7 +98,7 @@ AddressSpace::fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access a
 /// The first write to where the block of zeros was read.
 std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::replace_huge_zeros(Vma& vma, Entry* slot,
                                                                                     VirtAddr address, Entry seen) {
-    Page* head = allocate_huge_page();
+    Page* head = allocate_huge_page(effort_for(vma));
     if (!head) {
         count_event(huge_page_counters.fault_fallback);
         return std::unexpected(Obstacle::HugePage);

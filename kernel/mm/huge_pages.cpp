@@ -9,6 +9,17 @@ namespace linnet::mm {
 
 constinit HugePageCounters huge_page_counters;
 constinit Tunable<u64> transparent_hugepage{huge_always};
+constinit Tunable<u64> transparent_hugepage_defrag{defrag_madvise};
+constinit Tunable<u64> huge_zero_pages{1};
+
+bool set_huge_page_mode(std::string_view word) {
+    for (u64 mode : {huge_always, huge_madvise, huge_never}) {
+        if (huge_page_mode_words[mode] != word) continue;
+        transparent_hugepage.stored = mode;
+        return true;
+    }
+    return false;
+}
 
 namespace {
 
@@ -24,8 +35,10 @@ void end_huge_page(Page& head) {
 
 } // namespace
 
-Page* allocate_huge_page() {
+Page* allocate_huge_page(Effort effort) {
     Page* head = try_allocate_block(huge_page_order, PageKind::Anonymous);
+    if (!head && effort == Effort::Shrink)
+        head = allocate_pages(huge_page_order, PageZeroing::Zeroed, PageKind::Anonymous).value_or(nullptr);
     if (!head) return nullptr;
     split_block(*head, huge_page_order);
     head->set(page_huge);

@@ -20,8 +20,10 @@ inline constexpr VirtAddr huge_page_floor(VirtAddr address) {
     return {align_down(address.value, arch::huge_page_size)};
 }
 
-/// A zeroed anonymous block for one entry; null when there is none, which is no reason to shrink anything.
-Page* allocate_huge_page();
+/// Whether caches shall be shrunk when there is no block.
+enum class Effort : u8 { Try, Shrink };
+/// A zeroed anonymous block for one entry; null when there is none.
+Page* allocate_huge_page(Effort effort);
 /// The block of zeros that reads of untouched memory see, made at its first use; its frames are Reserved. Null when
 /// there is no memory for it.
 Page* huge_zero_page();
@@ -43,7 +45,7 @@ struct HugePageCounters {
     std::atomic<u64> anonymous{0}, shared{0}; // blocks that entries map whole, at present
     // Events.
     std::atomic<u64> fault_alloc{0}, fault_fallback{0}, zero_alloc{0}, zero_alloc_failed{0}, split_mapping{0},
-        split_block{0}, collapse_alloc{0}, collapse_alloc_failed{0};
+        split_block{0}, collapse_alloc{0}, collapse_alloc_failed{0}, background_collapsed{0}, full_scans{0};
 };
 extern constinit HugePageCounters huge_page_counters;
 inline void count_event(std::atomic<u64>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }

@@ -22,6 +22,7 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
     info.flags = vma.flags;
     info.offset = vma.object ? vma.first_index << arch::page_shift : 0;
     info.label = vma.label.get();
+    info.may_have_huge_pages = may_be_huge(vma, {align_up(vma.begin.value, arch::huge_page_size)});
     if (info.label) return info;
     if (vma.is(vma_stack))
         info.name = "[stack]";

@@ -1,4 +1,5 @@
 // Adding up what the parts count.
+#include "huge_pages.hpp"
 #include "kernel_area.hpp"
 #include "page_allocator.hpp"
 #include "space.hpp"
@@ -29,6 +30,8 @@ MemoryStatistics memory_statistics() {
     result.committed = committed_pages();
     result.commit_limit = commit_limit();
     result.locked = locked_pages_total();
+    result.anonymous_huge = huge_page_counters.anonymous.load(std::memory_order_relaxed) * frames_per_huge_page;
+    result.shared_huge = huge_page_counters.shared.load(std::memory_order_relaxed) * frames_per_huge_page;
     return result;
 }
 
@@ -44,6 +47,23 @@ MemoryEvents memory_events() {
     result.tlb_remote_flushes = remote_flush_events();
     result.major_faults = major_fault_events();
     result.out_of_memory_kills = out_of_memory_kills.load(std::memory_order_relaxed);
+    return result;
+}
+
+HugePageEvents huge_page_events() {
+    auto read = [](const std::atomic<u64>& counter) { return counter.load(std::memory_order_relaxed); };
+    const HugePageCounters& counters = huge_page_counters;
+    HugePageEvents result;
+    result.fault_alloc = read(counters.fault_alloc);
+    result.fault_fallback = read(counters.fault_fallback);
+    result.zero_page_alloc = read(counters.zero_alloc);
+    result.zero_page_alloc_failed = read(counters.zero_alloc_failed);
+    result.split_page = read(counters.split_block);
+    result.split_mapping = read(counters.split_mapping);
+    result.collapse_alloc = read(counters.collapse_alloc);
+    result.collapse_alloc_failed = read(counters.collapse_alloc_failed);
+    result.background_collapsed = read(counters.background_collapsed);
+    result.full_scans = read(counters.full_scans);
     return result;
 }
 

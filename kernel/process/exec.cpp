@@ -237,6 +237,7 @@ Result<void> take_over(Thread& self, Program& program) {
     drop_posix_timers(process);
     release_futexes(self); // in the old memory, which others may share
     process.note_peak(self.own_address_space());
+    program.space->huge_pages_disabled = self.own_address_space().huge_pages_disabled.load();
     self.exchange_address_space(program.space);
     release_vfork_parent(self);
     {

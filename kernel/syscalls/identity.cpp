@@ -232,6 +232,14 @@ Result<long> dumpable(Thread& thread, int option, u64 argument) {
     return 0;
 }
 
+Result<long> huge_page_disabling(Thread& thread, int option, u64 second, u64 third, u64 fourth, u64 fifth) {
+    std::atomic<bool>& flag = thread.own_address_space().huge_pages_disabled;
+    if (third || fourth || fifth) return error(Errno::EINVAL);
+    if (option == abi::PR_GET_THP_DISABLE) return second ? error(Errno::EINVAL) : Result<long>(flag.load());
+    flag = second != 0;
+    return 0;
+}
+
 Result<long> timer_slack(Thread& thread, int option, u64 argument) {
     if (option == abi::PR_GET_TIMERSLACK) return static_cast<long>(std::min<u64>(thread.timer_slack_ns, INT64_MAX));
     thread.timer_slack_ns = static_cast<i64>(argument) > 0 ? argument : thread.default_timer_slack_ns;
@@ -280,6 +288,9 @@ Result<long> sys_prctl(Thread& thread, int option, u64 second, u64 third, u64 fo
     case abi::PR_SET_TIMERSLACK:
     case abi::PR_GET_TIMERSLACK:
         return timer_slack(thread, option, second);
+    case abi::PR_SET_THP_DISABLE:
+    case abi::PR_GET_THP_DISABLE:
+        return huge_page_disabling(thread, option, second, third, fourth, fifth);
     case abi::PR_GET_TID_ADDRESS:
         TRY((mm::UserPtr<mm::Out, u64>(VirtAddr{second}).copy_out(thread.clear_child_tid.value)));
         return 0;

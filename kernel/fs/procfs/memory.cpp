@@ -54,6 +54,11 @@ Result<void> show_meminfo(TextSink sink) {
     format_to(sink, "VmallocTotal:   {8} kB\n", (arch::kernel_area_end - arch::kernel_area_begin) / 1024);
     line(sink, "VmallocUsed:", memory.virtual_area);
     line(sink, "VmallocChunk:", 0);
+    line(sink, "AnonHugePages:", memory.anonymous_huge);
+    line(sink, "ShmemHugePages:", memory.shared_huge);
+    line(sink, "ShmemPmdMapped:", memory.shared_huge);
+    line(sink, "FileHugePages:", 0);
+    line(sink, "FilePmdMapped:", 0);
     return {};
 }
 
@@ -72,6 +77,14 @@ Result<void> show_vmstat(TextSink sink) {
               events.out_of_memory_kills);
     format_to(sink, "nr_tlb_local_flush_all {}\nnr_tlb_remote_flush {}\n", events.tlb_local_flushes,
               events.tlb_remote_flushes);
+    const u64 pages = arch::huge_page_size / arch::page_size;
+    format_to(sink, "nr_anon_transparent_hugepages {}\nnr_shmem_hugepages {}\nnr_shmem_pmdmapped {}\n",
+              memory.anonymous_huge / pages, memory.shared_huge / pages, memory.shared_huge / pages);
+    const mm::HugePageEvents huge = mm::huge_page_events();
+    format_to(sink, "thp_fault_alloc {}\nthp_fault_fallback {}\nthp_collapse_alloc {}\nthp_collapse_alloc_failed {}\n",
+              huge.fault_alloc, huge.fault_fallback, huge.collapse_alloc, huge.collapse_alloc_failed);
+    format_to(sink, "thp_split_page {}\nthp_split_pmd {}\nthp_zero_page_alloc {}\nthp_zero_page_alloc_failed {}\n",
+              huge.split_page, huge.split_mapping, huge.zero_page_alloc, huge.zero_page_alloc_failed);
     return {};
 }
 

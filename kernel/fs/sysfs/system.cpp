@@ -90,7 +90,7 @@ Result<void> register_sys_files() {
         char name[12];
         TRY(cpus.add_directory(format_into(name, "cpu{}", i)));
     }
-    TRY(root.add_path("kernel/mm"));
+    TRY(register_huge_page_knobs());
     TRY(root.add_path("fs/cgroup"));
     TRY(root.add_path("class"));
     return {};

@@ -23,9 +23,12 @@ void show_pages(const mm::MappingUsage& usage, TextSink sink) {
     line(sink, "Private_Dirty:", usage.private_dirty);
     line(sink, "Referenced:", usage.referenced);
     line(sink, "Anonymous:", usage.anonymous);
-    // There is no merging of equal pages, no lazy freeing, no swap, and no page but of the smallest size.
-    for (std::string_view name : {"KSM:", "LazyFree:", "AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:",
-                                  "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "SwapPss:"})
+    // There is no merging of equal pages, no lazy freeing and no swap.
+    line(sink, "KSM:", 0);
+    line(sink, "LazyFree:", 0);
+    line(sink, "AnonHugePages:", usage.anonymous_huge);
+    line(sink, "ShmemPmdMapped:", usage.shared_huge);
+    for (std::string_view name : {"FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "SwapPss:"})
         line(sink, name, 0);
     share_line(sink, "Locked:", usage.share_locked);
 }
@@ -78,7 +81,7 @@ void show_usage_of(const mm::MappingInfo& info, const mm::MappingUsage& usage, T
     line(sink, "MMUPageSize:", arch::page_size);
     show_shares(usage, sink);
     show_pages(usage, sink);
-    format_to(sink, "{-16}{8}\n", std::string_view("THPeligible:"), 0);
+    format_to(sink, "{-16}{8}\n", std::string_view("THPeligible:"), info.may_have_huge_pages ? 1 : 0);
     show_flags(info, sink);
 }
 

@@ -29,7 +29,39 @@ private:
     const Knob knob_;
 };
 
+class ChoiceNode final : public TextNode {
+public:
+    ChoiceNode(FileSystem& file_system, const ChoiceKnob& knob)
+        : TextNode(file_system.superblock(), file_system.next_inode_number(), abi::S_IFREG | 0644), knob_(knob) {}
+    Result<void> show(TextSink sink) override {
+        const u64 chosen = knob_.value.load(std::memory_order_relaxed);
+        for (usize i = 0; i < knob_.words.size(); ++i)
+            format_to(sink, i == chosen ? "{}[{}]" : "{}{}", i > 0 ? " " : "", knob_.words[i]);
+        sink("\n");
+        return {};
+    }
+    Result<void> store(std::string_view text) override {
+        text = text.substr(0, text.find_first_of(std::string_view("\n\0", 2)));
+        for (usize i = 0; i < knob_.words.size(); ++i) {
+            if (knob_.words[i] != text) continue;
+            knob_.value.store(i);
+            if (knob_.changed) knob_.changed();
+            return {};
+        }
+        return error(Errno::EINVAL);
+    }
+
+private:
+    const ChoiceKnob knob_;
+};
+
 } // namespace
+
+Result<void> add_choice(Directory& directory, std::string_view name, const ChoiceKnob& knob) {
+    auto* node = new (std::nothrow) ChoiceNode(directory.file_system(), knob);
+    if (!node) return error(Errno::ENOMEM);
+    return directory.add(name, RefPtr<Node>::adopt(*node));
+}
 
 Result<void> add_knob(Directory& directory, std::string_view name, const Knob& knob, u32 permissions) {
     auto* node = new (std::nothrow) KnobNode(directory.file_system(), knob, permissions);

@@ -85,6 +85,7 @@ struct MappingInfo {
     u64 offset = 0; // bytes in the object
     const MappingLabel* label = nullptr;
     std::string_view name; // "[heap]", "[stack]" where there is no label; may be empty
+    bool may_have_huge_pages = false; // transparent ones, as things stand
 };
 
 /// What /proc/PID/smaps and numa_maps say of mappings: bytes, but for the shares and where a name says pages. A share
@@ -172,6 +173,10 @@ public:
     /// more; kernel copies that come too late are refused.
     void release_private_memory();
     [[nodiscard]] bool is_released() const { return is_released_.load(std::memory_order_relaxed); }
+
+    // ---- huge pages in the background (collapse.cpp) ----
+    u64 scan_for_collapse(u64 pages, bool& may_go_on);
+    ListNode collapse_node;
 
     // ---- faults (fault.cpp) ----
     FaultResult handle_fault(VirtAddr address, arch::Access access);
@@ -311,6 +316,15 @@ private:
     Result<void> split_huge_leaf(VirtAddr address);
     void zap_huge(Entry* slot, AddressRange range, TlbBatch& batch, Zap what);
     Result<void> copy_huge_entry(AddressSpace& child, VirtAddr base, Entry* slot, TlbBatch& batch);
+    // collapse.cpp
+    enum class CollapseReason : u8 { Request, Background };
+    enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory };
+    CollapseResult may_collapse(const Vma& vma, const Entry* slot, VirtAddr base, CollapseReason reason) const;
+    CollapseResult collapse(VirtAddr base, CollapseReason reason); // takes the lock itself
+    void move_into_huge_page(Vma& vma, Entry* slot, VirtAddr base, Page& head);
+    Result<void> collapse_range(VirtAddr begin, VirtAddr end); // takes the lock itself
+    void note_collapsible();
+    void leave_collapse_list();
     [[nodiscard]] bool is_accessible(VirtAddr address,
                                      arch::Access access) const; // advise.cpp; the shared lock suffices
     // foreign.cpp
@@ -349,6 +363,8 @@ private:
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
     std::atomic<bool> may_share_tables_{false}; // it has forked, or was forked: last-level tables may be shared
+    std::atomic<bool> is_collapsible_{false};   // in the list of those to look at for huge pages
+    VirtAddr collapse_from_{};                  // where the next look at it goes on; khugepaged's own
     std::atomic<bool> has_huge_pages_{false};   // may have some; set with the mmap lock held exclusively
     VirtAddr brk_{};
     VirtAddr gap_hint_{}; // top-down search starts here; above it nothing longer than gap_hint_length_ is free

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <lib/address.hpp>
+#include <string_view>
 
 namespace linnet::mm {
 
@@ -18,7 +19,19 @@ public:
 
 enum RandomisationMode : u64 { randomise_nothing = 0, randomise_all_but_heap = 1, randomise_heap_too = 2 };
 /// When private memory gets huge pages without being asked (/sys/kernel/mm/transparent_hugepage/enabled).
-enum HugePageMode : u64 { huge_never = 0, huge_madvise = 1, huge_always = 2 };
+enum HugePageMode : u64 { huge_always = 0, huge_madvise = 1, huge_never = 2 };
+inline constexpr std::string_view huge_page_mode_words[] = {"always", "madvise", "never"};
+/// Sets transparent_hugepage by one of these words; false when it is none.
+bool set_huge_page_mode(std::string_view word);
+/// When caches are shrunk for a huge page (transparent_hugepage/defrag); the two that Linux defers to the background
+/// don't.
+enum HugePageDefrag : u64 {
+    defrag_always = 0,
+    defrag_defer = 1,
+    defrag_defer_or_madvise = 2,
+    defrag_madvise = 3,
+    defrag_never = 4
+};
 enum OvercommitMode : u64 { overcommit_guess = 0, overcommit_always = 1, overcommit_never = 2 };
 
 extern constinit Tunable<u64> overcommit_mode;
@@ -32,7 +45,20 @@ extern constinit Tunable<u64> min_free_kbytes;          // free memory that only
 extern constinit Tunable<u64> randomize_va_space;       // RandomisationMode
 extern constinit Tunable<u64> mmap_rnd_bits;
 extern constinit Tunable<u64> legacy_va_layout;
-extern constinit Tunable<u64> transparent_hugepage; // HugePageMode
+extern constinit Tunable<u64> transparent_hugepage;        // HugePageMode
+extern constinit Tunable<u64> transparent_hugepage_defrag; // HugePageDefrag
+extern constinit Tunable<u64> huge_zero_pages;             // reads of untouched memory get a huge page of zeros
+// Of the thread that makes huge pages in the background: how hard it tries, how much it looks at in a round, pauses in
+// milliseconds, and how many pages of a huge page may be absent or shared with others.
+extern constinit Tunable<u64> khugepaged_defrag;
+extern constinit Tunable<u64> khugepaged_pages_to_scan;
+extern constinit Tunable<u64> khugepaged_scan_sleep_ms;
+extern constinit Tunable<u64> khugepaged_alloc_sleep_ms;
+extern constinit Tunable<u64> khugepaged_max_absent;
+extern constinit Tunable<u64> khugepaged_max_shared;
+/// Once at boot; and when its knobs have changed.
+void start_khugepaged();
+void wake_khugepaged();
 
 /// The reserves that depend on how much memory there is; once at boot, when the allocator works.
 void initialise_knobs();

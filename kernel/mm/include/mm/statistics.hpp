@@ -23,6 +23,7 @@ struct MemoryStatistics {
     u64 committed = 0;    // Committed_AS
     u64 commit_limit = 0;
     u64 locked = 0;
+    u64 anonymous_huge = 0, shared_huge = 0; // of anonymous and shared, what huge pages map
     /// An estimate of what programs could get without killing anything (MemAvailable).
     [[nodiscard]] u64 available() const { return free + file_cache; }
 };
@@ -42,6 +43,16 @@ struct MemoryEvents {
     u64 out_of_memory_kills = 0;
 };
 MemoryEvents memory_events();
+
+/// Events of huge pages since boot (Linux's documentation, "Transparent Hugepage Support", monitoring usage).
+struct HugePageEvents {
+    u64 fault_alloc = 0, fault_fallback = 0;
+    u64 zero_page_alloc = 0, zero_page_alloc_failed = 0;
+    u64 split_page = 0, split_mapping = 0; // whole blocks, and entries
+    u64 collapse_alloc = 0, collapse_alloc_failed = 0;
+    u64 background_collapsed = 0, full_scans = 0; // by khugepaged
+};
+HugePageEvents huge_page_events();
 /// A process was chosen to die for its memory.
 void note_out_of_memory_kill();
 
