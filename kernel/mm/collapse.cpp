@@ -7,9 +7,6 @@
 // Lock order: list_lock is a leaf.
 #include "huge_pages.hpp"
 #include "vma_edit.hpp"
-#include <core/panic.hpp>
-#include <core/sched.hpp>
-#include <core/wait_queue.hpp>
 #include <lib/intrusive_list.hpp>
 
 namespace linnet::mm {
@@ -20,6 +17,8 @@ constinit Tunable<u64> khugepaged_scan_sleep_ms{10'000};
 constinit Tunable<u64> khugepaged_alloc_sleep_ms{60'000};
 constinit Tunable<u64> khugepaged_max_absent{frames_per_huge_page - 1};
 constinit Tunable<u64> khugepaged_max_shared{frames_per_huge_page / 2};
+constinit core::WaitQueue khugepaged_sleep;
+constinit std::atomic<u64> khugepaged_wake_ups{0};
 
 namespace {
 
@@ -27,8 +26,6 @@ constinit core::LockClass list_lock_class("khugepaged");
 constinit core::SpinLock list_lock(list_lock_class);
 constinit IntrusiveList<AddressSpace, &AddressSpace::collapse_node> spaces;
 constinit usize space_count = 0;
-constinit core::WaitQueue sleepers;
-constinit std::atomic<u64> wake_ups{0}; // of the thread, by changed knobs and the first address space
 
 /// The one whose turn it is, which goes to the end of the list; null when there is none.
 NullableRefPtr<AddressSpace> next_space() {
@@ -64,8 +61,8 @@ void AddressSpace::leave_collapse_list() {
 }
 
 void wake_khugepaged() {
-    wake_ups.fetch_add(1);
-    sleepers.wake_all();
+    khugepaged_wake_ups.fetch_add(1);
+    khugepaged_sleep.wake_all();
 }
 
 /// What speaks against one huge page in the place of a table's. The mmap lock is held, shared at least.
@@ -198,31 +195,17 @@ u64 AddressSpace::scan_for_collapse(u64 pages, bool& may_go_on) {
     return scanned;
 }
 
-namespace {
-
-void run_khugepaged(void*) {
-    for (;;) {
-        const u64 seen = wake_ups.load();
-        core::Deadline pause = core::Deadline::never();
-        if (transparent_hugepage != huge_never) {
-            bool has_memory = true, has_work = false;
-            for (u64 left = khugepaged_pages_to_scan; left > 0 && has_memory;) {
-                NullableRefPtr<AddressSpace> space = next_space();
-                if (!space) break;
-                has_work = true;
-                const u64 scanned = space->scan_for_collapse(left, has_memory);
-                // Every address space costs something, so that a round ends.
-                left -= std::min(left, std::max<u64>(scanned, frames_per_huge_page));
-            }
-            const u64 sleep = has_memory ? khugepaged_scan_sleep_ms : khugepaged_alloc_sleep_ms;
-            if (has_work) pause = core::Deadline::after(sleep * 1'000'000);
-        }
-        (void)core::wait_until(sleepers, core::Sleep::Deep, pause, [&] { return wake_ups.load() != seen; });
+CollapseRound run_collapse_round() {
+    CollapseRound round;
+    for (u64 left = khugepaged_pages_to_scan; left > 0 && round.has_memory;) {
+        NullableRefPtr<AddressSpace> space = next_space();
+        if (!space) break;
+        round.has_work = true;
+        const u64 scanned = space->scan_for_collapse(left, round.has_memory);
+        // Every address space costs something, so that a round ends.
+        left -= std::min(left, std::max<u64>(scanned, frames_per_huge_page));
     }
+    return round;
 }
-
-} // namespace
-
-void start_khugepaged() { VERIFY(core::start_kernel_thread("khugepaged", run_khugepaged, nullptr).has_value()); }
 
 } // namespace linnet::mm

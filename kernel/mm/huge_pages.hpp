@@ -8,6 +8,7 @@
 // The rules by which mappings get huge pages are Linux's (its documentation, "Transparent Hugepage Support").
 #pragma once
 
+#include <core/wait_queue.hpp>
 #include <mm/knobs.hpp>
 #include <mm/page_table.hpp>
 
@@ -39,6 +40,15 @@ void split_huge_mapping(Page& head);
 bool is_only_huge_mapping(const Page& head);
 /// How many entries map the anonymous block that a frame belongs to; 0 when it is part of none.
 u32 huge_mappings_of(const Page& page);
+
+/// What khugepaged waits on: it is to start a round when the number has changed.
+extern constinit core::WaitQueue khugepaged_sleep;
+extern constinit std::atomic<u64> khugepaged_wake_ups;
+/// Looks at khugepaged_pages_to_scan pages. Without work there was no address space that could have huge pages.
+struct CollapseRound {
+    bool has_work = false, has_memory = true;
+};
+CollapseRound run_collapse_round();
 
 /// What /proc/vmstat and meminfo say of huge pages.
 struct HugePageCounters {

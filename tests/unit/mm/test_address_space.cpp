@@ -76,6 +76,9 @@ public:
         case 9:
             fork_whole(pair);
             break;
+        case 10:
+            collapse(pair);
+            break;
         default:
             touch(pair);
             break;
@@ -145,6 +148,14 @@ private:
             it->second.prot = prot;
         }
         ASSERT_TRUE(result);
+    }
+
+    /// Huge pages come wherever they can; nothing else may change.
+    void collapse(Pair& pair) {
+        constexpr u64 span_pages = arch::huge_page_size / page;
+        u64 first = random_() % window_pages;
+        (void)pair.space->advise(at(first), span_pages * page, abi::MADV_HUGEPAGE);
+        (void)pair.space->advise(at(first), 2 * span_pages * page, abi::MADV_COLLAPSE);
     }
 
     /// The mapping that covers [first, first + count) alone, as /proc/PID/maps tells.
