@@ -23,6 +23,18 @@ bool wants_huge_pages(const Vma& vma) {
     }
 }
 
+bool wants_shared_huge_pages(const Vma& vma, VirtAddr base) {
+    VmObject& object = *vma.object;
+    if (!vma.is(vma_shared) || object.kind() != VmObject::Kind::Shared || is_secret(vma)) return false;
+    const u64 first = vma.index_of(base);
+    if (first % frames_per_huge_page != 0 || !is_inside(object, first + frames_per_huge_page - 1)) return false;
+    if (object.has_huge_page(first)) return true;
+    if (vma.is(vma_no_huge_page)) return false;
+    const u64 mode = shared_hugepage;
+    if (mode == shared_huge_advise) return vma.is(vma_huge_page);
+    return mode == shared_huge_always || mode == shared_huge_within_size || mode == shared_huge_force;
+}
+
 Effort effort_for(const Vma& vma) {
     const u64 mode = transparent_hugepage_defrag;
     const bool by_advice = mode == defrag_madvise || mode == defrag_defer_or_madvise;
@@ -34,11 +46,40 @@ Effort effort_for(const Vma& vma) {
 bool AddressSpace::may_be_huge(const Vma& vma, VirtAddr address) const {
     const VirtAddr base = huge_page_floor(address);
     if (base < vma.begin || base >= vma.end || vma.end - base < arch::huge_page_size) return false;
-    return vma.is_anonymous() && wants_huge_pages(vma) && !huge_pages_disabled.load(std::memory_order_relaxed);
+    if (huge_pages_disabled.load(std::memory_order_relaxed)) return false;
+    return vma.is_anonymous() ? wants_huge_pages(vma) : wants_shared_huge_pages(vma, base);
 }
 
-/// The first touch of private memory that may be huge. False when single pages must do.
+/// The first touch, by this address space, of shared memory that may be huge. False when single pages must do.
+bool AddressSpace::map_shared_huge_page(Vma& vma, VirtAddr address) {
+    VmObject& object = *vma.object;
+    const VirtAddr base = huge_page_floor(address);
+    const u64 first = vma.index_of(base);
+    auto count_table = [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); };
+    if (!object.make_huge_page(first)) {
+        count_event(huge_page_counters.fault_fallback);
+        return false;
+    }
+    auto slot = tables_.make_leaf_slot(base, count_table);
+    if (!slot) return false;
+    HugeTableCursor cursor(*slot);
+    // Truncation stores the size, and a hole the loss of pages, before they look for entries.
+    if (!is_inside(object, first + frames_per_huge_page - 1)) return true; // the access will tell
+    Page* head = object.map_huge_page(first);
+    if (!head) return false;
+    Entry none = Policy::empty();
+    const bool done = cursor.compare_exchange(none, Policy::make_leaf(page_address(*head), full_flags(vma), 1));
+    cursor.unlock();
+    if (!done)
+        drop_huge_mapping(*head); // another thread was faster
+    else
+        count_resident(PageKind::Shared, i64{frames_per_huge_page});
+    return true;
+}
+
+/// The first touch of memory that may be huge. False when single pages must do.
 bool AddressSpace::map_huge_page(Vma& vma, VirtAddr address, arch::Access access) {
+    if (vma.object) return map_shared_huge_page(vma, address);
     auto count_table = [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); };
     auto slot = tables_.make_leaf_slot(huge_page_floor(address), count_table);
     if (!slot) return false;

@@ -10,6 +10,7 @@ namespace linnet::mm {
 constinit HugePageCounters huge_page_counters;
 constinit Tunable<u64> transparent_hugepage{huge_always};
 constinit Tunable<u64> transparent_hugepage_defrag{defrag_madvise};
+constinit Tunable<u64> shared_hugepage{shared_huge_never};
 constinit Tunable<u64> huge_zero_pages{1};
 
 bool set_huge_page_mode(std::string_view word) {
@@ -26,6 +27,13 @@ namespace {
 constinit std::atomic<Page*> zeros{nullptr};
 
 std::span<Page> frames_of(Page& head) { return {&head, frames_per_huge_page}; }
+
+/// The first frame of the block of the size of a huge page that a frame lies in; null where memory begins within it.
+Page* first_of_block(const Page& page) {
+    const u64 index = static_cast<u64>(&page - page_array.pages);
+    const u64 into_block = (page_array.first_frame + index) % frames_per_huge_page;
+    return into_block > index ? nullptr : &page_array.pages[index - into_block];
+}
 
 /// The block's entries own one reference to each frame; the last of them is gone.
 void end_huge_page(Page& head) {
@@ -114,12 +122,14 @@ bool is_only_huge_mapping(const Page& head) {
 }
 
 u32 huge_mappings_of(const Page& page) {
-    const u64 index = static_cast<u64>(&page - page_array.pages);
-    const u64 into_block = (page_array.first_frame + index) % frames_per_huge_page;
-    if (into_block > index) return 0;
-    const Page& head = page_array.pages[index - into_block];
-    if (head.kind != PageKind::Anonymous || !head.has(page_huge)) return 0;
-    return head.map_count.load(std::memory_order_relaxed);
+    const Page* head = first_of_block(page);
+    if (!head || head->kind != PageKind::Anonymous || !head->has(page_huge)) return 0;
+    return head->map_count.load(std::memory_order_relaxed);
+}
+
+void forget_huge_page_of(const Page& page) {
+    if (Page* head = first_of_block(page); head && head->object == page.object && head->has(page_huge))
+        head->clear(page_huge);
 }
 
 } // namespace linnet::mm

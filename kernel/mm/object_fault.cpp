@@ -11,8 +11,6 @@ namespace {
 constexpr usize around_pages = 16;
 constinit std::atomic<u64> major_faults{0};
 
-bool is_inside(const VmObject& object, u64 index) { return index < divide_up(object.size(), arch::page_size); }
-
 FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::OutOfMemory : FaultResult::BusAdrErr; }
 
 } // namespace

@@ -54,6 +54,10 @@ inline arch::MappingFlags full_flags(const Vma& vma) {
 
 inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }
 
+inline bool is_inside(const VmObject& object, u64 index) {
+    return index < divide_up(object.size(), arch::page_size);
+}
+
 inline bool is_secret(const Vma& vma) { return vma.object && vma.object->is_secret(); }
 /// Whether others than the program's own instructions may get at its pages: not device memory, not memfd_secret(2).
 inline bool is_lendable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }

@@ -2,6 +2,8 @@
 //
 // Truncation: the new size is stored first, then every mapping's entries go (under the lock of their table), then the
 // pages. A fault that looked before must look again under that lock: it sees the new size or its entry is removed.
+#include "huge_pages.hpp"
+#include "page_allocator.hpp"
 #include "rmap.hpp"
 #include "space.hpp"
 #include <cstring>
@@ -94,11 +96,46 @@ Result<PageRef> VmObject::insert_page(u64 index, PageRef page) {
     return page;
 }
 
+bool VmObject::has_huge_page(u64 first) {
+    core::SpinGuard guard(pages_lock_);
+    Page* head = pages_.find(first);
+    return head && head->has(page_huge);
+}
+
+Page* VmObject::map_huge_page(u64 first) {
+    core::SpinGuard guard(pages_lock_);
+    Page* head = pages_.find(first);
+    if (!head || !head->has(page_huge)) return nullptr;
+    note_huge_mapping(*head);
+    return head;
+}
+
+bool VmObject::insert_huge_page(u64 first, Page& head) {
+    core::SpinGuard guard(pages_lock_);
+    u64 next = first;
+    if (pages_.find_next(next) && next < first + frames_per_huge_page) return false;
+    if (commitment_ == Commitment::ByPage && !can_commit(frames_per_huge_page, 0)) return false;
+    for (u64 i = 0; i < frames_per_huge_page; ++i) {
+        Page& page = (&head)[i];
+        if (!pages_.insert(first + i, page)) {
+            while (i-- > 0) pages_.remove(first + i);
+            return false;
+        }
+        page.index = first + i;
+        __atomic_store_n(&page.object, this, __ATOMIC_RELEASE);
+    }
+    head.set(page_huge);
+    resident_.fetch_add(frames_per_huge_page, std::memory_order_relaxed);
+    if (commitment_ == Commitment::ByPage) commit_pages(i64{frames_per_huge_page});
+    return true;
+}
+
 void VmObject::remove_page(u64 index, const Page& page) {
     {
         core::SpinGuard guard(pages_lock_);
         if (pages_.find(index) != &page) return;
         Page* gone = pages_.remove(index);
+        forget_huge_page_of(*gone);
         __atomic_store_n(&gone->object, nullptr, __ATOMIC_RELEASE);
         resident_.fetch_sub(1, std::memory_order_relaxed);
         if (commitment_ == Commitment::ByPage) commit_pages(-1);
@@ -118,6 +155,7 @@ void VmObject::drop_pages(u64 first, u64 last) {
                 Page* page = pages_.find_next(at);
                 if (!page || at >= last) break;
                 pages_.remove(at);
+                forget_huge_page_of(*page);
                 __atomic_store_n(&page->object, nullptr, __ATOMIC_RELEASE);
                 doomed[count++] = page;
             }
@@ -199,8 +237,9 @@ void VmObject::punch_hole(u64 begin, u64 end) {
     if (begin >= end) return;
     u64 first = divide_up(begin, arch::page_size), last = end >> arch::page_shift;
     if (first < last) {
-        if (is_mapped()) unmap_range(first, last, PrivateCopies::Keep);
+        // No entry is made for a page that is dropped already, and those made before go after it.
         drop_pages(first, last);
+        if (is_mapped()) unmap_range(first, last, PrivateCopies::Keep);
     }
     usize head = begin & (arch::page_size - 1), tail = end & (arch::page_size - 1);
     if (begin >> arch::page_shift == end >> arch::page_shift) {
@@ -244,6 +283,18 @@ Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {
     page->object = nullptr;
     page->set(page_up_to_date);
     return insert_page(index, std::move(page));
+}
+
+bool AnonObject::make_huge_page(u64 first) {
+    if (has_huge_page(first)) return true;
+    Page* head = try_allocate_block(huge_page_order, PageKind::Shared);
+    if (!head) return false;
+    split_block(*head, huge_page_order);
+    for (u64 i = 0; i < frames_per_huge_page; ++i) head[i].set(page_up_to_date);
+    if (insert_huge_page(first, *head)) return true;
+    for (u64 i = 0; i < frames_per_huge_page; ++i) head[i].object = nullptr;
+    unref_block(*head, huge_page_order);
+    return has_huge_page(first);
 }
 
 Result<RefPtr<PhysicalObject>> PhysicalObject::create(PhysAddr begin, u64 size, Caching caching) {

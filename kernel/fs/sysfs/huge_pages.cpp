@@ -14,6 +14,9 @@ constexpr std::string_view defrag_modes[] = {"always", "defer", "defer+madvise",
 static_assert(mm::defrag_defer == 1 && mm::defrag_defer_or_madvise == 2 && mm::defrag_madvise == 3 &&
               mm::defrag_never == 4);
 
+constexpr std::string_view shared_modes[] = {"always", "within_size", "advise", "never", "deny", "force"};
+static_assert(mm::shared_huge_advise == 2 && mm::shared_huge_never == 3 && mm::shared_huge_force == 5);
+
 Result<void> show_size(TextSink sink) { return format_to(sink, "{}\n", arch::huge_page_size), Result<void>{}; }
 Result<void> show_collapsed(TextSink sink) {
     return format_to(sink, "{}\n", mm::huge_page_events().background_collapsed), Result<void>{};
@@ -32,6 +35,7 @@ Result<void> register_huge_page_knobs() {
     TRY(add_choice(*top, "enabled",
                    {.value = mm::transparent_hugepage.stored, .words = mm::huge_page_mode_words, .changed = mm::wake_khugepaged}));
     TRY(add_choice(*top, "defrag", {.value = mm::transparent_hugepage_defrag.stored, .words = defrag_modes}));
+    TRY(add_choice(*top, "shmem_enabled", {.value = mm::shared_hugepage.stored, .words = shared_modes}));
     TRY(add_knob(*top, "use_zero_page", {.value = mm::huge_zero_pages.stored, .most = 1}));
     TRY(top->add_text("hpage_pmd_size", show_size));
     RefPtr<vfs::pseudo::Directory> background = TRY(top->add_directory("khugepaged", 0755));

@@ -311,6 +311,7 @@ private:
     // huge_mappings.cpp
     [[nodiscard]] bool may_be_huge(const Vma& vma, VirtAddr address) const;
     bool map_huge_page(Vma& vma, VirtAddr address, arch::Access access);
+    bool map_shared_huge_page(Vma& vma, VirtAddr address);
     std::expected<FaultResult, Obstacle> fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access access);
     std::expected<FaultResult, Obstacle> replace_huge_zeros(Vma& vma, Entry* slot, VirtAddr address, Entry seen);
     Result<void> split_huge_leaf(VirtAddr address);

@@ -20,6 +20,15 @@ public:
 enum RandomisationMode : u64 { randomise_nothing = 0, randomise_all_but_heap = 1, randomise_heap_too = 2 };
 /// When private memory gets huge pages without being asked (/sys/kernel/mm/transparent_hugepage/enabled).
 enum HugePageMode : u64 { huge_always = 0, huge_madvise = 1, huge_never = 2 };
+/// The same for shared anonymous memory (shmem_enabled). Files of a size of their own are huge only where they reach.
+enum SharedHugePageMode : u64 {
+    shared_huge_always = 0,
+    shared_huge_within_size = 1,
+    shared_huge_advise = 2,
+    shared_huge_never = 3,
+    shared_huge_deny = 4,
+    shared_huge_force = 5
+};
 inline constexpr std::string_view huge_page_mode_words[] = {"always", "madvise", "never"};
 /// Sets transparent_hugepage by one of these words; false when it is none.
 bool set_huge_page_mode(std::string_view word);
@@ -47,6 +56,7 @@ extern constinit Tunable<u64> mmap_rnd_bits;
 extern constinit Tunable<u64> legacy_va_layout;
 extern constinit Tunable<u64> transparent_hugepage;        // HugePageMode
 extern constinit Tunable<u64> transparent_hugepage_defrag; // HugePageDefrag
+extern constinit Tunable<u64> shared_hugepage;            // SharedHugePageMode
 extern constinit Tunable<u64> huge_zero_pages;             // reads of untouched memory get a huge page of zeros
 // Of the thread that makes huge pages in the background: how hard it tries, how much it looks at in a round, pauses in
 // milliseconds, and how many pages of a huge page may be absent or shared with others.

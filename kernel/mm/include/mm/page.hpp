@@ -54,7 +54,7 @@ enum PageFlag : u32 {
     page_active = 1u << 4,          // used since reclaim last looked
     page_code_synced = 1u << 5,     // instruction fetches see its contents
     page_write_protected = 1u << 6, // PageTable: no entry lets a write through
-    page_huge = 1u << 7,            // Anonymous: first of a block that entries map whole (huge_pages.hpp)
+    page_huge = 1u << 7,            // first of a huge page (huge_pages.hpp)
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.

@@ -37,6 +37,13 @@ public:
     virtual Result<PageRef> get_page(u64 index, arch::Access access) = 0;
     /// Whether a page of a shared mapping must be mapped read-only until the first write to it tells (dirty tracking).
     virtual bool wants_write_faults() const { return false; }
+    /// Whether the pages from `first` on, a multiple of those of a huge page, are one, made now if they can be. Shared
+    /// memory only. May sleep.
+    virtual bool make_huge_page(u64 first) { return has_huge_page(first); }
+    bool has_huge_page(u64 first);
+    /// The same huge page with one more entry that maps it (huge_pages.hpp); null when it is none any more. Doesn't
+    /// sleep.
+    Page* map_huge_page(u64 first);
     /// PhysicalObject: where `index` lies. Others have pages.
     virtual Result<PhysAddr> physical_address(u64) const { return error(Errno::EFAULT); }
 
@@ -104,6 +111,8 @@ protected:
     /// Adds a page under `index` and returns a reference to it; when another came first, returns that one and `page` is
     /// dropped.
     Result<PageRef> insert_page(u64 index, PageRef page);
+    /// Adds the frames of a block as the huge page from `first` on; false when there is a page already, or no memory.
+    bool insert_huge_page(u64 first, Page& head);
     /// The page whatever its state (it may be being read in).
     PageRef find_any_page(u64 index);
     /// Takes the right to write from every mapping of the page, so that the next write is noticed.
@@ -166,6 +175,7 @@ public:
     ~AnonObject() override;
     /// Makes a zeroed page where there is none.
     Result<PageRef> get_page(u64 index, arch::Access access) override;
+    bool make_huge_page(u64 first) override;
 
 protected:
     explicit AnonObject(u64 size, Commitment commitment = Commitment::Whole);
