@@ -22,17 +22,17 @@ constexpr int rw = PROT_READ | PROT_WRITE;
 #define KNOB(name) "/sys/kernel/mm/transparent_hugepage/" name
 
 // Bytes in huge pages of the mappings that lie in [begin, begin + size).
-size_t huge_bytes(const char* begin, size_t size) {
+size_t huge_bytes(const char* begin, size_t size, const char* name = "AnonHugePages:") {
     FILE* smaps = fopen("/proc/self/smaps", "r");
     char line[512];
-    size_t sum = 0;
+    size_t sum = 0, length = strlen(name);
     bool is_inside = false;
     while (smaps && fgets(line, sizeof line, smaps)) {
         unsigned long from, to;
         size_t kib;
         if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
             is_inside = from < uintptr_t(begin) + size && to > uintptr_t(begin);
-        else if (is_inside && sscanf(line, "AnonHugePages: %zu", &kib) == 1)
+        else if (is_inside && !strncmp(line, name, length) && sscanf(line + length, "%zu", &kib) == 1)
             sum += kib * 1024;
     }
     if (smaps) fclose(smaps);
@@ -382,6 +382,35 @@ void test_races() {
     for (Worker& worker : threads) CHECK_EQ(pthread_join(worker.thread, nullptr), 0);
 }
 
+// Shared anonymous memory is huge only where the system says so.
+void test_shared() {
+    char before[128] = {};
+    strncpy(before, proc_text::read_file(KNOB("shmem_enabled")), sizeof before - 1);
+    const char* chosen = strchr(before, '[');
+    CHECK(chosen);
+    CHECK(proc_text::write_file(KNOB("shmem_enabled"), "advise"));
+    char* begin = memory::map_at(memory::reserve_aligned(3 * span) + span, span, rw, MAP_SHARED);
+    CHECK_EQ(madvise(begin, span, MADV_HUGEPAGE), 0);
+    fill(begin, span, 1);
+    CHECK_EQ(huge_bytes(begin, span, "ShmemPmdMapped:"), span);
+    in_child([&] {
+        CHECK(holds(begin, span, 1));
+        fill(begin, span, 2);
+    });
+    CHECK(holds(begin, span, 2));
+    // A hole for all; the rest stays.
+    CHECK_EQ(madvise(begin + middle * page, page, MADV_REMOVE), 0);
+    CHECK(is_zero(begin + middle * page, page));
+    CHECK(holds(begin, span, 2, middle));
+    CHECK_EQ(madvise(begin, span, MADV_DONTNEED), 0);
+    CHECK(holds(begin, span, 2, middle));
+    CHECK(mremap(begin, span, span, MREMAP_MAYMOVE | MREMAP_FIXED, begin + span + page) == begin + span + page);
+    CHECK(holds(begin + span + page, span, 2, middle));
+    CHECK_EQ(munmap(begin - span, 3 * span + page), 0);
+    *strchr(before, ']') = 0;
+    CHECK(proc_text::write_file(KNOB("shmem_enabled"), strchr(before, '[') + 1));
+}
+
 void test_knobs() {
     char before[64] = {};
     strncpy(before, proc_text::read_file(KNOB("enabled")), sizeof before - 1);
@@ -422,6 +451,7 @@ int main() {
     test_disabling();
     test_collapse_on_request();
     test_collapse_in_background();
+    test_shared();
     test_races();
     test_knobs();
     return check::result();
