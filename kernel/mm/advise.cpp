@@ -139,15 +139,17 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     {
         core::ReadGuard guard(mmap_lock_);
-        if (!may_share_tables_.load(std::memory_order_relaxed) && !has_huge_pages_.load(std::memory_order_relaxed))
-            return discard_locked(begin, end, advice);
+        bool is_complete = true;
+        Result<void> done = discard_locked(begin, end, advice, Zap::OwnTables, is_complete);
+        if (is_complete) return done;
     }
     core::WriteGuard guard(mmap_lock_);
     TRY(own_partial_tables(begin, end));
-    return discard_locked(begin, end, advice);
+    bool is_complete = true;
+    return discard_locked(begin, end, advice, Zap::All, is_complete);
 }
 
-Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice) {
+Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what, bool& is_complete) {
     bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     bool hole = false;
     TlbBatch batch(*this);
@@ -164,7 +166,7 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
             return error(Errno::EINVAL);
         if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
         VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
-        if (!only_checks) zap(*vma, from, to, batch);
+        if (!only_checks && !zap(*vma, from, to, batch, what)) is_complete = false;
         at = to;
     }
     if (hole) return error(Errno::ENOMEM);

@@ -22,17 +22,17 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot, int p
     u8 rights = static_cast<u8>(prot & 7);
     TlbBatch batch(*this);
     // Up to the first hole or refusal the change is made, as on Linux.
-    VirtAddr at = address;
-    while (at < end) {
-        Vma* vma = vmas_.find(at);
-        if (!vma) return error(Errno::ENOMEM);
+    for (Vma* vma = first;;) {
         if (vma->is(vma_sealed)) return error(Errno::EPERM);
         VirtAddr to = std::min(end, vma->end);
         int key = protection_key == same_key ? vma->protection_key : protection_key;
-        if (vma->prot != rights || vma->protection_key != key) TRY(protect_part(*vma, at, to, rights, key, batch));
-        at = to;
+        if (vma->prot != rights || vma->protection_key != key)
+            TRY(protect_part(*vma, address, to, rights, key, batch));
+        if (to == end) return {};
+        address = to;
+        vma = vmas_.find(address);
+        if (!vma) return error(Errno::ENOMEM);
     }
-    return {};
 }
 
 Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch) {
@@ -44,46 +44,99 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
         return error(Errno::ENOMEM);
     bool is_promised_now = is_accountable(rights, vma.flags) && !vma.is(vma_accounted);
     if (is_promised_now && !can_commit(pages)) return error(Errno::ENOMEM);
-    TRY(own_tables(begin, end));
-    Vma* part = TRY(isolate(vma, begin, end));
-    account(*part, -static_cast<i64>(pages));
-    u8 before = std::exchange(part->prot, rights);
-    if (is_promised_now) part->flags |= vma_accounted;
+    Page* table = TRY(own_sole_table(begin, end));
+    const u8 before = vma.prot;
+    u32 flags = vma.flags;
+    if (is_promised_now) flags |= vma_accounted;
     // What was never written to needs no promise once it can't be.
-    if (!(rights & abi::PROT_WRITE) && part->is_anonymous() && !part->has_private_pages.load(std::memory_order_relaxed))
-        part->flags &= ~u32{vma_accounted};
-    if (part->protection_key != key) batch.note_range(begin, end);
+    if (!(rights & abi::PROT_WRITE) && vma.is_anonymous() && !vma.has_private_pages.load(std::memory_order_relaxed))
+        flags &= ~u32{vma_accounted};
+    const bool changes_key = vma.protection_key != key;
+    Vma* neighbour = changes_key ? nullptr : TRY(give_to_neighbour(vma, begin, end, rights, flags));
+    if (neighbour) {
+        account_change(*neighbour, before, vma.flags, pages);
+        protect_entries(*neighbour, {begin, end}, before, table, batch);
+        return {};
+    }
+    Vma* part = TRY(isolate(vma, begin, end));
+    const u32 flags_before = std::exchange(part->flags, flags);
+    part->prot = rights;
+    if (changes_key) batch.note_range(begin, end);
     part->protection_key = static_cast<u8>(key);
-    account(*part, static_cast<i64>(pages));
-    protect_entries(*part, before, batch);
+    account_change(*part, before, flags_before, pages);
+    protect_entries(*part, {begin, end}, before, table, batch);
     merge(*part);
     return {};
 }
 
-/// Brings the entries in line with the mapping's rights, of which it had `before`. A right to write is given at once
-/// only where a write would change nothing but the page's owner: elsewhere the fault decides.
-void AddressSpace::protect_entries(Vma& vma, u8 before, TlbBatch& batch) {
+/// Where a mapping's first or last part becomes like the neighbour there, the border between the two moves. Returns
+/// the neighbour, or null when it takes a mapping more or less.
+Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, u32 flags) {
+    if ((begin == vma.begin) == (end == vma.end)) return nullptr;
+    const bool is_first_part = begin == vma.begin;
+    Vma* neighbour = is_first_part ? vmas_.previous(vma) : vmas_.next(vma);
+    if (!neighbour || neighbour->prot != rights || neighbour->flags != flags) return nullptr;
+    if (is_first_part ? !continues(*neighbour, vma) : !continues(vma, *neighbour)) return nullptr;
+    VirtAddr border = is_first_part ? end : begin;
+    if (!is_aligned(border.value, leaf_table_span)) TRY(split_huge_leaf(border));
+    if (vma.has_private_pages.load(std::memory_order_relaxed)) neighbour->has_private_pages.store(true);
+    // One grows before the other shrinks: truncation meets each page at least once.
+    if (is_first_part) {
+        set_range(*neighbour, neighbour->begin, end);
+        set_range(vma, end, vma.end);
+    } else {
+        set_range(*neighbour, begin, neighbour->end);
+        set_range(vma, vma.begin, begin);
+    }
+    return neighbour;
+}
+
+/// Makes the tables for the range this address space's own. Returns the table when there is no more than one.
+Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
+    if (((begin.value ^ (end.value - 1)) & ~(leaf_table_span - 1)) != 0) {
+        TRY(own_tables(begin, end));
+        return nullptr;
+    }
+    Entry* slot = tables_.find_leaf_slot(begin);
+    Page* table = Table::leaf_table_in(slot);
+    if (!table || !is_shared_table(*table)) return table;
+    TRY(own_table(*table, begin, slot));
+    return Table::leaf_table_in(slot);
+}
+
+/// Brings the entries of part of a mapping in line with its rights, of which that part had `before`. A right to write is
+/// given at once only where a write would change nothing but the page's owner: elsewhere the fault decides. `sole` is
+/// the only table, where that is known.
+void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
     const bool is_device = is_physical(vma), loses = (before & ~vma.prot) != 0;
     auto model = [&](arch::MappingFlags flags) {
         return Policy::make_leaf({}, is_device ? physical_flags(vma, flags) : flags, 0);
     };
-    const Entry read_only = model(read_only_flags(vma)), full = model(full_flags(vma));
-    const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0;
-    auto protect_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
+    const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0, grants_write = (vma.prot & abi::PROT_WRITE) != 0;
+    const Entry read_only = model(read_only_flags(vma));
+    const Entry full = grants_write ? model(full_flags(vma)) : read_only;
+    const bool may_own = grants_write && !vma.is(vma_shared);
+    auto protect_table = [&] [[gnu::always_inline]] (Page& table, VirtAddr from, VirtAddr to, Entry*) {
+        VirtAddr first = to, last = from;
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            Page* page = counted_page(vma, Policy::address(entry, 0));
-            if (is_executable && page) sync_code(*page);
-            bool is_own = !vma.is(vma_shared) && page && page->kind == PageKind::Anonymous &&
-                          page->refs.load(std::memory_order_acquire) == 1;
+            bool is_own = false;
+            if (is_executable || may_own) {
+                Page* page = counted_page(vma, Policy::address(entry, 0));
+                if (is_executable && page) sync_code(*page);
+                is_own = may_own && page && page->kind == PageKind::Anonymous &&
+                         page->refs.load(std::memory_order_acquire) == 1;
+            }
             Entry fresh;
             do {
-                bool may_write = is_own || Policy::flags(entry, 0).writable;
+                bool may_write = is_own || (grants_write && Policy::flags(entry, 0).writable);
                 fresh = Policy::with_rights(entry, may_write ? full : read_only);
             } while (!cursor.compare_exchange(entry, fresh));
-            if (loses) batch.note(cursor.address());
+            if (last == from) first = cursor.address();
+            last = cursor.address() + arch::page_size;
         }
+        if (loses && first < last) batch.note_range(first, last);
     };
     auto protect_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
         HugeTableCursor cursor(slot);
@@ -95,7 +148,8 @@ void AddressSpace::protect_entries(Vma& vma, u8 before, TlbBatch& batch) {
         }
         if (loses) batch.note_range(from, to);
     };
-    tables_.for_each_leaf_slot(vma.begin, vma.end, protect_table, protect_huge);
+    if (sole) return protect_table(*sole, range.begin, range.end, nullptr);
+    tables_.for_each_leaf_slot(range.begin, range.end, protect_table, protect_huge);
 }
 
 } // namespace linnet::mm

@@ -135,7 +135,7 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     if (keeps_old)
         empty_source(*source);
     else if (request.old_length > 0)
-        TRY(unmap_locked(request.old_address, old_end, doomed));
+        TRY(unmap_locked(request.old_address, old_end, doomed, Contents::Moved));
     merge(*target);
     return request.new_address;
 }
@@ -201,27 +201,36 @@ Result<void> AddressSpace::move_table(Entry* slot, VirtAddr target, TlbBatch& ba
 /// held exclusively, so nobody else locks two tables of this address space.
 Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target) {
     const auto [from, end] = range;
-    const Entry* first = Table::entries(table) + Table::index(from, 0);
-    auto is_absent = [](const Entry& entry) { return Policy::is_empty(Table::load(&entry)); };
-    if (std::all_of(first, first + pages_in(end - from), is_absent)) return {};
+    Entry* at = Table::entries(table) + Table::index(from, 0);
+    Entry* const last = at + pages_in(end - from);
+    Entry* const first = at;
+    while (at != last && Policy::is_empty(Table::load(at))) ++at;
+    if (at == last) return {};
     Page* target_table = TRY(leaf_table(target));
     const PhysAddr zero = page_address(zero_page());
-    const bool shows_object = !vma.is_anonymous();
     Cursor source(table, from);
     std::optional<Cursor> other; // one table may be both
     if (target_table != &table) other.emplace(*target_table, target);
-    Entry* to = Table::entries(*target_table) + Table::index(target, 0);
-    Entry* at = Table::entries(table) + Table::index(from, 0);
-    i32 anonymous = 0;
-    for (Entry* last = at + pages_in(end - from); at != last; ++at, ++to) {
-        if (Policy::is_empty(Table::load(at))) continue;
-        Entry entry = Table::exchange(at, Policy::empty());
-        Table::store(to, entry);
-        PhysAddr frame = Policy::address(entry, 0);
-        if (frame == zero) continue;
-        Page* page = shows_object ? page_of(frame) : nullptr;
-        if (!shows_object || (page && page->kind == PageKind::Anonymous)) ++anonymous;
-    }
+    Entry* to = Table::entries(*target_table) + Table::index(target, 0) + (at - first);
+    i32 moved = 0, others = 0;
+    auto move_each = [&] [[gnu::always_inline]] (auto is_anonymous) {
+#pragma clang loop unroll_count(4)
+        for (; at != last; ++at, ++to) {
+            if (Policy::is_empty(Table::load(at))) continue;
+            Entry entry = Table::exchange(at, Policy::empty());
+            Table::store(to, entry);
+            ++moved;
+            if (!is_anonymous(Policy::address(entry, 0))) ++others;
+        }
+    };
+    if (vma.is_anonymous())
+        move_each([&](PhysAddr frame) { return frame != zero; });
+    else
+        move_each([&](PhysAddr frame) {
+            const Page* page = page_of(frame);
+            return page && page->kind == PageKind::Anonymous;
+        });
+    const i32 anonymous = moved - others;
     if (!other) return {};
     source.count_anonymous(-anonymous);
     other->count_anonymous(anonymous);

@@ -146,7 +146,8 @@ void TlbBatch::flush() {
     }
     begin_ = VirtAddr{~u64{0}};
     end_ = VirtAddr{0};
-    release();
+    if (count_ != 0 || tables_) release();
+    has_tables_ = false;
 }
 
 void AddressSpace::flush_range(VirtAddr begin, u64 pages) {

@@ -13,7 +13,9 @@ class AddressSpace;
 class TlbBatch {
 public:
     explicit TlbBatch(AddressSpace& space) : space_(space) {}
-    ~TlbBatch() { flush(); }
+    ~TlbBatch() {
+        if (has_work()) flush();
+    }
     TlbBatch(const TlbBatch&) = delete;
     TlbBatch& operator=(const TlbBatch&) = delete;
 
@@ -49,6 +51,7 @@ public:
     [[nodiscard]] bool is_dead() const { return dead_; }
 
 private:
+    [[nodiscard]] bool has_work() const { return begin_ < end_ || has_tables_ || count_ != 0; }
     static constexpr u32 inline_pages = 32;
     static constexpr u32 extension_pages = arch::page_size / sizeof(uintptr_t);
     static constexpr uintptr_t huge_mark = 1; // in an address of a Page, which is aligned

@@ -12,7 +12,7 @@ Result<void> AddressSpace::unmap(VirtAddr address, u64 length) {
     return unmap_locked(address, address + length, doomed);
 }
 
-Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed) {
+Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed, Contents contents) {
     Vma* vma = vmas_.find_ending_after(begin);
     if (!vma || vma->begin >= end) return {};
     TRY(check_unsealed(begin, end));
@@ -31,7 +31,7 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
     while (vma && vma->begin < end) {
         Vma* next = vmas_.next(*vma);
         last = vma->end;
-        zap(*vma, vma->begin, vma->end, batch);
+        if (contents == Contents::Present) zap(*vma, vma->begin, vma->end, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
         vmas_.remove(*vma);
         unlink_vma(*vma);
@@ -54,18 +54,24 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
     });
 }
 
-void AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+    bool is_complete = true;
     tables_.for_each_leaf_slot(
         begin, end,
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (is_shared_table(table)) {
+                if (what == Zap::OwnTables) return void(is_complete = false);
                 if (!batch.is_dead()) return zap_shared_table(table, {from, to}, slot, batch);
                 Table::store(slot, Policy::empty());
                 return drop_table_reference(table);
             }
             while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
         },
-        [&](VirtAddr from, VirtAddr to, Entry* slot) { zap_huge(slot, {from, to}, batch, what); });
+        [&](VirtAddr from, VirtAddr to, Entry* slot) {
+            if (what == Zap::OwnTables && to - from != arch::huge_page_size) return void(is_complete = false);
+            zap_huge(slot, {from, to}, batch, what);
+        });
+    return is_complete;
 }
 
 /// Lets go of a shared table. own_partial_tables() has seen to it that all of it is to go.
@@ -87,9 +93,8 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
     PageKind other_kind = PageKind::File;
     VirtAddr first = end, last = begin;
     Cursor cursor(table, begin);
-    for (; cursor.address() < end; cursor.advance()) {
+    for (; cursor.find_used(end); cursor.advance()) {
         Entry entry = cursor.entry();
-        if (Policy::is_empty(entry)) continue;
         Page* page = counts ? page_of(Policy::address(entry, 0)) : nullptr;
         PageKind kind = page ? PageKind{page->kind} : PageKind::Reserved;
         if (kind == PageKind::Anonymous && what == Zap::KeepPrivate) continue;

@@ -17,6 +17,8 @@ Vma* VmaMap::find(VirtAddr address) {
 }
 
 Vma* VmaMap::find_ending_after(VirtAddr address) {
+    Vma* hint = last_found_.load(std::memory_order_relaxed);
+    if (hint && hint->contains(address)) return hint;
     auto it = tree_.upper_bound(address);
     if (it != tree_.begin()) {
         auto before = it;
@@ -42,8 +44,13 @@ void VmaMap::insert(Vma& vma) {
     ++count_;
 }
 
+void VmaMap::insert_behind(Vma& before, Vma& vma) {
+    tree_.insert_before(std::next(tree_.iterator_to(before)), vma);
+    ++count_;
+}
+
 void VmaMap::remove(Vma& vma) {
-    last_found_.store(nullptr, std::memory_order_relaxed);
+    if (last_found_.load(std::memory_order_relaxed) == &vma) last_found_.store(nullptr, std::memory_order_relaxed);
     tree_.erase(tree_.iterator_to(vma));
     --count_;
 }

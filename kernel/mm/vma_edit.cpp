@@ -12,12 +12,15 @@ VmObject::Writable writability(const Vma& vma) {
 
 } // namespace
 
-bool can_merge(const Vma& first, const Vma& second) {
-    if (first.end != second.begin || first.flags != second.flags || first.prot != second.prot) return false;
-    if (first.max_prot != second.max_prot || first.protection_key != second.protection_key) return false;
-    if (first.is(vma_special) || first.object.get() != second.object.get()) return false;
-    if (first.label.get() != second.label.get()) return false;
+bool continues(const Vma& first, const Vma& second) {
+    if (first.end != second.begin || first.max_prot != second.max_prot) return false;
+    if (first.is(vma_special) || first.protection_key != second.protection_key) return false;
+    if (first.object.get() != second.object.get() || first.label.get() != second.label.get()) return false;
     return first.is_anonymous() || first.first_index + first.page_count() == second.first_index;
+}
+
+bool can_merge(const Vma& first, const Vma& second) {
+    return first.flags == second.flags && first.prot == second.prot && continues(first, second);
 }
 
 Result<Vma*> AddressSpace::clone_vma(const Vma& vma) {
@@ -76,7 +79,7 @@ Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
     } else {
         change();
     }
-    vmas_.insert(*tail);
+    vmas_.insert_behind(vma, *tail);
     return {};
 }
 
@@ -119,8 +122,23 @@ void AddressSpace::account(const Vma& vma, i64 pages) {
     if (vma.is(vma_shared)) add(shared_pages_);
     if (counts_as_data(vma.prot, vma.flags)) add(data_pages_);
     if (vma.is(vma_grows_down)) add(stack_pages_);
-    if ((vma.prot & (abi::PROT_EXEC | abi::PROT_WRITE)) == abi::PROT_EXEC) add(text_pages_);
+    if (counts_as_text(vma.prot)) add(text_pages_);
     if (vma.is(vma_accounted)) commit_pages(pages);
+}
+
+/// `pages` of the mapping had other rights and flags before; nothing has come or gone.
+void AddressSpace::account_change(const Vma& vma, u8 old_prot, u32 old_flags, u64 pages) {
+    auto move = [&](std::atomic<u64>& counter, bool before, bool now) {
+        if (before != now) counter.fetch_add(now ? pages : -pages, std::memory_order_relaxed);
+    };
+    move(data_pages_, counts_as_data(old_prot, old_flags), counts_as_data(vma.prot, vma.flags));
+    move(text_pages_, counts_as_text(old_prot), counts_as_text(vma.prot));
+    const u32 changed = old_flags ^ vma.flags;
+    if (changed == 0) return;
+    const i64 sign = static_cast<i64>(pages);
+    move(locked_pages_, old_flags & vma_locked, vma.is(vma_locked));
+    if (changed & vma_locked) count_locked(vma.is(vma_locked) ? sign : -sign);
+    if (changed & vma_accounted) commit_pages(vma.is(vma_accounted) ? sign : -sign);
 }
 
 } // namespace linnet::mm

@@ -7,13 +7,18 @@ namespace linnet::mm {
 
 /// Whether two neighbouring mappings are one.
 bool can_merge(const Vma& first, const Vma& second);
+/// Whether they would be, had they the same rights and flags.
+bool continues(const Vma& first, const Vma& second);
 
 /// Whether RLIMIT_DATA counts it: private and writable, not a stack (getrlimit(2)).
 inline bool counts_as_data(u32 prot, u32 vma_flags) {
     return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_grows_down));
 }
 
-/// Calls change(Vma&) for each part of a mapping in [begin, end), split off for it, and joins neighbours afterwards.
+inline bool counts_as_text(u32 prot) { return (prot & (abi::PROT_EXEC | abi::PROT_WRITE)) == abi::PROT_EXEC; }
+
+/// Calls change(Vma&), which changes flags, for each part of a mapping in [begin, end), split off for it, and joins
+/// neighbours afterwards.
 /// ENOMEM at the end when part of the range isn't mapped; the rest has been changed then, as Linux does.
 template <typename Change>
 Result<void> AddressSpace::change_each(VirtAddr begin, VirtAddr end, Change change) {
@@ -25,9 +30,9 @@ Result<void> AddressSpace::change_each(VirtAddr begin, VirtAddr end, Change chan
         if (vma->begin > at) hole = true;
         VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
         Vma* part = TRY(isolate(*vma, from, to));
-        account(*part, -static_cast<i64>(part->page_count()));
+        u32 old_flags = part->flags;
         Result<void> changed = change(*part);
-        account(*part, static_cast<i64>(part->page_count()));
+        account_change(*part, part->prot, old_flags, part->page_count());
         merge(*part);
         TRY(std::move(changed));
         at = to;

@@ -49,11 +49,12 @@ void deactivate_user_tables() { write_cr3(kernel_root_table().value); }
 
 void flush_user_tlb(VirtAddr address, usize page_count, Asid asid) {
     if (page_count > single_flush_limit) return flush_user_tlb_all(asid);
-    for (usize i = 0; i < page_count; ++i) {
-        if (has_asids())
-            invalidate(Invalidate::Address, asid, address.value + i * page_size);
+    const bool by_asid = has_asids();
+    for (u64 at = address.value, end = at + page_count * page_size; at != end; at += page_size) {
+        if (by_asid)
+            invalidate(Invalidate::Address, asid, at);
         else
-            invalidate_page(address.value + i * page_size);
+            invalidate_page(at);
     }
 }
 

@@ -264,19 +264,25 @@ private:
     void link_vma(Vma& vma, ObjectMapping* after = nullptr);
     void unlink_vma(Vma& vma);
     void account(const Vma& vma, i64 pages);
+    void account_change(const Vma& vma, u8 old_prot, u32 old_flags, u64 pages);
     template <typename Change>
     Result<void> change_each(VirtAddr begin, VirtAddr end, Change change);
     // unmap.cpp
-    Result<void> unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed);
-    enum class Zap : u8 { All, KeepPrivate };
-    /// Takes pages out but keeps the Vma. The shared lock suffices.
-    void zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
+    /// Whether the page tables may show anything there; mremap has moved it away.
+    enum class Contents : u8 { Present, Moved };
+    Result<void> unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas& doomed, Contents contents = Contents::Present);
+    enum class Zap : u8 { All, KeepPrivate, OwnTables };
+    /// Takes pages out but keeps the Vma. The shared lock suffices for OwnTables, which passes over shared tables and
+    /// parts of huge pages; false when it met any.
+    bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
     Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch);
-    void protect_entries(Vma& vma, u8 before, TlbBatch& batch);
+    Result<Vma*> give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, u32 flags);
+    Result<Page*> own_sole_table(VirtAddr begin, VirtAddr end);
+    void protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch);
     struct RemapRequest {
         VirtAddr old_address{};
         u64 old_length = 0;
@@ -348,7 +354,7 @@ private:
     [[nodiscard]] MappingUsage measure(const Vma& vma);
     void clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
-    Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice);
+    Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what, bool& is_complete);
     Result<void> advise_part(Vma& part, int advice);
     Result<void> will_need(VirtAddr begin, VirtAddr end);
     Result<void> remove_from_object(VirtAddr begin, VirtAddr end);

@@ -111,6 +111,10 @@ inline Page* page_of(PhysAddr address) {
     u64 frame = (address.value >> arch::page_shift) - page_array.first_frame;
     return frame < page_array.count ? &page_array.pages[frame] : nullptr;
 }
+/// The same where it is known to be RAM.
+inline Page& ram_page_of(PhysAddr address) {
+    return page_array.pages[(address.value >> arch::page_shift) - page_array.first_frame];
+}
 
 /// Frees a block whose last reference is gone. The block's order is the one it was allocated with.
 void free_pages(Page& page, unsigned order);

@@ -90,7 +90,7 @@ public:
     /// The table that such a slot leads to; null when there is none.
     static Page* leaf_table_in(const Entry* slot) {
         Entry entry = slot ? load(slot) : Policy::empty();
-        return Policy::is_table(entry, 1) ? page_of(Policy::table_address(entry)) : nullptr;
+        return Policy::is_table(entry, 1) ? &ram_page_of(Policy::table_address(entry)) : nullptr;
     }
     /// The last-level table that covers `address`; null when there is none.
     [[nodiscard]] Page* find_leaf_table(VirtAddr address) const { return leaf_table_in(find_leaf_slot(address)); }
@@ -115,23 +115,17 @@ public:
     template <typename Visit, typename VisitHuge>
     void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit, VisitHuge visit_huge) const {
         while (begin < end) {
-            unsigned level = root_level;
-            PhysAddr table = root_;
-            for (; level > 1; --level) {
-                Entry entry = load(entries(table) + index(begin, level));
-                if (!Policy::is_table(entry, level)) break;
-                table = Policy::table_address(entry);
-            }
-            VirtAddr directory_end = slot_end(begin, end, level > 1 ? level : 2);
-            if (level > 1) {
-                begin = directory_end; // nothing there
+            Entry* slot = find_leaf_slot(begin);
+            if (!slot) {
+                begin = behind_absent(begin, end);
                 continue;
             }
+            VirtAddr directory_end = slot_end(begin, end, 2);
             VirtAddr stop = slot_end(begin, directory_end, 1);
-            for (Entry* slot = entries(table) + index(begin, 1); begin < directory_end; ++slot) {
+            for (; begin < directory_end; ++slot) {
                 Entry entry = load(slot);
                 if (Policy::is_table(entry, 1))
-                    visit(*page_of(Policy::table_address(entry)), begin, stop, slot);
+                    visit(ram_page_of(Policy::table_address(entry)), begin, stop, slot);
                 else if (Policy::is_leaf(entry, 1))
                     visit_huge(begin, stop, slot);
                 begin = stop;
@@ -171,29 +165,35 @@ private:
         return Policy::table_address(entry);
     }
 
+    /// Where the range ends that the absent table on the way to `address` would cover, or `end` if that comes first.
+    [[gnu::noinline]] VirtAddr behind_absent(VirtAddr address, VirtAddr end) const {
+        unsigned level = root_level;
+        for (PhysAddr table = root_; level > 2; --level) {
+            Entry entry = load(entries(table) + index(address, level));
+            if (!Policy::is_table(entry, level)) break;
+            table = Policy::table_address(entry);
+        }
+        return slot_end(address, end, level);
+    }
+
     struct Hole {
         VirtAddr begin, end, floor, ceiling;
     };
     template <typename Freed>
-    static void prune_table(PhysAddr table, unsigned level, Hole hole, Freed& freed) {
+    static void prune_table(PhysAddr table, unsigned level, const Hole hole, Freed& freed) {
         Entry* slot = entries(table) + index(hole.begin, level);
-        for (; hole.begin < hole.end; ++slot) {
-            VirtAddr stop = slot_end(hole.begin, hole.end, level);
+        const u64 last_byte = span(level) - 1;
+        for (VirtAddr at = hole.begin; at < hole.end; ++slot, at = VirtAddr{(at.value | last_byte) + 1}) {
             Entry entry = load(slot);
-            if (Policy::is_empty(entry)) {
-                hole.begin = stop;
-                continue;
+            if (Policy::is_empty(entry) || !Policy::is_table(entry, level)) continue;
+            PhysAddr below = Policy::table_address(entry);
+            VirtAddr stop = slot_end(at, hole.end, level);
+            if (level > 1) prune_table(below, level - 1, {at, stop, hole.floor, hole.ceiling}, freed);
+            VirtAddr base{align_down(at.value, span(level))};
+            if (base >= hole.floor && hole.ceiling >= base && hole.ceiling - base >= span(level)) {
+                store(slot, Policy::empty());
+                freed(*page_of(below));
             }
-            if (Policy::is_table(entry, level)) {
-                PhysAddr below = Policy::table_address(entry);
-                if (level > 1) prune_table(below, level - 1, {hole.begin, stop, hole.floor, hole.ceiling}, freed);
-                VirtAddr base{align_down(hole.begin.value, span(level))};
-                if (base >= hole.floor && hole.ceiling >= base && hole.ceiling - base >= span(level)) {
-                    store(slot, Policy::empty());
-                    freed(*page_of(below));
-                }
-            }
-            hole.begin = stop;
         }
     }
 
@@ -226,6 +226,16 @@ public:
         ++slot_;
         address_ += arch::page_size;
     }
+    /// Goes on to the next entry before `end` that isn't empty; false when there is none, and the cursor is at `end`.
+    bool find_used(VirtAddr end) {
+        for (;; skip_empty(end)) {
+            // Most gaps are short.
+            for (int i = 0; i < 4; ++i, advance()) {
+                if (address_ >= end) return false;
+                if (!Policy::is_empty(entry())) return true;
+            }
+        }
+    }
     /// Entries that show anonymous pages have come or gone.
     void count_anonymous(i32 entries) {
         u32 count = table_.map_count.load(std::memory_order_relaxed) + static_cast<u32>(entries);
@@ -234,6 +244,18 @@ public:
     void unlock() { guard_.unlock(); }
 
 private:
+    /// Steps over whole groups of empty entries before `end`.
+    void skip_empty(VirtAddr end) {
+        constexpr usize group = 8;
+        while (end - address_ >= group * arch::page_size) {
+            u64 any = 0;
+            for (usize i = 0; i < group; ++i) any |= std::bit_cast<u64>(Table::load(slot_ + i));
+            if (any != 0) return;
+            slot_ += group;
+            address_ += group * arch::page_size;
+        }
+    }
+
     core::SpinGuard guard_;
     Page& table_;
     Entry* slot_;

@@ -102,6 +102,8 @@ public:
     Vma* first() { return tree_.empty() ? nullptr : &*tree_.begin(); }
     Vma* last() { return tree_.empty() ? nullptr : &*tree_.rbegin(); }
     void insert(Vma& vma);
+    /// The same, where the place is known.
+    void insert_behind(Vma& before, Vma& vma);
     void remove(Vma& vma);
     [[nodiscard]] usize count() const { return count_; }
     /// The highest free range of `length` within [low, high) that keeps `guard` bytes from a mapping that grows down

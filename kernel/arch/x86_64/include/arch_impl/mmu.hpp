@@ -17,7 +17,7 @@ struct PagingPolicy {
     /// The R/W bit of an upper entry governs everything below it.
     static constexpr bool restricted_tables_are_readable = true;
 
-    static Entry empty() { return 0; }
+    static constexpr Entry empty() { return 0; }
     static bool is_empty(Entry entry) { return entry == 0; }
     /// A PROT_NONE page is not present but remembers that by a software bit.
     static bool is_leaf(Entry entry, unsigned level) {
