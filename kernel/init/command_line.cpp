@@ -58,6 +58,7 @@ bool apply_value(CommandLine& line, std::string_view name, std::string_view valu
     if (name == "console") return line.console = value, true;
     if (name == "linnet.fault") return line.planted_fault = value, true;
     if (name == "transparent_hugepage") return line.transparent_hugepage = value, true;
+    if (name == "hugepages" && is_number) return line.huge_pages = number > 0 ? static_cast<u64>(number) : 0, true;
     if (name == "linnet.fail_allocations") return line.fail_allocations = value, true;
     if (name == "linnet.strace") return line.strace = value == "1", true;
     if (name == "loglevel" && is_number)

@@ -14,9 +14,10 @@ struct CommandLine {
     bool root_is_read_only = false;
     u64 max_cpus = ~u64{0};
     u64 memory_limit = ~u64{0};
-    std::string_view planted_fault;    // linnet.fault=
-    std::string_view fail_allocations; // linnet.fail_allocations=
+    std::string_view planted_fault;        // linnet.fault=
+    std::string_view fail_allocations;     // linnet.fail_allocations=
     std::string_view transparent_hugepage; // a word of /sys/kernel/mm/transparent_hugepage/enabled
+    u64 huge_pages = 0;                    // in the pool (nr_hugepages)
     bool strace = false;
     ArrayList<std::string_view> init_arguments; // unknown words without '=', and all behind "--"
     ArrayList<std::string_view> environment;    // unknown NAME=VALUE words

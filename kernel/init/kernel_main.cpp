@@ -17,6 +17,7 @@
 #include <cstring>
 #include <drivers/driver.hpp>
 #include <mm/allocation_faults.hpp>
+#include <mm/huge_pool.hpp>
 #include <mm/init.hpp>
 #include <mm/knobs.hpp>
 #include <process/exec.hpp>
@@ -107,6 +108,7 @@ void run_init_thread(void*) {
     plant_fault(command_line->planted_fault);
     if (std::string_view word = command_line->transparent_hugepage; !word.empty() && !mm::set_huge_page_mode(word))
         core::log_warning("transparent_hugepage={}: not understood", word);
+    if (command_line->huge_pages > 0) mm::resize_huge_pool(command_line->huge_pages);
     if (!command_line->fail_allocations.empty() &&
         !mm::set_allocation_faults(command_line->fail_allocations, mm::FaultScope::Programs))
         core::log_warning("linnet.fail_allocations={}: not understood", command_line->fail_allocations);

@@ -98,6 +98,7 @@ AddressSpace::~AddressSpace() {
     batch.assume_flushed();
     DoomedVmas doomed;
     while (Vma* vma = vmas_.first()) {
+        give_back_promise(*vma);
         zap(*vma, vma->begin, vma->end, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
         // Everything below is gone already: only the way to this mapping is walked, never whole tables.

@@ -1,4 +1,5 @@
 // madvise(2), mincore(2), msync(2), mlock(2) and its relatives.
+#include "huge_pages.hpp"
 #include "vma_edit.hpp"
 #include <mm/page_cache.hpp>
 
@@ -166,7 +167,10 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
             return error(Errno::EINVAL);
         if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
         VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
-        if (!only_checks && !zap(*vma, from, to, batch, what)) is_complete = false;
+        const bool is_pool = vma->is(vma_hugetlb);
+        if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size))) return error(Errno::EINVAL);
+        const VirtAddr stop = is_pool ? huge_page_floor(to) : to;
+        if (!only_checks && from < stop && !zap(*vma, from, stop, batch, what)) is_complete = false;
         at = to;
     }
     if (hole) return error(Errno::ENOMEM);
@@ -222,6 +226,7 @@ Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
             if (!vma->is(vma_shared) || !(vma->prot & abi::PROT_WRITE)) return error(Errno::EACCES);
             if (vma->object->kind() != VmObject::Kind::Shared) return error(Errno::EOPNOTSUPP);
             VirtAddr to = std::min(end, vma->end);
+            if (ends_within_huge_page(*vma, at) || ends_within_huge_page(*vma, to)) return error(Errno::EINVAL);
             object = vma->object;
             first = vma->index_of(at);
             last = first + pages_in(to - at);

@@ -24,7 +24,7 @@ PageRef AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Acc
         Entry entry = cursor.entry();
         if (!Policy::is_leaf(entry, 1)) return {};
         Page* head = page_of(Policy::address(entry, 1));
-        bool is_own = head->kind == PageKind::Anonymous && is_only_huge_mapping(*head);
+        bool is_own = is_private_block(*head) && is_only_huge_mapping(*head);
         if (!may_access(Policy::flags(entry, 1), is_own)) return {};
         return PageRef::share(head[Table::index(address, 0)]);
     }

@@ -1,5 +1,6 @@
 // What /proc shows of single frames and of the allocator's state. Everything is read without locks: a frame may change
 // hands meanwhile, and the answer is then of a moment ago.
+#include "huge_pages.hpp"
 #include "page_allocator.hpp"
 #include "rmap.hpp"
 #include <mm/statistics.hpp>
@@ -10,8 +11,8 @@ namespace {
 
 // Bits of /proc/kpageflags (Linux's documentation, "pagemap").
 constexpr unsigned kpf_locked = 0, kpf_error = 1, kpf_uptodate = 3, kpf_dirty = 4, kpf_lru = 5, kpf_active = 6,
-                   kpf_slab = 7, kpf_buddy = 10, kpf_mmap = 11, kpf_anon = 12, kpf_swapbacked = 14, kpf_nopage = 20,
-                   kpf_zero_page = 24, kpf_pgtable = 26, kpf_reserved = 32;
+                   kpf_slab = 7, kpf_buddy = 10, kpf_mmap = 11, kpf_anon = 12, kpf_huge = 17, kpf_thp = 22,
+                   kpf_swapbacked = 14, kpf_nopage = 20, kpf_zero_page = 24, kpf_pgtable = 26, kpf_reserved = 32;
 constexpr u64 bit(unsigned number) { return u64{1} << number; }
 
 const Page* frame(u64 number) { return page_of({number << arch::page_shift}); }
@@ -30,6 +31,7 @@ u64 user_flags(const Page& page) {
     for (const auto& mark : marks)
         if (page.has(mark.flag)) result |= bit(mark.number);
     if (page.kind == PageKind::Anonymous) result |= bit(kpf_anon) | bit(kpf_uptodate);
+    if (huge_mappings_of(page) > 0) result |= bit(kpf_thp);
     if (page.kind != PageKind::File) result |= bit(kpf_swapbacked);
     if (page.kind == PageKind::Anonymous || page.map_count.load(std::memory_order_relaxed) != 0)
         result |= bit(kpf_mmap);
@@ -44,7 +46,8 @@ u64 frame_mappings(u64 number) {
     const Page* page = frame(number);
     if (!page) return 0;
     if (page->kind == PageKind::Anonymous) return mapping_count(*page, nullptr);
-    const bool is_of_object = page->kind == PageKind::File || page->kind == PageKind::Shared;
+    const bool is_of_object =
+        page->kind == PageKind::File || page->kind == PageKind::Shared || page->kind == PageKind::Hugetlb;
     return is_of_object ? page->map_count.load(std::memory_order_relaxed) : 0;
 }
 
@@ -64,6 +67,8 @@ u64 frame_flags(u64 number) {
     case PageKind::File:
     case PageKind::Shared:
         return user_flags(*page);
+    case PageKind::Hugetlb:
+        return bit(kpf_huge);
     case PageKind::Kernel:
     case PageKind::HeapBlock:
     case PageKind::Stack:

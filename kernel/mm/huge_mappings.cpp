@@ -1,9 +1,9 @@
 // Huge pages in an address space: faults on them, splitting, taking out, and what fork does.
 //
 // Invariants: an entry that maps a huge page lies wholly within one mapping (split() sees to it). Those of private
-// memory are made under the shared mmap lock, and go as a whole or change their rights under it, but become a table only
-// with the lock held exclusively, so that no fault meets the moment between the two. Those of shared memory always go as
-// a whole, for the object still has the pages.
+// memory are made under the shared mmap lock, and go as a whole or change their rights under it, but become a table
+// only with the lock held exclusively, so that no fault meets the moment between the two. Those of shared memory always
+// go as a whole, for the object still has the pages.
 #include "huge_pages.hpp"
 #include "vma_edit.hpp"
 
@@ -25,7 +25,8 @@ bool wants_huge_pages(const Vma& vma) {
 
 bool wants_shared_huge_pages(const Vma& vma, VirtAddr base) {
     VmObject& object = *vma.object;
-    if (!vma.is(vma_shared) || object.kind() != VmObject::Kind::Shared || is_secret(vma)) return false;
+    if (!vma.is(vma_shared) || vma.is(vma_hugetlb) || object.kind() != VmObject::Kind::Shared || is_secret(vma))
+        return false;
     const u64 first = vma.index_of(base);
     if (first % frames_per_huge_page != 0 || !is_inside(object, first + frames_per_huge_page - 1)) return false;
     if (object.has_huge_page(first)) return true;
@@ -103,8 +104,8 @@ bool AddressSpace::map_huge_page(Vma& vma, VirtAddr address, arch::Access access
 }
 
 /// A fault where a huge page is mapped: marks to set, or a write to what is shared copy-on-write.
-std::expected<FaultResult, AddressSpace::Obstacle>
-AddressSpace::fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access access) {
+std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::fault_huge(Vma& vma, Entry* slot, VirtAddr address,
+                                                                            arch::Access access) {
     const bool writes = access == arch::Access::Write;
     Entry entry;
     {
@@ -131,7 +132,7 @@ AddressSpace::fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access a
             flush_here(address);
             return FaultResult::Resolved;
         }
-        if (head.kind == PageKind::Anonymous) return std::unexpected(Obstacle::HugePage);
+        if (head.kind != PageKind::Reserved) return std::unexpected(Obstacle::HugePage);
     }
     return replace_huge_zeros(vma, slot, address, entry);
 }
@@ -170,6 +171,7 @@ Result<void> AddressSpace::split_huge_leaf(VirtAddr address) {
     if (!slot || !Policy::is_leaf(Table::load(slot), 1)) return {};
     const VirtAddr base = huge_page_floor(address);
     Page& head = *page_of(Policy::address(Table::load(slot), 1));
+    if (head.kind == PageKind::Hugetlb) return error(Errno::EINVAL);
     if (head.kind != PageKind::Anonymous) { // zeros, or pages of an object: they come back by faults
         TlbBatch batch(*this);
         zap_huge(slot, {base, base + arch::huge_page_size}, batch, Zap::All);
@@ -199,11 +201,13 @@ void AddressSpace::zap_huge(Entry* slot, AddressRange range, TlbBatch& batch, Za
     if (!Policy::is_leaf(entry, 1)) return;
     Page& head = *page_of(Policy::address(entry, 1));
     const PageKind kind = head.kind;
-    if (kind == PageKind::Anonymous && what == Zap::KeepPrivate) return;
-    VERIFY(kind != PageKind::Anonymous || range.end - range.begin == arch::huge_page_size);
+    const bool is_private = is_private_block(head);
+    if (is_private && what == Zap::KeepPrivate) return;
+    VERIFY(!is_private || range.end - range.begin == arch::huge_page_size);
     cursor.exchange(Policy::empty());
     cursor.unlock();
     count_resident(kind, -i64{frames_per_huge_page});
+    if (kind == PageKind::Hugetlb) hugetlb_pages_.fetch_sub(1, std::memory_order_relaxed);
     if (batch.is_dead()) return drop_huge_mapping(head);
     const VirtAddr base = huge_page_floor(range.begin);
     batch.note_range(base, base + arch::huge_page_size);
@@ -214,7 +218,7 @@ void AddressSpace::zap_huge(Entry* slot, AddressRange range, TlbBatch& batch, Za
 Result<void> AddressSpace::copy_huge_entry(AddressSpace& child, VirtAddr base, Entry* slot, TlbBatch& batch) {
     Entry entry = Table::load(slot);
     Page& head = *page_of(Policy::address(entry, 1));
-    if (head.kind != PageKind::Anonymous) return {}; // comes back by a fault
+    if (!is_private_block(head)) return {}; // comes back by a fault
     auto count_table = [&](Page&) { child.table_pages_.fetch_add(1, std::memory_order_relaxed); };
     Entry* child_slot = TRY(child.tables_.make_leaf_slot(base, count_table));
     if (Policy::flags(entry, 1).writable) batch.note_range(base, base + arch::huge_page_size);
@@ -222,7 +226,8 @@ Result<void> AddressSpace::copy_huge_entry(AddressSpace& child, VirtAddr base, E
     }
     note_huge_mapping(head);
     Table::store(child_slot, Policy::without_write(entry));
-    child.count_resident(PageKind::Anonymous, i64{frames_per_huge_page});
+    child.count_resident(head.kind, i64{frames_per_huge_page});
+    if (head.kind == PageKind::Hugetlb) child.hugetlb_pages_.fetch_add(1, std::memory_order_relaxed);
     return {};
 }
 

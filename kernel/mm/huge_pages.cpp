@@ -28,13 +28,6 @@ constinit std::atomic<Page*> zeros{nullptr};
 
 std::span<Page> frames_of(Page& head) { return {&head, frames_per_huge_page}; }
 
-/// The first frame of the block of the size of a huge page that a frame lies in; null where memory begins within it.
-Page* first_of_block(const Page& page) {
-    const u64 index = static_cast<u64>(&page - page_array.pages);
-    const u64 into_block = (page_array.first_frame + index) % frames_per_huge_page;
-    return into_block > index ? nullptr : &page_array.pages[index - into_block];
-}
-
 /// The block's entries own one reference to each frame; the last of them is gone.
 void end_huge_page(Page& head) {
     head.clear(page_huge);
@@ -42,6 +35,12 @@ void end_huge_page(Page& head) {
 }
 
 } // namespace
+
+Page* first_frame_of_huge_page(const Page& page) {
+    const u64 index = static_cast<u64>(&page - page_array.pages);
+    const u64 into_block = (page_array.first_frame + index) % frames_per_huge_page;
+    return into_block > index ? nullptr : &page_array.pages[index - into_block];
+}
 
 Page* allocate_huge_page(Effort effort) {
     Page* head = try_allocate_block(huge_page_order, PageKind::Anonymous);
@@ -79,7 +78,7 @@ void note_huge_mapping(Page& head) {
         return;
     }
     if (head.kind == PageKind::Reserved) return;
-    count_event(huge_page_counters.shared);
+    if (head.kind == PageKind::Shared) count_event(huge_page_counters.shared);
     for (Page& page : frames_of(head)) {
         ref_page(page);
         note_mapped(page);
@@ -89,7 +88,7 @@ void note_huge_mapping(Page& head) {
 void drop_huge_mapping(Page& head) {
     if (head.kind == PageKind::Reserved) return;
     if (head.kind != PageKind::Anonymous) {
-        huge_page_counters.shared.fetch_sub(1, std::memory_order_relaxed);
+        if (head.kind == PageKind::Shared) huge_page_counters.shared.fetch_sub(1, std::memory_order_relaxed);
         for (Page& page : frames_of(head)) {
             note_unmapped(page);
             unref_page(page);
@@ -102,6 +101,7 @@ void drop_huge_mapping(Page& head) {
 }
 
 void split_huge_mapping(Page& head) {
+    DEBUG_ASSERT(head.kind == PageKind::Anonymous);
     count_event(huge_page_counters.split_mapping);
     if (head.map_count.load(std::memory_order_acquire) == 1) {
         // The reference to each frame becomes that of its entry.
@@ -116,19 +116,19 @@ void split_huge_mapping(Page& head) {
 
 bool is_only_huge_mapping(const Page& head) {
     if (head.map_count.load(std::memory_order_acquire) != 1) return false;
+    if (head.kind == PageKind::Hugetlb && head.object) return false;
     std::span<const Page> frames{&head, frames_per_huge_page};
-    return std::ranges::all_of(frames,
-                               [](const Page& page) { return page.refs.load(std::memory_order_acquire) == 1; });
+    return std::ranges::all_of(frames, [](const Page& page) { return page.refs.load(std::memory_order_acquire) == 1; });
 }
 
 u32 huge_mappings_of(const Page& page) {
-    const Page* head = first_of_block(page);
+    const Page* head = first_frame_of_huge_page(page);
     if (!head || head->kind != PageKind::Anonymous || !head->has(page_huge)) return 0;
     return head->map_count.load(std::memory_order_relaxed);
 }
 
 void forget_huge_page_of(const Page& page) {
-    if (Page* head = first_of_block(page); head && head->object == page.object && head->has(page_huge))
+    if (Page* head = first_frame_of_huge_page(page); head && head->object == page.object && head->has(page_huge))
         head->clear(page_huge);
 }
 

@@ -3,7 +3,8 @@
 // Each frame keeps a Page of its own. An anonymous block that is mapped whole has page_huge on its first frame, whose
 // map_count counts the entries that map the block; together they own one reference to each of the frames. So a mapping
 // of single frames is no different from any other, and when no entry maps the block whole any more, its frames go their
-// own ways. Of a block of shared memory each entry owns one reference, and is one mapping, of every frame; page_huge says
+// own ways. Of a block of shared memory, or of the pool (mm/huge_pool.hpp), each entry owns one reference, and is one
+// mapping, of every frame; page_huge says
 // there that an object has all of it, in order, and is guarded by the object's lock of pages.
 //
 // The rules by which mappings get huge pages are Linux's (its documentation, "Transparent Hugepage Support").
@@ -36,12 +37,18 @@ void note_huge_mapping(Page& head);
 void drop_huge_mapping(Page& head);
 /// Entries of single frames take the place of an entry that mapped an anonymous block.
 void split_huge_mapping(Page& head);
-/// Whether an anonymous block is mapped by one entry and referred to by nothing else. Under the lock of that entry the
+/// Whether the entries that map the block are all there is of it: private memory.
+inline bool is_private_block(const Page& head) {
+    return head.kind == PageKind::Anonymous || (head.kind == PageKind::Hugetlb && !head.object);
+}
+/// Whether a private block is mapped by one entry and referred to by nothing else. Under the lock of that entry the
 /// answer stays true.
 bool is_only_huge_mapping(const Page& head);
 /// How many entries map the anonymous block that a frame belongs to; 0 when it is part of none.
 u32 huge_mappings_of(const Page& page);
 
+/// The first frame of the block of that size that a frame lies in; null where memory begins within it.
+Page* first_frame_of_huge_page(const Page& page);
 /// A page leaves its object: if it was part of a huge page, that is no longer one. The object's lock of pages is held.
 void forget_huge_page_of(const Page& page);
 

@@ -71,7 +71,8 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
         return address;
     }
     if (address.value != 0) {
-        address = page_floor(address);
+        address = {request.alignment > arch::page_size ? align_up(address.value, request.alignment)
+                                                       : page_floor(address).value};
         if (address < lowest_user_address) address = lowest_user_address;
         if (arch::is_user_range(address, length)) {
             Vma* other = vmas_.find_ending_after(address);
@@ -124,6 +125,10 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
     if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
     if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
     if (request.object && request.object->is_secret()) flags |= vma_locked | vma_dont_dump;
+    if (request.object && request.object->is_hugetlb()) {
+        flags |= vma_hugetlb;
+        if (!(flags & vma_shared)) flags |= vma_has_promise;
+    }
     return flags;
 }
 
@@ -134,6 +139,10 @@ Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length,
     u32 flags = vma_flags_of(request, future_lock_flags_);
     if ((request.flags & abi::MAP_LOCKED) && limits.locked.load(std::memory_order_relaxed) == 0)
         return error(Errno::EPERM);
+    if (flags & vma_hugetlb) {
+        if (!is_aligned(address.value | length, arch::huge_page_size)) return error(Errno::EINVAL);
+        has_huge_pages_.store(true, std::memory_order_relaxed);
+    }
     if (request.limits == MapRequest::Limits::Enforced) {
         MappingTotals replaced;
         if (request.flags & abi::MAP_FIXED) replaced = mapped_in(address, address + length);
@@ -148,6 +157,10 @@ Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length,
             length, flags & vma_no_reserve ? VmObject::Commitment::ByPage : VmObject::Commitment::Whole)));
     // Before the old mapping goes: what may fail has not failed.
     if (request.flags & abi::MAP_FIXED) TRY(unmap_locked(address, address + length, doomed));
+    if (flags & vma_hugetlb) { // there must not even be an empty table
+        TlbBatch batch(*this);
+        prune_tables(address, address + length, address, address + length, batch);
+    }
     described.begin = address;
     described.end = address + length;
     described.first_index = described.object ? pages_in(request.offset) : pages_in(address.value);

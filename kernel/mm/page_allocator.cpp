@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <core/spinlock.hpp>
 #include <mm/allocation_faults.hpp>
+#include <mm/huge_pool.hpp>
 #include <mm/knobs.hpp>
 
 namespace linnet::mm {
@@ -211,7 +212,11 @@ void free_pages(Page& page, unsigned order) {
     if (++cache.count >= CpuPageCache::high_water) drain(cache, CpuPageCache::batch);
 }
 
-void free_page(Page& page) { free_pages(page, page.order); }
+void free_page(Page& page) {
+    if (page.kind == PageKind::Hugetlb) [[unlikely]]
+        return free_pool_frame(page);
+    free_pages(page, page.order);
+}
 
 void split_block(Page& head, unsigned order) {
     const PageKind kind = head.kind;

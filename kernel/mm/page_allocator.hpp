@@ -6,7 +6,7 @@
 
 namespace linnet::mm {
 
-inline constexpr usize page_kind_count = static_cast<usize>(PageKind::Shared) + 1;
+inline constexpr usize page_kind_count = static_cast<usize>(PageKind::Hugetlb) + 1;
 
 /// Per-CPU part of the allocator: single frames kept aside, and counters that only their CPU changes (others add them
 /// up).

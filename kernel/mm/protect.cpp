@@ -78,6 +78,7 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
     if (!neighbour || neighbour->prot != rights || neighbour->flags != flags) return nullptr;
     if (is_first_part ? !continues(*neighbour, vma) : !continues(vma, *neighbour)) return nullptr;
     VirtAddr border = is_first_part ? end : begin;
+    if (ends_within_huge_page(vma, border)) return error(Errno::EINVAL);
     if (!is_aligned(border.value, leaf_table_span)) TRY(split_huge_leaf(border));
     if (vma.has_private_pages.load(std::memory_order_relaxed)) neighbour->has_private_pages.store(true);
     // One grows before the other shrinks: truncation meets each page at least once.

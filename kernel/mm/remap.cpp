@@ -37,6 +37,7 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
 
 Result<Vma*> AddressSpace::check_remap(Vma& found, const RemapRequest& request) {
     Vma* vma = &found;
+    if (vma->is(vma_hugetlb)) return error(Errno::EINVAL);
     // A length of 0 asks for a second view of a shared mapping.
     if (request.old_length == 0 && !vma->is(vma_shared)) return error(Errno::EINVAL);
     if ((request.flags & abi::MREMAP_DONTUNMAP) && vma->is(vma_special)) return error(Errno::EINVAL);

@@ -30,6 +30,7 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
         info.name = "[heap]";
     else if (vma.object && vma.is(vma_shared) && vma.object->kind() == VmObject::Kind::Shared)
         info.name = "/dev/zero (deleted)"; // as Linux names shared anonymous memory
+    if (vma.is(vma_hugetlb)) info.name = "/anon_hugepage (deleted)";
     return info;
 }
 
@@ -82,7 +83,7 @@ void MappingUsage::add(const MappingUsage& other) {
         &MappingUsage::private_clean, &MappingUsage::private_dirty,   &MappingUsage::referenced,
         &MappingUsage::anonymous,     &MappingUsage::pages,           &MappingUsage::anonymous_pages,
         &MappingUsage::dirty_pages,   &MappingUsage::active_pages,    &MappingUsage::anonymous_huge,
-        &MappingUsage::shared_huge};
+        &MappingUsage::shared_huge,   &MappingUsage::private_hugetlb, &MappingUsage::shared_hugetlb};
     for (u64 MappingUsage::* sum : sums) this->*sum += other.*sum;
     most_mappings = std::max(most_mappings, other.most_mappings);
 }
@@ -105,6 +106,10 @@ MappingUsage AddressSpace::measure(const Vma& vma) {
         const Entry entry = cursor.entry();
         Page* head = Policy::is_leaf(entry, 1) ? counted_page(vma, Policy::address(entry, 1)) : nullptr;
         if (!head) return;
+        if (head->kind == PageKind::Hugetlb) {
+            (mapping_count(*head, nullptr) > 1 ? usage.shared_hugetlb : usage.private_hugetlb) += arch::huge_page_size;
+            return;
+        }
         for (u64 i = 0; i < frames_per_huge_page; ++i)
             add_page(usage, head[i], mapping_count(head[i], nullptr), Policy::is_accessed(entry), true);
         (head->kind == PageKind::Anonymous ? usage.anonymous_huge : usage.shared_huge) += arch::huge_page_size;
@@ -202,6 +207,7 @@ AddressSpaceStatistics AddressSpace::statistics() const {
     result.file = not_negative(resident_file_);
     result.shared = not_negative(resident_shared_);
     result.peak_resident = read(peak_resident_);
+    result.hugetlb = read(hugetlb_pages_) * frames_per_huge_page;
     result.page_tables = read(table_pages_) - 1; // the root is part of every address space
     result.mapping_count = vmas_.count();
     return result;

@@ -10,11 +10,13 @@ constinit std::atomic<u64> mapped{0}, dirty{0};
 }
 
 void note_mapped(Page& page) {
-    if (page.map_count.fetch_add(1, std::memory_order_relaxed) == 0) mapped.fetch_add(1, std::memory_order_relaxed);
+    const bool is_first = page.map_count.fetch_add(1, std::memory_order_relaxed) == 0;
+    if (is_first && page.kind != PageKind::Hugetlb) mapped.fetch_add(1, std::memory_order_relaxed);
 }
 
 void note_unmapped(Page& page) {
-    if (page.map_count.fetch_sub(1, std::memory_order_relaxed) == 1) mapped.fetch_sub(1, std::memory_order_relaxed);
+    const bool is_last = page.map_count.fetch_sub(1, std::memory_order_relaxed) == 1;
+    if (is_last && page.kind != PageKind::Hugetlb) mapped.fetch_sub(1, std::memory_order_relaxed);
 }
 
 /// Each entry that shows a private page owns one of its references; whoever else looks at it holds one for a moment

@@ -116,6 +116,7 @@ Result<void> AddressSpace::own_partial_tables(VirtAddr begin, VirtAddr end) {
     if (!may_share_tables_.load(std::memory_order_relaxed) && !has_huge_pages_.load(std::memory_order_relaxed))
         return {};
     for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
+        if (vma->is(vma_hugetlb)) continue;
         VirtAddr from = std::max(begin, vma->begin), to = std::min(end, vma->end);
         for (VirtAddr edge : {from, to}) {
             if (is_aligned(edge.value, leaf_table_span)) continue;

@@ -54,9 +54,7 @@ inline arch::MappingFlags full_flags(const Vma& vma) {
 
 inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }
 
-inline bool is_inside(const VmObject& object, u64 index) {
-    return index < divide_up(object.size(), arch::page_size);
-}
+inline bool is_inside(const VmObject& object, u64 index) { return index < divide_up(object.size(), arch::page_size); }
 
 inline bool is_secret(const Vma& vma) { return vma.object && vma.object->is_secret(); }
 /// Whether others than the program's own instructions may get at its pages: not device memory, not memfd_secret(2).
@@ -85,8 +83,11 @@ inline Page* counted_page(const Vma& vma, PhysAddr frame) {
 /// Whether memory is promised to a mapping of these rights: it is private and writable. Once it is (vma_accounted), it
 /// stays so when the right to write goes, for pages may have been written.
 inline bool is_accountable(u32 prot, u32 vma_flags) {
-    return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_no_reserve));
+    return (prot & abi::PROT_WRITE) && !(vma_flags & (vma_shared | vma_no_reserve | vma_hugetlb));
 }
+/// hugetlb_mappings.cpp: whether a mapping of the pool of huge pages would begin or end at `at`, where it can't.
+bool ends_within_huge_page(const Vma& vma, VirtAddr at);
+
 /// overcommit.cpp: pages promised, how many may be, and whether `pages` more may be to an address space of so many.
 void commit_pages(i64 pages);
 u64 committed_pages();

@@ -31,6 +31,7 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
     while (vma && vma->begin < end) {
         Vma* next = vmas_.next(*vma);
         last = vma->end;
+        give_back_promise(*vma);
         if (contents == Contents::Present) zap(*vma, vma->begin, vma->end, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
         vmas_.remove(*vma);

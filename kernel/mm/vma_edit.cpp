@@ -65,6 +65,7 @@ void AddressSpace::set_range(Vma& vma, VirtAddr begin, VirtAddr end) {
 
 Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
     if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
+    if (ends_within_huge_page(vma, at)) return error(Errno::EINVAL);
     if (!is_aligned(at.value, leaf_table_span)) TRY(split_huge_leaf(at));
     Vma* tail = TRY(clone_vma(vma));
     auto change = [&] {

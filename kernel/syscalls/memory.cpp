@@ -1,6 +1,7 @@
 // Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
 #include <abi_arch/mman.hpp>
 #include <mm/address_space.hpp>
+#include <mm/huge_pool.hpp>
 #include <process/process.hpp>
 #include <syscalls/memory.hpp>
 #include <vfs/credentials.hpp>
@@ -16,7 +17,7 @@ namespace {
 constexpr u64 all_rights = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC | abi::PROT_SEM;
 
 /// The bits that name a size with MAP_HUGETLB.
-constexpr u64 huge_size_bits = 0x7c00'0000;
+constexpr u64 huge_size_bits = u64{abi::MAP_HUGE_MASK} << abi::MAP_HUGE_SHIFT;
 /// What MAP_SHARED_VALIDATE accepts: the flags that older kernels knew (mmap(2)).
 constexpr u64 validated_flags = abi::MAP_SHARED_VALIDATE | abi::MAP_FIXED | abi::MAP_ANONYMOUS | abi::map_32bit |
                                 abi::MAP_GROWSDOWN | abi::MAP_DENYWRITE | abi::MAP_EXECUTABLE | abi::MAP_LOCKED |
@@ -71,6 +72,18 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::
     return {};
 }
 
+/// MAP_HUGETLB: the size that the flags name must be the pool's; the length is rounded up to it.
+Result<void> use_huge_pool(mm::MapRequest& request) {
+    const u64 named_shift = request.flags >> abi::MAP_HUGE_SHIFT & abi::MAP_HUGE_MASK;
+    if (named_shift != 0 && named_shift != arch::huge_page_shift) return error(Errno::EINVAL);
+    if (request.length > arch::user_address_end.value) return error(Errno::ENOMEM);
+    request.length = align_up(request.length, arch::huge_page_size);
+    request.alignment = arch::huge_page_size;
+    const u64 promised = request.flags & abi::MAP_NORESERVE ? 0 : request.length / arch::huge_page_size;
+    request.object = NullableRefPtr<mm::VmObject>(TRY(mm::HugetlbObject::create(request.length, promised)));
+    return {};
+}
+
 } // namespace
 
 Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u64 flags, int fd, u64 offset) {
@@ -93,7 +106,7 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
     }
     if (length == 0 || (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE)) return error(Errno::EINVAL);
     if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
-    if (flags & abi::MAP_HUGETLB) return error(Errno::ENOMEM);
+    if (flags & abi::MAP_HUGETLB) TRY(use_huge_pool(request));
     if (flags & abi::MAP_LOCKED) renew_lock_limit(thread);
     return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
 }

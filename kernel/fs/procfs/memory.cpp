@@ -3,7 +3,9 @@
 
 #include <abi_arch/mman.hpp>
 #include <arch/page.hpp>
+#include <fs/system_nodes.hpp>
 #include <mm/allocation_faults.hpp>
+#include <mm/huge_pool.hpp>
 #include <mm/knobs.hpp>
 #include <mm/statistics.hpp>
 #include <vfs/pseudo/knob.hpp>
@@ -59,6 +61,11 @@ Result<void> show_meminfo(TextSink sink) {
     line(sink, "ShmemPmdMapped:", memory.shared_huge);
     line(sink, "FileHugePages:", 0);
     line(sink, "FilePmdMapped:", 0);
+    const mm::HugePoolStatistics pool = mm::huge_pool_statistics();
+    constexpr u64 huge_kib = arch::huge_page_size / 1024;
+    format_to(sink, "HugePages_Total:   {5}\nHugePages_Free:    {5}\nHugePages_Rsvd:    {5}\nHugePages_Surp:    {5}\n",
+              pool.total, pool.free, pool.reserved, pool.surplus);
+    format_to(sink, "Hugepagesize:   {8} kB\nHugetlb:        {8} kB\n", huge_kib, pool.total * huge_kib);
     return {};
 }
 
@@ -140,6 +147,7 @@ Result<void> add_memory_files(vfs::pseudo::Directory& root) {
     TRY(add_frame_files(root));
     TRY(root.add_text("swaps", show_swaps));
     vfs::pseudo::Directory& vm = *TRY(root.add_path("sys/vm"));
+    TRY(add_huge_pool_sizes(vm));
     TRY(vm.add_text("fail_allocations", show_fail_allocations, 0600, store_fail_allocations));
     vfs::pseudo::Directory& kernel = *TRY(root.add_path("sys/kernel"));
     TRY(vfs::pseudo::add_knob(kernel, "randomize_va_space", {.value = mm::randomize_va_space.stored}));

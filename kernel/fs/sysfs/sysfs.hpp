@@ -5,7 +5,7 @@
 
 namespace linnet::fs {
 
-/// kernel/mm/transparent_hugepage.
+/// kernel/mm.
 Result<void> register_huge_page_knobs();
 
 Result<void> show_device_in_class(const vfs::DeviceNode& node);

@@ -28,8 +28,11 @@ void show_pages(const mm::MappingUsage& usage, TextSink sink) {
     line(sink, "LazyFree:", 0);
     line(sink, "AnonHugePages:", usage.anonymous_huge);
     line(sink, "ShmemPmdMapped:", usage.shared_huge);
-    for (std::string_view name : {"FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:", "Swap:", "SwapPss:"})
-        line(sink, name, 0);
+    line(sink, "FilePmdMapped:", 0);
+    line(sink, "Shared_Hugetlb:", usage.shared_hugetlb);
+    line(sink, "Private_Hugetlb:", usage.private_hugetlb);
+    line(sink, "Swap:", 0);
+    line(sink, "SwapPss:", 0);
     share_line(sink, "Locked:", usage.share_locked);
 }
 
@@ -42,31 +45,19 @@ void show_flags(const mm::MappingInfo& info, TextSink sink) {
         bool holds;
         std::string_view letters;
     } flags[] = {
-        {(info.prot & abi::PROT_READ) != 0, "rd "},
-        {(info.prot & abi::PROT_WRITE) != 0, "wr "},
-        {(info.prot & abi::PROT_EXEC) != 0, "ex "},
-        {is_shared && (info.max_prot & abi::PROT_WRITE), "sh "},
-        {(info.max_prot & abi::PROT_READ) != 0, "mr "},
-        {(info.max_prot & abi::PROT_WRITE) != 0, "mw "},
-        {(info.max_prot & abi::PROT_EXEC) != 0, "me "},
-        {is_shared, "ms "},
-        {(info.flags & mm::vma_grows_down) != 0, "gd "},
-        {is_physical, "pf "},
-        {(info.flags & mm::vma_locked) != 0, "lo "},
-        {is_physical, "io "},
-        {(info.flags & mm::vma_sequential_read) != 0, "sr "},
-        {(info.flags & mm::vma_random_read) != 0, "rr "},
-        {(info.flags & mm::vma_dont_fork) != 0, "dc "},
-        {is_fixed, "de "},
-        {(info.flags & mm::vma_lock_on_fault) != 0, "lf "},
-        {(info.flags & mm::vma_accounted) != 0, "ac "},
-        {(info.flags & mm::vma_no_reserve) != 0, "nr "},
-        {(info.flags & mm::vma_wipe_on_fork) != 0, "wf "},
-        {is_physical || (info.flags & mm::vma_dont_dump), "dd "},
-        {(info.flags & mm::vma_huge_page) != 0, "hg "},
-        {(info.flags & mm::vma_no_huge_page) != 0, "nh "},
-        {(info.flags & mm::vma_mergeable) != 0, "mg "},
-        {(info.flags & mm::vma_sealed) != 0, "sl "},
+        {(info.prot & abi::PROT_READ) != 0, "rd "},           {(info.prot & abi::PROT_WRITE) != 0, "wr "},
+        {(info.prot & abi::PROT_EXEC) != 0, "ex "},           {is_shared && (info.max_prot & abi::PROT_WRITE), "sh "},
+        {(info.max_prot & abi::PROT_READ) != 0, "mr "},       {(info.max_prot & abi::PROT_WRITE) != 0, "mw "},
+        {(info.max_prot & abi::PROT_EXEC) != 0, "me "},       {is_shared, "ms "},
+        {(info.flags & mm::vma_grows_down) != 0, "gd "},      {is_physical, "pf "},
+        {(info.flags & mm::vma_locked) != 0, "lo "},          {is_physical, "io "},
+        {(info.flags & mm::vma_sequential_read) != 0, "sr "}, {(info.flags & mm::vma_random_read) != 0, "rr "},
+        {(info.flags & mm::vma_dont_fork) != 0, "dc "},       {is_fixed, "de "},
+        {(info.flags & mm::vma_lock_on_fault) != 0, "lf "},   {(info.flags & mm::vma_accounted) != 0, "ac "},
+        {(info.flags & mm::vma_no_reserve) != 0, "nr "},      {(info.flags & mm::vma_hugetlb) != 0, "ht "},
+        {(info.flags & mm::vma_wipe_on_fork) != 0, "wf "},    {is_physical || (info.flags & mm::vma_dont_dump), "dd "},
+        {(info.flags & mm::vma_huge_page) != 0, "hg "},       {(info.flags & mm::vma_no_huge_page) != 0, "nh "},
+        {(info.flags & mm::vma_mergeable) != 0, "mg "},       {(info.flags & mm::vma_sealed) != 0, "sl "},
     };
     sink("VmFlags: ");
     for (const auto& flag : flags)
@@ -77,8 +68,9 @@ void show_flags(const mm::MappingInfo& info, TextSink sink) {
 void show_usage_of(const mm::MappingInfo& info, const mm::MappingUsage& usage, TextSink sink) {
     show_mapping(info, sink);
     line(sink, "Size:", info.end - info.begin);
-    line(sink, "KernelPageSize:", arch::page_size);
-    line(sink, "MMUPageSize:", arch::page_size);
+    const u64 page_size = info.flags & mm::vma_hugetlb ? arch::huge_page_size : arch::page_size;
+    line(sink, "KernelPageSize:", page_size);
+    line(sink, "MMUPageSize:", page_size);
     show_shares(usage, sink);
     show_pages(usage, sink);
     format_to(sink, "{-16}{8}\n", std::string_view("THPeligible:"), info.may_have_huge_pages ? 1 : 0);

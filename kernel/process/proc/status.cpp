@@ -86,8 +86,8 @@ void show_memory(const Task& task, TextSink sink) {
     line("VmLib", memory.text - program);
     line("VmPTE", memory.page_tables);
     line("VmSwap", 0);
-    format_to(sink, "HugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t{}\n",
-              space->huge_pages_disabled.load() ? 0 : 1);
+    line("HugetlbPages", memory.hugetlb);
+    format_to(sink, "CoreDumping:\t0\nTHP_enabled:\t{}\n", space->huge_pages_disabled.load() ? 0 : 1);
 }
 
 void show_signals(const Task& task, TextSink sink) {

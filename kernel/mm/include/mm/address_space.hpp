@@ -70,6 +70,7 @@ struct AddressSpaceStatistics {
     u64 data = 0, stack = 0, text = 0, shared_mappings = 0;
     u64 anonymous = 0, file = 0, shared = 0; // resident
     u64 peak_resident = 0;
+    u64 hugetlb = 0;     // of the pool of huge pages, which resident doesn't count
     u64 page_tables = 0; // below the root, as Linux counts them
     usize mapping_count = 0;
     [[nodiscard]] u64 resident() const { return anonymous + file + shared; }
@@ -84,7 +85,7 @@ struct MappingInfo {
     u32 flags = 0;  // VmaFlag bits
     u64 offset = 0; // bytes in the object
     const MappingLabel* label = nullptr;
-    std::string_view name; // "[heap]", "[stack]" where there is no label; may be empty
+    std::string_view name;            // "[heap]", "[stack]" where there is no label; may be empty
     bool may_have_huge_pages = false; // transparent ones, as things stand
 };
 
@@ -96,7 +97,8 @@ struct MappingUsage {
     u64 share = 0, share_dirty = 0, share_anonymous = 0, share_file = 0, share_shared = 0, share_locked = 0;
     u64 shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
     u64 referenced = 0, anonymous = 0;
-    u64 anonymous_huge = 0, shared_huge = 0; // of these, by huge pages
+    u64 anonymous_huge = 0, shared_huge = 0;     // of these, by huge pages
+    u64 private_hugetlb = 0, shared_hugetlb = 0; // not part of the others
     u64 pages = 0, anonymous_pages = 0, dirty_pages = 0, active_pages = 0;
     u32 most_mappings = 0; // of one page
     void add(const MappingUsage& other);
@@ -323,6 +325,12 @@ private:
     Result<void> split_huge_leaf(VirtAddr address);
     void zap_huge(Entry* slot, AddressRange range, TlbBatch& batch, Zap what);
     Result<void> copy_huge_entry(AddressSpace& child, VirtAddr base, Entry* slot, TlbBatch& batch);
+    // hugetlb_mappings.cpp
+    FaultResult fault_hugetlb(Vma& vma, VirtAddr address, arch::Access access);
+    FaultResult copy_pool_page(Vma& vma, Entry* slot, VirtAddr base);
+    Page* take_pool_page(Vma& vma);
+    bool enter_pool_page(HugeTableCursor& cursor, Entry expected, Page& head, arch::MappingFlags flags);
+    void give_back_promise(const Vma& vma);
     // collapse.cpp
     enum class CollapseReason : u8 { Request, Background };
     enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory };
@@ -388,6 +396,7 @@ private:
     std::atomic<i64> resident_anonymous_{0}, resident_file_{0}, resident_shared_{0};
     mutable std::atomic<u64> peak_resident_{0};
     std::atomic<u64> table_pages_{0};
+    std::atomic<u64> hugetlb_pages_{0}; // huge ones
     std::atomic<u64> total_pages_{0}, peak_total_{0}, locked_pages_{0}, data_pages_{0}, stack_pages_{0}, text_pages_{0},
         shared_pages_{0};
 };

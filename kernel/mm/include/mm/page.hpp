@@ -30,6 +30,7 @@ enum class PageKind : u8 {
     Anonymous, // private memory of a process
     File,      // page cache
     Shared,    // shared anonymous memory, tmpfs, memfd
+    Hugetlb,   // of the pool of huge pages (huge_pool.hpp)
 };
 
 /// A PageKind that its page's owner changes while the buddy allocator, which looks at the neighbours of a block that is
@@ -65,8 +66,8 @@ struct Page {
     std::atomic<u32> map_count{0};
     std::atomic<u32> flags{0};
     SharedPageKind kind = PageKind::Reserved;
-    u8 order = 0; // of the block whose first frame this is
-    u16 slab_class = 0;
+    u8 order = 0;       // of the block whose first frame this is
+    u16 slab_class = 0; // Hugetlb, first of a block: how many frames of it are free
     union {
         struct {
             VmObject* object; // File, Shared: where it belongs; guarded by the object's lock

@@ -88,6 +88,8 @@ public:
     [[nodiscard]] bool is_mapped() const { return mapping_count_.load() != 0; }
 
     [[nodiscard]] u32 mapping_count() const { return mapping_count_.load(); }
+    /// MAP_HUGETLB (huge_pool.hpp).
+    virtual bool is_hugetlb() const { return false; }
     /// Whether shmdt(2) takes its mappings away.
     virtual bool is_attachable() const { return false; }
 

@@ -52,10 +52,12 @@ enum VmaFlag : u32 {
     vma_no_huge_page = 1u << 10,
     vma_huge_page = 1u << 11,
     vma_mergeable = 1u << 12,
-    vma_stack = 1u << 13,     // the main stack, for its name
-    vma_special = 1u << 14,   // vDSO and the like: not unmapped by accident of merging, not expandable
-    vma_accounted = 1u << 15, // counted in Committed_AS
-    vma_sealed = 1u << 16,    // mseal(2)
+    vma_stack = 1u << 13,       // the main stack, for its name
+    vma_special = 1u << 14,     // vDSO and the like: not unmapped by accident of merging, not expandable
+    vma_accounted = 1u << 15,   // counted in Committed_AS
+    vma_sealed = 1u << 16,      // mseal(2)
+    vma_hugetlb = 1u << 17,     // of the pool of huge pages; begins and ends at multiples of their size
+    vma_has_promise = 1u << 18, // private vma_hugetlb: what its object promises is for this one, not a forked copy
 };
 
 struct Vma : ObjectMapping {

@@ -14,6 +14,8 @@ inline constexpr u32 MAP_SHARED = 0x01, MAP_PRIVATE = 0x02, MAP_SHARED_VALIDATE 
                      MAP_DENYWRITE = 0x0800, MAP_EXECUTABLE = 0x1000, MAP_LOCKED = 0x2000, MAP_NORESERVE = 0x4000,
                      MAP_POPULATE = 0x8000, MAP_NONBLOCK = 0x10000, MAP_STACK = 0x20000, MAP_HUGETLB = 0x40000,
                      MAP_SYNC = 0x80000, MAP_FIXED_NOREPLACE = 0x100000;
+/// With MAP_HUGETLB: where the base-2 logarithm of the size is in the flags.
+inline constexpr u32 MAP_HUGE_SHIFT = 26, MAP_HUGE_MASK = 0x3f;
 
 inline constexpr u32 MREMAP_MAYMOVE = 1, MREMAP_FIXED = 2, MREMAP_DONTUNMAP = 4;
 inline constexpr u32 MS_ASYNC = 1, MS_INVALIDATE = 2, MS_SYNC = 4;

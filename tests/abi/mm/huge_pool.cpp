@@ -1,0 +1,250 @@
+// MAP_HUGETLB: the pool of huge pages, what mappings reserve of it, and that nothing splits a huge page. Least Linux:
+// 5.18 (MADV_DONTNEED of such pages).
+#include "memory.hpp"
+#include "proc_text.hpp"
+#include <csetjmp>
+#include <csignal>
+#include <sys/wait.h>
+
+namespace {
+
+using memory::page;
+using memory::span; // of a huge page
+
+constexpr int rw = PROT_READ | PROT_WRITE, huge_private = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+              huge_shared = MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB;
+constexpr size_t pool_size = 4;
+const char* const pool_file = "/proc/sys/vm/nr_hugepages";
+
+// Total, free, reserved, surplus.
+struct Pool {
+    long long total = proc_text::meminfo("HugePages_Total"), free = proc_text::meminfo("HugePages_Free");
+    long long reserved = proc_text::meminfo("HugePages_Rsvd"), surplus = proc_text::meminfo("HugePages_Surp");
+};
+void expect(long long free, long long reserved, int line) {
+    const Pool now;
+    char what[160];
+    if (now.total == (long long)pool_size && now.free == free && now.reserved == reserved && now.surplus == 0) return;
+    snprintf(what, sizeof what, "total %lld, free %lld (%lld), reserved %lld (%lld), surplus %lld", now.total, now.free,
+             free, now.reserved, reserved, now.surplus);
+    check::failed(__FILE__, line, what);
+}
+#define EXPECT(free, reserved) expect(free, reserved, __LINE__)
+
+char* map(size_t count, int flags = huge_private) {
+    void* place = mmap(nullptr, count * span, rw, flags, -1, 0);
+    return place == MAP_FAILED ? nullptr : static_cast<char*>(place);
+}
+
+void fill(char* begin, char value) {
+    for (size_t i = 0; i < span; i += page) begin[i] = char(value + char(i / page));
+}
+bool holds(const char* begin, char value) {
+    for (size_t i = 0; i < span; i += page)
+        if (begin[i] != char(value + char(i / page))) return false;
+    return true;
+}
+bool is_zero(const char* begin) {
+    for (size_t i = 0; i < span; i += 512)
+        if (begin[i]) return false;
+    return true;
+}
+
+sigjmp_buf back;
+int last_signal, last_code;
+void on_signal(int signal, siginfo_t* info, void*) {
+    last_signal = signal;
+    last_code = info->si_code;
+    siglongjmp(back, 1);
+}
+// 0 when the write succeeds, else the signal.
+int write_to(char* place) {
+    last_signal = 0;
+    if (sigsetjmp(back, 1) == 0) *reinterpret_cast<volatile char*>(place) = 1;
+    return last_signal;
+}
+
+template <typename Work>
+void in_child(Work work) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        check::failures = 0;
+        work();
+        fflush(stdout);
+        _exit(check::failures ? 1 : 0);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+void test_reservations() {
+    EXPECT(4, 0);
+    char* place = map(2);
+    EXPECT(4, 2);
+    CHECK_EQ(uintptr_t(place) % span, 0u);
+    CHECK(is_zero(place));
+    fill(place, 1);
+    EXPECT(3, 1);
+    CHECK(!map(4) && errno == ENOMEM); // three are free, one of them promised
+    char* rest = map(2);
+    EXPECT(3, 3);
+    CHECK_EQ(munmap(rest, 2 * span), 0);
+    EXPECT(3, 1);
+    CHECK_EQ(munmap(place + span, span), 0);
+    EXPECT(3, 0);
+    CHECK(holds(place, 1));
+    CHECK_EQ(munmap(place, span), 0);
+    EXPECT(4, 0);
+    char* shared = map(3, huge_shared);
+    EXPECT(4, 3);
+    shared[span] = 1;
+    EXPECT(3, 2);
+    CHECK_EQ(munmap(shared, 3 * span), 0);
+    EXPECT(4, 0);
+    // A page that was given back is zero again.
+    place = map(1);
+    CHECK(is_zero(place));
+    CHECK_EQ(munmap(place, span), 0);
+}
+
+void test_arguments() {
+    const int shift = MAP_HUGE_SHIFT;
+    char* place = map(2);
+    fill(place, 1);
+    fill(place + span, 2);
+    CHECK_ERRNO(munmap(place, page), EINVAL);
+    CHECK_ERRNO(munmap(place + page, span), EINVAL);
+    CHECK_ERRNO(mprotect(place, page, PROT_READ), EINVAL);
+    CHECK_ERRNO(madvise(place + page, span, MADV_DONTNEED), EINVAL);
+    CHECK_ERRNO(madvise(place, span, MADV_FREE), EINVAL);
+    CHECK(mmap(place + page, span, rw, huge_private | MAP_FIXED, -1, 0) == MAP_FAILED && errno == EINVAL);
+    CHECK(mmap(nullptr, span, rw, huge_private | (11 << shift), -1, 0) == MAP_FAILED && errno == EINVAL);
+    CHECK(holds(place, 1) && holds(place + span, 2));
+    CHECK_EQ(mprotect(place, span, PROT_READ), 0);
+    CHECK_EQ(write_to(place), SIGSEGV);
+    CHECK_EQ(mprotect(place, span, rw), 0);
+    CHECK(holds(place, 1));
+    CHECK_EQ(madvise(place, span, MADV_DONTNEED), 0);
+    CHECK(is_zero(place) && holds(place + span, 2));
+    CHECK_EQ(munmap(place, 2 * span), 0);
+    // A length is rounded up.
+    int log2 = __builtin_ctzll(span);
+    place = static_cast<char*>(mmap(nullptr, page, rw, huge_private | (log2 << shift), -1, 0));
+    CHECK(place != MAP_FAILED);
+    CHECK_EQ(write_to(place + span - 1), 0);
+    CHECK_EQ(munmap(place, span), 0);
+    EXPECT(4, 0);
+}
+
+void test_empty_pool() {
+    char* all = map(pool_size);
+    CHECK(all);
+    char* more = map(1, huge_private | MAP_NORESERVE);
+    CHECK(more);
+    for (size_t i = 0; i < pool_size; i++) fill(all + i * span, char(i));
+    EXPECT(0, 0);
+    CHECK_EQ(write_to(more), SIGBUS);
+    CHECK_EQ(last_code, BUS_ADRERR);
+    // The child has nothing to copy to.
+    in_child([&] {
+        CHECK(holds(all, 0) && holds(all + span, 1));
+        CHECK_EQ(write_to(all), SIGBUS);
+    });
+    CHECK_EQ(munmap(all + span, span), 0);
+    CHECK_EQ(write_to(more), 0);
+    CHECK_EQ(munmap(all, span), 0);
+    CHECK_EQ(munmap(all + 2 * span, 2 * span), 0);
+    CHECK_EQ(munmap(more, span), 0);
+    EXPECT(4, 0);
+}
+
+void test_fork() {
+    char* shared = map(1, huge_shared);
+    char* own = map(1);
+    fill(own, 1);
+    fill(shared, 2);
+    in_child([&] {
+        CHECK(holds(own, 1) && holds(shared, 2));
+        fill(own, 3);
+        fill(shared, 4);
+        CHECK(holds(own, 3));
+    });
+    CHECK(holds(own, 1));
+    CHECK(holds(shared, 4));
+    fill(own, 5);
+    CHECK(holds(own, 5));
+    EXPECT(2, 0);
+    CHECK_EQ(munmap(shared, span), 0);
+    CHECK_EQ(munmap(own, span), 0);
+    EXPECT(4, 0);
+}
+
+void test_what_proc_says() {
+    const long long before = proc_text::status("VmRSS");
+    char* place = map(1);
+    fill(place, 1);
+    CHECK_EQ(proc_text::status("HugetlbPages"), (long long)(span / 1024));
+    CHECK(proc_text::status("VmRSS") < before + (long long)(span / 1024));
+    const char* entry = proc_text::entry_of(proc_text::read_file("/proc/self/smaps"), place);
+    CHECK(entry);
+    CHECK_EQ(proc_text::number(entry, "KernelPageSize"), (long long)(span / 1024));
+    CHECK_EQ(proc_text::number(entry, "Private_Hugetlb"), (long long)(span / 1024));
+    CHECK_EQ(proc_text::number(entry, "Rss"), 0);
+    CHECK(strncmp(strchr(entry, '/'), "/anon_hugepage (deleted)", 24) == 0);
+    CHECK_EQ(munmap(place, span), 0);
+}
+
+void test_resizing() {
+    char* place = map(2);
+    fill(place, 1);
+    fill(place + span, 2);
+    CHECK(proc_text::write_file(pool_file, "0"));
+    Pool now;
+    CHECK_EQ(now.total, 2);
+    CHECK_EQ(now.surplus, 2);
+    CHECK(holds(place, 1) && holds(place + span, 2));
+    CHECK_EQ(munmap(place, 2 * span), 0);
+    now = Pool();
+    CHECK_EQ(now.total, 0);
+    CHECK_EQ(now.surplus, 0);
+    CHECK(!map(1) && errno == ENOMEM);
+    CHECK(proc_text::write_file("/proc/sys/vm/nr_overcommit_hugepages", "1"));
+    place = map(1);
+    CHECK(place);
+    if (place) {
+        fill(place, 3);
+        now = Pool();
+        CHECK_EQ(now.total, 1);
+        CHECK_EQ(now.surplus, 1);
+        CHECK(!map(1));
+        CHECK_EQ(munmap(place, span), 0);
+    }
+    now = Pool();
+    CHECK_EQ(now.total, 0);
+    CHECK(proc_text::write_file("/proc/sys/vm/nr_overcommit_hugepages", "0"));
+}
+
+} // namespace
+
+int main() {
+    if (proc_text::meminfo("Hugepagesize") < 0) check::skip("no huge pages");
+    if (!proc_text::write_file(pool_file, "4")) check::skip("only root may fill the pool");
+    if (Pool().total != (long long)pool_size) {
+        CHECK(proc_text::write_file(pool_file, "0"));
+        check::skip("not enough memory in a row");
+    }
+    struct sigaction action = {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+    test_reservations();
+    test_arguments();
+    test_empty_pool();
+    test_fork();
+    test_what_proc_says();
+    test_resizing();
+    return check::result();
+}
