@@ -302,6 +302,7 @@ void release_process(RefPtr<Process> process) {
     }
     process->record->set_process(nullptr);
     leader->record->set_thread(nullptr);
+    forget_proc_names(*process);
     leader->account->tasks.fetch_sub(1, std::memory_order_relaxed);
     live_processes.fetch_sub(1, std::memory_order_relaxed);
     forget_thread();

@@ -23,6 +23,8 @@ void release_vfork_parent(Thread& thread);
 /// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to
 /// Reaped.
 void release_process(RefPtr<Process> process);
+/// Takes what the names of /proc/PID cache away, once nobody finds the process any more (proc/directory.cpp).
+void forget_proc_names(Process& process);
 /// Unlinks a zombie that has just been claimed and charges its usage to the parent. tree_lock held.
 void unlink_process_locked(Process& process);
 

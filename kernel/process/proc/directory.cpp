@@ -283,7 +283,10 @@ public:
     Result<RefPtr<Inode>> lookup(std::string_view name) override {
         const i64 pid = parse_name(name);
         NullableRefPtr<Process> process = pid > 0 ? find_process(static_cast<Pid>(pid)) : nullptr;
-        if (process) return make_task_directory(key_of(*process));
+        if (process) {
+            process->has_proc_names.store(true, std::memory_order_relaxed);
+            return make_task_directory(key_of(*process));
+        }
         // Threads have a directory too, but no listing shows it.
         NullableRefPtr<Thread> thread = pid > 0 ? find_thread(static_cast<Pid>(pid)) : nullptr;
         if (!thread || thread->is_dead()) return error(Errno::ENOENT);
@@ -316,6 +319,15 @@ Result<RefPtr<Inode>> make_thread_list(const TaskKey& key) {
 } // namespace linnet::process::proc
 
 namespace linnet::process {
+
+void forget_proc_names(Process& process) {
+    if (!process.has_proc_names.load(std::memory_order_relaxed)) return;
+    char digits[12];
+    const std::string_view name = format_into(digits, "{}", process.pid());
+    vfs::Dentry& root = vfs::pseudo::proc().superblock().root();
+    if (auto cached = vfs::DentryCache::find(root, name, vfs::NameHash::of(name)))
+        vfs::DentryCache::invalidate(*cached);
+}
 
 Result<void> register_proc_nodes() {
     vfs::pseudo::proc().root().set_generated(proc::process_list);
