@@ -289,6 +289,11 @@ void run_idle_loop() {
             arch::enable_interrupts();
             continue;
         }
+        if (hooks::has_idle_work()) {
+            arch::enable_interrupts();
+            hooks::do_idle_work();
+            continue;
+        }
         program_hardware_timer();
         arch::wait_for_interrupt();
     }

@@ -93,6 +93,7 @@ void start_vdso() {
 void run_init_thread(void*) {
     core::initialise_work_queues();
     mm::start_khugepaged();
+    MUST(mm::start_reclaim()); // at boot there is memory
     start_other_cpus();
     MUST(start_file_systems(*command_line)); // at boot there is memory
     for (auto stage : {drivers::Stage::Console, drivers::Stage::Clock, drivers::Stage::Power, drivers::Stage::Bus,

@@ -142,6 +142,7 @@ void initialise(const boot::BootInfo& info) {
     initialise_knobs();
     start_heap(core::this_cpu());
     prepare_kernel_area();
+    add_heap_shrinker();
     initialise_zero_page();
     core::log_info("memory: {} KiB usable, {} KiB for {} page descriptors", managed_frames() * arch::page_size / 1024,
                    (array.end - array.first) * arch::page_size / 1024, page_array.count);
@@ -171,6 +172,7 @@ void release_boot_memory(PhysAddr begin, u64 size) {
         if (!shared && page_array.pages[frame - page_array.first_frame].kind == PageKind::Reserved)
             give_frames(frame, frame + 1);
     }
+    apply_min_free(); // the watermarks depend on how much there is
 }
 
 } // namespace linnet::mm

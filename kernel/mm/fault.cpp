@@ -4,7 +4,9 @@
 // Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry
 // that maps something is replaced by another in one step, so that no other thread ever meets a hole.
 #include "huge_pages.hpp"
+#include "reclaim.hpp"
 #include "space.hpp"
+#include <utility>
 
 namespace linnet::mm {
 
@@ -16,10 +18,25 @@ constinit std::atomic<OutOfMemoryHandler> out_of_memory_handler{nullptr};
 
 void set_out_of_memory_handler(OutOfMemoryHandler handler) { out_of_memory_handler.store(handler); }
 
+bool ask_out_of_memory_killer() {
+    core::Thread& self = core::current_thread();
+    AddressSpace* space = current_address_space();
+    OutOfMemoryHandler handler = out_of_memory_handler.load();
+    if (self.asks_for_memory || !self.user_context || !space || !handler) return false;
+    self.asks_for_memory = true;
+    const bool is_worth_trying = handler(*space);
+    self.asks_for_memory = false;
+    return is_worth_trying;
+}
+
 FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
     count_fault();
+    core::Thread& self = core::current_thread();
     for (;;) {
+        // Whoever waits for memory here would hold the mmap lock: the question is asked below, without it.
+        const bool asks = std::exchange(self.asks_for_memory, true);
         FaultResult result = fault_with_growth(address, access, ForeignAccess::Checked);
+        self.asks_for_memory = asks;
         if (result != FaultResult::OutOfMemory) return result;
         OutOfMemoryHandler handler = out_of_memory_handler.load();
         if (!handler || !handler(*this)) return result;

@@ -2,6 +2,7 @@
 // hands meanwhile, and the answer is then of a moment ago.
 #include "huge_pages.hpp"
 #include "page_allocator.hpp"
+#include "reclaim.hpp"
 #include "rmap.hpp"
 #include <mm/statistics.hpp>
 
@@ -82,7 +83,10 @@ ZoneStatistics zone_statistics() {
     result.first_frame = page_array.first_frame;
     result.spanned = page_array.count;
     result.managed = managed_frames();
-    result.reserve = reserved_frames();
+    const Watermarks marks = watermarks();
+    result.min = marks.min;
+    result.low = marks.low;
+    result.high = marks.high;
     return result;
 }
 

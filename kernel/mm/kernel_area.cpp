@@ -16,6 +16,7 @@
 #include <lib/own_ptr.hpp>
 #include <mm/allocation_faults.hpp>
 #include <mm/page_table.hpp>
+#include <mm/shrinker.hpp>
 
 namespace linnet::mm {
 
@@ -218,10 +219,24 @@ void trim_stacks(core::Work&) {
 }
 constinit core::Work trim_work(trim_stacks);
 
+/// The cached stacks, when memory is short.
+class SpareStacks final : public Shrinker {
+public:
+    u64 count() override { return __atomic_load_n(&cached_count, __ATOMIC_RELAXED); }
+    u64 scan(u64 wanted) override {
+        u64 freed = 0;
+        for (CachedStack* stack; freed < wanted && (stack = pop_cached(0)); ++freed)
+            destroy_stack(VirtAddr{reinterpret_cast<u64>(stack)});
+        return freed;
+    }
+};
+[[clang::no_destroy]] constinit SpareStacks spare_stacks;
+
 } // namespace
 
 void prepare_kernel_area() {
     new (tree_storage) AreaTree();
+    add_shrinker(spare_stacks);
     // One table below each root entry: then user roots that copied the root entries see all that is mapped later.
     using Policy = arch::PagingPolicy;
     constexpr unsigned root = KernelTable::root_level;

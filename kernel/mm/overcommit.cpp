@@ -4,7 +4,6 @@
 // The count is added to under the lock of whatever is promised to (an address space, an object), but the question comes
 // before and apart: processes that ask at the same time may pass the limit by what they ask for, as on Linux.
 #include "page_allocator.hpp"
-#include "slab.hpp"
 #include "space.hpp"
 #include <algorithm>
 #include <mm/statistics.hpp>
@@ -55,11 +54,6 @@ bool can_commit(u64 pages, u64 total_pages_of_asker) {
 
 bool AddressSpace::can_commit(u64 pages) const {
     return mm::can_commit(pages, total_pages_.load(std::memory_order_relaxed));
-}
-
-u64 drop_caches() {
-    u64 dropped = drain_magazines();
-    return dropped + shrink_caches();
 }
 
 void initialise_knobs() {

@@ -1,14 +1,16 @@
 // The page allocator: buddy lists behind one spinlock, and per-CPU lists of single frames in front of them, which need
 // only preemption turned off. Owns every Page that isn't Reserved.
 //
-// A reserve below the low watermark is for the kernel alone: user pages fail first, so that the kernel can still do
-// what it takes to kill somebody.
+// What is below the `min` watermark (reclaim.hpp) is not for user memory: it fails first, so that the kernel can still
+// do what it takes to reclaim, or to kill somebody.
 //
 // Lock order: buddy_lock is a leaf. It masks interrupts for the sake of callers that hold locks which handlers take, as
 // the slab's locks do.
 #include "page_allocator.hpp"
 #include "frame_poison.hpp"
 #include "kasan.hpp"
+#include "reclaim.hpp"
+#include "zeroed_pages.hpp"
 #include <algorithm>
 #include <core/spinlock.hpp>
 #include <mm/allocation_faults.hpp>
@@ -19,6 +21,7 @@ namespace linnet::mm {
 
 constinit PageArray page_array;
 constinit Tunable<u64> min_free_kbytes{0};
+constinit Tunable<u64> watermark_scale_factor{10};
 constinit CpuPageCache boot_cpu_page_cache;
 
 namespace {
@@ -26,10 +29,10 @@ namespace {
 constinit core::LockClass buddy_lock_class("buddy");
 constinit core::InterruptSpinLock buddy_lock(buddy_lock_class);
 constinit BuddyAllocator buddy;
+constexpr unsigned costly_order = 3; // beyond, reclaim would take too much for what it gives
 constinit std::atomic<u64> managed{0};
-constinit std::atomic<u64> low_watermark{0};
+constinit std::atomic<u64> min_mark{0}, low_mark{0}, high_mark{0};
 constinit CpuPageCache* caches[core::CpuMask::max_cpus];
-constinit std::atomic<Shrinker> shrinkers[4];
 
 /// What fault injection calls frames of that kind. The heap's are none: it decides by the object.
 bool fails_frame(PageKind kind) {
@@ -41,16 +44,20 @@ bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
 /// How many frames must stay free when one of this kind is taken. Who is dying may take half of the reserve: it ends by
 /// giving back all it has.
-u64 reserve_for(PageKind kind) {
-    if (!is_user_kind(kind)) return 0;
-    u64 reserve = low_watermark.load(std::memory_order_relaxed);
-    return core::current_thread().has_fatal_signal() ? reserve / 2 : reserve;
+u64 reserve_for(PageKind kind, bool may_wait) {
+    const core::Thread& self = core::current_thread();
+    if (self.is_reclaiming || (!is_user_kind(kind) && !may_wait)) return 0;
+    u64 reserve = min_mark.load(std::memory_order_relaxed);
+    if (!is_user_kind(kind)) reserve /= 4; // for those who can't wait for reclaim
+    return self.has_fatal_signal() ? reserve / 2 : reserve;
 }
 
+bool is_below_low_mark() { return buddy.free_frames() < low_mark.load(std::memory_order_relaxed); }
+
 /// Moves up to a batch of frames into the CPU's list. Preemption is off.
-bool refill(CpuPageCache& cache, PageKind kind) {
+bool refill(CpuPageCache& cache, u64 reserve) {
     core::InterruptSpinGuard guard(buddy_lock);
-    if (buddy.free_frames() <= reserve_for(kind)) return false;
+    if (buddy.free_frames() <= reserve) return false;
     // One larger block taken apart keeps a CPU's frames together and costs one list operation.
     constexpr unsigned batch_order = std::countr_zero(CpuPageCache::batch);
     for (unsigned order = batch_order;; order = 0) {
@@ -85,9 +92,15 @@ Page* take_frame(PageKind kind) {
     core::disable_preemption();
     CpuPageCache& cache = this_cpu_cache();
     Page* page = cache.list;
+    bool is_low = false;
     if (!page) [[unlikely]] {
-        if (!refill(cache, kind)) {
+        // Could sleep but for this function's own guard.
+        const bool may_wait = arch::current_thread()->preempt_count == 1 && arch::interrupts_enabled();
+        const bool is_refilled = refill(cache, reserve_for(kind, may_wait));
+        is_low = is_below_low_mark();
+        if (!is_refilled) {
             core::enable_preemption();
+            if (is_low) wake_reclaim_thread();
             return nullptr;
         }
         page = cache.list;
@@ -97,29 +110,51 @@ Page* take_frame(PageKind kind) {
     ++cache.used[static_cast<usize>(kind)];
     ++cache.allocated;
     core::enable_preemption();
+    if (is_low) [[unlikely]]
+        wake_reclaim_thread();
     return page;
 }
 
-/// Gets frames out of other parts of the kernel's caches; returns how many objects and frames went.
-u64 shrink() {
-    u64 got = 0;
-    {
-        core::PreemptionGuard guard;
-        CpuPageCache& cache = this_cpu_cache();
-        while (Page* table = cache.tables) {
-            cache.tables = table->next;
-            --cache.table_count;
-            table->next = cache.list;
-            cache.list = table;
-            ++cache.count;
-        }
-        got += cache.count;
-        drain(cache, cache.count);
+/// Calls `take` until it succeeds or there is nothing left to reclaim: first with what this CPU keeps, then with what
+/// reclaim gives, with what all CPUs keep, and at last, for user threads, with what the out-of-memory killer frees.
+template <typename Take>
+Page* take_after_reclaim(u64 frames, Take take) {
+    constexpr int most_rounds = 16;
+    constexpr u64 batch = 32;
+    if (drain_this_cpu() + drain_zeroed_frames() > 0)
+        if (Page* page = take()) return page;
+    if (!may_reclaim()) return nullptr;
+    for (int round = 0; round < most_rounds; ++round) {
+        const bool progress = reclaim(std::max(frames, batch), Reclaimer::Direct) > 0;
+        (void)drain_this_cpu();
+        if (Page* page = take()) return page;
+        if (!progress) break;
     }
-    if (!core::may_sleep()) return got;
-    for (auto& slot : shrinkers)
-        if (Shrinker shrinker = slot.load(std::memory_order_acquire)) got += shrinker();
-    return got;
+    if (drain_every_cpu())
+        if (Page* page = take()) return page;
+    // The one who is chosen to die may need locks that this thread holds: it isn't waited for without end.
+    constexpr int most_kills = 600;
+    for (int attempt = 0; attempt < most_kills && ask_out_of_memory_killer(); ++attempt)
+        if (Page* page = take()) return page;
+    return nullptr;
+}
+
+Page* take_zeroed_frame(PageKind kind) {
+    if (zeroed_frames.load(std::memory_order_relaxed) == 0) return nullptr;
+    Page* page = pop_zeroed_frame();
+    if (!page) return nullptr;
+    core::PreemptionGuard guard;
+    CpuPageCache& cache = this_cpu_cache();
+    ++cache.used[static_cast<usize>(kind)];
+    ++cache.allocated;
+    return page;
+}
+
+u64 square_root(u64 value) {
+    u64 root = 0;
+    for (u64 bit = u64{1} << 31; bit != 0; bit >>= 1)
+        if ((root | bit) * (root | bit) <= value) root |= bit;
+    return root;
 }
 
 void prepare(Page& page, PageKind kind) {
@@ -128,6 +163,7 @@ void prepare(Page& page, PageKind kind) {
     page.map_count.store(0, std::memory_order_relaxed);
     page.object = nullptr;
     page.index = 0;
+    page.generation = 0;
     page.refs.store(1, std::memory_order_release);
 }
 
@@ -140,10 +176,11 @@ void forbid_pages(Page& page, u64 count) {
 Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
     if (fails_frame(kind)) [[unlikely]]
         return error(Errno::ENOMEM);
-    Page* page = take_frame(kind);
-    while (!page) {
-        if (shrink() == 0) return error(Errno::ENOMEM);
-        page = take_frame(kind);
+    Page* page = zeroing == PageZeroing::Zeroed ? take_zeroed_frame(kind) : nullptr;
+    if (page) zeroing = PageZeroing::Uninitialised;
+    if (!page) page = take_frame(kind);
+    if (!page) [[unlikely]] {
+        page = take_after_reclaim(1, [&] { return take_frame(kind); });
         if (!page) return error(Errno::ENOMEM);
     }
     kasan::allow(page_data(*page), arch::page_size);
@@ -156,8 +193,9 @@ Result<PageRef> allocate_page(PageZeroing zeroing, PageKind kind) {
 namespace {
 
 Page* take_block(unsigned order, PageKind kind) {
+    const u64 reserve = reserve_for(kind, core::may_sleep());
     core::InterruptSpinGuard guard(buddy_lock);
-    return buddy.free_frames() > reserve_for(kind) + (u64{1} << order) ? buddy.allocate(order) : nullptr;
+    return buddy.free_frames() > reserve + (u64{1} << order) ? buddy.allocate(order) : nullptr;
 }
 
 Page& prepare_block(Page* block, unsigned order, PageZeroing zeroing, PageKind kind) {
@@ -181,7 +219,10 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
     if (order == 0) return TRY(allocate_page(zeroing, kind)).release();
     if (order > max_order || fails_frame(kind)) return error(Errno::ENOMEM);
     Page* block = take_block(order, kind);
-    if (!block && shrink() != 0) block = take_block(order, kind);
+    if (is_below_low_mark()) wake_reclaim_thread();
+    // What is large is worth no more than a try: whoever asks has another way.
+    if (!block && order <= costly_order)
+        block = take_after_reclaim(u64{1} << order, [&] { return take_block(order, kind); });
     if (!block) return error(Errno::ENOMEM);
     return &prepare_block(block, order, zeroing, kind);
 }
@@ -269,6 +310,36 @@ bool keep_zeroed_table(Page& table) {
     return true;
 }
 
+u64 drain_this_cpu() {
+    core::PreemptionGuard guard;
+    CpuPageCache& cache = this_cpu_cache();
+    while (Page* table = cache.tables) {
+        cache.tables = table->next;
+        --cache.table_count;
+        table->next = cache.list;
+        cache.list = table;
+        ++cache.count;
+    }
+    const u64 frames = cache.count;
+    drain(cache, cache.count);
+    return frames;
+}
+
+Page* take_listed_frame() {
+    core::InterruptSpinGuard guard(buddy_lock);
+    if (buddy.free_frames() <= high_mark.load(std::memory_order_relaxed)) return nullptr;
+    Page* page = buddy.allocate(0);
+    if (!page) return nullptr;
+    page->kind = PageKind::Kernel;
+    page->order = 0;
+    return page;
+}
+
+void give_listed_frame(Page& page) {
+    core::InterruptSpinGuard guard(buddy_lock);
+    buddy.free(page, 0);
+}
+
 void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
     caches[cpu.number] = &cache;
     cpu.page_cache = &cache;
@@ -282,34 +353,32 @@ void give_frames(u64 first, u64 end) {
 }
 
 void start_page_allocator() {
-    u64 frames = managed.load();
-    u64 reserve = frames / 256;
-    min_free_kbytes.stored = (reserve < 64 ? 64 : (reserve > 1024 ? 1024 : reserve)) * (arch::page_size / 1024);
+    // As Linux: four times the square root of all memory in KiB.
+    constexpr u64 least_kib = 128, most_kib = 262144;
+    const u64 memory_kib = managed.load() * (arch::page_size / 1024);
+    min_free_kbytes.stored = std::clamp(square_root(memory_kib * 16), least_kib, most_kib);
     apply_min_free();
 }
 
-/// At most a quarter of all memory, so that some is left to use.
+/// The marks above `min` lie a quarter of it apart, or as many ten-thousandths of all memory as the knob says. `min` is
+/// at most a quarter of all memory, so that some is left to use.
 void apply_min_free() {
-    u64 frames = min_free_kbytes / (arch::page_size / 1024), most = managed.load() / 4;
-    low_watermark.store(frames < most ? frames : most);
+    const u64 all = managed.load();
+    const u64 min = std::min(min_free_kbytes / (arch::page_size / 1024), all / 4);
+    const u64 step = std::max(min / 4, all * watermark_scale_factor / 10000);
+    min_mark.store(min);
+    low_mark.store(min + step);
+    high_mark.store(min + 2 * step);
 }
 
-u64 shrink_caches() { return shrink(); }
+Watermarks watermarks() { return {min_mark.load(), low_mark.load(), high_mark.load()}; }
 
-void add_shrinker(Shrinker shrinker) {
-    for (auto& slot : shrinkers) {
-        Shrinker none = nullptr;
-        if (slot.compare_exchange_strong(none, shrinker)) return;
-    }
-    VERIFY(!"more shrinkers than slots");
-}
+u64 listed_free_frames() { return buddy.free_frames(); }
 
 u64 managed_frames() { return managed.load(std::memory_order_relaxed); }
 
-u64 reserved_frames() { return low_watermark.load(std::memory_order_relaxed); }
-
 u64 free_frames() {
-    u64 free = buddy.free_frames();
+    u64 free = buddy.free_frames() + zeroed_frames.load(std::memory_order_relaxed);
     for (CpuPageCache* cache : caches)
         if (cache) free += cache->count + cache->table_count;
     return free;

@@ -38,18 +38,15 @@ void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache);
 Page* take_zeroed_table();
 bool keep_zeroed_table(Page& table);
 
+/// A frame straight from the buddy lists, in nobody's count, unless memory is short; and giving it back.
+Page* take_listed_frame();
+void give_listed_frame(Page& page);
+
 u64 managed_frames();
-u64 reserved_frames(); // kept for the kernel
 u64 free_frames();
 u64 used_frames(PageKind kind);
 u64 allocated_frame_events();
 u64 freed_frame_events();
 void count_free_blocks(u64 (&counts)[max_order + 1]);
-
-/// Called when memory is short; returns how many frames it gave back. Registered caches are asked in turn.
-using Shrinker = u64 (*)();
-void add_shrinker(Shrinker shrinker);
-/// Asks them, and empties this CPU's lists; returns how many objects and frames went.
-u64 shrink_caches();
 
 } // namespace linnet::mm

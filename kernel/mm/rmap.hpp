@@ -10,6 +10,10 @@ namespace linnet::mm {
 /// object's mappings lock is held, the mmap lock isn't needed.
 void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
 
+/// Whether the mapping shows `page` at `address` and has used it since last asked; it is forgotten. The object's
+/// mappings lock is held.
+bool take_accessed_mark(Vma& vma, VirtAddr address, const Page& page);
+
 /// Takes the right to write from the entry of one page of a shared mapping, and flushes.
 void write_protect_mapping(Vma& vma, VirtAddr address);
 

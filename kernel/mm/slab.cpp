@@ -15,6 +15,7 @@
 #include <cstring>
 #include <mm/allocation_faults.hpp>
 #include <mm/kernel_area.hpp>
+#include <mm/shrinker.hpp>
 #include <new>
 
 namespace linnet::mm {
@@ -126,6 +127,20 @@ void destroy_slab(Page& slab, usize index) {
     unsigned order = slab_order(class_sizes[index]);
     for (usize i = 1; i < (usize{1} << order); ++i) (&slab)[i].kind = PageKind::Kernel;
     free_pages(slab, order);
+}
+
+/// Takes a slab with nothing but free objects out of its list; null when there is none.
+Page* take_empty_slab(usize index) {
+    SlabClass& slab_class = classes[index];
+    core::InterruptSpinGuard guard(slab_class.lock);
+    if (slab_class.empty_slabs == 0) return nullptr;
+    Page* slab = slab_class.partial;
+    while (slab && slab->map_count.load(std::memory_order_relaxed) != 0) slab = slab->next;
+    if (!slab) return nullptr;
+    unlink_partial(slab_class, *slab);
+    --slab_class.empty_slabs;
+    --slab_class.slabs;
+    return slab;
 }
 
 /// One object out of a slab with free ones; the class lock is held.
@@ -338,6 +353,34 @@ u64 drain_magazines() {
     }
     return drained;
 }
+
+namespace {
+
+/// Slabs with nothing in them, and what this CPU keeps aside.
+class EmptySlabs final : public Shrinker {
+public:
+    u64 count() override {
+        u64 objects = 0;
+        core::PreemptionGuard guard;
+        for (usize i = 0; i < class_count; ++i)
+            objects += this_cpu_magazines().of[i].count + classes[i].empty_slabs * objects_per_slab(i);
+        return objects;
+    }
+    u64 scan(u64) override {
+        u64 freed = drain_magazines();
+        for (usize i = 0; i < class_count; ++i)
+            while (Page* slab = take_empty_slab(i)) {
+                destroy_slab(*slab, i);
+                ++freed;
+            }
+        return freed;
+    }
+};
+[[clang::no_destroy]] constinit EmptySlabs empty_slabs;
+
+} // namespace
+
+void add_heap_shrinker() { add_shrinker(empty_slabs); }
 
 usize slab_class_count() { return class_count; }
 

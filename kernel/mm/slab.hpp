@@ -12,6 +12,9 @@ void start_heap(core::Cpu& cpu);
 /// Returns the objects in this CPU's magazines to their slabs; how many.
 u64 drain_magazines();
 
+/// Registers what gives empty slabs back when memory is short.
+void add_heap_shrinker();
+
 /// Where in the heap an address lies: a place of a slab, or a block of frames.
 struct HeapPlace {
     const void* begin = nullptr;

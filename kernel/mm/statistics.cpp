@@ -2,7 +2,10 @@
 #include "huge_pages.hpp"
 #include "kernel_area.hpp"
 #include "page_allocator.hpp"
+#include "reclaim.hpp"
 #include "space.hpp"
+#include "zeroed_pages.hpp"
+#include <algorithm>
 #include <mm/statistics.hpp>
 
 namespace linnet::mm {
@@ -32,6 +35,15 @@ MemoryStatistics memory_statistics() {
     result.locked = locked_pages_total();
     result.anonymous_huge = huge_page_counters.anonymous.load(std::memory_order_relaxed) * frames_per_huge_page;
     result.shared_huge = huge_page_counters.shared.load(std::memory_order_relaxed) * frames_per_huge_page;
+    const ReclaimStatistics reclaim = reclaim_statistics();
+    result.active_file = reclaim.active_file;
+    result.inactive_file = reclaim.inactive_file;
+    result.reclaimable_slab = std::min(reclaim.reclaimable_slab, result.slab);
+    // Half of what could be reclaimed, at least what is below the low mark, is left to those who use it.
+    const Watermarks marks = watermarks();
+    const u64 file = reclaim.active_file + reclaim.inactive_file;
+    result.available = result.free - std::min(result.free, marks.high) + file - std::min(file / 2, marks.low) +
+                       result.reclaimable_slab - std::min(result.reclaimable_slab / 2, marks.low);
     return result;
 }
 
@@ -45,6 +57,8 @@ MemoryEvents memory_events() {
     result.copy_on_write = copy_events();
     result.tlb_local_flushes = local_flush_events();
     result.tlb_remote_flushes = remote_flush_events();
+    result.pages_zeroed_idle = zeroed_frames_made();
+    result.zeroed_pages_taken = zeroed_frames_taken();
     result.major_faults = major_fault_events();
     result.out_of_memory_kills = out_of_memory_kills.load(std::memory_order_relaxed);
     return result;

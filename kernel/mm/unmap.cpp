@@ -132,6 +132,19 @@ void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_privat
     vma.space->zap(vma, begin, end, batch, keep_private ? AddressSpace::Zap::KeepPrivate : AddressSpace::Zap::All);
 }
 
+bool take_accessed_mark(Vma& vma, VirtAddr address, const Page& page) {
+    Page* table = vma.space->tables_.find_leaf_table(address);
+    if (!table) return false;
+    AddressSpace::Cursor cursor(*table, address);
+    auto entry = cursor.entry();
+    // No flush: a processor that has the translation marks the entry again when it next walks the tables. Until then
+    // the page looks less used than it is.
+    while (AddressSpace::Policy::is_leaf(entry, 0) && AddressSpace::Policy::address(entry, 0) == page_address(page) &&
+           AddressSpace::Policy::is_accessed(entry))
+        if (cursor.compare_exchange(entry, AddressSpace::Policy::without_accessed(entry))) return true;
+    return false;
+}
+
 void write_protect_mapping(Vma& vma, VirtAddr address) {
     AddressSpace& space = *vma.space;
     Page* table = space.tables_.find_leaf_table(address);

@@ -2,6 +2,7 @@
 //
 // Truncation: the new size is stored first, then every mapping's entries go (under the lock of their table), then the
 // pages. A fault that looked before must look again under that lock: it sees the new size or its entry is removed.
+#include "generations.hpp"
 #include "huge_pages.hpp"
 #include "page_allocator.hpp"
 #include "rmap.hpp"
@@ -30,6 +31,7 @@ VmObject::~VmObject() {
 PageRef VmObject::find_any_page(u64 index) {
     core::SpinGuard guard(pages_lock_);
     Page* page = pages_.find(index);
+    if (page && is_evictable()) generations::touch(*page);
     return page ? PageRef::share(*page) : PageRef();
 }
 
@@ -49,6 +51,7 @@ usize VmObject::find_pages(u64 first, std::span<PageRef> pages) {
         for (usize j = 0; slots && j < count; ++j) {
             if (!slots[j] || !slots[j]->has(page_up_to_date)) continue;
             pages[i + j] = PageRef::share(*slots[j]);
+            if (is_evictable()) generations::touch(*slots[j]);
             ++found;
         }
         i += count;
@@ -83,6 +86,12 @@ PageRef VmObject::find_flagged(u64& from, u64 end, PageFlag flag) {
     return {};
 }
 
+PageRef VmObject::find_any_from(u64& from) {
+    core::SpinGuard guard(pages_lock_);
+    Page* page = pages_.find_next(from);
+    return page ? PageRef::share(*page) : PageRef();
+}
+
 Result<PageRef> VmObject::insert_page(u64 index, PageRef page) {
     core::SpinGuard guard(pages_lock_);
     if (Page* other = pages_.find(index)) return PageRef::share(*other);
@@ -93,6 +102,7 @@ Result<PageRef> VmObject::insert_page(u64 index, PageRef page) {
     __atomic_store_n(&page->object, this, __ATOMIC_RELEASE);
     resident_.fetch_add(1, std::memory_order_relaxed);
     ref_page(*page); // the index's own
+    if (is_evictable()) generations::add(*page);
     return page;
 }
 
@@ -136,6 +146,7 @@ void VmObject::remove_page(u64 index, const Page& page) {
         if (pages_.find(index) != &page) return;
         Page* gone = pages_.remove(index);
         forget_huge_page_of(*gone);
+        if (is_evictable()) generations::remove(*gone);
         __atomic_store_n(&gone->object, nullptr, __ATOMIC_RELEASE);
         resident_.fetch_sub(1, std::memory_order_relaxed);
         if (commitment_ == Commitment::ByPage) commit_pages(-1);
@@ -156,6 +167,7 @@ void VmObject::drop_pages(u64 first, u64 last) {
                 if (!page || at >= last) break;
                 pages_.remove(at);
                 forget_huge_page_of(*page);
+                if (is_evictable()) generations::remove(*page);
                 __atomic_store_n(&page->object, nullptr, __ATOMIC_RELEASE);
                 doomed[count++] = page;
             }
@@ -197,6 +209,10 @@ void VmObject::remove_mapping(ObjectMapping& mapping, Writable writable) {
 /// Takes the pages [first, last) out of every mapping.
 void VmObject::unmap_range(u64 first, u64 last, PrivateCopies copies) {
     core::MutexGuard guard(mappings_lock_);
+    unmap_range_locked(first, last, copies);
+}
+
+void VmObject::unmap_range_locked(u64 first, u64 last, PrivateCopies copies) {
     for (ObjectMapping& mapping : mappings_) {
         auto& vma = static_cast<Vma&>(mapping);
         u64 vma_end = vma.first_index + vma.page_count();
@@ -206,6 +222,38 @@ void VmObject::unmap_range(u64 first, u64 last, PrivateCopies copies) {
         VirtAddr end = vma.begin + ((to - vma.first_index) << arch::page_shift);
         unmap_object_range(vma, begin, end, copies == PrivateCopies::Keep);
     }
+}
+
+bool VmObject::unmap_if_unused(u64 index, Page& page) {
+    // Whoever reclaims may hold the lock, as it made a table for a mapping that moves.
+    if (mappings_lock_.is_held_by_current() || !mappings_lock_.try_lock()) return false;
+    bool is_used = false;
+    for (ObjectMapping& mapping : mappings_) {
+        auto& vma = static_cast<Vma&>(mapping);
+        if (index < vma.first_index || index - vma.first_index >= vma.page_count()) continue;
+        const VirtAddr address = vma.begin + ((index - vma.first_index) << arch::page_shift);
+        if (vma.is(vma_locked) || take_accessed_mark(vma, address, page)) is_used = true;
+    }
+    if (!is_used) unmap_range_locked(index, index + 1, PrivateCopies::Keep);
+    mappings_lock_.unlock();
+    return !is_used;
+}
+
+bool VmObject::remove_if_unused(u64 index, Page& page) {
+    {
+        core::SpinGuard guard(pages_lock_);
+        // New references are only made under this lock, or by who has one.
+        if (pages_.find(index) != &page || page.refs.load(std::memory_order_acquire) != 2) return false;
+        if (page.flags.load(std::memory_order_acquire) & (page_dirty | page_locked)) return false;
+        if (page.map_count.load(std::memory_order_acquire) != 0) return false;
+        pages_.remove(index);
+        if (is_evictable()) generations::remove(page);
+        __atomic_store_n(&page.object, nullptr, __ATOMIC_RELEASE);
+        resident_.fetch_sub(1, std::memory_order_relaxed);
+        if (commitment_ == Commitment::ByPage) commit_pages(-1);
+    }
+    unref_page(page);
+    return true;
 }
 
 void VmObject::write_protect_page(u64 index) {

@@ -9,6 +9,7 @@
 #include <arch/page.hpp>
 #include <cstring>
 #include <lib/path_string.hpp>
+#include <mm/shrinker.hpp>
 #include <mm/statistics.hpp>
 #include <vfs/superblock.hpp>
 
@@ -24,6 +25,14 @@ struct Bucket {
 constinit Bucket* buckets = nullptr;
 constinit u32 bucket_mask = 0;
 constinit usize cached_limit = 0; // dentries of one superblock above which unused ones are dropped
+
+/// Every superblock that has a root. The list keeps none alive.
+struct SuperBlocks {
+    core::SpinLock lock;
+    IntrusiveList<SuperBlock, &SuperBlock::shrink_node> list;
+    usize count = 0;
+};
+[[clang::no_destroy]] constinit SuperBlocks superblocks;
 
 u32 key_of(const Dentry& parent, NameHash hash) {
     u64 address = reinterpret_cast<u64>(&parent) >> 6;
@@ -106,6 +115,50 @@ bool Dentry::is_same_or_below(const Dentry& ancestor) const {
     }
 }
 
+/// Names that nobody uses, when memory is short.
+class DentryShrinker final : public mm::Shrinker {
+public:
+    u64 count() override {
+        u64 sum = 0;
+        core::SpinGuard guard(superblocks.lock);
+        for (SuperBlock& superblock : superblocks.list) sum += superblock.dentry_count_.load(std::memory_order_relaxed);
+        return sum;
+    }
+    u64 scan(u64 wanted) override {
+        usize left;
+        {
+            core::SpinGuard guard(superblocks.lock);
+            left = superblocks.count;
+        }
+        u64 dropped = 0;
+        for (; left > 0 && dropped < wanted; --left) {
+            NullableRefPtr<SuperBlock> superblock = next_superblock();
+            if (!superblock) break;
+            const bool all = wanted == everything();
+            dropped += DentryCache::shrink(*superblock, all ? ~usize{0} : wanted - dropped);
+        }
+        return dropped;
+    }
+    usize object_size() const override { return sizeof(Dentry); }
+
+private:
+    /// Goes round: who was asked goes to the end.
+    static NullableRefPtr<SuperBlock> next_superblock() {
+        core::SpinGuard guard(superblocks.lock);
+        for (usize left = superblocks.count; left > 0; --left) {
+            SuperBlock* superblock = superblocks.list.first();
+            superblocks.list.remove(*superblock);
+            superblocks.list.push_back(*superblock);
+            if (superblock->try_ref()) return NullableRefPtr<SuperBlock>::adopt(superblock);
+        }
+        return {};
+    }
+};
+
+namespace {
+[[clang::no_destroy]] constinit DentryShrinker dentry_shrinker;
+}
+
 Result<void> DentryCache::initialise() {
     u64 pages = mm::memory_statistics().total;
     u64 memory_mib = pages >> (20 - arch::page_shift);
@@ -113,6 +166,7 @@ Result<void> DentryCache::initialise() {
     buckets = new (std::nothrow) Bucket[count];
     if (!buckets) return error(Errno::ENOMEM);
     bucket_mask = count - 1;
+    mm::add_shrinker(dentry_shrinker);
     // What they may take where nobody uses them: a thirty-second of RAM.
     cached_limit = std::max<usize>(4096, (pages << arch::page_shift) / 32 / sizeof(Dentry));
     return {};
@@ -331,6 +385,19 @@ usize DentryCache::shrink(SuperBlock& superblock, usize count) {
         if (looked > (everything ? superblock.dentry_count_.load(std::memory_order_relaxed) + 1 : count * 4)) break;
     }
     return dropped;
+}
+
+void DentryCache::add_superblock(SuperBlock& superblock) {
+    core::SpinGuard guard(superblocks.lock);
+    superblocks.list.push_back(superblock);
+    ++superblocks.count;
+}
+
+void DentryCache::remove_superblock(SuperBlock& superblock) {
+    core::SpinGuard guard(superblocks.lock);
+    if (!superblock.shrink_node.is_linked()) return;
+    superblocks.list.remove(superblock);
+    --superblocks.count;
 }
 
 } // namespace linnet::vfs

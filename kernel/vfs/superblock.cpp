@@ -16,6 +16,7 @@ SuperBlock::~SuperBlock() = default;
 
 /// Not left to the destructor: inodes that go may still need the derived class.
 void SuperBlock::last_reference_dropped() {
+    DentryCache::remove_superblock(*this);
     DentryCache::shrink(*this, ~usize{0});
     root_ = nullptr;
     delete this;
@@ -23,6 +24,7 @@ void SuperBlock::last_reference_dropped() {
 
 Result<void> SuperBlock::set_root(RefPtr<Inode> inode) {
     root_ = TRY(Dentry::create_root(*this, std::move(inode)));
+    DentryCache::add_superblock(*this);
     return {};
 }
 

@@ -43,11 +43,11 @@ void show_zone_counters(TextSink sink) {
         u64 value;
     } counters[] = {{"nr_inactive_anon", memory.anonymous + memory.shared},
                     {"nr_active_anon", 0},
-                    {"nr_inactive_file", memory.file_cache},
-                    {"nr_active_file", 0},
+                    {"nr_inactive_file", memory.inactive_file},
+                    {"nr_active_file", memory.active_file},
                     {"nr_unevictable", 0},
-                    {"nr_slab_reclaimable", 0},
-                    {"nr_slab_unreclaimable", memory.slab},
+                    {"nr_slab_reclaimable", memory.reclaimable_slab},
+                    {"nr_slab_unreclaimable", memory.slab - memory.reclaimable_slab},
                     {"nr_anon_pages", memory.anonymous},
                     {"nr_mapped", memory.file_mapped},
                     {"nr_file_pages", memory.file_cache + memory.shared},
@@ -65,9 +65,9 @@ Result<void> show_zoneinfo(TextSink sink) {
     sink("Node 0, zone   Normal\n  per-node stats\n");
     show_zone_counters(sink);
     format_to(sink, "  pages free     {}\n        boost    0\n        min      {}\n        low      {}\n", memory.free,
-              zone.reserve, zone.reserve);
-    format_to(sink, "        high     {}\n        spanned  {}\n        present  {}\n        managed  {}\n",
-              zone.reserve, zone.spanned, zone.spanned, zone.managed);
+              zone.min, zone.low);
+    format_to(sink, "        high     {}\n        spanned  {}\n        present  {}\n        managed  {}\n", zone.high,
+              zone.spanned, zone.spanned, zone.managed);
     format_to(sink, "        protection: (0)\n      nr_free_pages {}\n      nr_mlock     {}\n  pagesets\n", memory.free,
               memory.locked);
     for (u32 cpu = 0; cpu < core::cpu_count(); ++cpu) {

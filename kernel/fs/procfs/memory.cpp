@@ -22,20 +22,20 @@ void line(TextSink sink, std::string_view name, u64 pages) {
 
 Result<void> show_meminfo(TextSink sink) {
     const mm::MemoryStatistics memory = mm::memory_statistics();
-    // Reclaim has no active and inactive lists by kind to tell apart: all of a kind counts as inactive.
+    // Only file pages have an age; anonymous memory, which could go nowhere, counts as inactive.
     const u64 cache = memory.file_cache + memory.shared;
     line(sink, "MemTotal:", memory.total);
     line(sink, "MemFree:", memory.free);
-    line(sink, "MemAvailable:", memory.available());
+    line(sink, "MemAvailable:", memory.available);
     line(sink, "Buffers:", 0);
     line(sink, "Cached:", cache);
     line(sink, "SwapCached:", 0);
-    line(sink, "Active:", 0);
-    line(sink, "Inactive:", memory.anonymous + cache);
+    line(sink, "Active:", memory.active_file);
+    line(sink, "Inactive:", memory.anonymous + memory.shared + memory.inactive_file);
     line(sink, "Active(anon):", 0);
     line(sink, "Inactive(anon):", memory.anonymous + memory.shared);
-    line(sink, "Active(file):", 0);
-    line(sink, "Inactive(file):", memory.file_cache);
+    line(sink, "Active(file):", memory.active_file);
+    line(sink, "Inactive(file):", memory.inactive_file);
     line(sink, "Unevictable:", 0);
     line(sink, "Mlocked:", memory.locked);
     line(sink, "SwapTotal:", 0);
@@ -45,10 +45,10 @@ Result<void> show_meminfo(TextSink sink) {
     line(sink, "AnonPages:", memory.anonymous);
     line(sink, "Mapped:", memory.file_mapped);
     line(sink, "Shmem:", memory.shared);
-    line(sink, "KReclaimable:", 0);
+    line(sink, "KReclaimable:", memory.reclaimable_slab);
     line(sink, "Slab:", memory.slab);
-    line(sink, "SReclaimable:", 0);
-    line(sink, "SUnreclaim:", memory.slab);
+    line(sink, "SReclaimable:", memory.reclaimable_slab);
+    line(sink, "SUnreclaim:", memory.slab - memory.reclaimable_slab);
     line(sink, "KernelStack:", memory.kernel_stacks);
     line(sink, "PageTables:", memory.page_tables);
     line(sink, "CommitLimit:", memory.commit_limit);
@@ -69,11 +69,37 @@ Result<void> show_meminfo(TextSink sink) {
     return {};
 }
 
+void show_reclaim(TextSink sink) {
+    const mm::ReclaimStatistics reclaim = mm::reclaim_statistics();
+    const struct {
+        std::string_view name;
+        u64 value;
+    } counters[] = {{"allocstall_normal", reclaim.stalls},
+                    {"pgactivate", reclaim.activated},
+                    {"pgsteal_kswapd", reclaim.stolen_background},
+                    {"pgsteal_direct", reclaim.stolen_direct},
+                    {"pgscan_kswapd", reclaim.scanned_background},
+                    {"pgscan_direct", reclaim.scanned_direct},
+                    {"pgscan_anon", 0},
+                    {"pgscan_file", reclaim.scanned_background + reclaim.scanned_direct},
+                    {"pgsteal_anon", 0},
+                    {"pgsteal_file", reclaim.stolen_background + reclaim.stolen_direct},
+                    {"slabs_scanned", reclaim.objects_scanned},
+                    {"pageoutrun", reclaim.background_runs},
+                    {"drop_pagecache", reclaim.page_cache_drops},
+                    {"drop_slab", reclaim.object_drops}};
+    for (const auto& counter : counters) format_to(sink, "{} {}\n", counter.name, counter.value);
+}
+
 Result<void> show_vmstat(TextSink sink) {
     const mm::MemoryStatistics memory = mm::memory_statistics();
     const mm::MemoryEvents events = mm::memory_events();
-    format_to(sink, "nr_free_pages {}\nnr_inactive_anon {}\nnr_inactive_file {}\nnr_mlock {}\n", memory.free,
-              memory.anonymous + memory.shared, memory.file_cache, memory.locked);
+    format_to(sink, "nr_free_pages {}\nnr_inactive_anon {}\nnr_active_anon 0\n", memory.free,
+              memory.anonymous + memory.shared);
+    format_to(sink, "nr_inactive_file {}\nnr_active_file {}\nnr_mlock {}\n", memory.inactive_file, memory.active_file,
+              memory.locked);
+    format_to(sink, "nr_slab_reclaimable {}\nnr_slab_unreclaimable {}\n", memory.reclaimable_slab,
+              memory.slab - memory.reclaimable_slab);
     format_to(sink, "nr_anon_pages {}\nnr_mapped {}\nnr_file_pages {}\nnr_dirty {}\nnr_shmem {}\n", memory.anonymous,
               memory.file_mapped, memory.file_cache + memory.shared, memory.dirty, memory.shared);
     format_to(sink, "nr_page_table_pages {}\nnr_kernel_stack {}\n", memory.page_tables,
@@ -82,6 +108,9 @@ Result<void> show_vmstat(TextSink sink) {
               events.pages_freed);
     format_to(sink, "pgfault {}\npgmajfault {}\noom_kill {}\n", events.page_faults, events.major_faults,
               events.out_of_memory_kills);
+    show_reclaim(sink);
+    // Not Linux's: pages that idle CPUs cleared, and those of them that were wanted.
+    format_to(sink, "pgzero_idle {}\npgzero_taken {}\n", events.pages_zeroed_idle, events.zeroed_pages_taken);
     format_to(sink, "nr_tlb_local_flush_all {}\nnr_tlb_remote_flush {}\n", events.tlb_local_flushes,
               events.tlb_remote_flushes);
     const u64 pages = arch::huge_page_size / arch::page_size;
@@ -106,11 +135,12 @@ void kbytes_changed() { mm::overcommit_ratio.stored = 0; }
 
 Result<void> show_write_only(TextSink) { return error(Errno::EINVAL); }
 
-/// 1: file pages, 2: what the heap keeps, 3: both. File pages all belong to file systems that live in memory.
+/// 1: file pages, 2: what the kernel caches of its own, 3: both.
 Result<void> store_drop_caches(std::string_view text) {
     const Result<u64> what = vfs::pseudo::parse_number(text, 4);
     if (!what || *what == 0) return error(Errno::EINVAL);
-    if (*what & 2) (void)mm::drop_caches();
+    if (*what & 1) mm::drop_page_cache();
+    if (*what & 2) mm::drop_kernel_caches();
     return {};
 }
 
@@ -130,6 +160,9 @@ Result<void> add_knobs(vfs::pseudo::Directory& vm) {
         vm, "mmap_rnd_bits",
         {.value = mm::mmap_rnd_bits.stored, .least = abi::mmap_random_bits, .most = abi::mmap_random_bits_max}));
     TRY(add_knob(vm, "min_free_kbytes", {.value = mm::min_free_kbytes.stored, .changed = mm::apply_min_free}));
+    TRY(add_knob(
+        vm, "watermark_scale_factor",
+        {.value = mm::watermark_scale_factor.stored, .least = 1, .most = 3000, .changed = mm::apply_min_free}));
     return vm.add_text("drop_caches", show_write_only, 0200, store_drop_caches);
 }
 

@@ -104,7 +104,7 @@ Result<void> TmpfsFile::allocate_pages(u64 begin, u64 end) {
     u64 first = begin >> arch::page_shift;
     u64 last = divide_up<u64>(end, arch::page_size);
     // Nothing is begun that can't be finished: neither the file system's room nor the machine's memory.
-    u64 room = std::min(tmpfs().accounting()->pages.available(), mm::memory_statistics().available());
+    u64 room = std::min(tmpfs().accounting()->pages.available(), mm::memory_statistics().available);
     if (last - first > room + object_->resident_pages()) return error(Errno::ENOSPC);
     for (u64 index = first; index < last; ++index)
         mm::PageRef page = TRY(object_->get_page(index, arch::Access::Write));

@@ -78,6 +78,8 @@ void assert_may_sleep(const char* file, int line) {
 }
 bool may_sleep() { return current_thread().preempt_count == 0; }
 void run_on_cpus(u64, void (*)(void*), void*) {}
+Result<void> set_affinity(Thread&, u64) { return {}; }
+Result<Thread*> start_kernel_thread(const char*, void (*)(void*), void*) { return error(Errno::EAGAIN); }
 bool queue_work(Work& work) { return work.function(work), true; }
 
 void log_args(LogLevel, std::string_view, std::span<const FormatArg>) {}

@@ -8,4 +8,9 @@ namespace linnet::hooks {
 /// Takes back what allocate_kernel_stack() gave. Any context that may spin; nobody runs on it any more.
 void free_kernel_stack(uintptr_t top);
 
+/// Whether a CPU that has nothing to run may make itself useful, asked with interrupts off; and doing a little of it,
+/// with interrupts on. Neither may sleep.
+bool has_idle_work();
+void do_idle_work();
+
 } // namespace linnet::hooks

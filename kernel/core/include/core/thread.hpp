@@ -88,6 +88,8 @@ public:
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
     bool allocations_may_fail = false; // mm: fault injection concerns it; inherited
+    bool is_reclaiming = false;        // mm: frees memory, so it waits for nobody else to
+    bool asks_for_memory = false;      // mm: its caller asks the out-of-memory killer itself, or it is being asked
     u32 allocation_to_fail = 0;        // mm: counts down to the allocation that fails
 
     // ---- the scheduler's own; others keep away ----

@@ -226,6 +226,7 @@ public:
 private:
     friend void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
     friend void write_protect_mapping(Vma& vma, VirtAddr address);
+    friend bool take_accessed_mark(Vma& vma, VirtAddr address, const Page& page);
     friend class TlbBatch;
     using Policy = arch::PagingPolicy;
     using Table = PageTable<Policy>;

@@ -3,6 +3,7 @@
 
 #include <boot/boot_info.hpp>
 #include <core/thread.hpp>
+#include <lib/result.hpp>
 
 namespace linnet::mm {
 
@@ -13,6 +14,9 @@ void initialise(const boot::BootInfo& info);
 void initialise_cpu(core::Cpu& cpu);
 /// Gives memory that was reserved for the boot (the initrd after unpacking) to the allocator. Page aligned inside.
 void release_boot_memory(PhysAddr begin, u64 size);
+
+/// Starts the threads that reclaim; once threads can be started.
+Result<void> start_reclaim();
 
 /// Debug builds, once all of the kernel's mappings are made: panics when memory is writable and executable, in one
 /// mapping or in two.

@@ -51,6 +51,7 @@ extern constinit Tunable<u64> admin_reserve_kbytes; // mode 2: kept for CAP_SYS_
 extern constinit Tunable<usize> max_map_count;
 extern constinit Tunable<VirtAddr> lowest_user_address; // mmap_min_addr
 extern constinit Tunable<u64> min_free_kbytes;          // free memory that only the kernel itself may have
+extern constinit Tunable<u64> watermark_scale_factor;   // distance of the watermarks, in 10,000ths of memory
 extern constinit Tunable<u64> randomize_va_space;       // RandomisationMode
 extern constinit Tunable<u64> mmap_rnd_bits;
 extern constinit Tunable<u64> legacy_va_layout;
@@ -72,10 +73,12 @@ void wake_khugepaged();
 
 /// The reserves that depend on how much memory there is; once at boot, when the allocator works.
 void initialise_knobs();
-/// To be called when min_free_kbytes has changed.
+/// To be called when min_free_kbytes or watermark_scale_factor has changed.
 void apply_min_free();
-/// Lets go of whatever the kernel only keeps to be faster; returns how many objects and frames that were.
-u64 drop_caches();
+/// Lets go of clean file pages that nobody maps.
+void drop_page_cache();
+/// Lets go of whatever else the kernel only keeps to be faster. May sleep.
+void drop_kernel_caches();
 
 /// Asked whether the current thread may use what is kept for administrators. Registered by process.
 using PrivilegeProbe = bool (*)();

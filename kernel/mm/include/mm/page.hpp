@@ -66,8 +66,11 @@ struct Page {
     std::atomic<u32> map_count{0};
     std::atomic<u32> flags{0};
     SharedPageKind kind = PageKind::Reserved;
-    u8 order = 0;       // of the block whose first frame this is
-    u16 slab_class = 0; // Hugetlb, first of a block: how many frames of it are free
+    u8 order = 0; // of the block whose first frame this is
+    union {
+        u16 slab_class = 0; // Slab; Hugetlb, first of a block: how many frames of it are free
+        u16 generation;     // of user memory: its age (generations.hpp), 0 when it can't be evicted; atomic
+    };
     union {
         struct {
             VmObject* object; // File, Shared: where it belongs; guarded by the object's lock

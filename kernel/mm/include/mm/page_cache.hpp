@@ -2,6 +2,7 @@
 #pragma once
 
 #include <core/wait_queue.hpp>
+#include <mm/evictable.hpp>
 #include <mm/vm_object.hpp>
 
 namespace linnet::mm {
@@ -13,7 +14,7 @@ class PageSource {
 public:
     /// Fills `page` with the file's contents at `index` pages, zeros beyond its end. May sleep.
     virtual Result<void> read_page(u64 index, Page& page) = 0;
-    /// Stores a dirty page. May sleep.
+    /// Stores a dirty page. May sleep. Reclaim asks for it too, holding no locks.
     virtual Result<void> write_page(u64 index, Page& page) = 0;
     /// A shared mapping is about to make this page writable (allocate blocks, ENOSPC).
     virtual Result<void> prepare_write(u64, Page&) { return {}; }
@@ -22,7 +23,7 @@ protected:
     ~PageSource() = default;
 };
 
-class FileObject final : public VmObject {
+class FileObject final : public VmObject, private EvictablePages {
 public:
     /// `source` outlives the object or is detached first.
     static Result<RefPtr<FileObject>> create(PageSource& source, u64 size);
@@ -32,12 +33,21 @@ public:
     bool wants_write_faults() const override { return true; }
     /// Writes the dirty pages of [begin, end) bytes back (fsync, msync). May sleep.
     Result<void> write_back(u64 begin, u64 end);
-    /// The inode goes away: later look-ups of absent pages are EIO.
+    /// The inode goes away: later look-ups of absent pages are EIO. Waits for reclaim to leave the source alone, so
+    /// nothing may be held that write_page() wants.
     void detach();
 
 private:
     FileObject(PageSource& source, u64 size) : VmObject(Kind::File, size), source_(&source) {}
     Result<PageRef> read_in(u64 index);
+    Result<void> write_page(u64 index, Page& page);
+    EvictionResult evict(const EvictionRequest& request) override;
+    bool try_evict(u64 index, Page& page, const EvictionRequest& request, EvictionResult& result);
+    bool try_pin() override { return try_ref(); }
+    void unpin() override { unref(); }
+
+    core::Mutex eviction_lock_; // one evicts at a time; guards eviction_hand_
+    u64 eviction_hand_ = 0;     // the index at which the next search goes on
     std::atomic<PageSource*> source_;
     core::WaitQueue page_ready_;
 };

@@ -24,8 +24,9 @@ struct MemoryStatistics {
     u64 commit_limit = 0;
     u64 locked = 0;
     u64 anonymous_huge = 0, shared_huge = 0; // of anonymous and shared, what huge pages map
-    /// An estimate of what programs could get without killing anything (MemAvailable).
-    [[nodiscard]] u64 available() const { return free + file_cache; }
+    u64 active_file = 0, inactive_file = 0;  // of file_cache, by age
+    u64 reclaimable_slab = 0;                // of slab: caches that shrinkers empty
+    u64 available = 0;                       // what programs could get without killing anything (MemAvailable); a guess
 };
 MemoryStatistics memory_statistics();
 /// MemoryStatistics::total alone, at next to no cost.
@@ -41,6 +42,7 @@ struct MemoryEvents {
     u64 tlb_local_flushes = 0;
     u64 tlb_remote_flushes = 0;
     u64 out_of_memory_kills = 0;
+    u64 pages_zeroed_idle = 0, zeroed_pages_taken = 0; // by CPUs with nothing to run; and by who wanted such pages
 };
 MemoryEvents memory_events();
 
@@ -53,6 +55,18 @@ struct HugePageEvents {
     u64 background_collapsed = 0, full_scans = 0; // by khugepaged
 };
 HugePageEvents huge_page_events();
+/// What reclaim has done since boot, and what it has before it. Pages and objects.
+struct ReclaimStatistics {
+    u64 scanned_background = 0, scanned_direct = 0; // pages looked at (pgscan_kswapd, pgscan_direct)
+    u64 stolen_background = 0, stolen_direct = 0;   // and freed (pgsteal_*)
+    u64 activated = 0;                              // found used
+    u64 objects_scanned = 0;                        // of shrinkers (slabs_scanned)
+    u64 stalls = 0;                                 // allocations that had to reclaim themselves (allocstall)
+    u64 page_cache_drops = 0, object_drops = 0;     // by /proc/sys/vm/drop_caches
+    u64 background_runs = 0;                        // pageoutrun
+    u64 active_file = 0, inactive_file = 0, reclaimable_slab = 0;
+};
+ReclaimStatistics reclaim_statistics();
 /// A process was chosen to die for its memory.
 void note_out_of_memory_kill();
 
@@ -71,7 +85,7 @@ struct ZoneStatistics {
     u64 first_frame = 0;
     u64 spanned = 0;
     u64 managed = 0;
-    u64 reserve = 0; // user memory isn't given out below
+    u64 min = 0, low = 0, high = 0; // the watermarks (reclaim.hpp)
 };
 ZoneStatistics zone_statistics();
 

@@ -123,11 +123,22 @@ protected:
     void remove_page(u64 index, const Page& page);
     /// The first page at or after `from` that has `flag`; `from` becomes its index.
     PageRef find_flagged(u64& from, u64 end, PageFlag flag);
+    /// The first page at or after `from`, whatever its state; `from` becomes its index.
+    PageRef find_any_from(u64& from);
+    /// For reclaim: takes the page out of every mapping. False when one has used it since it was last asked, wants it
+    /// locked in memory, or can't be looked at now.
+    bool unmap_if_unused(u64 index, Page& page);
+    /// Takes the page out if nobody but the index and the caller has it, it is clean and nothing shows it. The index's
+    /// reference goes with it.
+    bool remove_if_unused(u64 index, Page& page);
 
 private:
     friend class WritableClaim;
     enum class PrivateCopies : u8 { Unmap, Keep };
     void unmap_range(u64 first, u64 last, PrivateCopies copies);
+    void unmap_range_locked(u64 first, u64 last, PrivateCopies copies);
+    /// Its pages have generations.
+    [[nodiscard]] bool is_evictable() const { return kind_ == Kind::File; }
     void drop_pages(u64 first, u64 last);
     void zero_part(u64 index, usize begin, usize end);
 

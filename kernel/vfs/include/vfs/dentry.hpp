@@ -95,6 +95,10 @@ public:
     /// Drops unused dentries of a superblock: all (unmount) or about `count`. Returns how many went.
     static usize shrink(SuperBlock& superblock, usize count);
 
+    /// A superblock's dentries may be dropped when memory is short, from when its root is there until it dies.
+    static void add_superblock(SuperBlock& superblock);
+    static void remove_superblock(SuperBlock& superblock);
+
 private:
     enum class RemoveWhen : u8 { Always, IfUnused };
     static void insert(Dentry& dentry, u32 key);

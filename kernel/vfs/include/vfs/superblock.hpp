@@ -55,6 +55,7 @@ public:
 
     /// Held by renames that move a directory, so that no loop can be made.
     core::Mutex rename_lock;
+    ListNode shrink_node; // DentryCache's list of those that it may shrink, its lock
 
     /// Makes the file system read-only or writable; the mounts' own flags are apart.
     void set_read_only(bool read_only) { read_only_.store(read_only, std::memory_order_relaxed); }
@@ -71,6 +72,7 @@ protected:
 
 private:
     friend class DentryCache;
+    friend class DentryShrinker;
     FileSystemType& type_;
     DeviceNumber device_;
     std::atomic<bool> read_only_{false};

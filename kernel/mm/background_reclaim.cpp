@@ -1,0 +1,102 @@
+// The reclaim thread, which works from the low watermark up to the high one while others go on; and the thread that
+// goes from CPU to CPU and empties what each keeps for itself. Two, because the first may wait for a file system to
+// store pages, and who waits for the second may hold what that file system needs.
+//
+// Neither polls: they sleep until woken.
+#include "page_allocator.hpp"
+#include "reclaim.hpp"
+#include "slab.hpp"
+#include "zeroed_pages.hpp"
+#include <algorithm>
+#include <core/sched.hpp>
+#include <core/wait_queue.hpp>
+#include <mm/init.hpp>
+#include <mm/statistics.hpp>
+
+namespace linnet::mm {
+
+namespace {
+
+constexpr u32 most_failures = 16; // in a row, before the thread gives up until somebody frees something
+constexpr u64 least_batch = 32;
+
+constinit core::WaitQueue reclaim_waiters, drain_waiters, drained;
+constinit std::atomic<bool> is_started{false}, is_wanted{false};
+constinit std::atomic<u32> failures{0};
+constinit std::atomic<u64> runs{0};
+constinit std::atomic<u64> drains_asked{0}, drains_done{0};
+
+void balance() {
+    runs.fetch_add(1, std::memory_order_relaxed);
+    (void)drain_zeroed_frames();
+    for (;;) {
+        const u64 free = listed_free_frames(), high = watermarks().high;
+        if (free >= high) {
+            failures.store(0, std::memory_order_relaxed);
+            return;
+        }
+        if (reclaim(std::max(high - free, least_batch), Reclaimer::Background) > 0) continue;
+        failures.fetch_add(1, std::memory_order_relaxed);
+        return;
+    }
+}
+
+void run_reclaim(void*) {
+    core::current_thread().is_reclaiming = true;
+    for (;;) {
+        (void)core::wait_until(reclaim_waiters, core::Sleep::Deep, core::Deadline::never(),
+                               [] { return is_wanted.exchange(false, std::memory_order_acquire); });
+        balance();
+    }
+}
+
+void run_drain(void*) {
+    core::Thread& self = core::current_thread();
+    self.is_reclaiming = true;
+    for (;;) {
+        (void)core::wait_until(drain_waiters, core::Sleep::Deep, core::Deadline::never(),
+                               [] { return drains_done.load() != drains_asked.load(); });
+        const u64 asked = drains_asked.load();
+        const u64 cpus = core::online_cpus();
+        for (u32 cpu = 0; cpu < core::cpu_count(); ++cpu) {
+            if (!(cpus >> cpu & 1) || !core::set_affinity(self, u64{1} << cpu)) continue;
+            (void)drain_magazines();
+            (void)drain_this_cpu();
+        }
+        drains_done.store(asked);
+        drained.wake_all();
+    }
+}
+
+} // namespace
+
+void wake_reclaim_thread() {
+    if (!is_started.load(std::memory_order_relaxed) || failures.load(std::memory_order_relaxed) >= most_failures)
+        return;
+    if (!is_wanted.load(std::memory_order_relaxed) && !is_wanted.exchange(true, std::memory_order_release))
+        reclaim_waiters.wake_one();
+}
+
+void note_reclaim_progress() {
+    if (failures.load(std::memory_order_relaxed) != 0) failures.store(0, std::memory_order_relaxed);
+}
+
+u64 background_reclaim_runs() { return runs.load(std::memory_order_relaxed); }
+
+bool drain_every_cpu() {
+    if (!is_started.load()) return false;
+    const u64 mine = drains_asked.fetch_add(1) + 1;
+    drain_waiters.wake_one();
+    (void)core::wait_until(drained, core::Sleep::Deep, core::Deadline::never(),
+                           [&] { return drains_done.load() >= mine; });
+    return true;
+}
+
+Result<void> start_reclaim() {
+    TRY(core::start_kernel_thread("kswapd0", run_reclaim, nullptr));
+    TRY(core::start_kernel_thread("mm_drain", run_drain, nullptr));
+    is_started.store(true);
+    return {};
+}
+
+} // namespace linnet::mm
