@@ -124,12 +124,16 @@ FrameRange place_array(const boot::BootInfo& info, u64 bytes) {
 void initialise(const boot::BootInfo& info) {
     FrameRange all = all_frames(info);
     if (all.end <= all.first) core::panic("no usable memory");
-    // A sanitizer's shadow follows the Pages.
+    // The buddy allocator's map and a sanitizer's shadow follow the Pages.
     u64 page_frames = frame_up((all.end - all.first) * sizeof(Page));
-    FrameRange array = place_array(info, (page_frames << arch::page_shift) + kasan::shadow_size(all.end - all.first));
+    u64 map_frames = frame_up(((all.end - all.first) >> huge_page_order) + 1);
+    u64 shadow_size = kasan::shadow_size(all.end - all.first);
+    FrameRange array = place_array(info, ((page_frames + map_frames) << arch::page_shift) + shadow_size);
     page_array = {arch::phys_to_virt<Page>({array.first << arch::page_shift}), all.first, all.end - all.first};
     clear_array(info);
-    kasan::start(arch::phys_to_virt({(array.first + page_frames) << arch::page_shift}), all.first, all.end - all.first);
+    start_buddy_lists(arch::phys_to_virt({(array.first + page_frames) << arch::page_shift}), map_frames);
+    kasan::start(arch::phys_to_virt({(array.first + page_frames + map_frames) << arch::page_shift}), all.first,
+                 all.end - all.first);
 
     attach_page_cache(core::this_cpu(), boot_cpu_page_cache);
     for_each_free(info, [&](FrameRange part) {

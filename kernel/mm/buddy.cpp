@@ -1,5 +1,6 @@
 // The buddy allocator's lists and arithmetic.
 #include "buddy.hpp"
+#include <algorithm>
 
 namespace linnet::mm {
 
@@ -8,37 +9,57 @@ u64 frame_number(const Page& page) { return page_array.first_frame + static_cast
 Page& page_at(u64 frame) { return page_array.pages[frame - page_array.first_frame]; }
 } // namespace
 
+Mobility& BuddyAllocator::mobility_of(const Page& page) {
+    return map_[(frame_number(page) >> huge_page_order) - (page_array.first_frame >> huge_page_order)];
+}
+
 void BuddyAllocator::push(Page& head, unsigned order) {
+    Page*& first = list(head, order);
     head.kind = PageKind::Free;
     head.order = static_cast<u8>(order);
     head.previous = nullptr;
-    head.next = lists_[order];
+    head.next = first;
     if (head.next) head.next->previous = &head;
-    lists_[order] = &head;
+    first = &head;
     ++counts_[order];
 }
 
 void BuddyAllocator::unlink(Page& head, unsigned order) {
-    (head.previous ? head.previous->next : lists_[order]) = head.next;
+    (head.previous ? head.previous->next : list(head, order)) = head.next;
     if (head.next) head.next->previous = head.previous;
     // Whatever the frame becomes now, a neighbour that is freed must not take it for a free block.
     head.kind = PageKind::Kernel;
     --counts_[order];
 }
 
-Page* BuddyAllocator::allocate(unsigned order) {
-    unsigned found = order;
-    while (found <= max_order && !lists_[found]) ++found;
-    if (found > max_order) return nullptr;
-    Page* head = lists_[found];
+/// Splits the first block of the list of order `found` that `mobility` looks into.
+Page* BuddyAllocator::take(unsigned order, unsigned found, Mobility mobility) {
+    const bool is_whole = found >= huge_page_order;
+    Page* head = lists_[is_whole ? 0 : static_cast<usize>(mobility)][found];
     unlink(*head, found);
-    while (found > order) {
+    for (; found > order; push(head[usize{1} << found], found)) {
+        if (found == huge_page_order) mobility_of(*head) = mobility;
         --found;
-        push(head[usize{1} << found], found);
     }
+    if (order >= huge_page_order) // what is given back by the frame belongs to the same lists
+        std::fill_n(&mobility_of(*head), usize{1} << (order - huge_page_order), mobility);
     head->order = static_cast<u8>(order);
     free_frames_ -= u64{1} << order;
     return head;
+}
+
+Page* BuddyAllocator::allocate(unsigned order, Mobility mobility) {
+    const auto own = static_cast<usize>(mobility);
+    unsigned found = order;
+    while (found < huge_page_order && !lists_[own][found]) ++found;
+    if (found >= huge_page_order)
+        while (found <= max_order && !lists_[0][found]) ++found;
+    if (found <= max_order) return take(order, found, mobility);
+    // From the others then, and of what is largest, so that few of their blocks are mixed.
+    const Mobility others = mobility == Mobility::User ? Mobility::Kernel : Mobility::User;
+    for (found = huge_page_order; found-- > order;)
+        if (lists_[1 - own][found]) return take(order, found, others);
+    return nullptr;
 }
 
 void BuddyAllocator::free(Page& block, unsigned order) {

@@ -94,7 +94,7 @@ FrameListStatistics frame_list_statistics(u32 cpu) {
     FrameListStatistics result;
     result.high = CpuPageCache::high_water;
     result.batch = CpuPageCache::batch;
-    if (const auto* cache = static_cast<const CpuPageCache*>(core::cpu(cpu).page_cache)) result.count = cache->count;
+    if (const auto* cache = static_cast<const CpuPageCache*>(core::cpu(cpu).page_cache)) result.count = cache->count();
     return result;
 }
 

@@ -43,9 +43,7 @@ Page* first_frame_of_huge_page(const Page& page) {
 }
 
 Page* allocate_huge_page(Effort effort) {
-    Page* head = try_allocate_block(huge_page_order, PageKind::Anonymous);
-    if (!head && effort == Effort::Shrink)
-        head = allocate_pages(huge_page_order, PageZeroing::Zeroed, PageKind::Anonymous).value_or(nullptr);
+    Page* head = allocate_block(huge_page_order, PageZeroing::Zeroed, PageKind::Anonymous, effort);
     if (!head) return nullptr;
     split_block(*head, huge_page_order);
     head->set(page_huge);
@@ -56,7 +54,7 @@ Page* allocate_huge_page(Effort effort) {
 
 Page* huge_zero_page() {
     if (Page* made = zeros.load(std::memory_order_acquire)) return made;
-    Page* fresh = try_allocate_block(huge_page_order, PageKind::Kernel);
+    Page* fresh = allocate_block(huge_page_order, PageZeroing::Zeroed, PageKind::Kernel, Effort::Try);
     if (!fresh) {
         count_event(huge_page_counters.zero_alloc_failed);
         return nullptr;

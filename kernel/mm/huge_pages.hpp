@@ -10,6 +10,7 @@
 // The rules by which mappings get huge pages are Linux's (its documentation, "Transparent Hugepage Support").
 #pragma once
 
+#include "page_allocator.hpp"
 #include <core/wait_queue.hpp>
 #include <mm/knobs.hpp>
 #include <mm/page_table.hpp>
@@ -23,8 +24,6 @@ inline constexpr VirtAddr huge_page_floor(VirtAddr address) {
     return {align_down(address.value, arch::huge_page_size)};
 }
 
-/// Whether caches shall be shrunk when there is no block.
-enum class Effort : u8 { Try, Shrink };
 /// A zeroed anonymous block for one entry; null when there is none.
 Page* allocate_huge_page(Effort effort);
 /// The block of zeros that reads of untouched memory see, made at its first use; its frames are Reserved. Null when

@@ -41,10 +41,10 @@ void dissolve(Page* head) {
 
 /// Adds a block to the pool; false when there is no memory. Takes the lock itself.
 bool grow() {
-    auto head = allocate_pages(huge_page_order, PageZeroing::Uninitialised, PageKind::Hugetlb);
+    Page* head = allocate_block(huge_page_order, PageZeroing::Uninitialised, PageKind::Hugetlb, Effort::Shrink);
     if (!head) return false;
     core::SpinGuard guard(pool_lock);
-    put(**head);
+    put(*head);
     ++pool.total;
     return true;
 }

@@ -13,6 +13,7 @@
 #include "zeroed_pages.hpp"
 #include <algorithm>
 #include <core/spinlock.hpp>
+#include <cstring>
 #include <mm/allocation_faults.hpp>
 #include <mm/huge_pool.hpp>
 #include <mm/knobs.hpp>
@@ -40,6 +41,9 @@ bool fails_frame(PageKind kind) {
     return fails_by_request(kind == PageKind::PageTable ? AllocationClass::PageTables : AllocationClass::Pages);
 }
 
+/// Page tables and what the kernel itself needs stay for as long as they like; pages of objects and programs go.
+Mobility mobility_of(PageKind kind) { return kind >= PageKind::Anonymous ? Mobility::User : Mobility::Kernel; }
+
 bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
 /// How many frames must stay free when one of this kind is taken. Who is dying may take half of the reserve: it ends by
@@ -55,33 +59,34 @@ u64 reserve_for(PageKind kind, bool may_wait) {
 bool is_below_low_mark() { return buddy.free_frames() < low_mark.load(std::memory_order_relaxed); }
 
 /// Moves up to a batch of frames into the CPU's list. Preemption is off.
-bool refill(CpuPageCache& cache, u64 reserve) {
+bool refill(CpuPageCache& cache, Mobility mobility, u64 reserve) {
+    CpuPageCache::List& list = cache.lists[static_cast<usize>(mobility)];
     core::InterruptSpinGuard guard(buddy_lock);
     if (buddy.free_frames() <= reserve) return false;
     // One larger block taken apart keeps a CPU's frames together and costs one list operation.
     constexpr unsigned batch_order = std::countr_zero(CpuPageCache::batch);
     for (unsigned order = batch_order;; order = 0) {
-        if (Page* block = buddy.allocate(order)) {
+        if (Page* block = buddy.allocate(order, mobility)) {
             u32 count = 1u << order;
             for (u32 i = count; i-- > 0;) {
                 block[i].kind = PageKind::Kernel;
                 block[i].order = 0;
-                block[i].next = cache.list;
-                cache.list = &block[i];
+                block[i].next = list.first;
+                list.first = &block[i];
             }
-            cache.count += count;
+            list.count += count;
             return true;
         }
         if (order == 0) return false;
     }
 }
 
-void drain(CpuPageCache& cache, u32 count) {
+void drain(CpuPageCache::List& list, u32 count) {
     core::InterruptSpinGuard guard(buddy_lock);
-    while (count-- > 0 && cache.list) {
-        Page* page = cache.list;
-        cache.list = page->next;
-        --cache.count;
+    while (count-- > 0 && list.first) {
+        Page* page = list.first;
+        list.first = page->next;
+        --list.count;
         buddy.free(*page, 0);
     }
 }
@@ -91,22 +96,25 @@ CpuPageCache& this_cpu_cache() { return *static_cast<CpuPageCache*>(core::this_c
 Page* take_frame(PageKind kind) {
     core::disable_preemption();
     CpuPageCache& cache = this_cpu_cache();
-    Page* page = cache.list;
+    const Mobility mobility = mobility_of(kind);
+    CpuPageCache::List* list = &cache.lists[static_cast<usize>(mobility)];
     bool is_low = false;
-    if (!page) [[unlikely]] {
+    if (!list->first) [[unlikely]] {
         // Could sleep but for this function's own guard.
         const bool may_wait = arch::current_thread()->preempt_count == 1 && arch::interrupts_enabled();
-        const bool is_refilled = refill(cache, reserve_for(kind, may_wait));
+        const bool is_refilled = refill(cache, mobility, reserve_for(kind, may_wait));
         is_low = is_below_low_mark();
-        if (!is_refilled) {
+        // What the CPU keeps for the others is still better than none.
+        if (!is_refilled) list = &cache.lists[1 - static_cast<usize>(mobility)];
+        if (!list->first) {
             core::enable_preemption();
             if (is_low) wake_reclaim_thread();
             return nullptr;
         }
-        page = cache.list;
     }
-    cache.list = page->next;
-    --cache.count;
+    Page* page = list->first;
+    list->first = page->next;
+    --list->count;
     ++cache.used[static_cast<usize>(kind)];
     ++cache.allocated;
     core::enable_preemption();
@@ -140,7 +148,7 @@ Page* take_after_reclaim(u64 frames, Take take) {
 }
 
 Page* take_zeroed_frame(PageKind kind) {
-    if (zeroed_frames.load(std::memory_order_relaxed) == 0) return nullptr;
+    if (zeroed_frames.load(std::memory_order_relaxed) == 0 || mobility_of(kind) != Mobility::User) return nullptr;
     Page* page = pop_zeroed_frame();
     if (!page) return nullptr;
     core::PreemptionGuard guard;
@@ -195,7 +203,7 @@ namespace {
 Page* take_block(unsigned order, PageKind kind) {
     const u64 reserve = reserve_for(kind, core::may_sleep());
     core::InterruptSpinGuard guard(buddy_lock);
-    return buddy.free_frames() > reserve + (u64{1} << order) ? buddy.allocate(order) : nullptr;
+    return buddy.free_frames() > reserve + (u64{1} << order) ? buddy.allocate(order, mobility_of(kind)) : nullptr;
 }
 
 Page& prepare_block(Page* block, unsigned order, PageZeroing zeroing, PageKind kind) {
@@ -227,9 +235,15 @@ Result<Page*> allocate_pages(unsigned order, PageZeroing zeroing, PageKind kind)
     return &prepare_block(block, order, zeroing, kind);
 }
 
-Page* try_allocate_block(unsigned order, PageKind kind) {
-    Page* block = fails_frame(kind) ? nullptr : take_block(order, kind);
-    return block ? &prepare_block(block, order, PageZeroing::Zeroed, kind) : nullptr;
+Page* allocate_block(unsigned order, PageZeroing zeroing, PageKind kind, Effort effort) {
+    if (fails_frame(kind)) return nullptr;
+    Page* block = take_block(order, kind);
+    if (!block && effort == Effort::Shrink && may_reclaim()) {
+        (void)drain_zeroed_frames();
+        release_kept_memory();
+        block = take_block(order, kind);
+    }
+    return block ? &prepare_block(block, order, zeroing, kind) : nullptr;
 }
 
 void free_pages(Page& page, unsigned order) {
@@ -248,9 +262,10 @@ void free_pages(Page& page, unsigned order) {
         buddy.free(page, order);
         return;
     }
-    page.next = cache.list;
-    cache.list = &page;
-    if (++cache.count >= CpuPageCache::high_water) drain(cache, CpuPageCache::batch);
+    CpuPageCache::List& list = cache.lists[static_cast<usize>(mobility_of(kind))];
+    page.next = list.first;
+    list.first = &page;
+    if (++list.count >= CpuPageCache::high_water) drain(list, CpuPageCache::batch);
 }
 
 void free_page(Page& page) {
@@ -313,22 +328,23 @@ bool keep_zeroed_table(Page& table) {
 u64 drain_this_cpu() {
     core::PreemptionGuard guard;
     CpuPageCache& cache = this_cpu_cache();
+    CpuPageCache::List& list = cache.lists[static_cast<usize>(mobility_of(PageKind::PageTable))];
     while (Page* table = cache.tables) {
         cache.tables = table->next;
         --cache.table_count;
-        table->next = cache.list;
-        cache.list = table;
-        ++cache.count;
+        table->next = list.first;
+        list.first = table;
+        ++list.count;
     }
-    const u64 frames = cache.count;
-    drain(cache, cache.count);
+    const u64 frames = cache.count();
+    for (CpuPageCache::List& each : cache.lists) drain(each, each.count);
     return frames;
 }
 
 Page* take_listed_frame() {
     core::InterruptSpinGuard guard(buddy_lock);
     if (buddy.free_frames() <= high_mark.load(std::memory_order_relaxed)) return nullptr;
-    Page* page = buddy.allocate(0);
+    Page* page = buddy.allocate(0, Mobility::User);
     if (!page) return nullptr;
     page->kind = PageKind::Kernel;
     page->order = 0;
@@ -343,6 +359,11 @@ void give_listed_frame(Page& page) {
 void attach_page_cache(core::Cpu& cpu, CpuPageCache& cache) {
     caches[cpu.number] = &cache;
     cpu.page_cache = &cache;
+}
+
+void start_buddy_lists(void* map, u64 map_frames) {
+    std::memset(map, 0, map_frames << arch::page_shift);
+    buddy.set_block_map(static_cast<Mobility*>(map));
 }
 
 void give_frames(u64 first, u64 end) {
@@ -380,7 +401,7 @@ u64 managed_frames() { return managed.load(std::memory_order_relaxed); }
 u64 free_frames() {
     u64 free = buddy.free_frames() + zeroed_frames.load(std::memory_order_relaxed);
     for (CpuPageCache* cache : caches)
-        if (cache) free += cache->count + cache->table_count;
+        if (cache) free += cache->count() + cache->table_count;
     return free;
 }
 

@@ -14,20 +14,29 @@ struct CpuPageCache {
     static constexpr u32 batch = 32;      // frames moved between a CPU and the buddy lists at once
     static constexpr u32 high_water = 96; // frames above which a batch goes back
     static constexpr u32 most_tables = 32;
-    Page* list = nullptr;
+    struct List {
+        Page* first = nullptr;
+        u32 count = 0;
+    };
+    List lists[2];          // by Mobility
     Page* tables = nullptr; // freed page tables, which are all zero: the next table need not be cleared
     u32 table_count = 0;
-    u32 count = 0;
     i64 used[page_kind_count] = {};
     u64 allocated = 0;
     u64 freed = 0;
+
+    [[nodiscard]] u32 count() const { return lists[0].count + lists[1].count; }
 };
 
 extern constinit CpuPageCache boot_cpu_page_cache;
 
-/// A zeroed block of 2^order frames, only if that needs nobody to give anything back; else null.
-Page* try_allocate_block(unsigned order, PageKind kind);
+/// What is done for a large block: nothing, or what the kernel keeps to be faster is given back, so that frames join.
+enum class Effort : u8 { Try, Shrink };
+/// A block of 2^order frames, or null.
+Page* allocate_block(unsigned order, PageZeroing zeroing, PageKind kind, Effort effort);
 
+/// Called first by boot code, with room for a byte for each block of the size of a huge page.
+void start_buddy_lists(void* map, u64 map_frames);
 /// Called once by boot code with the frames that the allocator may hand out: free_frames() of them are in `buddy` now.
 void start_page_allocator();
 /// The locked buddy lists; boot code and release_boot_memory() add to them.

@@ -138,11 +138,16 @@ void drop_page_cache() {
     (void)ask_holders({.wanted = ~u64{0}, .to_scan = ~u64{0}, .ages = EvictionRequest::Ages::All});
 }
 
-void drop_kernel_caches() {
-    counters.object_drops.fetch_add(1, std::memory_order_relaxed);
+void release_kept_memory() {
+    ReclaimScope scope;
     // What one gives back, as an inode with its name, may let another give more.
     for (int round = 0; round < 8 && shrink_some(0) > 0;) ++round;
     (void)drain_every_cpu();
+}
+
+void drop_kernel_caches() {
+    counters.object_drops.fetch_add(1, std::memory_order_relaxed);
+    release_kept_memory();
 }
 
 ReclaimStatistics reclaim_statistics() {

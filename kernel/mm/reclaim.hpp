@@ -20,6 +20,9 @@ enum class Reclaimer : u8 { Background, Direct };
 /// objects went. May sleep; takes no sleeping lock but by trying.
 u64 reclaim(u64 wanted, Reclaimer who);
 
+/// Gives back all that the kernel and its CPUs keep to be faster. May sleep, as reclaim() does.
+void release_kept_memory();
+
 /// Who reclaims doesn't wait for reclaim when it allocates, and may use the reserve.
 class [[nodiscard]] ReclaimScope {
 public:

@@ -335,7 +335,7 @@ Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {
 
 bool AnonObject::make_huge_page(u64 first) {
     if (has_huge_page(first)) return true;
-    Page* head = try_allocate_block(huge_page_order, PageKind::Shared);
+    Page* head = allocate_block(huge_page_order, PageZeroing::Zeroed, PageKind::Shared, Effort::Shrink);
     if (!head) return false;
     split_block(*head, huge_page_order);
     for (u64 i = 0; i < frames_per_huge_page; ++i) head[i].set(page_up_to_date);
