@@ -30,6 +30,8 @@ bool is_known_advice(int advice) {
     case abi::MADV_HUGEPAGE:
     case abi::MADV_NOHUGEPAGE:
     case abi::MADV_COLLAPSE:
+    case abi::MADV_GUARD_INSTALL:
+    case abi::MADV_GUARD_REMOVE:
         return true;
     // Without KSM and memory failure handling Linux says EINVAL to the rest.
     default:
@@ -84,11 +86,12 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
         break;
     }
     core::WriteGuard guard(mmap_lock_);
-    return change_each(address, end, [&](Vma& part) { return advise_part(part, advice); });
+    TlbBatch batch(*this);
+    return change_each(address, end, [&](Vma& part) { return advise_part(part, advice, batch); });
 }
 
 /// Advice that is a mark on the mapping.
-Result<void> AddressSpace::advise_part(Vma& part, int advice) {
+Result<void> AddressSpace::advise_part(Vma& part, int advice, TlbBatch& batch) {
     if (is_sealed_against(part, advice)) return error(Errno::EPERM);
     switch (advice) {
     case abi::MADV_NORMAL:
@@ -111,7 +114,7 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
         part.flags |= vma_dont_dump;
         break;
     case abi::MADV_DODUMP:
-        if (is_physical(part)) return error(Errno::EINVAL);
+        if (is_physical(part) || part.is(vma_droppable)) return error(Errno::EINVAL);
         part.flags &= ~u32{vma_dont_dump};
         break;
     case abi::MADV_WIPEONFORK:
@@ -119,6 +122,7 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
         part.flags |= vma_wipe_on_fork;
         break;
     case abi::MADV_KEEPONFORK:
+        if (part.is(vma_droppable)) return error(Errno::EINVAL);
         part.flags &= ~u32{vma_wipe_on_fork};
         break;
     case abi::MADV_HUGEPAGE:
@@ -129,9 +133,25 @@ Result<void> AddressSpace::advise_part(Vma& part, int advice) {
         if (is_physical(part)) return error(Errno::EINVAL);
         part.flags = (part.flags & ~u32{vma_huge_page}) | vma_no_huge_page;
         break;
+    case abi::MADV_GUARD_INSTALL:
+        return install_guard(part, batch);
+    case abi::MADV_GUARD_REMOVE:
+        part.flags &= ~u32{vma_guard};
+        break;
     default:
         return error(Errno::EINVAL);
     }
+    return {};
+}
+
+/// A guard range is a mapping of its own that looks like part of its neighbours: what shows mappings joins them
+/// (report.cpp). So whatever takes pages away leaves it in place, and whatever takes mappings away takes it too.
+Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
+    if (part.is(vma_locked) || part.is(vma_special) || part.is(vma_hugetlb) || is_physical(part))
+        return error(Errno::EINVAL);
+    TRY(own_partial_tables(part.begin, part.end));
+    part.flags |= vma_guard;
+    zap(part, part.begin, part.end, batch);
     return {};
 }
 
@@ -259,6 +279,7 @@ Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access a
             Vma* vma = vmas_.find(at);
             if (!vma) return error(Errno::ENOMEM);
             if (!allows(vma->prot, access)) return error(Errno::EINVAL);
+            if (vma->is(vma_guard)) return error(Errno::EFAULT);
             if (is_accessible(at, access)) continue;
         }
         switch (fault_with_growth(at, access, ForeignAccess::Checked)) {
@@ -282,7 +303,7 @@ Result<void> AddressSpace::residency(VirtAddr address, std::span<u8> resident) {
         Vma* vma = vmas_.find(address);
         if (!vma) return error(Errno::ENOMEM);
         bool present = is_accessible(address, arch::Access::Read);
-        if (!present && vma->object && !is_physical(*vma))
+        if (!present && vma->object && !is_physical(*vma) && !vma->is(vma_guard))
             present = static_cast<bool>(vma->object->find_page(vma->index_of(address)));
         byte = present ? 1 : 0;
         address += arch::page_size;

@@ -125,6 +125,7 @@ std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::fault_in(Vma& v
                                                  : (vma.max_prot & abi::PROT_READ) != 0;
         if (!may) return FaultResult::SegvAccErr;
     }
+    if (vma.is(vma_guard)) return FaultResult::SegvMapErr;
     if (vma.is(vma_hugetlb)) return fault_hugetlb(vma, address, access);
     Entry* slot = tables_.find_leaf_slot(address);
     Page* present = Table::leaf_table_in(slot);

@@ -40,6 +40,7 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
         Vma* copy = TRY(child.clone_vma(*vma));
         // Locks are not inherited (mlock(2)).
         copy->flags &= ~u32{vma_locked | vma_lock_on_fault | vma_has_promise};
+        if (vma->is(vma_wipe_on_fork)) copy->flags &= ~u32{vma_guard};
         copy->has_private_pages.store(false, std::memory_order_relaxed);
         // Behind the parent's in the object's list: a truncation that runs now meets this one after the copying.
         child.link_vma(*copy, vma);

@@ -129,6 +129,11 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
         flags |= vma_hugetlb;
         if (!(flags & vma_shared)) flags |= vma_has_promise;
     }
+    if ((request.flags & abi::MAP_TYPE) == abi::MAP_DROPPABLE) {
+        // Contents that may go at any time are neither promised nor locked, inherited or dumped (mmap(2)).
+        flags &= ~u32{vma_locked | vma_lock_on_fault};
+        flags |= vma_droppable | vma_no_reserve | vma_wipe_on_fork | vma_dont_dump;
+    }
     return flags;
 }
 

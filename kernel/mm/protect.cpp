@@ -26,8 +26,7 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot, int p
         if (vma->is(vma_sealed)) return error(Errno::EPERM);
         VirtAddr to = std::min(end, vma->end);
         int key = protection_key == same_key ? vma->protection_key : protection_key;
-        if (vma->prot != rights || vma->protection_key != key)
-            TRY(protect_part(*vma, address, to, rights, key, batch));
+        if (vma->prot != rights || vma->protection_key != key) TRY(protect_part(*vma, address, to, rights, key, batch));
         if (to == end) return {};
         address = to;
         vma = vmas_.find(address);
@@ -105,9 +104,9 @@ Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
     return Table::leaf_table_in(slot);
 }
 
-/// Brings the entries of part of a mapping in line with its rights, of which that part had `before`. A right to write is
-/// given at once only where a write would change nothing but the page's owner: elsewhere the fault decides. `sole` is
-/// the only table, where that is known.
+/// Brings the entries of part of a mapping in line with its rights, of which that part had `before`. A right to write
+/// is given at once only where a write would change nothing but the page's owner: elsewhere the fault decides. `sole`
+/// is the only table, where that is known.
 void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
     const bool is_device = is_physical(vma), loses = (before & ~vma.prot) != 0;
     auto model = [&](arch::MappingFlags flags) {
@@ -117,7 +116,7 @@ void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before
     const Entry read_only = model(read_only_flags(vma));
     const Entry full = grants_write ? model(full_flags(vma)) : read_only;
     const bool may_own = grants_write && !vma.is(vma_shared);
-    auto protect_table = [&] [[gnu::always_inline]] (Page& table, VirtAddr from, VirtAddr to, Entry*) {
+    auto protect_table = [&] [[gnu::always_inline]] (Page & table, VirtAddr from, VirtAddr to, Entry*) {
         VirtAddr first = to, last = from;
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();

@@ -1,6 +1,6 @@
 // What /proc shows of an address space.
 #include "huge_pages.hpp"
-#include "space.hpp"
+#include "vma_edit.hpp"
 #include <algorithm>
 
 namespace linnet::mm {
@@ -34,18 +34,58 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
     return info;
 }
 
+namespace {
+/// Whether neighbours would be one mapping if it weren't for a guard range.
+bool differ_by_guard(const Vma& first, const Vma& second) {
+    return (first.flags ^ second.flags) == vma_guard && first.prot == second.prot && continues(first, second);
+}
+} // namespace
+
+/// The last of the mappings from `first` on that are shown as one: guard ranges don't show.
+Vma& AddressSpace::last_shown_with(Vma& first) {
+    Vma* last = &first;
+    for (Vma* next = vmas_.next(first); next; next = vmas_.next(*next)) {
+        if (!differ_by_guard(*last, *next)) break;
+        last = next;
+    }
+    return *last;
+}
+
+/// The mapping that ends behind `from`, or what is shown as one with it.
+Vma* AddressSpace::find_shown(VirtAddr from) {
+    Vma* vma = vmas_.find_ending_after(from);
+    while (vma) {
+        Vma* below = vmas_.previous(*vma);
+        if (!below || !differ_by_guard(*below, *vma)) break;
+        vma = below;
+    }
+    return vma;
+}
+
 void AddressSpace::for_each_mapping(FunctionRef<bool(const MappingInfo&)> visit, VirtAddr from) {
     core::ReadGuard guard(mmap_lock_);
-    for (Vma* vma = vmas_.find_ending_after(from); vma; vma = vmas_.next(*vma))
-        if (!visit(describe(*vma))) return;
+    for (Vma* vma = find_shown(from); vma;) {
+        Vma& last = last_shown_with(*vma);
+        MappingInfo info = describe(*vma);
+        info.end = last.end;
+        if (!visit(info)) return;
+        vma = vmas_.next(last);
+    }
 }
 
 VirtAddr AddressSpace::visit_usage(VirtAddr from, FunctionRef<void(const MappingInfo&, const MappingUsage&)> visit) {
     core::ReadGuard guard(mmap_lock_);
-    Vma* vma = vmas_.find_ending_after(from);
+    Vma* vma = find_shown(from);
     if (!vma) return {};
-    visit(describe(*vma), measure(*vma));
-    return vma->end;
+    MappingInfo info = describe(*vma);
+    MappingUsage usage = measure(*vma);
+    for (Vma& last = last_shown_with(*vma); vma != &last;) {
+        vma = vmas_.next(*vma);
+        usage.add(measure(*vma));
+    }
+    info.end = vma->end;
+    visit(info, usage);
+    return info.end;
 }
 
 namespace {
@@ -124,6 +164,8 @@ void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
     core::ReadGuard guard(mmap_lock_);
     for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
         const VirtAddr first = std::max(begin, vma->begin), last = std::min(end, vma->end);
+        if (vma->is(vma_guard))
+            for (VirtAddr at = first; at < last; at += arch::page_size) states[pages_in(at - begin)].is_guard = true;
         auto note = [&](VirtAddr address, PhysAddr frame, const Page* table) {
             PageState& state = states[pages_in(address - begin)];
             state.is_present = true;

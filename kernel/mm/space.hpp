@@ -59,8 +59,9 @@ inline bool is_inside(const VmObject& object, u64 index) { return index < divide
 inline bool is_secret(const Vma& vma) { return vma.object && vma.object->is_secret(); }
 /// Whether others than the program's own instructions may get at its pages: not device memory, not memfd_secret(2).
 inline bool is_lendable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }
-/// Whether mlock(2) and munlock(2) change anything: device memory isn't counted, secret memory is locked for good.
-inline bool is_lockable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma); }
+/// Whether mlock(2) and munlock(2) change anything: device memory isn't counted, secret memory is locked for good,
+/// droppable memory never.
+inline bool is_lockable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma) && !vma.is(vma_droppable); }
 
 inline bool is_key_allocated(u16 keys, int key) { return key >= 0 && key < 16 && (keys >> key & 1); }
 

@@ -104,7 +104,12 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         if ((flags & abi::MAP_LOCKED) || request.object->is_secret()) renew_lock_limit(thread);
         return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
     }
-    if (length == 0 || (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE)) return error(Errno::EINVAL);
+    if (length == 0) return error(Errno::EINVAL);
+    if (type == abi::MAP_DROPPABLE) {
+        if (flags & (abi::MAP_LOCKED | abi::MAP_HUGETLB | abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
+    } else if (type != abi::MAP_SHARED && type != abi::MAP_PRIVATE) {
+        return error(Errno::EINVAL);
+    }
     if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
     if (flags & abi::MAP_HUGETLB) TRY(use_huge_pool(request));
     if (flags & abi::MAP_LOCKED) renew_lock_limit(thread);

@@ -12,13 +12,14 @@ namespace {
 // Bits of an entry. Soft-dirty (55), swapped (62) and userfaultfd's (57) are never set: as on a kernel built without.
 constexpr u64 pagemap_present = u64{1} << 63;
 constexpr u64 pagemap_file = u64{1} << 61;
+constexpr u64 pagemap_guard = u64{1} << 58;
 constexpr u64 pagemap_exclusive = u64{1} << 56;
 constexpr u64 pagemap_frame_mask = (u64{1} << 55) - 1;
 
 enum class FrameNumbers : u8 { Hidden, Shown };
 
 u64 entry_of(const mm::PageState& state, FrameNumbers numbers) {
-    if (!state.is_present) return 0;
+    if (!state.is_present) return state.is_guard ? pagemap_guard : 0;
     return pagemap_present | (state.is_of_object ? pagemap_file : 0) | (state.is_exclusive ? pagemap_exclusive : 0) |
            (numbers == FrameNumbers::Shown ? state.frame & pagemap_frame_mask : 0);
 }

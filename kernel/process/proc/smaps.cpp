@@ -58,6 +58,7 @@ void show_flags(const mm::MappingInfo& info, TextSink sink) {
         {(info.flags & mm::vma_wipe_on_fork) != 0, "wf "},    {is_physical || (info.flags & mm::vma_dont_dump), "dd "},
         {(info.flags & mm::vma_huge_page) != 0, "hg "},       {(info.flags & mm::vma_no_huge_page) != 0, "nh "},
         {(info.flags & mm::vma_mergeable) != 0, "mg "},       {(info.flags & mm::vma_sealed) != 0, "sl "},
+        {(info.flags & mm::vma_droppable) != 0, "dp "},
     };
     sink("VmFlags: ");
     for (const auto& flag : flags)

@@ -110,6 +110,7 @@ struct PageState {
     bool is_present = false;
     bool is_of_object = false; // of a file or shared memory
     bool is_exclusive = false; // mapped once
+    bool is_guard = false;     // MADV_GUARD_INSTALL
 };
 
 /// What /proc/PID/clear_refs clears the marks of.
@@ -360,11 +361,14 @@ private:
     Result<void> own_tables(VirtAddr begin, VirtAddr end);
     Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
     MappingInfo describe(const Vma& vma) const;
+    Vma& last_shown_with(Vma& first);
+    Vma* find_shown(VirtAddr from);
     [[nodiscard]] MappingUsage measure(const Vma& vma);
     void clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
     Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what, bool& is_complete);
-    Result<void> advise_part(Vma& part, int advice);
+    Result<void> advise_part(Vma& part, int advice, TlbBatch& batch);
+    Result<void> install_guard(Vma& part, TlbBatch& batch);
     Result<void> will_need(VirtAddr begin, VirtAddr end);
     Result<void> remove_from_object(VirtAddr begin, VirtAddr end);
     u64 unlocked_pages(VirtAddr begin, VirtAddr end);

@@ -58,6 +58,8 @@ enum VmaFlag : u32 {
     vma_sealed = 1u << 16,      // mseal(2)
     vma_hugetlb = 1u << 17,     // of the pool of huge pages; begins and ends at multiples of their size
     vma_has_promise = 1u << 18, // private vma_hugetlb: what its object promises is for this one, not a forked copy
+    vma_guard = 1u << 19,       // MADV_GUARD_INSTALL: every access faults; user space doesn't see it as a mapping
+    vma_droppable = 1u << 20,   // MAP_DROPPABLE
 };
 
 struct Vma : ObjectMapping {
