@@ -2,8 +2,8 @@
 // by the frame's number (Linux's documentation, "pagemap").
 #include "procfs.hpp"
 
-#include <algorithm>
 #include <mm/statistics.hpp>
+#include <vfs/pseudo/word_array.hpp>
 
 namespace linnet::fs {
 
@@ -11,35 +11,16 @@ namespace {
 
 using Figure = u64 (*)(u64 frame);
 
-class FrameFile final : public vfs::File {
+class FrameFile final : public vfs::pseudo::WordArrayFile {
 public:
-    FrameFile(const vfs::Path& path, u32 flags, Figure figure)
-        : File(path, flags, Positioning::Seekable), figure_(figure) {}
-
-    Result<usize> read(vfs::IoBuffer& to, u64 offset) override {
-        if (offset % sizeof(u64) || to.remaining() % sizeof(u64)) return error(Errno::EINVAL);
-        usize total = 0;
-        for (u64 frame = offset / sizeof(u64); to.remaining() > 0 && frame < mm::frame_number_end();) {
-            u64 values[64];
-            const usize count =
-                std::min({std::size(values), to.remaining() / sizeof(u64), mm::frame_number_end() - frame});
-            for (usize i = 0; i < count; ++i) values[i] = figure_(frame + i);
-            const std::span<const u8> bytes(reinterpret_cast<const u8*>(values), count * sizeof(u64));
-            Result<usize> copied = to.copy_out(bytes);
-            if (!copied) return total > 0 ? Result<usize>(total) : error(copied.error());
-            total += *copied;
-            if (*copied < bytes.size()) break;
-            frame += count;
-        }
-        return total;
-    }
-    Result<u64> seek(u64 position, i64 offset, u32 whence) override {
-        if (whence == abi::SEEK_SET) return static_cast<u64>(offset);
-        if (whence == abi::SEEK_CUR) return position + static_cast<u64>(offset);
-        return error(Errno::EINVAL);
-    }
+    FrameFile(const vfs::Path& path, u32 flags, Figure figure) : WordArrayFile(path, flags), figure_(figure) {}
 
 private:
+    u64 count() const override { return mm::frame_number_end(); }
+    void get(u64 first, std::span<u64> words) override {
+        for (u64& word : words) word = figure_(first++);
+    }
+
     const Figure figure_;
 };
 

@@ -79,11 +79,11 @@ namespace {
 class TaskText final : public TextNode, public TaskNode {
 public:
     enum class Privacy : u8 { Public, Private };
-    TaskText(const TaskKey& key, Owner owner, u32 number, u32 permissions, ShowTask show, StoreTask store,
-             Privacy privacy)
+    TaskText(const TaskKey& key, Owner owner, u32 number, u32 permissions, ShowTask show, ShowTaskPart part,
+             StoreTask store, Privacy privacy)
         : TextNode(vfs::pseudo::proc().superblock(), inode_number(key, number), abi::S_IFREG | permissions, owner.uid,
                    owner.gid),
-          TaskNode(key, owner), show_(show), store_(store), privacy_(privacy) {}
+          TaskNode(key, owner), show_(show), part_(part), store_(store), privacy_(privacy) {}
     bool is_still_valid() override { return still_exists(); }
     Result<void> check_open(u32) override {
         const Task task = TRY(resolve(key()));
@@ -93,6 +93,10 @@ public:
         if (!show_) return error(Errno::EINVAL);
         return show_(TRY(resolve(key())), sink);
     }
+    Result<u64> show_part(u64 from, TextSink sink) override {
+        if (!part_) return TextNode::show_part(from, sink);
+        return part_(TRY(resolve(key())), from, sink);
+    }
     Result<void> store(std::string_view text) override {
         if (!store_) return error(Errno::EINVAL);
         return store_(TRY(resolve(key())), text);
@@ -100,6 +104,7 @@ public:
 
 private:
     const ShowTask show_;
+    const ShowTaskPart part_; // in place of show_, for lists
     const StoreTask store_;
     const Privacy privacy_;
 };
@@ -124,7 +129,11 @@ struct Entry {
     ShowTask show = nullptr;
     StoreTask store = nullptr;
     LinkKind link = LinkKind::Root;
+    ShowTaskPart part = nullptr;
 };
+constexpr Entry list_of_mappings(std::string_view name, ShowTaskPart part) {
+    return {.name = name, .kind = EntryKind::PrivateText, .part = part};
+}
 
 constexpr Entry entries[] = {
     {"task", EntryKind::Threads, 0555},
@@ -139,14 +148,14 @@ constexpr Entry entries[] = {
     {"cmdline", EntryKind::Text, 0444, show_cmdline},
     {"stat", EntryKind::Text, 0444, show_stat},
     {"statm", EntryKind::Text, 0444, show_statm},
-    {"maps", EntryKind::PrivateText, 0444, show_maps},
+    list_of_mappings("maps", show_maps),
     {"mem", EntryKind::Memory, 0600},
     {"cwd", EntryKind::Link, 0777, nullptr, nullptr, LinkKind::WorkingDirectory},
     {"root", EntryKind::Link, 0777, nullptr, nullptr, LinkKind::Root},
     {"exe", EntryKind::Link, 0777, nullptr, nullptr, LinkKind::Executable},
     {"mounts", EntryKind::Text, 0444, show_mounts},
     {"mountinfo", EntryKind::Text, 0444, show_mountinfo},
-    {"smaps", EntryKind::PrivateText, 0444, show_smaps},
+    list_of_mappings("smaps", show_smaps),
     {"smaps_rollup", EntryKind::PrivateText, 0444, show_smaps_rollup},
     {"cgroup", EntryKind::Text, 0444, show_cgroup},
     {"oom_score", EntryKind::Text, 0444, show_oom_score},
@@ -154,7 +163,7 @@ constexpr Entry entries[] = {
     {"oom_adj", EntryKind::Text, 0644, show_oom_adj, store_oom_adj},
     {"pagemap", EntryKind::Pagemap, 0400},
     {"clear_refs", EntryKind::Text, 0200, nullptr, store_clear_refs},
-    {"numa_maps", EntryKind::PrivateText, 0444, show_numa_maps},
+    list_of_mappings("numa_maps", show_numa_maps),
     {"loginuid", EntryKind::Text, 0444, show_no_login},
     {"sessionid", EntryKind::Text, 0444, show_no_login},
     {"uid_map", EntryKind::Text, 0444, show_identity_map},
@@ -176,8 +185,8 @@ Result<RefPtr<Inode>> make_entry(const TaskKey& key, u32 index) {
     case EntryKind::Text:
     case EntryKind::PrivateText: {
         const auto privacy = entry.kind == EntryKind::Text ? TaskText::Privacy::Public : TaskText::Privacy::Private;
-        return make<TaskText>(key, owner_of(TRY(resolve(key))), number, entry.permissions, entry.show, entry.store,
-                              privacy);
+        return make<TaskText>(key, owner_of(TRY(resolve(key))), number, entry.permissions, entry.show, entry.part,
+                              entry.store, privacy);
     }
     case EntryKind::Threads:
         return make_thread_list(key);

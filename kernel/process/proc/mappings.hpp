@@ -14,12 +14,20 @@ void show_mapping(const mm::MappingInfo& info, TextSink sink);
 /// The name of a mapping's file, with what would break a line as \ooo.
 void show_label(const mm::MappingLabel& label, std::string_view escaped, TextSink sink);
 
-/// Calls visit(info, usage) for each mapping. The lock is given up between them, so that a large process isn't stopped.
+/// Calls visit(info, usage) for up to `most` mappings that end behind `from`. The lock is given up between them, so
+/// that a large process isn't stopped. Returns the end of the last, or 0 when there are no more.
+template <typename Visit>
+u64 visit_some_usage(mm::AddressSpace& space, u64 from, usize most, Visit visit) {
+    VirtAddr next{from};
+    do next = space.visit_usage(next, visit);
+    while (next.value != 0 && --most > 0);
+    return next.value;
+}
+
 template <typename Visit>
 void for_each_usage(mm::AddressSpace& space, Visit visit) {
-    VirtAddr from{};
-    do from = space.visit_usage(from, visit);
-    while (from.value != 0);
+    for (u64 from = 0; (from = visit_some_usage(space, from, ~usize{0}, visit)) != 0;) {
+    }
 }
 
 } // namespace linnet::process::proc

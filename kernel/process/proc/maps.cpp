@@ -35,14 +35,19 @@ void show_mapping(const mm::MappingInfo& info, TextSink sink) {
     sink("\n");
 }
 
-Result<void> show_maps(const Task& task, TextSink sink) {
+Result<u64> show_maps(const Task& task, u64 from, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
-    if (!space) return {}; // a zombie has no mappings
-    space->for_each_mapping([&](const mm::MappingInfo& info) {
-        show_mapping(info, sink);
-        return true;
-    });
-    return {};
+    if (!space) return 0; // a zombie has no mappings
+    usize left = 64;      // of one state of the address space
+    u64 next = 0;
+    space->for_each_mapping(
+        [&](const mm::MappingInfo& info) {
+            show_mapping(info, sink);
+            next = --left == 0 ? info.end.value : 0;
+            return left > 0;
+        },
+        {from});
+    return next;
 }
 
 namespace {
@@ -72,12 +77,11 @@ void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, 
 
 } // namespace
 
-Result<void> show_numa_maps(const Task& task, TextSink sink) {
+Result<u64> show_numa_maps(const Task& task, u64 from, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
-    if (!space) return {};
-    for_each_usage(
-        *space, [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_placement(info, usage, sink); });
-    return {};
+    if (!space) return 0;
+    auto show = [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_placement(info, usage, sink); };
+    return visit_some_usage(*space, from, 32, show);
 }
 
 } // namespace linnet::process::proc

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <mm/address_space.hpp>
 #include <vfs/current.hpp>
+#include <vfs/pseudo/word_array.hpp>
 
 namespace linnet::process::proc {
 
@@ -25,38 +26,24 @@ u64 entry_of(const mm::PageState& state, FrameNumbers numbers) {
 }
 
 /// One entry of 8 bytes for each page of the address space that the process had when the file was opened.
-class PagemapFile final : public vfs::File {
+class PagemapFile final : public vfs::pseudo::WordArrayFile {
 public:
     PagemapFile(const vfs::Path& path, u32 flags, NullableRefPtr<mm::AddressSpace> space, FrameNumbers numbers)
-        : File(path, flags, Positioning::Seekable), space_(std::move(space)), numbers_(numbers) {}
-
-    Result<usize> read(vfs::IoBuffer& to, u64 offset) override {
-        if (offset % sizeof(u64) || to.remaining() % sizeof(u64)) return error(Errno::EINVAL);
-        if (!space_) return 0;
-        constexpr u64 all = arch::user_address_end.value >> arch::page_shift;
-        usize total = 0;
-        for (u64 page = offset / sizeof(u64); to.remaining() > 0 && page < all;) {
-            mm::PageState states[batch];
-            u64 entries[batch];
-            const usize count = std::min({batch, to.remaining() / sizeof(u64), all - page});
-            space_->page_states(VirtAddr{page << arch::page_shift}, std::span(states, count));
-            for (usize i = 0; i < count; ++i) entries[i] = entry_of(states[i], numbers_);
-            const std::span<const u8> bytes(reinterpret_cast<const u8*>(entries), count * sizeof(u64));
-            Result<usize> copied = to.copy_out(bytes);
-            if (!copied) return total > 0 ? Result<usize>(total) : error(copied.error());
-            total += *copied;
-            if (*copied < bytes.size()) break;
-            page += count;
-        }
-        return total;
-    }
-    Result<u64> seek(u64 position, i64 offset, u32 whence) override {
-        if (whence == abi::SEEK_SET) return static_cast<u64>(offset);
-        if (whence == abi::SEEK_CUR) return position + static_cast<u64>(offset);
-        return error(Errno::EINVAL);
-    }
+        : WordArrayFile(path, flags), space_(std::move(space)), numbers_(numbers) {}
 
 private:
+    u64 count() const override { return space_ ? arch::user_address_end.value >> arch::page_shift : 0; }
+    void get(u64 first, std::span<u64> words) override {
+        while (!words.empty()) {
+            mm::PageState states[batch];
+            const usize number = std::min(batch, words.size());
+            space_->page_states(VirtAddr{first << arch::page_shift}, std::span(states, number));
+            for (usize i = 0; i < number; ++i) words[i] = entry_of(states[i], numbers_);
+            words = words.subspan(number);
+            first += number;
+        }
+    }
+
     static constexpr usize batch = 16; // small: it lives on the kernel's stack
     NullableRefPtr<mm::AddressSpace> space_;
     const FrameNumbers numbers_;

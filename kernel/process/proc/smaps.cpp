@@ -75,17 +75,18 @@ void show_usage_of(const mm::MappingInfo& info, const mm::MappingUsage& usage, T
     show_shares(usage, sink);
     show_pages(usage, sink);
     format_to(sink, "{-16}{8}\n", std::string_view("THPeligible:"), info.may_have_huge_pages ? 1 : 0);
+    if (arch::UserContext::protection_key_count() > 0)
+        format_to(sink, "{-16}{8}\n", std::string_view("ProtectionKey:"), info.protection_key);
     show_flags(info, sink);
 }
 
 } // namespace
 
-Result<void> show_smaps(const Task& task, TextSink sink) {
+Result<u64> show_smaps(const Task& task, u64 from, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
-    if (!space) return {};
-    for_each_usage(
-        *space, [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_usage_of(info, usage, sink); });
-    return {};
+    if (!space) return 0;
+    auto show = [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_usage_of(info, usage, sink); };
+    return visit_some_usage(*space, from, 4, show);
 }
 
 Result<void> show_smaps_rollup(const Task& task, TextSink sink) {

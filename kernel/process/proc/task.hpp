@@ -54,6 +54,8 @@ constexpr u64 inode_number(const TaskKey& key, u32 kind) {
 inline constexpr u32 first_fd_kind = 0x1000'0000;
 
 using ShowTask = Result<void> (*)(const Task& task, TextSink sink);
+/// As TextNode::show_part(); what is listed by parts are mappings, and the parts are named by addresses.
+using ShowTaskPart = Result<u64> (*)(const Task& task, u64 from, TextSink sink);
 using StoreTask = Result<void> (*)(const Task& task, std::string_view text);
 
 /// Parses a name that is a number, as directories of numbers need it; -1 otherwise.
@@ -67,9 +69,9 @@ Result<void> show_stat(const Task& task, TextSink sink); // stat.cpp
 Result<void> show_statm(const Task& task, TextSink sink);
 Result<void> show_status(const Task& task, TextSink sink); // status.cpp
 Result<void> show_limits(const Task& task, TextSink sink);
-Result<void> show_maps(const Task& task, TextSink sink); // maps.cpp
-Result<void> show_numa_maps(const Task& task, TextSink sink);
-Result<void> show_smaps(const Task& task, TextSink sink); // smaps.cpp
+Result<u64> show_maps(const Task& task, u64 from, TextSink sink); // maps.cpp
+Result<u64> show_numa_maps(const Task& task, u64 from, TextSink sink);
+Result<u64> show_smaps(const Task& task, u64 from, TextSink sink); // smaps.cpp
 Result<void> show_smaps_rollup(const Task& task, TextSink sink);
 Result<void> store_clear_refs(const Task& task, std::string_view text); // pagemap.cpp
 Result<void> show_oom_score(const Task& task, TextSink sink);           // oom.cpp

@@ -14,12 +14,15 @@ public:
 
     Result<usize> read(IoBuffer& to, u64 offset) override {
         core::MutexGuard guard(lock_);
-        if (offset == 0 || !generated_) {
+        if (offset == 0) {
             buffer_.clear();
-            generated_ = false;
-            TRY(node_->show([this](std::string_view piece) { buffer_.append(piece); }));
+            next_part_ = 0;
+            at_end_ = false;
+        }
+        while (!at_end_ && buffer_.text().size() <= offset) {
+            next_part_ = TRY(node_->show_part(next_part_, [this](std::string_view piece) { buffer_.append(piece); }));
             TRY(buffer_.status());
-            generated_ = true;
+            at_end_ = next_part_ == 0;
         }
         const std::string_view text = buffer_.text();
         if (offset >= text.size()) return 0;
@@ -42,7 +45,8 @@ private:
     RefPtr<TextNode> node_;
     core::Mutex lock_;
     TextBuffer buffer_;
-    bool generated_ = false;
+    u64 next_part_ = 0;
+    bool at_end_ = false;
 };
 
 class FunctionNode final : public TextNode {

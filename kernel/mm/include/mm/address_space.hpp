@@ -81,6 +81,7 @@ struct MappingInfo {
     VirtAddr begin{}, end{};
     u8 prot = 0;
     u8 max_prot = 0; // what mprotect may grant
+    u8 protection_key = 0;
     enum class Backing : u8 { Anonymous, Pages, Physical } backing = Backing::Anonymous;
     u32 flags = 0;  // VmaFlag bits
     u64 offset = 0; // bytes in the object

@@ -54,13 +54,19 @@ private:
 };
 
 /// A file of generated text. The text is made anew by every read at offset 0; reads further on continue in
-/// the text that the open file keeps, so that a reader of small pieces sees one state.
+/// the text that the open file keeps, so that a reader of small pieces sees one state. A list that may be long is made
+/// in parts, as far as somebody reads it.
 class TextNode : public Node {
 public:
     static constexpr usize text_limit = 16 << 20;
     static constexpr usize store_limit = 4096;
 
     virtual Result<void> show(TextSink sink) = 0;
+    /// The part that begins at `from`, which is 0 or what the part before returned; 0 when there is no more.
+    virtual Result<u64> show_part(u64 /*from*/, TextSink sink) {
+        TRY(show(sink));
+        return 0;
+    }
     /// One write(2), as text with its trailing newline. EINVAL by default.
     virtual Result<void> store(std::string_view text);
     /// Asked when the file is opened.
