@@ -1,4 +1,4 @@
-"""Root trees for guests: `busybox`, `debian`, or somebody's folder or tar. A tree is kept as a cpio archive."""
+"""Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), or a folder or tar. A tree is kept as cpio."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from . import cpio, debian
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian")
+NAMES = ("busybox", "debian", "stress")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -22,11 +22,14 @@ PACKAGES = {
     "debian": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "debianutils", "diffutils",
                "findutils", "grep", "gzip", "libc-bin", "mawk", "mount", "ncurses-base", "perl-base", "procps",
                "python3", "sed", "tar", "util-linux"],
+    "stress": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "libc-bin", "stress-ng"],
 }
 
-# Left out of the debian tree: nothing that a program needs to run, but half of the bytes.
+# Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
+# drivers load only when somebody draws.
 _UNNEEDED = re.compile(r"usr/share/(doc|man|info|locale|lintian|bash-completion|doc-base|bug|zoneinfo|menu|perl5/Debconf)"
-                       r"(/|$)|usr/lib/python3/dist-packages/debpython|usr/share/python3/debpython/__pycache__")
+                       r"(/|$)|usr/lib/python3/dist-packages/debpython|usr/share/python3/debpython/__pycache__"
+                       r"|usr/lib/[^/]+/(libLLVM|libgallium|dri/)")
 
 _FOLDERS = {"dev": 0o755, "proc": 0o555, "sys": 0o555, "tmp": 0o1777, "root": 0o700, "etc": 0o755, "var": 0o755,
             "var/tmp": 0o1777, "run": 0o755, "mnt": 0o755, "home": 0o755, "usr": 0o755, "usr/bin": 0o755,
