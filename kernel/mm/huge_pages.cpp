@@ -59,13 +59,16 @@ Page* huge_zero_page() {
         count_event(huge_page_counters.zero_alloc_failed);
         return nullptr;
     }
+    // Entries that show it are not counted, but whoever copies from a frame holds a reference for a moment: each frame
+    // has one that stays for good.
+    split_block(*fresh, huge_page_order);
+    for (Page& page : frames_of(*fresh)) page.kind = PageKind::Reserved;
     Page* made = nullptr;
     if (!zeros.compare_exchange_strong(made, fresh, std::memory_order_acq_rel)) {
-        free_pages(*fresh, huge_page_order);
+        for (Page& page : frames_of(*fresh)) page.kind = PageKind::Kernel;
+        unref_block(*fresh, huge_page_order);
         return made;
     }
-    // Entries that show it are not counted. It stays for good.
-    for (Page& page : frames_of(*fresh)) page.kind = PageKind::Reserved;
     count_event(huge_page_counters.zero_alloc);
     return fresh;
 }
