@@ -1,6 +1,7 @@
 """tests/apps: scripts over Debian's programs, whose expected output was recorded under Linux and never by hand."""
 
 import difflib
+import os
 
 from .. import arch as arches
 from .. import boot
@@ -14,6 +15,7 @@ TIMEOUT = 60
 PROCESSORS = "4"
 MEMORY = "1G"
 DIFF_SHOWN = 60
+PASSED_ON = ("LINNET_SECONDS",)  # of our environment, for scripts that let the user say how long they run
 
 NO_NEWLINE = b"\\ no newline at the end\n"
 
@@ -75,7 +77,8 @@ def _name(arch, path):
 def run_one(plan, arch, guest, path, header):
     inside = f"/.linnet/t/{path.name}"
     guest.put(inside, path.read_bytes())
-    outcome = guest.run([inside], header.number("timeout", TIMEOUT), cwd="/tmp")
+    settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    outcome = guest.run([inside], header.number("timeout", TIMEOUT), cwd="/tmp", env=settings or None)
     guest.remove(inside)
     actual = transcript(outcome)
     if plan.record:
