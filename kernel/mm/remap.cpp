@@ -138,6 +138,8 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     else if (request.old_length > 0)
         TRY(unmap_locked(request.old_address, old_end, doomed, Contents::Moved));
     merge(*target);
+    // What was isolated for the move is part of its neighbours again.
+    if (keeps_old) merge(*vmas_.find(request.old_address));
     return request.new_address;
 }
 

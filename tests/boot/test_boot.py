@@ -76,6 +76,12 @@ class Ends(BootTest):
         # Names of functions, not bare addresses.
         self.assertRegex(call.err, rb"sysrq")
 
+    def test_panic_when_memory_ends_and_that_is_wanted(self):
+        eat = "echo 1 > /proc/sys/vm/panic_on_oom; yes 12345678901234567890123456789012345678901234567890 | sort"
+        call = self.guest("sh", "-c", f"{eat} > /dev/null", options=("--mem", "256M", "--timeout", "180"))
+        self.assertEqual(call.status, 125, call.err)
+        self.assertIn(b"Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled", call.err)
+
 
 class Shapes(BootTest):
     def test_processors(self):
