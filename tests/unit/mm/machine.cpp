@@ -65,8 +65,7 @@ u8* access(mm::AddressSpace& space, VirtAddr address, arch::Access how, mm::Faul
         if (slot && Policy::is_leaf(Table::load(slot), 1)) {
             auto entry = Table::load(slot);
             if (is_allowed(Policy::flags(entry, 1)))
-                return arch::phys_to_virt<u8>(Policy::address(entry, 1)) +
-                       (address.value & (arch::huge_page_size - 1));
+                return arch::phys_to_virt<u8>(Policy::address(entry, 1)) + (address.value & (arch::huge_page_size - 1));
         }
         mm::Page* leaf = Table::leaf_table_in(slot);
         bool restricted = leaf && Policy::is_restricted_table(Table::load(slot));

@@ -57,7 +57,7 @@ extern constinit Tunable<u64> mmap_rnd_bits;
 extern constinit Tunable<u64> legacy_va_layout;
 extern constinit Tunable<u64> transparent_hugepage;        // HugePageMode
 extern constinit Tunable<u64> transparent_hugepage_defrag; // HugePageDefrag
-extern constinit Tunable<u64> shared_hugepage;            // SharedHugePageMode
+extern constinit Tunable<u64> shared_hugepage;             // SharedHugePageMode
 extern constinit Tunable<u64> huge_zero_pages;             // reads of untouched memory get a huge page of zeros
 // Of the thread that makes huge pages in the background: how hard it tries, how much it looks at in a round, pauses in
 // milliseconds, and how many pages of a huge page may be absent or shared with others.

@@ -39,8 +39,7 @@ inline constexpr const char* no_keys = "keys on x86_64 only; no execute-only key
 
 inline constexpr Entry memory_calls[] = {
     entry<sys_brk>("brk", nr::brk),
-    entry<sys_madvise>("madvise", nr::madvise, Support::Partial,
-                       "KSM, memory failure: EINVAL"),
+    entry<sys_madvise>("madvise", nr::madvise, Support::Partial, "KSM, memory failure: EINVAL"),
     entry<sys_memfd_secret>("memfd_secret", nr::memfd_secret, Support::Partial, "the kernel's own direct map shows it"),
     entry<sys_mincore>("mincore", nr::mincore),
     entry<sys_mlock>("mlock", nr::mlock),
