@@ -22,7 +22,9 @@ namespace linnet::mm {
 
 namespace {
 
-constexpr u16 class_sizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
+// Those between the usual ones are for what every process or mapping has: a Vma, a Thread, x86's extended state.
+constexpr u16 class_sizes[] = {16,  32,  48,  64,  80,   96,   112,  128,  160,  192,  256,  320, 384,
+                               512, 640, 768, 896, 1024, 1280, 1536, 2048, 2720, 3072, 4096, 8192};
 constexpr usize class_count = std::size(class_sizes);
 constexpr usize largest_class = class_sizes[class_count - 1];
 constexpr usize largest_block = usize{512} << 10; // beyond it, frames need not be in a row

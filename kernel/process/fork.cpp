@@ -44,7 +44,8 @@ Result<void> check_flags(Thread& maker, const CloneRequest& request) {
 /// Counts the new task before anything else, so that tasks made on several CPUs at once don't pass the limit together.
 Result<void> count_task(Thread& maker) {
     // A task costs a kernel stack and what hangs on it; an eighth of memory may go into that, as on Linux.
-    u64 most = mm::total_memory_pages() * arch::page_size / (8 * arch::kernel_stack_size);
+    constexpr u64 charged_size = 16384; // as Linux, whose stacks are of that size
+    u64 most = mm::total_memory_pages() * arch::page_size / (8 * charged_size);
     if (thread_count() >= most) return error(Errno::EAGAIN);
     const vfs::Credentials& who = maker.own_credentials();
     u64 before = maker.account->tasks.fetch_add(1, std::memory_order_relaxed);

@@ -16,7 +16,7 @@ Result<RefPtr<SignalActions>> SignalActions::create() {
 Result<RefPtr<SignalActions>> SignalActions::copy() {
     RefPtr<SignalActions> fresh = TRY(create());
     core::InterruptSpinGuard guard(lock_);
-    for (int i = 0; i < abi::signal_count; ++i) fresh->actions_[i] = actions_[i];
+    for (int i = 0; i < slot_count; ++i) fresh->actions_[i] = actions_[i];
     return fresh;
 }
 
@@ -30,13 +30,15 @@ void SignalActions::reset_handlers() {
 }
 
 SignalAction SignalActions::get(int signal) {
+    if (!has_slot(signal)) return {};
     core::InterruptSpinGuard guard(lock_);
-    return actions_[signal - 1];
+    return actions_[slot_of(signal)];
 }
 
 SignalAction SignalActions::set(int signal, const SignalAction& action) {
+    VERIFY(has_slot(signal)); // sigaction(2) refuses, and nothing is delivered to a handler of theirs
     core::InterruptSpinGuard guard(lock_);
-    return std::exchange(actions_[signal - 1], action);
+    return std::exchange(actions_[slot_of(signal)], action);
 }
 
 SignalAction change_action(Thread& thread, int signal, const SignalAction& action) {

@@ -4,6 +4,7 @@
 //   page_shift              4 KiB on three architectures, 16 KiB on LoongArch
 //   page_table_levels       levels of the tables in use (root = levels - 1, last level = 0)
 //   entries_per_table_shift log2 of the entries of one table
+//   kernel_stack_size       of each thread, without the guard page below
 //   user_address_end        first address that user mappings may not reach (one page below the hole, as Linux has it)
 //   direct_map_base         where physical address 0 appears; phys_to_virt(p) = direct_map_base + p
 //   kernel_area_begin/end   kernel virtual range for mapped stacks, vmalloc and device registers
@@ -18,8 +19,8 @@ namespace linnet::arch {
 inline constexpr usize page_size = usize{1} << page_shift;
 inline constexpr usize huge_page_shift = page_shift + entries_per_table_shift;
 inline constexpr usize huge_page_size = usize{1} << huge_page_shift;
-inline constexpr usize kernel_stack_size = 16384;
 
+static_assert(kernel_stack_size % page_size == 0);
 static_assert(page_shift == 12 || page_shift == 14);
 static_assert(page_table_levels >= 3 && page_table_levels <= 5);
 static_assert(user_address_end.value % page_size == 0);

@@ -54,8 +54,16 @@ public:
     SignalAction set(int signal, const SignalAction& action);
 
 private:
+    /// Where a signal's action is; nothing catches SIGKILL and SIGSTOP, so they have none. Without the two an object
+    /// fits into 2 KiB.
+    static constexpr int slot_count = abi::signal_count - 2;
+    static constexpr int slot_of(int signal) {
+        return signal - 1 - (signal > abi::SIGKILL ? 1 : 0) - (signal > abi::SIGSTOP ? 1 : 0);
+    }
+    static constexpr bool has_slot(int signal) { return signal != abi::SIGKILL && signal != abi::SIGSTOP; }
+
     core::InterruptSpinLock lock_;
-    SignalAction actions_[abi::signal_count];
+    SignalAction actions_[slot_count];
 };
 
 struct QueuedSignal {

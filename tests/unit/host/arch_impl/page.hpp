@@ -10,6 +10,7 @@ namespace linnet::arch {
 inline constexpr unsigned page_shift = 12;
 inline constexpr unsigned page_table_levels = 4;
 inline constexpr unsigned entries_per_table_shift = 9;
+inline constexpr usize kernel_stack_size = 16384;
 inline constexpr VirtAddr user_address_end{0x0000'7fff'ffff'f000};
 // Each sanitizer leaves the program other addresses.
 #if __has_feature(thread_sanitizer)

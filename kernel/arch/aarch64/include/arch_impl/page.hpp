@@ -2,12 +2,14 @@
 #pragma once
 
 #include <lib/address.hpp>
+#include <lib/types.hpp>
 
 namespace linnet::arch {
 
 inline constexpr unsigned page_shift = 12;
 inline constexpr unsigned page_table_levels = 4;
 inline constexpr unsigned entries_per_table_shift = 9;
+inline constexpr usize kernel_stack_size = 16384;
 
 /// The whole lower half is the user's (Linux: TASK_SIZE is 1 << 48; the hole beyond it keeps wraps away).
 inline constexpr VirtAddr user_address_end{u64{1} << 48};

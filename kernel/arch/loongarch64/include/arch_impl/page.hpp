@@ -10,12 +10,14 @@
 #pragma once
 
 #include <lib/address.hpp>
+#include <lib/types.hpp>
 
 namespace linnet::arch {
 
 inline constexpr unsigned page_shift = 14;
 inline constexpr unsigned page_table_levels = 3;
 inline constexpr unsigned entries_per_table_shift = 11;
+inline constexpr usize kernel_stack_size = 16384;
 inline constexpr VirtAddr user_address_end{u64{1} << 47};
 inline constexpr VirtAddr direct_map_base{0x9000'0000'0000'0000};
 inline constexpr VirtAddr uncached_window{0x8000'0000'0000'0000};

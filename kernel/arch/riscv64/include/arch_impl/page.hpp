@@ -5,12 +5,14 @@
 #pragma once
 
 #include <lib/address.hpp>
+#include <lib/types.hpp>
 
 namespace linnet::arch {
 
 inline constexpr unsigned page_shift = 12;
 inline constexpr unsigned page_table_levels = 4;
 inline constexpr unsigned entries_per_table_shift = 9;
+inline constexpr usize kernel_stack_size = 16384;
 inline constexpr VirtAddr user_address_end{(u64{1} << 47) - 4096};
 inline constexpr VirtAddr direct_map_base{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_begin{0xffff'a000'0000'0000};
