@@ -92,6 +92,7 @@ void switch_threads(Voluntary voluntary) {
     ++(voluntary == Voluntary::Yes ? previous.voluntary_switches : previous.involuntary_switches);
     next->on_cpu.store(true, std::memory_order_relaxed);
     next->cpu = &self;
+    if (previous.user_context && !next->user_context) hooks::user_tables_rest(self);
     next->on_switched_in(self);
     auto* left = static_cast<Thread*>(arch_switch_context(&previous, next));
     finish_switch(*left);

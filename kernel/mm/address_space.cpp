@@ -117,7 +117,13 @@ AddressSpace::~AddressSpace() {
 AddressSpace::DoomedVmas::~DoomedVmas() {
     while (Vma* vma = first) {
         first = vma->next_doomed;
-        delete vma;
+        if (!(vma->users.load(std::memory_order_relaxed) & Vma::claimed)) {
+            delete vma; // of an address space that is gone: nobody looks for mappings there
+            continue;
+        }
+        vma->object = {};
+        vma->label = {};
+        retire(*vma);
     }
 }
 

@@ -401,6 +401,7 @@ Result<void> AddressSpace::lock_all(u32 mcl_flags) {
         if (!(mcl_flags & abi::MCL_CURRENT)) return {};
         for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
             if (!is_lockable(*vma)) continue;
+            mmap_lock_.claim(*vma);
             account(*vma, -static_cast<i64>(vma->page_count()));
             vma->flags = (vma->flags & ~u32{vma_lock_on_fault}) | vma_locked | (on_fault ? u32{vma_lock_on_fault} : 0);
             account(*vma, static_cast<i64>(vma->page_count()));
@@ -427,6 +428,7 @@ Result<void> AddressSpace::unlock_all() {
     future_lock_flags_ = 0;
     for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
         if (!is_lockable(*vma)) continue;
+        mmap_lock_.claim(*vma);
         account(*vma, -static_cast<i64>(vma->page_count()));
         vma->flags &= ~u32{vma_locked | vma_lock_on_fault};
         account(*vma, static_cast<i64>(vma->page_count()));

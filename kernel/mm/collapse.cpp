@@ -113,6 +113,7 @@ AddressSpace::CollapseResult AddressSpace::collapse(VirtAddr base, CollapseReaso
         drop_huge_mapping(*head);
         return result;
     }
+    mmap_lock_.claim(*vma);
     has_huge_pages_.store(true, std::memory_order_relaxed);
     move_into_huge_page(*vma, slot, base, *head);
     return CollapseResult::Possible;

@@ -31,6 +31,7 @@ bool ask_out_of_memory_killer() {
 
 FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
     count_fault();
+    if (auto result = fault_without_lock(address, access)) return *result;
     core::Thread& self = core::current_thread();
     for (;;) {
         // Whoever waits for memory here would hold the mmap lock: the question is asked below, without it.
@@ -41,6 +42,42 @@ FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
         OutOfMemoryHandler handler = out_of_memory_handler.load();
         if (!handler || !handler(*this)) return result;
     }
+}
+
+/// Enters the mapping that contains `address`; null where there is none, or it can't be had without the mmap lock.
+#if __has_feature(thread_sanitizer)
+__attribute__((no_sanitize("thread"))) // it looks at ranges that may be changing, and again when they can't
+#endif
+Vma* AddressSpace::enter_mapping(VirtAddr address) {
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    core::Cpu& cpu = core::this_cpu();
+    const bool may_hint = cpu.address_space == this;
+    Vma* hint = may_hint ? static_cast<Vma*>(cpu.mapping_hint.load(std::memory_order_relaxed)) : nullptr;
+    Vma* vma = hint && hint->contains(address) ? hint : vmas_.find_unlocked(address);
+    if (vma && !mmap_lock_.try_enter(*vma)) vma = nullptr;
+    if (vma && !vma->contains(address)) {
+        mmap_lock_.leave(*vma);
+        vma = nullptr;
+    }
+    if (vma && may_hint && vma != hint) cpu.mapping_hint.store(vma, std::memory_order_relaxed);
+    arch::restore_interrupts(state);
+    return vma;
+}
+
+/// The common case. Nothing when the mmap lock is needed.
+std::optional<FaultResult> AddressSpace::fault_without_lock(VirtAddr address, arch::Access access) {
+    if (address >= arch::user_address_end) return {};
+    address = page_floor(address);
+    Vma* vma = enter_mapping(address);
+    if (!vma) return {};
+    // As under the mmap lock: nobody is killed for memory while others may wait for the mapping.
+    core::Thread& self = core::current_thread();
+    const bool asks = std::exchange(self.asks_for_memory, true);
+    auto result = fault_in(*vma, address, access, ForeignAccess::Checked);
+    self.asks_for_memory = asks;
+    mmap_lock_.leave(*vma);
+    if (!result || *result == FaultResult::OutOfMemory) return {};
+    return *result;
 }
 
 FaultResult AddressSpace::fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how) {
@@ -93,12 +130,6 @@ bool AddressSpace::grow_stack(VirtAddr address) {
     account(*stack, static_cast<i64>(pages));
     set_range(*stack, address, stack->end);
     return true;
-}
-
-/// Another access, or another CPU, may have been refused by a stale entry of this CPU.
-void AddressSpace::flush_here(VirtAddr address) {
-    core::PreemptionGuard guard;
-    arch::flush_user_tlb(address, 1, static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
 }
 
 Result<void> AddressSpace::remove_obstacle(Obstacle obstacle, VirtAddr address) {

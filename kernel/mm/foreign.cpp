@@ -45,6 +45,7 @@ Result<bool> AddressSpace::try_use_page(VirtAddr address, arch::Access access, F
     Vma* vma = vmas_.find(address);
     if (!vma) return false;
     if (!is_lendable(*vma)) return error(Errno::EFAULT);
+    if (access == arch::Access::Write && how == ForeignAccess::Forced) mmap_lock_.claim(*vma);
     PageRef page = find_accessible_page(*vma, address, access, how);
     if (!page) return false;
     use(*page);

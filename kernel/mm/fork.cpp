@@ -36,6 +36,7 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
     TlbBatch batch(*this); // flushes before the lock is given up, whatever happened
     for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
         if (vma->is(vma_dont_fork)) continue;
+        if (!vma->is(vma_shared)) mmap_lock_.claim(*vma);
         if (vma->is(vma_accounted) && !can_commit(vma->page_count())) return error(Errno::ENOMEM);
         Vma* copy = TRY(child.clone_vma(*vma));
         // Locks are not inherited (mlock(2)).

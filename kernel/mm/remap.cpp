@@ -115,6 +115,8 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
     target->begin = request.new_address;
     target->end = request.new_address + request.new_length;
     bool keeps_old = (request.flags & abi::MREMAP_DONTUNMAP) != 0;
+    mmap_lock_.claim(*source);
+    mmap_lock_.claim(*target); // until it has its pages
     link_vma(*target, source);
     vmas_.insert(*target);
     account(*target, static_cast<i64>(target->page_count()));

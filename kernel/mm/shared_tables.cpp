@@ -13,7 +13,8 @@
 // (page_write_protected) and lifts the restriction.
 //
 // Only fork adds references, with the mmap lock held exclusively. An address space exchanges or gives up a shared table
-// with its mmap lock held exclusively, so that whoever holds it, in whatever way, may use the tables that it finds.
+// with its mmap lock held exclusively and the mappings there claimed, so that whoever holds the lock, in whatever way, or
+// has entered a mapping may use the tables that it finds there.
 #include "vma_edit.hpp"
 
 namespace linnet::mm {
@@ -73,7 +74,7 @@ void free_table_with_pages(Page& table) {
 }
 
 /// Whether the access may go on with the table as it is, which is made accessible for it where necessary. The mmap lock
-/// is held, shared at least.
+/// is held, shared at least, or the mapping has been entered.
 bool AddressSpace::may_use_table(Page& table, Entry* slot, VirtAddr address, arch::Access access) {
     if (is_shared_table(table)) {
         if (access == arch::Access::Write) return false;
@@ -83,8 +84,7 @@ bool AddressSpace::may_use_table(Page& table, Entry* slot, VirtAddr address, arc
     }
     if (!Policy::is_restricted_table(Table::load(slot))) return true;
     Table::store(slot, Policy::make_table(page_address(table)));
-    core::PreemptionGuard guard;
-    arch::flush_user_tlb_all(static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed)));
+    flush_here(page_floor(address), all_pages);
     return true;
 }
 
@@ -92,6 +92,8 @@ bool AddressSpace::may_use_table(Page& table, Entry* slot, VirtAddr address, arc
 Result<void> AddressSpace::own_table(Page& table, VirtAddr address, Entry* slot) {
     if (!is_shared_table(table)) return {};
     Page* copy = TRY(allocate_page_table());
+    const VirtAddr base{align_down(address.value, leaf_table_span)};
+    claim_range(base, base + leaf_table_span);
     // No CPU may have the old table in its walk when the new one changes. Threads that run meanwhile fault and wait.
     Table::store(slot, Policy::empty());
     copy_table(table, *copy);

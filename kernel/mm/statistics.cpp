@@ -55,10 +55,14 @@ MemoryEvents memory_events() {
     result.pages_allocated = allocated_frame_events();
     result.pages_freed = freed_frame_events();
     result.copy_on_write = copy_events();
-    result.tlb_local_flushes = local_flush_events();
-    result.tlb_remote_flushes = remote_flush_events();
     result.pages_zeroed_idle = zeroed_frames_made();
     result.zeroed_pages_taken = zeroed_frames_taken();
+    const TlbEvents tlb = tlb_events();
+    result.address_space_switches = tlb.switches;
+    result.tlb_local_flushes_of_all = tlb.local_all;
+    result.tlb_local_flushes_of_pages = tlb.local_one;
+    result.tlb_remote_flushes = tlb.remote;
+    result.tlb_remote_flushes_received = tlb.remote_received;
     result.major_faults = major_fault_events();
     result.out_of_memory_kills = out_of_memory_kills.load(std::memory_order_relaxed);
     return result;

@@ -2,6 +2,9 @@
 //
 // Which CPUs must be told: those whose page-table register points at the address space (active_cpus_). With ASIDs,
 // others may hold translations too (used_cpus_); they are marked stale and flush when they run the address space again.
+// A CPU that runs kernel threads alone keeps the tables of the user thread that ran last, in case it goes on: it rests
+// (resting_cpus_), is marked stale instead of interrupted, and catches up before it runs user code. It is interrupted
+// nonetheless when page tables go.
 // The mask is set before the tables are loaded and read after the entries changed, both sequentially consistent, so
 // that a CPU either is in the mask or walks the new entries.
 //
@@ -9,6 +12,7 @@
 // that run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
 #include "tlb.hpp"
 #include "huge_pages.hpp"
+#include <core/hooks.hpp>
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
 
@@ -19,7 +23,22 @@ namespace {
 constexpr u64 many_pages = 32; // beyond it dropping everything is cheaper than page by page
 constexpr unsigned asid_bits = 16;
 
-constinit std::atomic<u64> local_flushes{0}, remote_flushes{0};
+/// Events, each CPU's own, so that counting them costs no traffic.
+struct alignas(64) Counters {
+    std::atomic<u64> switches{0}, flushes_of_all{0}, pages_flushed{0}, requests_sent{0}, requests_received{0};
+};
+constinit Counters counters[core::CpuMask::max_cpus];
+
+/// Preemption is off.
+void count(std::atomic<u64> Counters::* which, u64 events = 1) {
+    (counters[core::this_cpu().number].*which).fetch_add(events, std::memory_order_relaxed);
+}
+
+u64 sum(std::atomic<u64> Counters::* which) {
+    u64 result = 0;
+    for (const Counters& one : counters) result += (one.*which).load(std::memory_order_relaxed);
+    return result;
+}
 
 constinit core::LockClass asid_lock_class("asid");
 constinit core::InterruptSpinLock asid_lock(asid_lock_class);
@@ -37,14 +56,19 @@ struct FlushRequest {
 };
 
 void perform(const FlushRequest& request) {
-    if (request.pages > many_pages)
+    if (request.pages > many_pages) {
         arch::flush_user_tlb_all(request.asid);
-    else
+        count(&Counters::flushes_of_all);
+    } else {
         arch::flush_user_tlb(request.begin, request.pages, request.asid);
-    local_flushes.fetch_add(1, std::memory_order_relaxed);
+        count(&Counters::pages_flushed, request.pages);
+    }
 }
 
-void flush_on_other(void* context) { perform(*static_cast<FlushRequest*>(context)); }
+void flush_on_other(void* context) {
+    count(&Counters::requests_received);
+    perform(*static_cast<FlushRequest*>(context));
+}
 
 /// Whether a running address space kept `value` over the change of generation; then it goes on under the new one.
 bool update_reserved(u64 value, u64 fresh) {
@@ -89,8 +113,13 @@ std::pair<u64, Fresh> renew(u64 old) {
 
 } // namespace
 
-u64 local_flush_events() { return local_flushes.load(std::memory_order_relaxed); }
-u64 remote_flush_events() { return remote_flushes.load(std::memory_order_relaxed); }
+TlbEvents tlb_events() {
+    return {.switches = sum(&Counters::switches),
+            .local_all = sum(&Counters::flushes_of_all),
+            .local_one = sum(&Counters::pages_flushed),
+            .remote = sum(&Counters::requests_sent),
+            .remote_received = sum(&Counters::requests_received)};
+}
 
 void flush_kernel_everywhere(VirtAddr begin, u64 pages) {
     core::PreemptionGuard guard;
@@ -141,7 +170,7 @@ void TlbBatch::release() {
 void TlbBatch::flush() {
     if (begin_ < end_ || has_tables_) {
         // Freed tables may be cached for the whole range they covered.
-        u64 pages = has_tables_ ? ~u64{0} : (end_ - begin_) >> arch::page_shift;
+        u64 pages = has_tables_ ? all_pages : (end_ - begin_) >> arch::page_shift;
         if (!dead_) space_.flush_range(begin_, pages);
     }
     begin_ = VirtAddr{~u64{0}};
@@ -159,26 +188,41 @@ void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     u64 self = u64{1} << core::this_cpu().number;
     u64 active = active_cpus_.bits.load();
     u64 idle_holders = used_cpus_.bits.load() & ~active & ~self;
-    if (idle_holders) stale_cpus_.bits.fetch_or(idle_holders);
-    // A CPU that came or went between the two looks is told as well.
+    // Freed tables may be walked by a CPU that rests, for processors do so unasked; freed pages it can't reach.
+    u64 resting = pages == all_pages ? 0 : resting_cpus_.bits.load() & active & ~self;
+    if (idle_holders | resting) stale_cpus_.bits.fetch_or(idle_holders | resting);
+    // A CPU that came or went, or ended its rest, between the two looks is told as well.
+    if (resting) resting &= resting_cpus_.bits.load();
     active |= active_cpus_.bits.load();
     if ((active | used_cpus_.value()) & self) perform(request);
-    if (u64 others = active & ~self) {
-        remote_flushes.fetch_add(static_cast<u64>(std::popcount(others)), std::memory_order_relaxed);
+    if (u64 others = active & ~self & ~resting) {
+        count(&Counters::requests_sent);
         core::run_on_cpus(others, flush_on_other, &request);
     }
+}
+
+/// Another access, or another CPU, may have been refused by a stale entry of this CPU.
+void AddressSpace::flush_here(VirtAddr address, u64 pages) {
+    core::PreemptionGuard guard;
+    perform({this, address, pages,
+             static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))});
 }
 
 void AddressSpace::activate(core::Cpu& cpu) {
     auto* old = static_cast<AddressSpace*>(cpu.address_space);
     bool has_asids = arch::asid_count() > 1;
-    if (old == this && !stale_cpus_.has(cpu.number)) {
+    const u64 self = u64{1} << cpu.number;
+    // First the rest ends, then the look for what it has missed: see flush_range().
+    if (old == this && (resting_cpus_.value() & self)) resting_cpus_.remove(cpu.number);
+    if (old == this && !(stale_cpus_.bits.load() & self)) {
         if (!has_asids || running[cpu.number].load(std::memory_order_relaxed) == asid_.load(std::memory_order_relaxed))
             return;
     }
     active_cpus_.add(cpu.number);
+    count(&Counters::switches);
     arch::Asid number = 0;
     bool flush = true;
+    if (!has_asids && (stale_cpus_.value() & self)) stale_cpus_.remove(cpu.number); // all goes anyway
     if (has_asids) {
         used_cpus_.add(cpu.number);
         u64 value = asid_.load();
@@ -193,12 +237,20 @@ void AddressSpace::activate(core::Cpu& cpu) {
             running[cpu.number].store(value);
         }
         number = static_cast<arch::Asid>(value & ((1u << asid_bits) - 1));
-        u64 bit = u64{1} << cpu.number;
-        flush = (stale_cpus_.bits.fetch_and(~bit) & bit) != 0;
+        flush = (stale_cpus_.bits.fetch_and(~self) & self) != 0;
     }
     arch::activate_user_tables(tables_.root(), number, flush);
+    if (old == this) return;
+    cpu.mapping_hint.store(nullptr, std::memory_order_relaxed);
     cpu.address_space = this;
-    if (old && old != this) old->active_cpus_.remove(cpu.number);
+    if (!old) return;
+    old->active_cpus_.remove(cpu.number);
+    if (old->resting_cpus_.value() & self) old->resting_cpus_.remove(cpu.number);
+}
+
+/// No thread of user space runs on the CPU: others need not interrupt it to flush.
+void AddressSpace::rest_on(core::Cpu& cpu) {
+    if (!arch::tlb_flush_is_broadcast) resting_cpus_.add(cpu.number);
 }
 
 /// Takes a dying address space off every CPU that still has it loaded (kernel threads keep what they found).
@@ -208,7 +260,9 @@ void AddressSpace::leave_all_cpus() {
         core::Cpu& cpu = core::this_cpu();
         if (cpu.address_space != space) return;
         arch::deactivate_user_tables();
+        cpu.mapping_hint.store(nullptr, std::memory_order_relaxed);
         cpu.address_space = nullptr;
+        space->resting_cpus_.remove(cpu.number);
         if (arch::asid_count() > 1) running[cpu.number].store(0);
         space->active_cpus_.remove(cpu.number);
     };
@@ -227,3 +281,11 @@ AddressSpace* current_address_space() {
 }
 
 } // namespace linnet::mm
+
+namespace linnet::hooks {
+
+void user_tables_rest(core::Cpu& cpu) {
+    if (auto* space = static_cast<mm::AddressSpace*>(cpu.address_space)) space->rest_on(cpu);
+}
+
+} // namespace linnet::hooks

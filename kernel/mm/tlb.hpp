@@ -74,7 +74,14 @@ private:
 /// Drops kernel translations on every CPU. May sleep.
 void flush_kernel_everywhere(VirtAddr begin, u64 pages);
 
-u64 local_flush_events();
-u64 remote_flush_events();
+/// As AddressSpace::flush_range()'s number of pages: everything, and what CPUs remember of page tables.
+inline constexpr u64 all_pages = ~u64{0};
+
+/// Since boot; Linux's names for all but the switches are nr_tlb_*.
+struct TlbEvents {
+    u64 switches = 0; // of a CPU to another address space, or to the same one after it missed a flush
+    u64 local_all = 0, local_one = 0, remote = 0, remote_received = 0;
+};
+TlbEvents tlb_events();
 
 } // namespace linnet::mm

@@ -31,10 +31,11 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
     while (vma && vma->begin < end) {
         Vma* next = vmas_.next(*vma);
         last = vma->end;
+        mmap_lock_.claim(*vma);
         give_back_promise(*vma);
         if (contents == Contents::Present) zap(*vma, vma->begin, vma->end, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
-        vmas_.remove(*vma);
+        take_out(*vma);
         unlink_vma(*vma);
         vma->next_doomed = doomed.first;
         doomed.first = vma;
@@ -62,7 +63,10 @@ bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, 
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (is_shared_table(table)) {
                 if (what == Zap::OwnTables) return void(is_complete = false);
-                if (!batch.is_dead()) return zap_shared_table(table, {from, to}, slot, batch);
+                if (!batch.is_dead()) {
+                    mmap_lock_.claim(vma);
+                    return zap_shared_table(table, {from, to}, slot, batch);
+                }
                 Table::store(slot, Policy::empty());
                 return drop_table_reference(table);
             }

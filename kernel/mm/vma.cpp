@@ -38,13 +38,39 @@ Vma* VmaMap::previous(Vma& vma) {
     return it == tree_.begin() ? nullptr : &*--it;
 }
 
+// The tree is changed while others walk down it: they may be led astray, and then find too little or the wrong one, but
+// every node that they meet is or was a mapping.
+#if __has_feature(thread_sanitizer)
+__attribute__((no_sanitize("thread")))
+#endif
+Vma* VmaMap::find_unlocked(VirtAddr address) {
+    constexpr int most_steps = 64; // more than any tree is deep
+    auto follow = [](auto& link) { return __atomic_load_n(&link, __ATOMIC_ACQUIRE); };
+    Vma* found = nullptr;
+    auto node = follow(tree_.end().pointed_node()->parent_); // the header's parent is the root
+    for (int step = 0; node && step < most_steps; ++step) {
+        Vma* vma = Tree::value_traits::to_value_ptr(node);
+        if (__atomic_load_n(&vma->begin.value, __ATOMIC_RELAXED) <= address.value) {
+            found = vma;
+            node = follow(node->right_);
+        } else {
+            node = follow(node->left_);
+        }
+    }
+    return found;
+}
+
 void VmaMap::insert(Vma& vma) {
+    vma.is_mapped = true;
+    std::atomic_thread_fence(std::memory_order_release); // for find_unlocked()
     // Fork and exec add in order.
     tree_.insert(tree_.end(), vma);
     ++count_;
 }
 
 void VmaMap::insert_behind(Vma& before, Vma& vma) {
+    vma.is_mapped = true;
+    std::atomic_thread_fence(std::memory_order_release);
     tree_.insert_before(std::next(tree_.iterator_to(before)), vma);
     ++count_;
 }
@@ -52,6 +78,7 @@ void VmaMap::insert_behind(Vma& before, Vma& vma) {
 void VmaMap::remove(Vma& vma) {
     if (last_found_.load(std::memory_order_relaxed) == &vma) last_found_.store(nullptr, std::memory_order_relaxed);
     tree_.erase(tree_.iterator_to(vma));
+    vma.is_mapped = false;
     --count_;
 }
 

@@ -48,8 +48,25 @@ void AddressSpace::unlink_vma(Vma& vma) {
     if (vma.object) vma.object->remove_mapping(vma, writability(vma));
 }
 
+/// Takes a mapping for good out of what faults can find.
+void AddressSpace::take_out(Vma& vma) {
+    mmap_lock_.claim(vma);
+    vmas_.remove(vma);
+    // Who has entered the mapping has left it, and with it set hints no more.
+    for (u64 cpus = active_cpus_.value(); cpus; cpus &= cpus - 1) {
+        auto& hint = core::cpu(static_cast<u32>(std::countr_zero(cpus))).mapping_hint;
+        if (hint.load(std::memory_order_relaxed) == &vma) hint.store(nullptr, std::memory_order_relaxed);
+    }
+}
+
+void AddressSpace::claim_range(VirtAddr begin, VirtAddr end) {
+    for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma))
+        mmap_lock_.claim(*vma);
+}
+
 /// Changes the range of a mapping in place; it stays where it is in the order.
 void AddressSpace::set_range(Vma& vma, VirtAddr begin, VirtAddr end) {
+    mmap_lock_.claim(vma);
     auto change = [&] {
         if (begin < vma.begin)
             vma.first_index -= pages_in(vma.begin - begin);
@@ -68,6 +85,8 @@ Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
     if (ends_within_huge_page(vma, at)) return error(Errno::EINVAL);
     if (!is_aligned(at.value, leaf_table_span)) TRY(split_huge_leaf(at));
     Vma* tail = TRY(clone_vma(vma));
+    mmap_lock_.claim(vma);
+    mmap_lock_.claim(*tail);
     auto change = [&] {
         tail->first_index = vma.index_of(at);
         tail->begin = at;
@@ -86,6 +105,7 @@ Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
 
 Result<Vma*> AddressSpace::isolate(Vma& vma, VirtAddr begin, VirtAddr end) {
     Vma* part = &vma;
+    mmap_lock_.claim(vma);
     if (part->begin < begin) {
         TRY(split(*part, begin));
         part = vmas_.next(*part);
@@ -100,11 +120,13 @@ Vma* AddressSpace::merge(Vma& vma) {
     auto absorb = [&](Vma& first, Vma& second) {
         VirtAddr end = second.end;
         if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
-        vmas_.remove(second);
+        take_out(second);
+        second.is_absorbed = true;
         // The first grows before the second leaves the object's list: truncation meets each page at least once.
         set_range(first, first.begin, end);
         unlink_vma(second);
-        delete &second; // never the last holder of the object or label: `first` has them too
+        second.object = {}; // never the last holder of the object or label: `first` has them too
+        second.label = {};
         result = &first;
     };
     if (Vma* next = vmas_.next(vma); next && can_merge(vma, *next)) absorb(vma, *next);

@@ -111,8 +111,11 @@ Result<void> show_vmstat(TextSink sink) {
     show_reclaim(sink);
     // Not Linux's: pages that idle CPUs cleared, and those of them that were wanted.
     format_to(sink, "pgzero_idle {}\npgzero_taken {}\n", events.pages_zeroed_idle, events.zeroed_pages_taken);
-    format_to(sink, "nr_tlb_local_flush_all {}\nnr_tlb_remote_flush {}\n", events.tlb_local_flushes,
-              events.tlb_remote_flushes);
+    format_to(sink, "nr_tlb_remote_flush {}\nnr_tlb_remote_flush_received {}\n", events.tlb_remote_flushes,
+              events.tlb_remote_flushes_received);
+    format_to(sink, "nr_tlb_local_flush_all {}\nnr_tlb_local_flush_one {}\n", events.tlb_local_flushes_of_all,
+              events.tlb_local_flushes_of_pages);
+    format_to(sink, "address_space_switches {}\n", events.address_space_switches);
     const u64 pages = arch::huge_page_size / arch::page_size;
     format_to(sink, "nr_anon_transparent_hugepages {}\nnr_shmem_hugepages {}\nnr_shmem_pmdmapped {}\n",
               memory.anonymous_huge / pages, memory.shared_huge / pages, memory.shared_huge / pages);

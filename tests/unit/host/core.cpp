@@ -40,12 +40,24 @@ struct Self {
 };
 thread_local Self self;
 
+/// How often each CPU has turned its interrupts off or on; odd while they are off.
+std::atomic<u64> interrupt_changes[core::CpuMask::max_cpus];
+
 } // namespace
 
 namespace arch {
 
 ThreadHeader* current_thread() { return &self.thread; }
 void set_current_thread(ThreadHeader*) {}
+InterruptState save_and_disable_interrupts() {
+    std::atomic<u64>& changes = interrupt_changes[core::this_cpu().number];
+    const bool were_on = changes.load() % 2 == 0;
+    if (were_on) ++changes;
+    return were_on;
+}
+void restore_interrupts(InterruptState were_on) {
+    if (were_on) ++interrupt_changes[core::this_cpu().number];
+}
 u32 asid_count() { return 1; }
 void activate_user_tables(PhysAddr, Asid, bool) {}
 void deactivate_user_tables() {}
@@ -77,7 +89,12 @@ void assert_may_sleep(const char* file, int line) {
     if (!may_sleep()) assertion_failed("may sleep", file, line);
 }
 bool may_sleep() { return current_thread().preempt_count == 0; }
-void run_on_cpus(u64, void (*)(void*), void*) {}
+void run_on_cpus(u64, void (*)(void*), void*) {
+    for (u32 i = 0; i < core::CpuMask::max_cpus; ++i) {
+        const u64 seen = interrupt_changes[i].load();
+        while (i != this_cpu().number && seen % 2 != 0 && interrupt_changes[i].load() == seen) arch::relax();
+    }
+}
 Result<void> set_affinity(Thread&, u64) { return {}; }
 Result<Thread*> start_kernel_thread(const char*, void (*)(void*), void*) { return error(Errno::EAGAIN); }
 bool queue_work(Work& work) { return work.function(work), true; }

@@ -3,6 +3,10 @@
 
 #include <arch/hooks.hpp>
 
+namespace linnet::core {
+struct Cpu;
+}
+
 namespace linnet::hooks {
 
 /// Takes back what allocate_kernel_stack() gave. Any context that may spin; nobody runs on it any more.
@@ -12,5 +16,7 @@ void free_kernel_stack(uintptr_t top);
 /// with interrupts on. Neither may sleep.
 bool has_idle_work();
 void do_idle_work();
+/// A kernel thread begins to run where a user thread ran: the user half stays, and nobody uses it. Interrupts off.
+void user_tables_rest(core::Cpu& cpu);
 
 } // namespace linnet::hooks

@@ -66,9 +66,10 @@ private:
     RwMutex* mutex_;
 };
 
+template <typename Lock = RwMutex>
 class [[nodiscard]] WriteGuard {
 public:
-    explicit WriteGuard(RwMutex& mutex) : mutex_(&mutex) { mutex.lock(); }
+    explicit WriteGuard(Lock& mutex) : mutex_(&mutex) { mutex.lock(); }
     ~WriteGuard() { unlock(); }
     WriteGuard(const WriteGuard&) = delete;
     void unlock() {
@@ -77,7 +78,7 @@ public:
     }
 
 private:
-    RwMutex* mutex_;
+    Lock* mutex_;
 };
 
 } // namespace linnet::core

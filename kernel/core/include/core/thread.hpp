@@ -121,7 +121,7 @@ struct Cpu : arch::CpuHeader {
     void* slab_cache = nullptr;    // mm: per-CPU magazines
     void* address_space = nullptr; // mm: the AddressSpace whose tables are loaded
     void* timer_queue = nullptr;   // core/timer
-    void* tlb_state = nullptr;     // mm: ASIDs
+    std::atomic<void*> mapping_hint{nullptr}; // mm: the mapping of address_space that a fault found last
 };
 
 inline Thread& current_thread() { return static_cast<Thread&>(*arch::current_thread()); }

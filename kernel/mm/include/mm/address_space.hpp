@@ -1,11 +1,28 @@
 // AddressSpace: what user code sees as memory. Page tables are the truth about what is mapped, Vmas hold policy,
 // VmObjects hold shared pages.
 //
-// Lock order: mmap lock (RwMutex; faults take it shared, everything that changes Vmas exclusively)
-//               VmObject::mappings lock (Mutex)
-//                 lock of a last-level table (SpinLock)
-//                   page allocator, VmObject::pages lock
-// No user copy may happen with the mmap lock held.
+// Lock order: mmap lock (MmapLock: what changes Vmas takes it exclusively, what looks at several of them shared)
+//               a Vma (entered by a fault, or claimed by who has the mmap lock exclusively)
+//                 VmObject::mappings lock (Mutex)
+//                   lock of a last-level table (SpinLock)
+//                     page allocator, VmObject::pages lock
+// No user copy may happen with the mmap lock held or a mapping entered.
+//
+// Faults on different mappings do not meet, and meet those who change other mappings as little: in the common case a
+// fault does without the mmap lock. The protocol:
+//   - Vma::users counts the faults at work in a mapping. A fault finds the mapping with interrupts off, by this CPU's
+//     hint or by walking the tree without a lock, counts itself (enters), and only then looks whether the mapping is
+//     what it wants. It goes on with interrupts as they were, and may sleep.
+//   - Who holds the mmap lock exclusively claims a mapping before anything about it changes that a fault looks at: its
+//     range, rights, object; that it is there; which table or huge page shows it where. Claiming waits for the faults
+//     within; a fault that meets a claim takes the mmap lock shared, and so waits for the change to be over. All claims
+//     end with the exclusive hold. A mapping that is made is claimed before it enters the tree, unless it is complete.
+//   - What has been taken out of the tree stays claimed, and its memory stays until every CPU has been seen with
+//     interrupts on (retire()). A CPU's hint is cleared when its mapping goes or the CPU leaves the address space.
+//   - Nobody who has entered a mapping waits for the mmap lock: growth of stacks, tables and huge pages shared with
+//     other address spaces, and lack of memory send the fault to fault_with_growth(), which begins anew under the lock.
+//   - A page table lives as long as a mapping in its span does, so who has entered one may use the tables that lead to
+//     its pages. Faults and those who hold the mmap lock shared meet at the locks of last-level tables.
 #pragma once
 
 #include <abi/linux/mman.hpp>
@@ -14,6 +31,7 @@
 #include <core/mutex.hpp>
 #include <core/thread.hpp>
 #include <expected>
+#include <mm/mmap_lock.hpp>
 #include <mm/page_table.hpp>
 #include <mm/vma.hpp>
 #include <span>
@@ -199,6 +217,8 @@ public:
     // ---- switching (tlb.cpp) ----
     /// Makes this the address space of `cpu`, which is the calling one. Interrupts off.
     void activate(core::Cpu& cpu);
+    /// It stays the one of `cpu`, which runs kernel threads now. Interrupts off.
+    void rest_on(core::Cpu& cpu);
     [[nodiscard]] PhysAddr root_table() const { return tables_.root(); }
     /// The bits of the CPUs whose page-table register points here.
     [[nodiscard]] u64 active_cpus() const { return active_cpus_.value(); }
@@ -262,6 +282,8 @@ private:
     Result<void> grow_brk(VirtAddr from, VirtAddr to);
     // vma_edit.cpp
     Result<Vma*> clone_vma(const Vma& vma);
+    void take_out(Vma& vma);
+    void claim_range(VirtAddr begin, VirtAddr end);
     void set_range(Vma& vma, VirtAddr begin, VirtAddr end);
     Vma* merge(Vma& vma);
     Result<void> split(Vma& vma, VirtAddr at);
@@ -303,7 +325,7 @@ private:
     Result<void> move_table(Entry* slot, VirtAddr target, TlbBatch& batch);
     Result<void> move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
-    // fault.cpp, object_fault.cpp: the shared lock suffices
+    // fault.cpp, object_fault.cpp: the shared lock suffices, or to have entered the mapping
     std::expected<FaultResult, Obstacle> fault_in(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     Result<void> remove_obstacle(Obstacle obstacle, VirtAddr address); // takes the lock itself
     FaultResult fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access, ForeignAccess how);
@@ -315,9 +337,11 @@ private:
     FaultResult make_shared_writable(Vma& vma, Page& table, VirtAddr address);
     usize map_around(Vma& vma, Page& table, VirtAddr address);
     bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags);
+    Vma* enter_mapping(VirtAddr address);
+    std::optional<FaultResult> fault_without_lock(VirtAddr address, arch::Access access);
     FaultResult fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how);
     bool grow_stack(VirtAddr address);
-    void flush_here(VirtAddr address);
+    void flush_here(VirtAddr address, u64 pages = 1); // tlb.cpp
     Result<Page*> leaf_table(VirtAddr address);
     // huge_mappings.cpp
     [[nodiscard]] bool may_be_huge(const Vma& vma, VirtAddr address) const;
@@ -379,7 +403,7 @@ private:
     void flush_range(VirtAddr begin, u64 pages);
     void leave_all_cpus();
 
-    core::RwMutex mmap_lock_;
+    MmapLock mmap_lock_;
     std::atomic<bool> is_released_{false};
     VmaMap vmas_;
     PageTable<arch::PagingPolicy> tables_;
@@ -395,6 +419,7 @@ private:
     u16 protection_keys_ = 1;   // bit n: key n is allocated; key 0 is everybody's
 
     core::CpuMask active_cpus_; // the page-table register points here
+    core::CpuMask resting_cpus_; // of those, run kernel threads only
     core::CpuMask stale_cpus_;  // must flush before running it again
     core::CpuMask used_cpus_;   // may hold translations (only with ASIDs)
     std::atomic<u64> asid_{0};  // generation and number

@@ -39,8 +39,9 @@ struct MemoryEvents {
     u64 pages_allocated = 0;
     u64 pages_freed = 0;
     u64 copy_on_write = 0;
-    u64 tlb_local_flushes = 0;
-    u64 tlb_remote_flushes = 0;
+    u64 address_space_switches = 0;
+    u64 tlb_local_flushes_of_all = 0, tlb_local_flushes_of_pages = 0; // the latter in pages
+    u64 tlb_remote_flushes = 0, tlb_remote_flushes_received = 0;
     u64 out_of_memory_kills = 0;
     u64 pages_zeroed_idle = 0, zeroed_pages_taken = 0; // by CPUs with nothing to run; and by who wanted such pages
 };

@@ -75,6 +75,13 @@ struct Vma : ObjectMapping {
     u8 prot = 0;     // PROT_READ | PROT_WRITE | PROT_EXEC
     u8 max_prot = 7; // what mprotect may grant
     u8 protection_key = 0;
+    /// Faults that are at work in the mapping, and `claimed` while whoever holds the mmap lock exclusively keeps them
+    /// out, or for ever once the mapping has been taken out (MmapLock).
+    std::atomic<u32> users{0};
+    static constexpr u32 claimed = 1u << 31;
+    bool is_mapped = false;   // in its address space's tree
+    bool is_absorbed = false; // taken out because a neighbour has its range now
+    Vma* next_claimed = nullptr;
     /// The page tables may hold pages here that can't be had again from the object: fork must copy entries. Set by
     /// faults.
     std::atomic<bool> has_private_pages{false};
@@ -99,6 +106,9 @@ public:
 
     /// The mapping that contains `address`, else null.
     Vma* find(VirtAddr address);
+    /// Without any lock, interrupts off: the mapping that probably contains `address`, or one that no longer belongs
+    /// here, or null. Whoever takes mappings out sees to it that their memory stays meanwhile.
+    Vma* find_unlocked(VirtAddr address);
     /// The first mapping that ends behind `address` (it may begin behind it too), else null.
     Vma* find_ending_after(VirtAddr address);
     Vma* next(Vma& vma);

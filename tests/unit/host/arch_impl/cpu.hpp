@@ -1,4 +1,4 @@
-// The host tests have no interrupts.
+// The host tests have no interrupts, but run_on_cpus() waits for those who have turned them off (core.cpp).
 #pragma once
 
 #include <lib/types.hpp>
@@ -8,8 +8,8 @@ namespace linnet::arch {
 
 using InterruptState = u64;
 inline bool interrupts_enabled() { return true; }
-inline InterruptState save_and_disable_interrupts() { return 0; }
-inline void restore_interrupts(InterruptState) {}
+InterruptState save_and_disable_interrupts();
+void restore_interrupts(InterruptState state);
 inline void enable_interrupts() {}
 inline void disable_interrupts() {}
 inline void relax() { sched_yield(); }
