@@ -1,7 +1,7 @@
 // Claims of mappings, and the end of those that have been taken out.
 //
-// A fault looks for its mapping with interrupts off and without a lock, so it may come across one that is no longer part
-// of the address space. It finds that claimed for ever, and its memory is kept until every CPU has been seen with
+// A fault looks for its mapping with interrupts off and without a lock, so it may come across one that is no longer
+// part of the address space. It finds that claimed for ever, and its memory is kept until every CPU has been seen with
 // interrupts on. That takes a call to all of them, so many mappings wait for it together.
 //
 // Lock order: retired_lock is a leaf.

@@ -13,8 +13,8 @@
 // (page_write_protected) and lifts the restriction.
 //
 // Only fork adds references, with the mmap lock held exclusively. An address space exchanges or gives up a shared table
-// with its mmap lock held exclusively and the mappings there claimed, so that whoever holds the lock, in whatever way, or
-// has entered a mapping may use the tables that it finds there.
+// with its mmap lock held exclusively and the mappings there claimed, so that whoever holds the lock, in whatever way,
+// or has entered a mapping may use the tables that it finds there.
 #include "vma_edit.hpp"
 
 namespace linnet::mm {

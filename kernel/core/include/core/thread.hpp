@@ -117,10 +117,10 @@ struct Cpu : arch::CpuHeader {
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};
-    void* page_cache = nullptr;    // mm: per-CPU page lists
-    void* slab_cache = nullptr;    // mm: per-CPU magazines
-    void* address_space = nullptr; // mm: the AddressSpace whose tables are loaded
-    void* timer_queue = nullptr;   // core/timer
+    void* page_cache = nullptr;               // mm: per-CPU page lists
+    void* slab_cache = nullptr;               // mm: per-CPU magazines
+    void* address_space = nullptr;            // mm: the AddressSpace whose tables are loaded
+    void* timer_queue = nullptr;              // core/timer
     std::atomic<void*> mapping_hint{nullptr}; // mm: the mapping of address_space that a fault found last
 };
 

@@ -418,11 +418,11 @@ private:
     bool has_seals_ = false;    // some mapping was sealed
     u16 protection_keys_ = 1;   // bit n: key n is allocated; key 0 is everybody's
 
-    core::CpuMask active_cpus_; // the page-table register points here
+    core::CpuMask active_cpus_;  // the page-table register points here
     core::CpuMask resting_cpus_; // of those, run kernel threads only
-    core::CpuMask stale_cpus_;  // must flush before running it again
-    core::CpuMask used_cpus_;   // may hold translations (only with ASIDs)
-    std::atomic<u64> asid_{0};  // generation and number
+    core::CpuMask stale_cpus_;   // must flush before running it again
+    core::CpuMask used_cpus_;    // may hold translations (only with ASIDs)
+    std::atomic<u64> asid_{0};   // generation and number
 
     std::atomic<i64> resident_anonymous_{0}, resident_file_{0}, resident_shared_{0};
     mutable std::atomic<u64> peak_resident_{0};
