@@ -165,6 +165,7 @@ Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
         if (is_complete) return done;
     }
     core::WriteGuard guard(mmap_lock_);
+    claim_range(begin, end);
     TRY(own_partial_tables(begin, end));
     bool is_complete = true;
     return discard_locked(begin, end, advice, Zap::All, is_complete);

@@ -167,20 +167,19 @@ std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::replace_huge_ze
 /// exclusively. ENOMEM.
 Result<void> AddressSpace::split_huge_leaf(VirtAddr address) {
     if (!has_huge_pages_.load(std::memory_order_relaxed)) return {};
+    const VirtAddr base = huge_page_floor(address);
+    claim_range(base, base + arch::huge_page_size);
     Entry* slot = tables_.find_leaf_slot(address);
     if (!slot || !Policy::is_leaf(Table::load(slot), 1)) return {};
-    const VirtAddr base = huge_page_floor(address);
     Page& head = *page_of(Policy::address(Table::load(slot), 1));
     if (head.kind == PageKind::Hugetlb) return error(Errno::EINVAL);
     if (head.kind != PageKind::Anonymous) { // zeros, or pages of an object: they come back by faults
-        claim_range(base, base + arch::huge_page_size);
         TlbBatch batch(*this);
         zap_huge(slot, {base, base + arch::huge_page_size}, batch, Zap::All);
         return {};
     }
     Page* table = TRY(allocate_page_table());
     // No CPU may have translations of both sizes at a time. Threads that run meanwhile fault and wait.
-    claim_range(base, base + arch::huge_page_size);
     const Entry entry = Table::exchange(slot, Policy::empty());
     flush_range(base, ~u64{0});
     const arch::MappingFlags flags = Policy::flags(entry, 1);

@@ -43,6 +43,7 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
         return error(Errno::ENOMEM);
     bool is_promised_now = is_accountable(rights, vma.flags) && !vma.is(vma_accounted);
     if (is_promised_now && !can_commit(pages)) return error(Errno::ENOMEM);
+    mmap_lock_.claim(vma);
     Page* table = TRY(own_sole_table(begin, end));
     const u8 before = vma.prot;
     u32 flags = vma.flags;

@@ -83,9 +83,9 @@ void AddressSpace::set_range(Vma& vma, VirtAddr begin, VirtAddr end) {
 Result<void> AddressSpace::split(Vma& vma, VirtAddr at) {
     if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
     if (ends_within_huge_page(vma, at)) return error(Errno::EINVAL);
+    mmap_lock_.claim(vma); // before it is looked at: faults make huge pages and private ones
     if (!is_aligned(at.value, leaf_table_span)) TRY(split_huge_leaf(at));
     Vma* tail = TRY(clone_vma(vma));
-    mmap_lock_.claim(vma);
     mmap_lock_.claim(*tail);
     auto change = [&] {
         tail->first_index = vma.index_of(at);
@@ -118,6 +118,8 @@ Result<Vma*> AddressSpace::isolate(Vma& vma, VirtAddr begin, VirtAddr end) {
 Vma* AddressSpace::merge(Vma& vma) {
     Vma* result = &vma;
     auto absorb = [&](Vma& first, Vma& second) {
+        mmap_lock_.claim(first);
+        mmap_lock_.claim(second);
         VirtAddr end = second.end;
         if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
         take_out(second);
