@@ -45,9 +45,6 @@ FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
 }
 
 /// Enters the mapping that contains `address`; null where there is none, or it can't be had without the mmap lock.
-#if __has_feature(thread_sanitizer)
-__attribute__((no_sanitize("thread"))) // it looks at ranges that may be changing, and again when they can't
-#endif
 Vma* AddressSpace::enter_mapping(VirtAddr address) {
     arch::InterruptState state = arch::save_and_disable_interrupts();
     core::Cpu& cpu = core::this_cpu();

@@ -38,39 +38,59 @@ Vma* VmaMap::previous(Vma& vma) {
     return it == tree_.begin() ? nullptr : &*--it;
 }
 
+// ThreadSanitizer is told what the walk without a lock synchronises with, and doesn't watch the walk itself: it would
+// ask for atomic links.
+#if __has_feature(thread_sanitizer)
+extern "C" void __tsan_acquire(void*);
+extern "C" void __tsan_release(void*);
+#define UNWATCHED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNWATCHED
+#endif
+
+namespace {
+
+/// What the mapping is must be visible before the tree leads to it.
+void publish(Vma& vma) {
+    vma.is_mapped = true;
+    std::atomic_thread_fence(std::memory_order_release);
+#if __has_feature(thread_sanitizer)
+    __tsan_release(&vma);
+#endif
+}
+
+} // namespace
+
 // The tree is changed while others walk down it: they may be led astray, and then find too little or the wrong one, but
 // every node that they meet is or was a mapping.
-#if __has_feature(thread_sanitizer)
-__attribute__((no_sanitize("thread")))
-#endif
-Vma* VmaMap::find_unlocked(VirtAddr address) {
+UNWATCHED Vma* VmaMap::find_unlocked(VirtAddr address) {
     constexpr int most_steps = 64; // more than any tree is deep
-    auto follow = [](auto& link) { return __atomic_load_n(&link, __ATOMIC_ACQUIRE); };
     Vma* found = nullptr;
-    auto node = follow(tree_.end().pointed_node()->parent_); // the header's parent is the root
+    auto node = __atomic_load_n(&tree_.end().pointed_node()->parent_, __ATOMIC_ACQUIRE); // the header's is the root
     for (int step = 0; node && step < most_steps; ++step) {
         Vma* vma = Tree::value_traits::to_value_ptr(node);
         if (__atomic_load_n(&vma->begin.value, __ATOMIC_RELAXED) <= address.value) {
             found = vma;
-            node = follow(node->right_);
+            node = __atomic_load_n(&node->right_, __ATOMIC_ACQUIRE);
         } else {
-            node = follow(node->left_);
+            node = __atomic_load_n(&node->left_, __ATOMIC_ACQUIRE);
         }
     }
+#if __has_feature(thread_sanitizer)
+    if (found) __tsan_acquire(found);
+#endif
     return found;
 }
 
 void VmaMap::insert(Vma& vma) {
-    vma.is_mapped = true;
-    std::atomic_thread_fence(std::memory_order_release); // for find_unlocked()
+    publish(vma);
     // Fork and exec add in order.
     tree_.insert(tree_.end(), vma);
     ++count_;
 }
 
 void VmaMap::insert_behind(Vma& before, Vma& vma) {
-    vma.is_mapped = true;
-    std::atomic_thread_fence(std::memory_order_release);
+    publish(vma);
     tree_.insert_before(std::next(tree_.iterator_to(before)), vma);
     ++count_;
 }
