@@ -11,12 +11,7 @@ namespace linnet::arch {
 inline constexpr unsigned page_shift = 12;
 inline constexpr unsigned page_table_levels = 4;
 inline constexpr unsigned entries_per_table_shift = 9;
-// Code that is checked at every step needs more; see docs/architecture.md for what was measured.
-#if defined(LINNET_DEBUG) || defined(LINNET_SANITIZE)
 inline constexpr usize kernel_stack_size = 16384;
-#else
-inline constexpr usize kernel_stack_size = 8192;
-#endif
 inline constexpr VirtAddr user_address_end{0x0000'7fff'ffff'f000};
 inline constexpr VirtAddr direct_map_base{0xffff'8000'0000'0000};
 inline constexpr VirtAddr kernel_area_begin{0xffff'c000'0000'0000};
