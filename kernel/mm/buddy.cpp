@@ -44,7 +44,7 @@ Page* BuddyAllocator::take(unsigned order, unsigned found, Mobility mobility) {
     if (order >= huge_page_order) // what is given back by the frame belongs to the same lists
         std::fill_n(&mobility_of(*head), usize{1} << (order - huge_page_order), mobility);
     head->order = static_cast<u8>(order);
-    free_frames_ -= u64{1} << order;
+    count_free(-(u64{1} << order));
     return head;
 }
 
@@ -65,7 +65,7 @@ Page* BuddyAllocator::allocate(unsigned order, Mobility mobility) {
 void BuddyAllocator::free(Page& block, unsigned order) {
     DEBUG_ASSERT(block.kind != PageKind::Free);
     u64 frame = frame_number(block);
-    free_frames_ += u64{1} << order;
+    count_free(u64{1} << order);
     for (; order < max_order; ++order) {
         u64 buddy = frame ^ (u64{1} << order);
         if (buddy < page_array.first_frame || buddy - page_array.first_frame >= page_array.count) break;

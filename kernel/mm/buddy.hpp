@@ -26,7 +26,8 @@ public:
     void free(Page& head, unsigned order);
     /// Gives all frames of [first, end) (frame numbers).
     void free_range(u64 first, u64 end);
-    [[nodiscard]] u64 free_frames() const { return free_frames_; }
+    /// May be asked without the lock.
+    [[nodiscard]] u64 free_frames() const { return free_frames_.load(std::memory_order_relaxed); }
     [[nodiscard]] u64 free_blocks(unsigned order) const { return counts_[order]; }
 
 private:
@@ -42,7 +43,10 @@ private:
     Mobility* map_ = nullptr;
     Page* lists_[2][max_order + 1] = {};
     u64 counts_[max_order + 1] = {};
-    u64 free_frames_ = 0;
+    void count_free(u64 frames) {
+        free_frames_.store(free_frames_.load(std::memory_order_relaxed) + frames, std::memory_order_relaxed);
+    }
+    std::atomic<u64> free_frames_{0};
 };
 
 } // namespace linnet::mm
