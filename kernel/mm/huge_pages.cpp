@@ -129,7 +129,9 @@ u32 huge_mappings_of(const Page& page) {
 }
 
 void forget_huge_page_of(const Page& page) {
-    if (Page* head = first_frame_of_huge_page(page); head && head->object == page.object && head->has(page_huge))
+    // The first frame may be another's, who is free to change it, unless it is marked and of this object.
+    Page* head = first_frame_of_huge_page(page);
+    if (head && head->has(page_huge) && __atomic_load_n(&head->object, __ATOMIC_RELAXED) == page.object)
         head->clear(page_huge);
 }
 
