@@ -11,7 +11,6 @@ namespace {
 constinit core::LockClass mmap_lock_class("mmap");
 constinit Page* the_zero_page = nullptr;
 constinit std::atomic<i64> locked{0};
-constinit std::atomic<u64> faults{0}, copies{0};
 
 /// Root entries of the kernel half that hold something. They never change once user space exists.
 constexpr usize max_kernel_entries = 16;
@@ -65,10 +64,6 @@ void initialise_zero_page() {
     the_zero_page->set(page_up_to_date);
 }
 
-void count_fault() { faults.fetch_add(1, std::memory_order_relaxed); }
-void count_copy() { copies.fetch_add(1, std::memory_order_relaxed); }
-u64 fault_events() { return faults.load(std::memory_order_relaxed); }
-u64 copy_events() { return copies.load(std::memory_order_relaxed); }
 void count_locked(i64 pages) { locked.fetch_add(pages, std::memory_order_relaxed); }
 u64 locked_pages_total() {
     i64 pages = locked.load(std::memory_order_relaxed);

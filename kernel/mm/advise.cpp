@@ -260,31 +260,45 @@ Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
 
 /// Whether an access by the program would need no fault, but perhaps one to set marks. The mmap lock is held.
 bool AddressSpace::is_accessible(VirtAddr address, arch::Access access) const {
+    return accessible_until(address, address + 1, access) > address;
+}
+
+/// Up to where, at most to `end` and within what one last-level table maps, an access from `address` on needs no fault;
+/// `address` itself if it does.
+VirtAddr AddressSpace::accessible_until(VirtAddr address, VirtAddr end, arch::Access access) const {
+    end = std::min(end, VirtAddr{align_down(address.value, leaf_table_span)} + leaf_table_span);
     const Entry* slot = tables_.find_leaf_slot(address);
-    if (!slot) return false;
+    if (!slot) return address;
     const bool writes = access == arch::Access::Write;
     const Entry upper = Table::load(slot);
-    if (Policy::is_leaf(upper, 1)) return !writes || Policy::flags(upper, 1).writable;
+    if (Policy::is_leaf(upper, 1)) return writes && !Policy::flags(upper, 1).writable ? address : end;
     const Page* table = Table::leaf_table_in(slot);
-    if (!table) return false;
-    const Entry entry = Table::load(Table::entries(*table) + Table::index(address, 0));
-    if (Policy::is_empty(entry)) return false;
-    return !writes || (Policy::flags(entry, 0).writable && !is_shared_table(*table));
+    if (!table || (writes && is_shared_table(*table))) return address;
+    for (VirtAddr at = address; at < end; at += arch::page_size) {
+        const Entry entry = Table::load(Table::entries(*table) + Table::index(at, 0));
+        if (Policy::is_empty(entry) || (writes && !Policy::flags(entry, 0).writable)) return at;
+    }
+    return end;
 }
 
 Result<void> AddressSpace::populate(VirtAddr address, u64 length, arch::Access access) {
     VirtAddr end = address + align_up(length, arch::page_size);
-    for (VirtAddr at = address; at < end; at += arch::page_size) {
+    for (VirtAddr at = address; at < end;) {
         {
             core::ReadGuard guard(mmap_lock_);
             Vma* vma = vmas_.find(at);
             if (!vma) return error(Errno::ENOMEM);
             if (!allows(vma->prot, access)) return error(Errno::EINVAL);
             if (vma->is(vma_guard)) return error(Errno::EFAULT);
-            if (is_accessible(at, access)) continue;
+            const VirtAddr until = accessible_until(at, std::min(end, vma->end), access);
+            if (until > at) {
+                at = until;
+                continue;
+            }
         }
         switch (fault_with_growth(at, access, ForeignAccess::Checked)) {
         case FaultResult::Resolved:
+            at += arch::page_size; // at least; what else came with it is passed over next
             break;
         case FaultResult::SegvAccErr:
             return error(Errno::EINVAL);

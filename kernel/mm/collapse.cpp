@@ -106,6 +106,7 @@ AddressSpace::CollapseResult AddressSpace::collapse(VirtAddr base, CollapseReaso
     count_event(huge_page_counters.collapse_alloc);
     core::WriteGuard guard(mmap_lock_);
     Vma* vma = vmas_.find(base);
+    if (vma) mmap_lock_.claim(*vma); // what is read from here on stays, no fault adds a page to the table
     Entry* slot = tables_.find_leaf_slot(base);
     CollapseResult result = vma ? may_collapse(*vma, slot, base, reason) : CollapseResult::Unsuitable;
     if (result == CollapseResult::Possible && !own_tables(base, base + 1)) result = CollapseResult::NoMemory;
@@ -113,7 +114,6 @@ AddressSpace::CollapseResult AddressSpace::collapse(VirtAddr base, CollapseReaso
         drop_huge_mapping(*head);
         return result;
     }
-    mmap_lock_.claim(*vma);
     has_huge_pages_.store(true, std::memory_order_relaxed);
     move_into_huge_page(*vma, slot, base, *head);
     return CollapseResult::Possible;

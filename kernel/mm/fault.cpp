@@ -3,6 +3,7 @@
 //
 // Entries are only made or changed under the lock of their table, after looking again; pages are got before. An entry
 // that maps something is replaced by another in one step, so that no other thread ever meets a hole.
+#include "events.hpp"
 #include "huge_pages.hpp"
 #include "reclaim.hpp"
 #include "space.hpp"
@@ -30,7 +31,7 @@ bool ask_out_of_memory_killer() {
 }
 
 FaultResult AddressSpace::handle_fault(VirtAddr address, arch::Access access) {
-    count_fault();
+    count_event(Event::Fault);
     if (auto result = fault_without_lock(address, access)) return *result;
     core::Thread& self = core::current_thread();
     for (;;) {
@@ -251,7 +252,7 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
     if (!copy) return FaultResult::OutOfMemory;
     if (has_contents) copy_page(copy->data(), original.data());
     if (vma.prot & abi::PROT_EXEC) sync_code(**copy);
-    count_copy();
+    count_event(Event::CopyOnWrite);
     vma.has_private_pages.store(true, std::memory_order_relaxed);
 
     TlbBatch batch(*this);

@@ -82,7 +82,7 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
     }
     VirtAddr found{};
     if (request.flags & abi::map_32bit)
-        found = vmas_.find_gap_bottom_up(length, {0x4000'0000}, {0x8000'0000}, arch::page_size, stack_guard_gap);
+        found = vmas_.find_gap_bottom_up(length, {0x4000'0000}, {0x8000'0000}, request.alignment, stack_guard_gap);
     else
         found = find_gap(length, request.alignment);
     if (found.value == 0) return error(Errno::ENOMEM);

@@ -2,6 +2,7 @@
 //
 // A page is looked up without the table's lock, so truncation may take it away meanwhile; under the lock the object
 // must still hold it and its size still reach there (see vm_object.cpp).
+#include "events.hpp"
 #include "space.hpp"
 
 namespace linnet::mm {
@@ -9,13 +10,10 @@ namespace linnet::mm {
 namespace {
 
 constexpr usize around_pages = 16;
-constinit std::atomic<u64> major_faults{0};
 
 FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::OutOfMemory : FaultResult::BusAdrErr; }
 
 } // namespace
-
-u64 major_fault_events() { return major_faults.load(std::memory_order_relaxed); }
 
 FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access) {
     if (is_physical(vma)) return fault_physical(vma, table, address);
@@ -27,7 +25,7 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     bool was_resident = static_cast<bool>(object.find_page(index));
     auto page = object.get_page(index, access);
     if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
-    if (!was_resident && object.kind() == VmObject::Kind::File) major_faults.fetch_add(1, std::memory_order_relaxed);
+    if (!was_resident && object.kind() == VmObject::Kind::File) count_event(Event::MajorFault);
     Cursor cursor(table, address);
     bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
     arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
@@ -91,7 +89,7 @@ FaultResult AddressSpace::fault_private_write(Vma& vma, Page& table, VirtAddr ad
     if (!copy) return FaultResult::OutOfMemory;
     copy_page(copy->data(), original->data());
     if (vma.prot & abi::PROT_EXEC) sync_code(**copy);
-    count_copy();
+    count_event(Event::CopyOnWrite);
     vma.has_private_pages.store(true, std::memory_order_relaxed);
     Cursor cursor(table, address);
     if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved;

@@ -95,11 +95,6 @@ u64 committed_pages();
 u64 commit_limit();
 bool can_commit(u64 pages, u64 total_pages_of_asker);
 
-void count_fault();
-void count_copy();
-u64 fault_events();
-u64 major_fault_events();
-u64 copy_events();
 void count_locked(i64 pages);
 u64 locked_pages_total();
 

@@ -1,4 +1,5 @@
 // Adding up what the parts count.
+#include "events.hpp"
 #include "huge_pages.hpp"
 #include "kernel_area.hpp"
 #include "page_allocator.hpp"
@@ -51,19 +52,18 @@ u64 total_memory_pages() { return managed_frames(); }
 
 MemoryEvents memory_events() {
     MemoryEvents result;
-    result.page_faults = fault_events();
+    result.page_faults = events(Event::Fault);
     result.pages_allocated = allocated_frame_events();
     result.pages_freed = freed_frame_events();
-    result.copy_on_write = copy_events();
+    result.copy_on_write = events(Event::CopyOnWrite);
     result.pages_zeroed_idle = zeroed_frames_made();
     result.zeroed_pages_taken = zeroed_frames_taken();
-    const TlbEvents tlb = tlb_events();
-    result.address_space_switches = tlb.switches;
-    result.tlb_local_flushes_of_all = tlb.local_all;
-    result.tlb_local_flushes_of_pages = tlb.local_one;
-    result.tlb_remote_flushes = tlb.remote;
-    result.tlb_remote_flushes_received = tlb.remote_received;
-    result.major_faults = major_fault_events();
+    result.address_space_switches = events(Event::AddressSpaceSwitch);
+    result.tlb_local_flushes_of_all = events(Event::LocalFlushOfAll);
+    result.tlb_local_flushes_of_pages = events(Event::LocalFlushOfPage);
+    result.tlb_remote_flushes = events(Event::RemoteFlush);
+    result.tlb_remote_flushes_received = events(Event::RemoteFlushReceived);
+    result.major_faults = events(Event::MajorFault);
     result.out_of_memory_kills = out_of_memory_kills.load(std::memory_order_relaxed);
     return result;
 }

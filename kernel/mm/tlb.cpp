@@ -11,6 +11,7 @@
 // An ASID belongs to a generation. When the numbers run out a new generation begins, in which only the address spaces
 // that run at that moment keep theirs; a number given out anew is flushed on each CPU before its first use there.
 #include "tlb.hpp"
+#include "events.hpp"
 #include "huge_pages.hpp"
 #include <core/hooks.hpp>
 #include <core/sched.hpp>
@@ -22,23 +23,6 @@ namespace {
 
 constexpr u64 many_pages = 32; // beyond it dropping everything is cheaper than page by page
 constexpr unsigned asid_bits = 16;
-
-/// Events, each CPU's own, so that counting them costs no traffic.
-struct alignas(64) Counters {
-    std::atomic<u64> switches{0}, flushes_of_all{0}, pages_flushed{0}, requests_sent{0}, requests_received{0};
-};
-constinit Counters counters[core::CpuMask::max_cpus];
-
-/// Preemption is off.
-void count(std::atomic<u64> Counters::* which, u64 events = 1) {
-    (counters[core::this_cpu().number].*which).fetch_add(events, std::memory_order_relaxed);
-}
-
-u64 sum(std::atomic<u64> Counters::* which) {
-    u64 result = 0;
-    for (const Counters& one : counters) result += (one.*which).load(std::memory_order_relaxed);
-    return result;
-}
 
 constinit core::LockClass asid_lock_class("asid");
 constinit core::InterruptSpinLock asid_lock(asid_lock_class);
@@ -58,15 +42,15 @@ struct FlushRequest {
 void perform(const FlushRequest& request) {
     if (request.pages > many_pages) {
         arch::flush_user_tlb_all(request.asid);
-        count(&Counters::flushes_of_all);
+        count_event(Event::LocalFlushOfAll);
     } else {
         arch::flush_user_tlb(request.begin, request.pages, request.asid);
-        count(&Counters::pages_flushed, request.pages);
+        count_event(Event::LocalFlushOfPage, request.pages);
     }
 }
 
 void flush_on_other(void* context) {
-    count(&Counters::requests_received);
+    count_event(Event::RemoteFlushReceived);
     perform(*static_cast<FlushRequest*>(context));
 }
 
@@ -112,14 +96,6 @@ std::pair<u64, Fresh> renew(u64 old) {
 }
 
 } // namespace
-
-TlbEvents tlb_events() {
-    return {.switches = sum(&Counters::switches),
-            .local_all = sum(&Counters::flushes_of_all),
-            .local_one = sum(&Counters::pages_flushed),
-            .remote = sum(&Counters::requests_sent),
-            .remote_received = sum(&Counters::requests_received)};
-}
 
 void flush_kernel_everywhere(VirtAddr begin, u64 pages) {
     core::PreemptionGuard guard;
@@ -196,13 +172,15 @@ void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     active |= active_cpus_.bits.load();
     if ((active | used_cpus_.value()) & self) perform(request);
     if (u64 others = active & ~self & ~resting) {
-        count(&Counters::requests_sent);
+        count_event(Event::RemoteFlush);
         core::run_on_cpus(others, flush_on_other, &request);
     }
 }
 
-/// Another access, or another CPU, may have been refused by a stale entry of this CPU.
+/// Rights were gained at `address`, where an access was refused: this CPU may still have the old ones. Where others
+/// have them too, or this thread has moved, the same fault comes once more and finds nothing to do.
 void AddressSpace::flush_here(VirtAddr address, u64 pages) {
+    if constexpr (Policy::fault_drops_translation) return;
     core::PreemptionGuard guard;
     perform({this, address, pages,
              static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))});
@@ -219,7 +197,7 @@ void AddressSpace::activate(core::Cpu& cpu) {
             return;
     }
     active_cpus_.add(cpu.number);
-    count(&Counters::switches);
+    count_event(Event::AddressSpaceSwitch);
     arch::Asid number = 0;
     bool flush = true;
     if (!has_asids && (stale_cpus_.value() & self)) stale_cpus_.remove(cpu.number); // all goes anyway

@@ -77,11 +77,4 @@ void flush_kernel_everywhere(VirtAddr begin, u64 pages);
 /// As AddressSpace::flush_range()'s number of pages: everything, and what CPUs remember of page tables.
 inline constexpr u64 all_pages = ~u64{0};
 
-/// Since boot; Linux's names for all but the switches are nr_tlb_*.
-struct TlbEvents {
-    u64 switches = 0; // of a CPU to another address space, or to the same one after it missed a flush
-    u64 local_all = 0, local_one = 0, remote = 0, remote_received = 0;
-};
-TlbEvents tlb_events();
-
 } // namespace linnet::mm

@@ -57,6 +57,9 @@ static_assert(PagingPolicyContract<PagingPolicy>);
 /// The entry of a restricted table lets no write through, whatever the leaves below it say, and where this is false
 /// nothing else either (RISC-V and LoongArch know no rights of upper entries): the access faults.
 static_assert(std::same_as<decltype(PagingPolicy::restricted_tables_are_readable), const bool>);
+/// Whether a CPU that takes a page fault forgets what it had of the translation, so that rights which are gained in the
+/// handler need no flush.
+static_assert(std::same_as<decltype(PagingPolicy::fault_drops_translation), const bool>);
 
 // ---- TLB and address-space registers; all act on the calling CPU ----
 

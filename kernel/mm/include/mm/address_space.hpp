@@ -367,8 +367,9 @@ private:
     Result<void> collapse_range(VirtAddr begin, VirtAddr end); // takes the lock itself
     void note_collapsible();
     void leave_collapse_list();
-    [[nodiscard]] bool is_accessible(VirtAddr address,
-                                     arch::Access access) const; // advise.cpp; the shared lock suffices
+    // advise.cpp: the shared lock suffices
+    [[nodiscard]] bool is_accessible(VirtAddr address, arch::Access access) const;
+    [[nodiscard]] VirtAddr accessible_until(VirtAddr address, VirtAddr end, arch::Access access) const;
     // foreign.cpp
     PageRef find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     Result<bool> try_use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);

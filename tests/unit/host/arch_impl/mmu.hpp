@@ -14,6 +14,7 @@ struct PagingPolicy {
     static constexpr u64 address_mask = 0x00ff'ffff'ffff'f000;
     static constexpr unsigned key_shift = 56;
     static constexpr bool restricted_tables_are_readable = true;
+    static constexpr bool fault_drops_translation = false;
 
     static Entry empty() { return {}; }
     static bool is_empty(Entry entry) { return entry.bits == 0; }

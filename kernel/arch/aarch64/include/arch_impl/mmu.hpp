@@ -33,6 +33,7 @@ struct PagingPolicy {
     static constexpr Entry address_mask = 0x0000'ffff'ffff'f000;
 
     static constexpr bool restricted_tables_are_readable = true;
+    static constexpr bool fault_drops_translation = false;
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }

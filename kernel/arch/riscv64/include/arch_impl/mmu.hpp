@@ -24,6 +24,7 @@ struct PagingPolicy {
     static constexpr u64 memory_type_mask = u64{3} << 61, uncached = u64{1} << 61, device_registers = u64{2} << 61;
     static constexpr u64 restricted = copy_on_write;
     static constexpr bool restricted_tables_are_readable = false;
+    static constexpr bool fault_drops_translation = false;
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }

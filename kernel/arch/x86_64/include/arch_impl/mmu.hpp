@@ -16,6 +16,8 @@ struct PagingPolicy {
     static constexpr unsigned key_shift = 59;
     /// The R/W bit of an upper entry governs everything below it.
     static constexpr bool restricted_tables_are_readable = true;
+    /// SDM volume 3, section 4.10.4.1.
+    static constexpr bool fault_drops_translation = true;
 
     static constexpr Entry empty() { return 0; }
     static bool is_empty(Entry entry) { return entry == 0; }
