@@ -15,7 +15,8 @@ PageRef AddressSpace::find_accessible_page(Vma& vma, VirtAddr address, arch::Acc
     // What may be written is a private page that nobody shares, or what is writable through its entry.
     auto may_access = [&](arch::MappingFlags flags, bool is_own) {
         if (access != arch::Access::Write || flags.writable) return true;
-        return how == ForeignAccess::Forced && !vma.is(vma_shared) && is_own;
+        return how == ForeignAccess::Forced && !vma.is(vma_shared) && is_own &&
+               (!tracks_writes(vma) || flags.soft_dirty);
     };
     Entry* slot = tables_.find_leaf_slot(address);
     if (!slot) return {};

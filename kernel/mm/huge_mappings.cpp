@@ -52,7 +52,7 @@ bool AddressSpace::may_be_huge(const Vma& vma, VirtAddr address) const {
 }
 
 /// The first touch, by this address space, of shared memory that may be huge. False when single pages must do.
-bool AddressSpace::map_shared_huge_page(Vma& vma, VirtAddr address) {
+bool AddressSpace::map_shared_huge_page(Vma& vma, VirtAddr address, arch::Access access) {
     VmObject& object = *vma.object;
     const VirtAddr base = huge_page_floor(address);
     const u64 first = vma.index_of(base);
@@ -68,8 +68,10 @@ bool AddressSpace::map_shared_huge_page(Vma& vma, VirtAddr address) {
     if (!is_inside(object, first + frames_per_huge_page - 1)) return true; // the access will tell
     Page* head = object.map_huge_page(first);
     if (!head) return false;
+    const bool may_write = access == arch::Access::Write || !tracks_writes(vma);
+    const arch::MappingFlags flags = may_write ? full_flags(vma) : read_only_flags(vma);
     Entry none = Policy::empty();
-    const bool done = cursor.compare_exchange(none, Policy::make_leaf(page_address(*head), full_flags(vma), 1));
+    const bool done = cursor.compare_exchange(none, Policy::make_leaf(page_address(*head), flags, 1));
     cursor.unlock();
     if (!done)
         drop_huge_mapping(*head); // another thread was faster
@@ -80,7 +82,7 @@ bool AddressSpace::map_shared_huge_page(Vma& vma, VirtAddr address) {
 
 /// The first touch of memory that may be huge. False when single pages must do.
 bool AddressSpace::map_huge_page(Vma& vma, VirtAddr address, arch::Access access) {
-    if (vma.object) return map_shared_huge_page(vma, address);
+    if (vma.object) return map_shared_huge_page(vma, address, access);
     auto count_table = [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); };
     auto slot = tables_.make_leaf_slot(huge_page_floor(address), count_table);
     if (!slot) return false;

@@ -97,12 +97,14 @@ Result<void> AddressSpace::insert_mapping(Vma& described) {
     if (below && can_merge(*below, described)) {
         account(described, pages);
         set_range(*below, below->begin, described.end);
+        below->flags |= described.flags & vma_soft_dirty;
         if (above && can_merge(*below, *above)) merge(*below);
         return {};
     }
     if (above && can_merge(described, *above)) {
         account(described, pages);
         set_range(*above, described.begin, above->end);
+        above->flags |= described.flags & vma_soft_dirty;
         return {};
     }
     Vma* vma = TRY(clone_vma(described));
@@ -115,7 +117,7 @@ Result<void> AddressSpace::insert_mapping(Vma& described) {
 namespace {
 
 u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
-    u32 flags = request.vma_flags;
+    u32 flags = request.vma_flags | new_vma_flags;
     if (request.flags & abi::MAP_SHARED) flags |= vma_shared; // SHARED_VALIDATE contains the bit
     if (request.flags & abi::MAP_GROWSDOWN) flags |= vma_grows_down;
     // Who never promises too much reserves whatever the program says (Linux's documentation, overcommit accounting).

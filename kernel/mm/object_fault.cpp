@@ -11,6 +11,11 @@ namespace {
 
 constexpr usize around_pages = 16;
 
+/// Whether what is mapped for reading may be written to without another fault.
+bool is_writable_unasked(const Vma& vma) {
+    return vma.is(vma_shared) && !vma.object->wants_write_faults() && !tracks_writes(vma);
+}
+
 FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::OutOfMemory : FaultResult::BusAdrErr; }
 
 } // namespace
@@ -27,7 +32,7 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
     if (!was_resident && object.kind() == VmObject::Kind::File) count_event(Event::MajorFault);
     Cursor cursor(table, address);
-    bool writable = vma.is(vma_shared) && (access == arch::Access::Write || !object.wants_write_faults());
+    bool writable = access == arch::Access::Write ? vma.is(vma_shared) : is_writable_unasked(vma);
     arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
     PageKind kind = (*page)->kind;
     if (Policy::is_empty(cursor.entry()) && is_inside(object, index) &&
@@ -66,8 +71,7 @@ usize AddressSpace::map_around(Vma& vma, Page& table, VirtAddr address) {
     usize wanted = static_cast<usize>(pages_in(address - begin));
     if (found == 0 || wanted >= count || !pages[wanted]) return 0;
     PageKind kind = pages[wanted]->kind;
-    bool writable = vma.is(vma_shared) && !vma.object->wants_write_faults();
-    arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
+    arch::MappingFlags flags = is_writable_unasked(vma) ? full_flags(vma) : read_only_flags(vma);
     usize mapped = 0;
     Cursor cursor(table, begin);
     inside = divide_up(vma.object->size(), arch::page_size);

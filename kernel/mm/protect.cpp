@@ -75,7 +75,7 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
     if ((begin == vma.begin) == (end == vma.end)) return nullptr;
     const bool is_first_part = begin == vma.begin;
     Vma* neighbour = is_first_part ? vmas_.previous(vma) : vmas_.next(vma);
-    if (!neighbour || neighbour->prot != rights || neighbour->flags != flags) return nullptr;
+    if (!neighbour || neighbour->prot != rights || ((neighbour->flags ^ flags) & ~u32{vma_soft_dirty})) return nullptr;
     if (is_first_part ? !continues(*neighbour, vma) : !continues(vma, *neighbour)) return nullptr;
     VirtAddr border = is_first_part ? end : begin;
     if (ends_within_huge_page(vma, border)) return error(Errno::EINVAL);
@@ -89,6 +89,7 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
         set_range(*neighbour, begin, neighbour->end);
         set_range(vma, vma.begin, begin);
     }
+    neighbour->flags |= flags & vma_soft_dirty;
     return neighbour;
 }
 
@@ -116,7 +117,7 @@ void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before
     const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0, grants_write = (vma.prot & abi::PROT_WRITE) != 0;
     const Entry read_only = model(read_only_flags(vma));
     const Entry full = grants_write ? model(full_flags(vma)) : read_only;
-    const bool may_own = grants_write && !vma.is(vma_shared);
+    const bool may_own = grants_write && !vma.is(vma_shared), tracks = tracks_writes(vma);
     auto protect_table = [&] [[gnu::always_inline]] (Page & table, VirtAddr from, VirtAddr to, Entry*) {
         VirtAddr first = to, last = from;
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
@@ -131,7 +132,8 @@ void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before
             }
             Entry fresh;
             do {
-                bool may_write = is_own || (grants_write && Policy::flags(entry, 0).writable);
+                bool may_write = (is_own && (!tracks || Policy::is_soft_dirty(entry))) ||
+                                 (grants_write && Policy::flags(entry, 0).writable);
                 fresh = Policy::with_rights(entry, may_write ? full : read_only);
             } while (!cursor.compare_exchange(entry, fresh));
             if (last == from) first = cursor.address();

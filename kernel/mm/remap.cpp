@@ -156,13 +156,15 @@ void AddressSpace::empty_source(Vma& source) {
 Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length) {
     TlbBatch batch(*this);
     Result<void> result;
-    // A table whose range moves by whole tables is moved as one, else its entries are.
-    bool by_tables = ((from.value ^ to.value) & (leaf_table_span - 1)) == 0;
+    // A table whose range moves by whole tables is moved as one, else its entries are: what has moved counts as
+    // written, so each is marked where that matters.
+    const bool by_tables = ((from.value ^ to.value) & (leaf_table_span - 1)) == 0;
+    const bool marks = tracks_writes(vma);
     auto move = [&](Page& table, VirtAddr begin, VirtAddr end, Entry* slot) {
         if (!result) return;
         batch.note_range(begin, end);
         VirtAddr target = to + (begin - from);
-        if (by_tables && end - begin == leaf_table_span) {
+        if (by_tables && !marks && end - begin == leaf_table_span) {
             result = move_table(slot, target, batch);
             return;
         }
@@ -179,6 +181,7 @@ Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr 
         if (!result) return;
         if (by_tables) {
             batch.note_range(begin, end);
+            if (marks) mark_soft_dirty(slot);
             result = move_table(slot, to + (begin - from), batch);
             return;
         }
@@ -187,6 +190,12 @@ Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr 
     };
     tables_.for_each_leaf_slot(from, from + length, move, move_huge);
     return result;
+}
+
+void AddressSpace::mark_soft_dirty(Entry* slot) {
+    Entry entry = Table::load(slot);
+    while (!Table::compare_exchange(slot, entry, Policy::with_soft_dirty(entry))) {
+    }
 }
 
 /// Where the target has no table, as is usual, the slot is all that changes.
@@ -223,7 +232,7 @@ Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange r
         for (; at != last; ++at, ++to) {
             if (Policy::is_empty(Table::load(at))) continue;
             Entry entry = Table::exchange(at, Policy::empty());
-            Table::store(to, entry);
+            Table::store(to, Policy::with_soft_dirty(entry));
             ++moved;
             if (!is_anonymous(Policy::address(entry, 0))) ++others;
         }

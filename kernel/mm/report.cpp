@@ -38,7 +38,8 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
 namespace {
 /// Whether neighbours would be one mapping if it weren't for a guard range.
 bool differ_by_guard(const Vma& first, const Vma& second) {
-    return (first.flags ^ second.flags) == vma_guard && first.prot == second.prot && continues(first, second);
+    return ((first.flags ^ second.flags) & ~u32{vma_soft_dirty}) == vma_guard && first.prot == second.prot &&
+           continues(first, second);
 }
 } // namespace
 
@@ -167,9 +168,13 @@ void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
         const VirtAddr first = std::max(begin, vma->begin), last = std::min(end, vma->end);
         if (vma->is(vma_guard))
             for (VirtAddr at = first; at < last; at += arch::page_size) states[pages_in(at - begin)].is_guard = true;
-        auto note = [&](VirtAddr address, PhysAddr frame, const Page* table) {
+        if (vma->is(vma_soft_dirty))
+            for (VirtAddr at = first; at < last; at += arch::page_size)
+                states[pages_in(at - begin)].is_soft_dirty = true;
+        auto note = [&](VirtAddr address, PhysAddr frame, const Page* table, bool is_soft_dirty) {
             PageState& state = states[pages_in(address - begin)];
             state.is_present = true;
+            if (is_soft_dirty && !vma->is(vma_hugetlb)) state.is_soft_dirty = true; // as Linux, which has none there
             state.frame = pages_in(frame.value);
             const Page* page = counted_page(*vma, frame);
             if (!page) return;
@@ -179,14 +184,15 @@ void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
         auto look_at_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
             for (Cursor cursor(table, from); cursor.address() < to; cursor.advance())
                 if (Entry entry = cursor.entry(); !Policy::is_empty(entry))
-                    note(cursor.address(), Policy::address(entry, 0), &table);
+                    note(cursor.address(), Policy::address(entry, 0), &table, Policy::is_soft_dirty(entry));
         };
         auto look_at_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
             HugeTableCursor cursor(slot);
             const Entry entry = cursor.entry();
             if (!Policy::is_leaf(entry, 1)) return;
             const PhysAddr block = Policy::address(entry, 1);
-            for (; from < to; from += arch::page_size) note(from, block + (from - huge_page_floor(from)), nullptr);
+            for (; from < to; from += arch::page_size)
+                note(from, block + (from - huge_page_floor(from)), nullptr, Policy::is_soft_dirty(entry));
         };
         tables_.for_each_leaf_slot(first, last, look_at_table, look_at_huge);
     }

@@ -43,9 +43,10 @@ inline arch::MappingFlags read_only_flags(const Vma& vma) {
     flags.protection_key = vma.protection_key;
     return flags;
 }
-/// Those of an entry that may be written through, as far as the mapping allows it.
+/// Those of an entry that is being written through, and may be from now on as far as the mapping allows it.
 inline arch::MappingFlags full_flags(const Vma& vma) {
     arch::MappingFlags flags = read_only_flags(vma);
+    flags.soft_dirty = true;
     if (!(vma.prot & abi::PROT_WRITE)) return flags;
     flags.copy_on_write = false;
     flags.writable = flags.dirty = true;
@@ -63,12 +64,17 @@ inline bool is_lendable(const Vma& vma) { return !is_physical(vma) && !is_secret
 /// droppable memory never.
 inline bool is_lockable(const Vma& vma) { return !is_physical(vma) && !is_secret(vma) && !vma.is(vma_droppable); }
 
+/// soft_dirty.cpp: whether a first write to each page has to be noticed.
+inline bool tracks_writes(const Vma& vma) { return arch::PagingPolicy::has_soft_dirty && !vma.is(vma_soft_dirty); }
+/// The mark of a mapping that is new, where there are such marks.
+inline constexpr u32 new_vma_flags = arch::PagingPolicy::has_soft_dirty ? vma_soft_dirty : 0;
+
 inline bool is_key_allocated(u16 keys, int key) { return key >= 0 && key < 16 && (keys >> key & 1); }
 
 /// Rights of an entry of a physical mapping: no copies, and cached as the object says.
 inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flags) {
     auto caching = static_cast<const PhysicalObject&>(*vma.object).caching();
-    flags.copy_on_write = false;
+    flags.copy_on_write = flags.soft_dirty = false;
     flags.device = caching == PhysicalObject::Caching::Uncached;
     flags.write_combining = caching == PhysicalObject::Caching::WriteCombining;
     return flags;

@@ -20,7 +20,8 @@ bool continues(const Vma& first, const Vma& second) {
 }
 
 bool can_merge(const Vma& first, const Vma& second) {
-    return first.flags == second.flags && first.prot == second.prot && continues(first, second);
+    return ((first.flags ^ second.flags) & ~u32{vma_soft_dirty}) == 0 && first.prot == second.prot &&
+           continues(first, second);
 }
 
 Result<Vma*> AddressSpace::clone_vma(const Vma& vma) {
@@ -126,6 +127,7 @@ Vma* AddressSpace::merge(Vma& vma) {
         second.is_absorbed = true;
         // The first grows before the second leaves the object's list: truncation meets each page at least once.
         set_range(first, first.begin, end);
+        first.flags |= second.flags & vma_soft_dirty;
         unlink_vma(second);
         second.object = {}; // never the last holder of the object or label: `first` has them too
         second.label = {};

@@ -5,7 +5,7 @@
 
 namespace linnet::mm {
 
-/// Whether two neighbouring mappings are one.
+/// Whether two neighbouring mappings are one. If either is vma_soft_dirty the whole will be.
 bool can_merge(const Vma& first, const Vma& second);
 /// Whether they would be, had they the same rights and flags.
 bool continues(const Vma& first, const Vma& second);

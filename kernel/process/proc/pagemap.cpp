@@ -10,18 +10,21 @@ namespace linnet::process::proc {
 
 namespace {
 
-// Bits of an entry. Soft-dirty (55), swapped (62) and userfaultfd's (57) are never set: as on a kernel built without.
+// Bits of an entry. Swapped (62) and userfaultfd's (57) are never set: as on a kernel built without.
 constexpr u64 pagemap_present = u64{1} << 63;
 constexpr u64 pagemap_file = u64{1} << 61;
 constexpr u64 pagemap_guard = u64{1} << 58;
 constexpr u64 pagemap_exclusive = u64{1} << 56;
+constexpr u64 pagemap_soft_dirty = u64{1} << 55;
 constexpr u64 pagemap_frame_mask = (u64{1} << 55) - 1;
 
 enum class FrameNumbers : u8 { Hidden, Shown };
 
 u64 entry_of(const mm::PageState& state, FrameNumbers numbers) {
-    if (!state.is_present) return state.is_guard ? pagemap_guard : 0;
-    return pagemap_present | (state.is_of_object ? pagemap_file : 0) | (state.is_exclusive ? pagemap_exclusive : 0) |
+    const u64 dirty = state.is_soft_dirty ? pagemap_soft_dirty : 0;
+    if (!state.is_present) return dirty | (state.is_guard ? pagemap_guard : 0);
+    return dirty | pagemap_present | (state.is_of_object ? pagemap_file : 0) |
+           (state.is_exclusive ? pagemap_exclusive : 0) |
            (numbers == FrameNumbers::Shown ? state.frame & pagemap_frame_mask : 0);
 }
 
@@ -89,10 +92,10 @@ Result<void> store_clear_refs(const Task& task, std::string_view text) {
     case 3:
         space->clear_references(mm::ReferencedPages::OfObjects);
         break;
-    case 5:
+    case 4:
+        return space->clear_soft_dirty();
+    default:
         space->reset_peak_resident();
-        break;
-    default: // 4 clears soft-dirty marks, which pagemap never shows
         break;
     }
     return {};

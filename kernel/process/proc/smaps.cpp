@@ -56,9 +56,9 @@ void show_flags(const mm::MappingInfo& info, TextSink sink) {
         {(info.flags & mm::vma_lock_on_fault) != 0, "lf "},   {(info.flags & mm::vma_accounted) != 0, "ac "},
         {(info.flags & mm::vma_no_reserve) != 0, "nr "},      {(info.flags & mm::vma_hugetlb) != 0, "ht "},
         {(info.flags & mm::vma_wipe_on_fork) != 0, "wf "},    {is_physical || (info.flags & mm::vma_dont_dump), "dd "},
-        {(info.flags & mm::vma_huge_page) != 0, "hg "},       {(info.flags & mm::vma_no_huge_page) != 0, "nh "},
-        {(info.flags & mm::vma_mergeable) != 0, "mg "},       {(info.flags & mm::vma_sealed) != 0, "sl "},
-        {(info.flags & mm::vma_droppable) != 0, "dp "},
+        {(info.flags & mm::vma_soft_dirty) != 0, "sd "},      {(info.flags & mm::vma_huge_page) != 0, "hg "},
+        {(info.flags & mm::vma_no_huge_page) != 0, "nh "},    {(info.flags & mm::vma_mergeable) != 0, "mg "},
+        {(info.flags & mm::vma_sealed) != 0, "sl "},          {(info.flags & mm::vma_droppable) != 0, "dp "},
     };
     sink("VmFlags: ");
     for (const auto& flag : flags)

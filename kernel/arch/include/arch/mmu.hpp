@@ -21,8 +21,17 @@ struct MappingFlags {
     bool copy_on_write : 1 = false; // software bit: a write fault copies; never together with writable
     bool accessed : 1 = true;
     bool dirty : 1 = false;
+    bool soft_dirty : 1 = false; // kept only where PagingPolicy::has_soft_dirty
     u8 protection_key = 0;
     bool operator==(const MappingFlags&) const = default;
+};
+
+/// What a PagingPolicy inherits whose entries have no bit for soft-dirty marks (Linux's documentation, "soft-dirty").
+struct WithoutSoftDirty {
+    static constexpr bool has_soft_dirty = false;
+    static constexpr bool is_soft_dirty(u64) { return false; }
+    static constexpr u64 with_soft_dirty(u64 entry) { return entry; }
+    static constexpr u64 without_soft_dirty(u64 entry) { return entry; }
 };
 
 } // namespace linnet::arch
@@ -43,16 +52,23 @@ concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr addres
     { P::make_leaf(address, flags, level) } -> std::same_as<typename P::Entry>;
     { P::make_table(address) } -> std::same_as<typename P::Entry>; // user-reachable; rights decided in the leaf
     { P::flags(entry, level) } -> std::same_as<MappingFlags>;      // inverse of make_leaf
-    // The leaf of level 0 with everything but frame and accessed mark as in `model`.
+    // The leaf with everything but frame, accessed and soft-dirty mark as in `model`.
     { P::with_rights(entry, entry) } -> std::same_as<typename P::Entry>;
     { P::is_accessed(entry) } -> std::same_as<bool>;
     { P::is_dirty(entry) } -> std::same_as<bool>;
     { P::without_write(entry) } -> std::same_as<typename P::Entry>; // for fork: read-only and copy_on_write set
     { P::without_accessed(entry) } -> std::same_as<typename P::Entry>;
+    { P::is_soft_dirty(entry) } -> std::same_as<bool>;
+    { P::with_soft_dirty(entry) } -> std::same_as<typename P::Entry>;
+    // Without the right to write either, so that the next write can set the mark.
+    { P::without_soft_dirty(entry) } -> std::same_as<typename P::Entry>;
     { P::make_restricted_table(address) } -> std::same_as<typename P::Entry>; // see below
     { P::is_restricted_table(entry) } -> std::same_as<bool>;                  // of an entry that is_table()
 };
 static_assert(PagingPolicyContract<PagingPolicy>);
+
+/// Whether leaves have a software bit for soft-dirty marks, as Linux has one on this architecture.
+static_assert(std::same_as<decltype(PagingPolicy::has_soft_dirty), const bool>);
 
 /// The entry of a restricted table lets no write through, whatever the leaves below it say, and where this is false
 /// nothing else either (RISC-V and LoongArch know no rights of upper entries): the access faults.

@@ -130,6 +130,7 @@ struct PageState {
     bool is_of_object = false; // of a file or shared memory
     bool is_exclusive = false; // mapped once
     bool is_guard = false;     // MADV_GUARD_INSTALL
+    bool is_soft_dirty = false;
 };
 
 /// What /proc/PID/clear_refs clears the marks of.
@@ -232,6 +233,8 @@ public:
     void page_states(VirtAddr begin, std::span<PageState> states);
     /// Forgets that pages were used, so that smaps' Referenced counts from now on.
     void clear_references(ReferencedPages which);
+    /// Forgets that pages were written to (soft_dirty.cpp). ENOMEM: it may have been done in part.
+    Result<void> clear_soft_dirty();
     [[nodiscard]] AddressSpaceStatistics statistics() const;
     void reset_peak_resident();
     /// Whether `pages` more may be promised to it (overcommit.cpp).
@@ -322,6 +325,7 @@ private:
     void empty_source(Vma& source);
     Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
     Result<void> move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length);
+    static void mark_soft_dirty(Entry* slot);
     Result<void> move_table(Entry* slot, VirtAddr target, TlbBatch& batch);
     Result<void> move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
@@ -346,7 +350,7 @@ private:
     // huge_mappings.cpp
     [[nodiscard]] bool may_be_huge(const Vma& vma, VirtAddr address) const;
     bool map_huge_page(Vma& vma, VirtAddr address, arch::Access access);
-    bool map_shared_huge_page(Vma& vma, VirtAddr address);
+    bool map_shared_huge_page(Vma& vma, VirtAddr address, arch::Access access);
     std::expected<FaultResult, Obstacle> fault_huge(Vma& vma, Entry* slot, VirtAddr address, arch::Access access);
     std::expected<FaultResult, Obstacle> replace_huge_zeros(Vma& vma, Entry* slot, VirtAddr address, Entry seen);
     Result<void> split_huge_leaf(VirtAddr address);
@@ -386,6 +390,9 @@ private:
     Result<void> own_table(Page& table, VirtAddr address, Entry* slot);
     Result<void> own_tables(VirtAddr begin, VirtAddr end);
     Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
+    // soft_dirty.cpp
+    Result<void> clear_soft_dirty_in(Vma& vma, TlbBatch& batch);
+    // report.cpp
     MappingInfo describe(const Vma& vma) const;
     Vma& last_shown_with(Vma& first);
     Vma* find_shown(VirtAddr from);

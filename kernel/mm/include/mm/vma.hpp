@@ -60,6 +60,7 @@ enum VmaFlag : u32 {
     vma_has_promise = 1u << 18, // private vma_hugetlb: what its object promises is for this one, not a forked copy
     vma_guard = 1u << 19,       // MADV_GUARD_INSTALL: every access faults; user space doesn't see it as a mapping
     vma_droppable = 1u << 20,   // MAP_DROPPABLE
+    vma_soft_dirty = 1u << 24,  // new since soft-dirty marks were cleared last: all of it counts as written (x86_64)
 };
 
 struct Vma : ObjectMapping {

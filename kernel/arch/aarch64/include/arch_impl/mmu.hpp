@@ -12,7 +12,7 @@ enum class MemoryKind : u64 { Normal = 0, Device = 1, WriteCombining = 2, Device
 /// Normal write-back, Device-nGnRE, Normal non-cacheable, Device-nGnRnE.
 inline constexpr u64 mair_value = 0x00'44'04'ff;
 
-struct PagingPolicy {
+struct PagingPolicy : WithoutSoftDirty {
     using Entry = u64;
 
     static constexpr Entry valid = 1 << 0;

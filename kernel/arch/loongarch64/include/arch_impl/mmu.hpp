@@ -13,7 +13,7 @@
 
 namespace linnet::arch {
 
-struct PagingPolicy {
+struct PagingPolicy : WithoutSoftDirty {
     using Entry = u64;
 
     static constexpr u64 valid = 1u << 0, dirty_hardware = 1u << 1, user = 3u << 2, cached = 1u << 4,

@@ -13,7 +13,7 @@ namespace linnet::arch {
 /// mapped. Without it the platform decides by address.
 extern bool page_memory_types_supported;
 
-struct PagingPolicy {
+struct PagingPolicy : WithoutSoftDirty {
     using Entry = u64;
 
     static constexpr u64 valid = 1u << 0, readable = 1u << 1, writable = 1u << 2, executable = 1u << 3, user = 1u << 4,

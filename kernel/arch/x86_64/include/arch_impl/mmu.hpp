@@ -11,13 +11,14 @@ struct PagingPolicy {
     static constexpr Entry present = 1u << 0, writable = 1u << 1, user = 1u << 2, write_through = 1u << 3,
                            cache_disable = 1u << 4, accessed = 1u << 5, dirty = 1u << 6, large = 1u << 7,
                            global = 1u << 8, software_cow = 1u << 9, software_no_access = 1u << 10,
-                           no_execute = u64{1} << 63;
+                           software_soft_dirty = 1u << 11, no_execute = u64{1} << 63;
     static constexpr u64 address_mask = 0x000f'ffff'ffff'f000;
     static constexpr unsigned key_shift = 59;
     /// The R/W bit of an upper entry governs everything below it.
     static constexpr bool restricted_tables_are_readable = true;
     /// SDM volume 3, section 4.10.4.1.
     static constexpr bool fault_drops_translation = true;
+    static constexpr bool has_soft_dirty = true;
 
     static constexpr Entry empty() { return 0; }
     static bool is_empty(Entry entry) { return entry == 0; }
@@ -49,6 +50,7 @@ struct PagingPolicy {
         if (flags.copy_on_write) entry |= software_cow;
         if (flags.accessed) entry |= accessed;
         if (flags.dirty) entry |= dirty;
+        if (flags.soft_dirty) entry |= software_soft_dirty;
         return entry | (u64{flags.protection_key} & 15) << key_shift;
     }
     static Entry make_table(PhysAddr address) { return address.value | present | writable | user | accessed; }
@@ -66,15 +68,19 @@ struct PagingPolicy {
         flags.copy_on_write = (entry & software_cow) != 0;
         flags.accessed = (entry & accessed) != 0;
         flags.dirty = (entry & dirty) != 0;
+        flags.soft_dirty = is_soft_dirty(entry);
         flags.protection_key = static_cast<u8>((entry >> key_shift) & 15);
         return flags;
     }
     static Entry with_rights(Entry entry, Entry model) {
-        constexpr Entry kept = address_mask | accessed;
+        constexpr Entry kept = address_mask | accessed | software_soft_dirty;
         return (entry & kept) | (model & ~kept);
     }
     static bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static bool is_dirty(Entry entry) { return (entry & dirty) != 0; }
+    static bool is_soft_dirty(Entry entry) { return (entry & software_soft_dirty) != 0; }
+    static Entry with_soft_dirty(Entry entry) { return entry | software_soft_dirty; }
+    static Entry without_soft_dirty(Entry entry) { return entry & ~Entry{software_soft_dirty | writable}; }
     static Entry without_write(Entry entry) { return (entry & ~Entry{writable}) | software_cow; }
     static Entry without_accessed(Entry entry) { return entry & ~Entry{accessed}; }
 };
