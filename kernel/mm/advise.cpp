@@ -191,7 +191,10 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
         const bool is_pool = vma->is(vma_hugetlb);
         if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size))) return error(Errno::EINVAL);
         const VirtAddr stop = is_pool ? huge_page_floor(to) : to;
-        if (!only_checks && from < stop && !zap(*vma, from, stop, batch, what)) is_complete = false;
+        if (is_pool)
+            discard_pool_pages(*vma, from, stop, batch);
+        else if (!only_checks && from < stop && !zap(*vma, from, stop, batch, what))
+            is_complete = false;
         at = to;
     }
     if (hole) return error(Errno::ENOMEM);

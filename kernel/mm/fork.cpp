@@ -40,7 +40,8 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
         if (vma->is(vma_accounted) && !can_commit(vma->page_count())) return error(Errno::ENOMEM);
         Vma* copy = TRY(child.clone_vma(*vma));
         // Locks are not inherited (mlock(2)).
-        copy->flags &= ~u32{vma_locked | vma_lock_on_fault | vma_has_promise};
+        copy->flags &= ~u32{vma_locked | vma_lock_on_fault};
+        copy->promise = nullptr;
         if (vma->is(vma_wipe_on_fork)) copy->flags &= ~u32{vma_guard};
         copy->has_private_pages.store(false, std::memory_order_relaxed);
         // Behind the parent's in the object's list: a truncation that runs now meets this one after the copying.

@@ -2,7 +2,6 @@
 #include "huge_pages.hpp"
 #include "page_allocator.hpp"
 #include <algorithm>
-#include <lib/own_ptr.hpp>
 #include <mm/huge_pool.hpp>
 
 namespace linnet::mm {
@@ -11,9 +10,11 @@ namespace {
 
 /// The pool's lock guards all of it.
 struct Pool {
-    Page* list = nullptr; // free blocks, linked by their first frames
+    Page* list = nullptr; // free blocks that are promised to nobody, linked by their first frames
     u64 wanted = 0;       // nr_hugepages
-    u64 total = 0, free = 0, reserved = 0;
+    u64 total = 0;
+    u64 listed = 0;   // in the list
+    u64 promised = 0; // set aside
     u64 overcommit = 0;
     [[nodiscard]] u64 surplus() const { return total > wanted ? total - wanted : 0; }
 };
@@ -25,13 +26,13 @@ constinit Pool pool;
 void put(Page& head) {
     head.next = pool.list;
     pool.list = &head;
-    ++pool.free;
+    ++pool.listed;
 }
 
 Page* pop() {
     Page* head = pool.list;
     pool.list = head->next;
-    --pool.free;
+    --pool.listed;
     return head;
 }
 
@@ -49,28 +50,13 @@ bool grow() {
     return true;
 }
 
-/// Sets blocks aside, growing the pool where overcommitting is allowed.
-bool reserve(u64 blocks) {
-    for (;;) {
-        {
-            core::SpinGuard guard(pool_lock);
-            if (pool.free - pool.reserved >= blocks) {
-                pool.reserved += blocks;
-                return true;
-            }
-            if (pool.surplus() >= pool.overcommit) return false;
-        }
-        if (!grow()) return false;
-    }
-}
-
 /// Lets go of blocks beyond the wanted size. Takes the lock itself.
 void drop_surplus() {
     for (;;) {
         Page* head = nullptr;
         {
             core::SpinGuard guard(pool_lock);
-            if (pool.surplus() == 0 || pool.free <= pool.reserved) return;
+            if (pool.surplus() == 0 || pool.listed == 0) return;
             head = pop();
             --pool.total;
         }
@@ -78,42 +64,65 @@ void drop_surplus() {
     }
 }
 
-void unreserve(u64 blocks) {
-    if (blocks == 0) return;
+enum class Purpose : u8 { Use, Promise };
+
+/// So many blocks out of the list, linked, or null; the pool grows where overcommitting is allowed.
+Page* take_out(u64 blocks, Purpose purpose) {
+    for (;;) {
+        bool may_grow;
+        {
+            core::SpinGuard guard(pool_lock);
+            if (pool.listed >= blocks) {
+                Page* chain = nullptr;
+                for (u64 i = 0; i < blocks; ++i) {
+                    Page* head = pop();
+                    head->next = chain;
+                    chain = head;
+                }
+                if (purpose == Purpose::Promise) pool.promised += blocks;
+                return chain;
+            }
+            may_grow = pool.surplus() < pool.overcommit;
+        }
+        if (may_grow && grow()) continue;
+        drop_surplus();
+        return nullptr;
+    }
+}
+
+/// Blocks that were set aside are no longer.
+void list_promised(Page* chain) {
     {
         core::SpinGuard guard(pool_lock);
-        pool.reserved -= blocks;
+        while (chain) {
+            Page* next = chain->next;
+            put(*chain);
+            --pool.promised;
+            chain = next;
+        }
     }
     drop_surplus();
 }
 
-/// A block with one zeroed frame after the other, each with one reference. `is_reserved`: it was set aside before.
-Page* take(bool is_reserved) {
-    if (!is_reserved && !reserve(1)) return nullptr;
-    Page* head;
-    {
-        core::SpinGuard guard(pool_lock);
-        --pool.reserved;
-        head = pop();
-    }
-    head->refs.store(1, std::memory_order_relaxed);
-    head->flags.store(0, std::memory_order_relaxed);
-    head->map_count.store(0, std::memory_order_relaxed);
-    head->object = nullptr;
-    head->slab_class = 0;
-    split_block(*head, huge_page_order);
+/// Gives each frame one reference, and zeros.
+void prepare_block(Page& head) {
+    head.refs.store(1, std::memory_order_relaxed);
+    head.flags.store(0, std::memory_order_relaxed);
+    head.map_count.store(0, std::memory_order_relaxed);
+    head.object = nullptr;
+    head.slab_class = 0;
+    split_block(head, huge_page_order);
     for (u64 i = 0; i < frames_per_huge_page; ++i) {
-        head[i].set(page_up_to_date);
-        clear_page(page_data(head[i]));
+        (&head)[i].set(page_up_to_date);
+        clear_page(page_data((&head)[i]));
     }
-    return head;
 }
 
 } // namespace
 
 HugePoolStatistics huge_pool_statistics() {
     core::SpinGuard guard(pool_lock);
-    return {pool.total, pool.free, pool.reserved, pool.surplus()};
+    return {pool.total, pool.listed + pool.promised, pool.promised, pool.surplus()};
 }
 
 u64 huge_pool_size() {
@@ -154,42 +163,130 @@ void free_pool_frame(Page& page) {
     drop_surplus();
 }
 
-Result<RefPtr<HugetlbObject>> HugetlbObject::create(u64 size, u64 promised) {
-    OwnPtr<HugetlbObject> object(new (std::nothrow) HugetlbObject(size));
-    if (!object) return error(Errno::ENOMEM);
-    if (!reserve(promised)) return error(Errno::ENOMEM);
-    object->promised_.store(promised);
-    return adopt_ref(*object.release());
+void free_pool_block(Page& head) {
+    for (u64 i = 0; i < frames_per_huge_page; ++i) unref_page((&head)[i]);
 }
 
-HugetlbObject::~HugetlbObject() { unreserve(promised_.load()); }
+Result<RefPtr<HugePromise>> HugePromise::create() {
+    auto* promise = new (std::nothrow) HugePromise();
+    if (!promise) return error(Errno::ENOMEM);
+    return adopt_ref(*promise);
+}
 
-Page* HugetlbObject::take_private(Promise promise) {
-    bool is_reserved = false;
-    if (promise == Promise::Used) {
-        u64 left = promised_.load();
-        while (left > 0 && !promised_.compare_exchange_weak(left, left - 1)) {
+bool HugePromise::insert(u64 number, Page& head) {
+    core::SpinGuard guard(lock_);
+    return !blocks_.find(number) && blocks_.insert(number, head);
+}
+
+template <typename Predicate>
+Result<void> HugePromise::add(u64 first, u64 last, Predicate is_wanted) {
+    u64 missing = 0, most;
+    {
+        core::SpinGuard guard(pool_lock);
+        most = pool.total + pool.overcommit;
+    }
+    for (u64 number = first; number < last; ++number)
+        if (is_wanted(number) && ++missing > most) return error(Errno::ENOMEM);
+    if (missing == 0) return {};
+    Page* chain = take_out(missing, Purpose::Promise);
+    if (!chain) return error(Errno::ENOMEM);
+    bool is_noted = true;
+    for (u64 number = first; chain && is_noted && number < last; ++number) {
+        if (!is_wanted(number)) continue;
+        Page* next = chain->next;
+        is_noted = insert(number, *chain);
+        if (is_noted) chain = next;
+    }
+    if (chain) list_promised(chain);
+    if (!is_noted) return error(Errno::ENOMEM); // what could be noted stays, and is found by who asks again
+    return {};
+}
+
+Result<void> HugePromise::add(u64 first, u64 last) {
+    return add(first, last, [](u64) { return true; });
+}
+
+bool HugePromise::has(u64 number) {
+    core::SpinGuard guard(lock_);
+    return blocks_.find(number) != nullptr;
+}
+
+Page* HugePromise::take(u64 number) {
+    Page* head;
+    {
+        core::SpinGuard guard(lock_);
+        head = blocks_.remove(number);
+    }
+    if (!head) return nullptr;
+    core::SpinGuard guard(pool_lock);
+    --pool.promised;
+    return head;
+}
+
+bool HugePromise::keep(u64 number, Page& head) {
+    {
+        core::SpinGuard guard(pool_lock);
+        ++pool.promised;
+    }
+    for (u64 i = 0; i < frames_per_huge_page; ++i) (&head)[i].refs.store(0, std::memory_order_release);
+    if (insert(number, head)) return true;
+    head.next = nullptr;
+    list_promised(&head);
+    return false;
+}
+
+void HugePromise::give_back(u64 first, u64 last) {
+    Page* chain = nullptr;
+    {
+        core::SpinGuard guard(lock_);
+        for (u64 at = first; blocks_.find_next(at) && at < last;) {
+            Page* head = blocks_.remove(at);
+            head->next = chain;
+            chain = head;
         }
-        is_reserved = left > 0;
     }
-    return take(is_reserved);
+    if (chain) list_promised(chain);
 }
 
-void HugetlbObject::give_back_promise(u64 blocks) {
-    u64 left = promised_.load();
-    while (!promised_.compare_exchange_weak(left, left - std::min(left, blocks))) {
-    }
-    unreserve(std::min(left, blocks));
+PoolBlock take_pool_block(HugePromise* promise, u64 number) {
+    PoolBlock block;
+    if (promise) block.head = promise->take(number);
+    block.was_promised = block.head != nullptr;
+    if (!block.head) block.head = take_out(1, Purpose::Use);
+    if (block.head) prepare_block(*block.head);
+    return block;
+}
+
+void return_pool_block(PoolBlock block, HugePromise* promise, u64 number) {
+    if (block.was_promised)
+        (void)promise->keep(number, *block.head);
+    else
+        free_pool_block(*block.head);
+}
+
+Result<RefPtr<HugetlbObject>> HugetlbObject::create(u64 size) {
+    auto* object = new (std::nothrow) HugetlbObject(size, TRY(HugePromise::create()));
+    if (!object) return error(Errno::ENOMEM);
+    return adopt_ref(*object);
+}
+
+Result<void> HugetlbObject::promise(u64 first, u64 last) {
+    core::MutexGuard guard(blocks_lock_);
+    return promise_->add(first, last, [&](u64 number) {
+        return !promise_->has(number) && !has_huge_page(number * frames_per_huge_page);
+    });
 }
 
 bool HugetlbObject::make_huge_page(u64 first) {
     if (has_huge_page(first)) return true;
-    Page* head = take_private(Promise::Used);
-    if (!head) return false;
-    const bool is_ours = insert_huge_page(first, *head);
-    if (is_ours) return true;
-    for (u64 i = 0; i < frames_per_huge_page; ++i) unref_page(head[i]);
-    return has_huge_page(first); // another thread was faster
+    core::MutexGuard guard(blocks_lock_);
+    if (has_huge_page(first)) return true; // another thread was faster
+    const u64 number = first / frames_per_huge_page;
+    const PoolBlock block = take_pool_block(promise_.get(), number);
+    if (!block.head) return false;
+    if (insert_huge_page(first, *block.head)) return true;
+    return_pool_block(block, promise_.get(), number);
+    return false;
 }
 
 Result<PageRef> HugetlbObject::get_page(u64 index, arch::Access) {

@@ -2,6 +2,9 @@
 //
 // Entries are of one level only and never split: whatever would make a mapping end within a huge page is EINVAL. A
 // private page belongs to the entries that map it (its frames have no object), a shared one to the object.
+//
+// Faults on one private page of an address space take turns, so that none of them finds the pool empty while another
+// has the block that is meant for the page.
 #include "huge_pages.hpp"
 #include "vma_edit.hpp"
 #include <mm/huge_pool.hpp>
@@ -10,7 +13,24 @@ namespace linnet::mm {
 
 namespace {
 
-HugetlbObject& pool_object(const Vma& vma) { return static_cast<HugetlbObject&>(*vma.object); }
+constexpr usize fault_lock_count = 16; // a power of two
+constinit core::LockClass fault_lock_class("huge page fault");
+template <usize... numbers>
+struct FaultLocks {
+    core::Mutex locks[sizeof...(numbers)] = {((void)numbers, core::Mutex(fault_lock_class))...};
+};
+template <usize... numbers>
+constexpr FaultLocks<numbers...> make_fault_locks(std::index_sequence<numbers...>) {
+    return {};
+}
+[[clang::no_destroy]] constinit auto fault_locks = make_fault_locks(std::make_index_sequence<fault_lock_count>());
+
+core::Mutex& fault_lock(VirtAddr base) {
+    const u64 number = base.value / arch::huge_page_size;
+    return fault_locks.locks[(number ^ number / fault_lock_count) % fault_lock_count];
+}
+
+u64 page_number(const Vma& vma, VirtAddr base) { return vma.index_of(base) / frames_per_huge_page; }
 
 void copy_huge_page(Page& to, Page& from) {
     for (u64 i = 0; i < frames_per_huge_page; ++i) copy_page(page_data((&to)[i]), page_data((&from)[i]));
@@ -22,23 +42,12 @@ bool ends_within_huge_page(const Vma& vma, VirtAddr at) {
     return vma.is(vma_hugetlb) && !is_aligned(at.value, arch::huge_page_size);
 }
 
-/// A block for one private entry of the mapping. It has one reference to each frame, which note_huge_mapping() has not
-/// counted as a mapping.
-Page* AddressSpace::take_pool_page(Vma& vma) {
-    const bool has_promise = vma.is(vma_has_promise);
-    return pool_object(vma).take_private(has_promise ? HugetlbObject::Promise::Used : HugetlbObject::Promise::Kept);
-}
-
-/// Enters a block that a private mapping owns. False when another thread was faster.
+/// Enters a block that a private mapping owns. False when what is there has changed.
 bool AddressSpace::enter_pool_page(HugeTableCursor& cursor, Entry expected, Page& head, arch::MappingFlags flags) {
     if (!cursor.compare_exchange(expected, Policy::make_leaf(page_address(head), flags, 1))) return false;
     for (u64 i = 0; i < frames_per_huge_page; ++i) note_mapped((&head)[i]);
     hugetlb_pages_.fetch_add(1, std::memory_order_relaxed);
     return true;
-}
-
-void give_back_pool_page(Page& head) {
-    for (u64 i = 0; i < frames_per_huge_page; ++i) unref_page((&head)[i]);
 }
 
 /// The mmap lock is held, shared at least. Without a page in the pool it is SIGBUS (Linux's documentation).
@@ -48,39 +57,49 @@ FaultResult AddressSpace::fault_hugetlb(Vma& vma, VirtAddr address, arch::Access
     auto made = tables_.make_leaf_slot(base, count_table);
     if (!made) return FaultResult::OutOfMemory;
     Entry* slot = *made;
+    if (vma.is(vma_shared)) {
+        if (Policy::is_leaf(Table::load(slot), 1))
+            return fault_huge(vma, slot, address, access).value_or(FaultResult::Resolved);
+        return map_object_pool_page(vma, slot, base);
+    }
+    core::MutexGuard guard(fault_lock(base));
     const Entry entry = Table::load(slot);
     if (Policy::is_leaf(entry, 1)) {
         const bool is_refused = access == arch::Access::Write && !Policy::flags(entry, 1).writable;
-        if (is_refused && !vma.is(vma_shared)) return copy_pool_page(vma, slot, base);
+        if (is_refused) return copy_pool_page(vma, slot, base);
         return fault_huge(vma, slot, address, access).value_or(FaultResult::Resolved);
     }
     const u64 first = vma.index_of(base);
     if (!is_inside(*vma.object, first)) return FaultResult::BusAdrErr;
-    if (vma.is(vma_shared) || (vma.object->has_huge_page(first) && access != arch::Access::Write)) {
-        if (!vma.object->make_huge_page(first)) return FaultResult::BusAdrErr;
-        HugeTableCursor cursor(slot);
-        if (!is_inside(*vma.object, first)) return FaultResult::BusAdrErr;
-        Page* head = vma.object->map_huge_page(first);
-        if (!head) return FaultResult::Resolved; // truncated: the access will tell
-        arch::MappingFlags flags = vma.is(vma_shared) ? full_flags(vma) : read_only_flags(vma);
-        Entry none = Policy::empty();
-        const bool done = cursor.compare_exchange(none, Policy::make_leaf(page_address(*head), flags, 1));
-        cursor.unlock();
-        if (!done)
-            drop_huge_mapping(*head);
-        else
-            hugetlb_pages_.fetch_add(1, std::memory_order_relaxed);
-        return FaultResult::Resolved;
-    }
-    Page* head = take_pool_page(vma);
-    if (!head) return FaultResult::BusAdrErr;
+    if (access != arch::Access::Write && vma.object->has_huge_page(first)) return map_object_pool_page(vma, slot, base);
+    const PoolBlock block = take_pool_block(vma.promise.get(), page_number(vma, base));
+    if (!block.head) return FaultResult::BusAdrErr;
     // The object's page, where there is one, is what a private write begins with.
-    if (PageRef original = vma.object->find_page(first)) copy_huge_page(*head, *original);
+    if (PageRef original = vma.object->find_page(first)) copy_huge_page(*block.head, *original);
     vma.has_private_pages.store(true, std::memory_order_relaxed);
     HugeTableCursor cursor(slot);
-    const bool done = enter_pool_page(cursor, Policy::empty(), *head, full_flags(vma));
+    const bool done = enter_pool_page(cursor, Policy::empty(), *block.head, full_flags(vma));
     cursor.unlock();
-    if (!done) give_back_pool_page(*head);
+    if (!done) return_pool_block(block, vma.promise.get(), page_number(vma, base));
+    return FaultResult::Resolved;
+}
+
+/// A page of the object: for a private mapping, to be read until it is written to.
+FaultResult AddressSpace::map_object_pool_page(Vma& vma, Entry* slot, VirtAddr base) {
+    const u64 first = vma.index_of(base);
+    if (!is_inside(*vma.object, first) || !vma.object->make_huge_page(first)) return FaultResult::BusAdrErr;
+    HugeTableCursor cursor(slot);
+    if (!is_inside(*vma.object, first)) return FaultResult::BusAdrErr;
+    Page* head = vma.object->map_huge_page(first);
+    if (!head) return FaultResult::Resolved; // truncated: the access will tell
+    const arch::MappingFlags flags = vma.is(vma_shared) ? full_flags(vma) : read_only_flags(vma);
+    Entry none = Policy::empty();
+    const bool done = cursor.compare_exchange(none, Policy::make_leaf(page_address(*head), flags, 1));
+    cursor.unlock();
+    if (!done)
+        drop_huge_mapping(*head); // another thread was faster
+    else
+        hugetlb_pages_.fetch_add(1, std::memory_order_relaxed);
     return FaultResult::Resolved;
 }
 
@@ -101,22 +120,22 @@ FaultResult AddressSpace::copy_pool_page(Vma& vma, Entry* slot, VirtAddr base) {
         }
         note_huge_mapping(*original); // stays while it is copied
     }
-    Page* copy = take_pool_page(vma);
-    if (!copy) {
+    const PoolBlock copy = take_pool_block(vma.promise.get(), page_number(vma, base));
+    if (!copy.head) {
         drop_huge_mapping(*original);
         return FaultResult::BusAdrErr;
     }
-    copy_huge_page(*copy, *original);
+    copy_huge_page(*copy.head, *original);
     vma.has_private_pages.store(true, std::memory_order_relaxed);
     TlbBatch batch(*this);
     HugeTableCursor cursor(slot);
     entry = cursor.entry();
     const bool is_same = Policy::is_leaf(entry, 1) && page_of(Policy::address(entry, 1)) == original;
-    const bool done = is_same && enter_pool_page(cursor, entry, *copy, full_flags(vma));
+    const bool done = is_same && enter_pool_page(cursor, entry, *copy.head, full_flags(vma));
     cursor.unlock();
     drop_huge_mapping(*original); // ours
     if (!done) {
-        give_back_pool_page(*copy); // the access will tell
+        return_pool_block(copy, vma.promise.get(), page_number(vma, base)); // the access will tell
         return FaultResult::Resolved;
     }
     hugetlb_pages_.fetch_sub(1, std::memory_order_relaxed);
@@ -125,16 +144,47 @@ FaultResult AddressSpace::copy_pool_page(Vma& vma, Entry* slot, VirtAddr base) {
     return FaultResult::Resolved;
 }
 
-/// A private mapping goes: what was promised for pages that it never touched is free again. Before zap().
+/// MADV_DONTNEED: what was reserved for the pages is reserved again. The mmap lock is held, shared at least.
+void AddressSpace::discard_pool_pages(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch) {
+    auto no_table = [](Page&, VirtAddr, VirtAddr, Entry*) {};
+    tables_.for_each_leaf_slot(begin, end, no_table, [&](VirtAddr from, VirtAddr to, Entry* slot) {
+        if (!vma.promise) return zap_huge(slot, {from, to}, batch, Zap::All);
+        core::MutexGuard guard(fault_lock(from));
+        HugeTableCursor cursor(slot);
+        const Entry entry = cursor.entry();
+        if (!Policy::is_leaf(entry, 1)) return;
+        Page& head = *page_of(Policy::address(entry, 1));
+        const bool is_private = is_private_block(head);
+        cursor.exchange(Policy::empty());
+        cursor.unlock();
+        hugetlb_pages_.fetch_sub(1, std::memory_order_relaxed);
+        batch.note_range(from, to);
+        batch.flush();
+        if (is_private)
+            renew_promise(vma, from, head);
+        else
+            drop_huge_mapping(head);
+    });
+}
+
+/// A private page is not mapped here any more, and no CPU reaches it by this address space.
+void AddressSpace::renew_promise(Vma& vma, VirtAddr base, Page& head) {
+    const u64 number = page_number(vma, base);
+    if (is_only_huge_mapping(head)) {
+        for (u64 i = 0; i < frames_per_huge_page; ++i) note_unmapped((&head)[i]);
+        (void)vma.promise->keep(number, head);
+        return;
+    }
+    drop_huge_mapping(head);
+    // A child has the page still: another takes its place, if there is one.
+    (void)vma.promise->add(number, number + 1);
+}
+
+/// A private mapping goes: what was promised for pages that it never touched is free again.
 void AddressSpace::give_back_promise(const Vma& vma) {
-    if (!vma.is(vma_has_promise)) return;
-    u64 untouched = vma.page_count() / frames_per_huge_page;
-    tables_.for_each_leaf_slot(
-        vma.begin, vma.end, [](Page&, VirtAddr, VirtAddr, Entry*) {},
-        [&](VirtAddr, VirtAddr, Entry* slot) {
-            if (page_of(Policy::address(Table::load(slot), 1))->object == nullptr) --untouched;
-        });
-    pool_object(vma).give_back_promise(untouched);
+    if (!vma.promise) return;
+    const u64 first = page_number(vma, vma.begin);
+    vma.promise->give_back(first, first + vma.page_count() / frames_per_huge_page);
 }
 
 } // namespace linnet::mm

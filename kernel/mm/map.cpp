@@ -127,10 +127,7 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
     if (future_lock & abi::MCL_FUTURE) flags |= vma_locked;
     if (future_lock & abi::MCL_ONFAULT) flags |= vma_lock_on_fault;
     if (request.object && request.object->is_secret()) flags |= vma_locked | vma_dont_dump;
-    if (request.object && request.object->is_hugetlb()) {
-        flags |= vma_hugetlb;
-        if (!(flags & vma_shared)) flags |= vma_has_promise;
-    }
+    if (request.object && request.object->is_hugetlb()) flags |= vma_hugetlb;
     if ((request.flags & abi::MAP_TYPE) == abi::MAP_DROPPABLE) {
         // Contents that may go at any time are neither promised nor locked, inherited or dumped (mmap(2)).
         flags &= ~u32{vma_locked | vma_lock_on_fault};
@@ -172,6 +169,7 @@ Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length,
     described.end = address + length;
     described.first_index = described.object ? pages_in(request.offset) : pages_in(address.value);
     described.label = request.label;
+    described.promise = request.promise;
     described.flags = flags;
     described.prot = static_cast<u8>(request.prot & 7);
     described.max_prot = static_cast<u8>(request.max_prot & 7);

@@ -72,6 +72,17 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::
     return {};
 }
 
+/// Reserves the huge pages of a mapping: of a shared one for everybody, of a private one for itself.
+Result<void> promise_huge_pages(mm::MapRequest& request, mm::HugetlbObject& object) {
+    const u64 first = request.offset / arch::huge_page_size;
+    const u64 last = first + request.length / arch::huge_page_size;
+    if ((request.flags & abi::MAP_TYPE) != abi::MAP_PRIVATE) return object.promise(first, last);
+    RefPtr<mm::HugePromise> promise = TRY(mm::HugePromise::create());
+    TRY(promise->add(first, last));
+    request.promise = NullableRefPtr<mm::HugePromise>(std::move(promise));
+    return {};
+}
+
 /// MAP_HUGETLB: the size that the flags name must be the pool's; the length is rounded up to it.
 Result<void> use_huge_pool(mm::MapRequest& request) {
     const u64 named_shift = request.flags >> abi::MAP_HUGE_SHIFT & abi::MAP_HUGE_MASK;
@@ -79,8 +90,9 @@ Result<void> use_huge_pool(mm::MapRequest& request) {
     if (request.length > arch::user_address_end.value) return error(Errno::ENOMEM);
     request.length = align_up(request.length, arch::huge_page_size);
     request.alignment = arch::huge_page_size;
-    const u64 promised = request.flags & abi::MAP_NORESERVE ? 0 : request.length / arch::huge_page_size;
-    request.object = NullableRefPtr<mm::VmObject>(TRY(mm::HugetlbObject::create(request.length, promised)));
+    RefPtr<mm::HugetlbObject> object = TRY(mm::HugetlbObject::create(request.length));
+    if (!(request.flags & abi::MAP_NORESERVE)) TRY(promise_huge_pages(request, *object));
+    request.object = NullableRefPtr<mm::VmObject>(std::move(object));
     return {};
 }
 

@@ -1,9 +1,10 @@
 // MAP_HUGETLB: the pool of huge pages, what mappings reserve of it, and that nothing splits a huge page. Least Linux:
-// 5.18 (MADV_DONTNEED of such pages).
+// 6.12 (MADV_DONTNEED reserves what it takes away).
 #include "memory.hpp"
 #include "proc_text.hpp"
 #include <csetjmp>
 #include <csignal>
+#include <pthread.h>
 #include <sys/wait.h>
 
 namespace {
@@ -138,6 +139,77 @@ void test_arguments() {
     EXPECT(4, 0);
 }
 
+// What a page was reserved for stays reserved, for the page itself.
+void test_discarding() {
+    char* place = map(2);
+    CHECK_EQ(write_to(place), 0);
+    EXPECT(3, 1);
+    CHECK_EQ(madvise(place, span, MADV_DONTNEED), 0);
+    EXPECT(4, 2);
+    char* rest = map(2);
+    CHECK(rest && !map(1, huge_private));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(write_to(place), 0);
+        EXPECT(3, 3);
+        CHECK_EQ(madvise(place, span, MADV_DONTNEED), 0);
+    }
+    CHECK_EQ(write_to(place), 0);
+    CHECK_EQ(write_to(place + span), 0);
+    CHECK_EQ(write_to(rest), 0);
+    CHECK_EQ(write_to(rest + span), 0);
+    EXPECT(0, 0);
+    CHECK_EQ(munmap(place, 2 * span), 0);
+    CHECK_EQ(munmap(rest, 2 * span), 0);
+    EXPECT(4, 0);
+}
+
+// Threads touch and discard the pages of one mapping that has all of the pool: none may ever find it empty.
+struct Race {
+    char* place;
+    std::atomic<bool> is_over{false};
+    std::atomic<long> touches{0};
+};
+void* touch_all(void* argument) {
+    auto& race = *static_cast<Race*>(argument);
+    while (!race.is_over) {
+        for (size_t i = 0; i < pool_size; i++) {
+            volatile char& byte = race.place[i * span + page];
+            const char seen = byte;
+            CHECK(seen == 0 || seen == 1);
+            byte = 1;
+        }
+        race.touches++;
+    }
+    return nullptr;
+}
+void* discard_all(void* argument) {
+    auto& race = *static_cast<Race*>(argument);
+    for (size_t i = 0; !race.is_over; i++) CHECK_EQ(madvise(race.place + i % pool_size * span, span, MADV_DONTNEED), 0);
+    return nullptr;
+}
+void race_on(int flags) {
+    EXPECT(4, 0);
+    Race race;
+    race.place = map(pool_size, flags);
+    pthread_t threads[4];
+    for (int i = 0; i < 3; i++) pthread_create(&threads[i], nullptr, touch_all, &race);
+    pthread_create(&threads[3], nullptr, discard_all, &race);
+    const double begin = memory::now();
+    while (memory::now() - begin < memory::seconds(2, 30) || race.touches < 4) usleep(20000);
+    race.is_over = true;
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    for (size_t i = 0; i < pool_size; i++) race.place[i * span] = 1;
+    EXPECT(0, 0);
+    CHECK_EQ(munmap(race.place, pool_size * span), 0);
+    EXPECT(4, 0);
+}
+void test_races() {
+    // The handler is for one thread.
+    signal(SIGBUS, SIG_DFL);
+    race_on(huge_private);
+    race_on(huge_shared);
+}
+
 void test_empty_pool() {
     char* all = map(pool_size);
     CHECK(all);
@@ -242,9 +314,11 @@ int main() {
     sigaction(SIGBUS, &action, nullptr);
     test_reservations();
     test_arguments();
+    test_discarding();
     test_empty_pool();
     test_fork();
     test_what_proc_says();
+    test_races();
     test_resizing();
     return check::result();
 }

@@ -51,6 +51,7 @@ struct MapRequest {
     NullableRefPtr<VmObject> object; // null: anonymous (MAP_SHARED makes an AnonObject)
     u64 offset = 0;                  // bytes, page aligned
     NullableRefPtr<MappingLabel> label;
+    NullableRefPtr<HugePromise> promise{};                            // private mappings of the pool of huge pages
     u32 max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC; // what mprotect may grant later
     u64 alignment = arch::page_size;                                  // of an address the kernel chooses
     u32 vma_flags = 0;                                                // further VmaFlag bits (vma_stack, vma_special)
@@ -359,8 +360,10 @@ private:
     // hugetlb_mappings.cpp
     FaultResult fault_hugetlb(Vma& vma, VirtAddr address, arch::Access access);
     FaultResult copy_pool_page(Vma& vma, Entry* slot, VirtAddr base);
-    Page* take_pool_page(Vma& vma);
+    FaultResult map_object_pool_page(Vma& vma, Entry* slot, VirtAddr base);
     bool enter_pool_page(HugeTableCursor& cursor, Entry expected, Page& head, arch::MappingFlags flags);
+    void discard_pool_pages(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch);
+    void renew_promise(Vma& vma, VirtAddr base, Page& head);
     void give_back_promise(const Vma& vma);
     // collapse.cpp
     enum class CollapseReason : u8 { Request, Background };

@@ -5,6 +5,7 @@
 #include <lib/address.hpp>
 #include <lib/format.hpp>
 #include <lib/intrusive_tree.hpp>
+#include <mm/huge_pool.hpp>
 #include <mm/vm_object.hpp>
 
 namespace linnet::mm {
@@ -52,15 +53,14 @@ enum VmaFlag : u32 {
     vma_no_huge_page = 1u << 10,
     vma_huge_page = 1u << 11,
     vma_mergeable = 1u << 12,
-    vma_stack = 1u << 13,       // the main stack, for its name
-    vma_special = 1u << 14,     // vDSO and the like: not unmapped by accident of merging, not expandable
-    vma_accounted = 1u << 15,   // counted in Committed_AS
-    vma_sealed = 1u << 16,      // mseal(2)
-    vma_hugetlb = 1u << 17,     // of the pool of huge pages; begins and ends at multiples of their size
-    vma_has_promise = 1u << 18, // private vma_hugetlb: what its object promises is for this one, not a forked copy
-    vma_guard = 1u << 19,       // MADV_GUARD_INSTALL: every access faults; user space doesn't see it as a mapping
-    vma_droppable = 1u << 20,   // MAP_DROPPABLE
-    vma_soft_dirty = 1u << 24,  // new since soft-dirty marks were cleared last: all of it counts as written (x86_64)
+    vma_stack = 1u << 13,      // the main stack, for its name
+    vma_special = 1u << 14,    // vDSO and the like: not unmapped by accident of merging, not expandable
+    vma_accounted = 1u << 15,  // counted in Committed_AS
+    vma_sealed = 1u << 16,     // mseal(2)
+    vma_hugetlb = 1u << 17,    // of the pool of huge pages; begins and ends at multiples of their size
+    vma_guard = 1u << 19,      // MADV_GUARD_INSTALL: every access faults; user space doesn't see it as a mapping
+    vma_droppable = 1u << 20,  // MAP_DROPPABLE
+    vma_soft_dirty = 1u << 24, // new since soft-dirty marks were cleared last: all of it counts as written (x86_64)
 };
 
 struct Vma : ObjectMapping {
@@ -72,6 +72,7 @@ struct Vma : ObjectMapping {
     NullableRefPtr<VmObject> object; // null: private anonymous
     u64 first_index = 0;             // page of the object that `begin` shows
     NullableRefPtr<MappingLabel> label;
+    NullableRefPtr<HugePromise> promise; // private vma_hugetlb: what is set aside for it; not for a forked copy
     u32 flags = 0;
     u8 prot = 0;     // PROT_READ | PROT_WRITE | PROT_EXEC
     u8 max_prot = 7; // what mprotect may grant
