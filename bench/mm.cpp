@@ -4,6 +4,7 @@
 // taken, because a timer tick that falls into a round is not the operation's. With "--wall" what several CPUs do to one
 // another, by the clock.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <vector>
 
 #include "counter.hpp"
 
@@ -299,16 +301,21 @@ double value_of(const char* file, const char* name) {
 constexpr const char* parts[][2] = {{"MemFree", "idle-memory"},
                                     {"PageTables", "idle-page-tables"},
                                     {"Slab", "idle-slab"},
-                                    {"KernelStack", "idle-stacks"}};
+                                    {"KernelStack", "idle-stacks"},
+                                    {"AnonPages", nullptr}};
+using PartValues = std::array<double, std::size(parts)>;
 
-void idle_processes() {
-    constexpr int count = 1000;
-    static pid_t children[count];
-    double before[std::size(parts)];
-    fork_and_wait();
-    for (size_t i = 0; i < std::size(parts); i++) before[i] = value_of("/proc/meminfo", parts[i][0]);
+PartValues part_values() {
+    PartValues values{};
+    for (size_t i = 0; i < values.size(); i++) values[i] = value_of("/proc/meminfo", parts[i][0]);
+    return values;
+}
+
+/// What /proc/meminfo says while `count` children sleep.
+PartValues with_sleeping_children(int count) {
     int ready[2];
     must(pipe(ready) == 0, "pipe");
+    std::vector<pid_t> children(count);
     for (pid_t& child : children) {
         child = fork();
         if (child == 0) {
@@ -318,13 +325,24 @@ void idle_processes() {
         char byte;
         must(child > 0 && read(ready[0], &byte, 1) == 1, "fork");
     }
-    for (size_t i = 0; i < std::size(parts); i++) {
-        double difference = value_of("/proc/meminfo", parts[i][0]) - before[i];
-        report(parts[i][1], i == 0 ? -difference : difference);
-    }
+    PartValues values = part_values();
     for (pid_t child : children) kill(child, SIGKILL);
     for (pid_t child : children) waitpid(child, nullptr, 0);
     close(ready[0]), close(ready[1]);
+    return values;
+}
+
+/// Total: what is not free any more, but for the pages which the children have written. Comes first, because whatever
+/// has run before leaves the kernel's caches filled and hides what is taken.
+void idle_processes() {
+    constexpr int count = 1000;
+    fork_and_wait();
+    const PartValues before = part_values(), during = with_sleeping_children(count);
+    const double written = during.back() - before.back();
+    for (size_t i = 0; parts[i][1]; i++) {
+        double difference = during[i] - before[i];
+        report(parts[i][1], i == 0 ? -difference - written : difference);
+    }
 }
 
 // -- several CPUs
@@ -485,6 +503,7 @@ int main(int count, char** arguments) {
         several_cpus();
         return 0;
     }
+    idle_processes();
     forks();
     floors();
     anonymous_faults();
@@ -493,6 +512,5 @@ int main(int count, char** arguments) {
     stack_growth();
     calls();
     moves();
-    idle_processes();
     events();
 }

@@ -183,13 +183,13 @@ FaultResult AddressSpace::fault_anonymous(Vma& vma, Page& table, VirtAddr addres
     if (access != arch::Access::Write) {
         Cursor cursor(table, address);
         if (Policy::is_empty(cursor.entry()))
-            cursor.set(Policy::make_leaf(page_address(zero_page()), read_only_flags(vma), 0));
+            cursor.set(Policy::at_frame(read_only_model(vma), page_address(zero_page())));
         return FaultResult::Resolved;
     }
     auto page = allocate_page(PageZeroing::Zeroed, PageKind::Anonymous);
     if (!page) return FaultResult::OutOfMemory;
     vma.has_private_pages.store(true, std::memory_order_relaxed);
-    Entry entry = Policy::make_leaf(page->address(), full_flags(vma), 0);
+    Entry entry = Policy::at_frame(full_model(vma), page->address());
     Cursor cursor(table, address);
     if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved; // another thread was faster; ours is dropped
     cursor.set(entry);
@@ -240,7 +240,7 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
         Page* page = counted_page(vma, Policy::address(entry, 0));
         if (page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1) {
             // Only this entry refers to it, and new references are made under this lock.
-            cursor.set(Policy::make_leaf(page_address(*page), full_flags(vma), 0));
+            cursor.set(Policy::at_frame(full_model(vma), page_address(*page)));
             cursor.unlock();
             flush_here(address);
             return FaultResult::Resolved;
@@ -261,7 +261,7 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
     if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0) ||
         Policy::flags(entry, 0).writable)
         return FaultResult::Resolved;
-    cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    cursor.set(Policy::at_frame(full_model(vma), copy->address()));
     if (!has_contents || original->kind != PageKind::Anonymous) cursor.count_anonymous(1);
     cursor.unlock();
     (void)copy->release();

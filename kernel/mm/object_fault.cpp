@@ -33,10 +33,10 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     if (!was_resident && object.kind() == VmObject::Kind::File) count_event(Event::MajorFault);
     Cursor cursor(table, address);
     bool writable = access == arch::Access::Write ? vma.is(vma_shared) : is_writable_unasked(vma);
-    arch::MappingFlags flags = writable ? full_flags(vma) : read_only_flags(vma);
+    const Entry model = writable ? full_model(vma) : read_only_model(vma);
     PageKind kind = (*page)->kind;
     if (Policy::is_empty(cursor.entry()) && is_inside(object, index) &&
-        map_object_page(vma, cursor, *page, index, flags))
+        map_object_page(vma, cursor, *page, index, model))
         count_resident(kind, 1);
     // When truncation was faster the access faults again and finds the end of the file.
     return FaultResult::Resolved;
@@ -44,10 +44,10 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
 
 /// Enters `page` if the object still has it; the entry takes over the reference. The entry is empty, and the object's
 /// size has been looked at under the table's lock.
-bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags) {
+bool AddressSpace::map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, Entry model) {
     if (!vma.object->still_holds(*page, index)) return false;
-    if (flags.executable) sync_code(*page);
-    cursor.set(Policy::make_leaf(page.address(), flags, 0));
+    if (vma.prot & abi::PROT_EXEC) sync_code(*page);
+    cursor.set(Policy::at_frame(model, page.address()));
     note_mapped(*page);
     (void)page.release();
     return true;
@@ -71,12 +71,12 @@ usize AddressSpace::map_around(Vma& vma, Page& table, VirtAddr address) {
     usize wanted = static_cast<usize>(pages_in(address - begin));
     if (found == 0 || wanted >= count || !pages[wanted]) return 0;
     PageKind kind = pages[wanted]->kind;
-    arch::MappingFlags flags = is_writable_unasked(vma) ? full_flags(vma) : read_only_flags(vma);
+    const Entry model = is_writable_unasked(vma) ? full_model(vma) : read_only_model(vma);
     usize mapped = 0;
     Cursor cursor(table, begin);
     inside = divide_up(vma.object->size(), arch::page_size);
     for (usize i = 0; i < count && first + i < inside; ++i, cursor.advance())
-        if (pages[i] && Policy::is_empty(cursor.entry()) && map_object_page(vma, cursor, pages[i], first + i, flags))
+        if (pages[i] && Policy::is_empty(cursor.entry()) && map_object_page(vma, cursor, pages[i], first + i, model))
             ++mapped;
     cursor.unlock();
     if (mapped > 0) count_resident(kind, static_cast<i64>(mapped));
@@ -98,7 +98,7 @@ FaultResult AddressSpace::fault_private_write(Vma& vma, Page& table, VirtAddr ad
     Cursor cursor(table, address);
     if (!Policy::is_empty(cursor.entry())) return FaultResult::Resolved;
     if (!object.still_holds(**original, index) || !is_inside(object, index)) return FaultResult::Resolved;
-    cursor.set(Policy::make_leaf(copy->address(), full_flags(vma), 0));
+    cursor.set(Policy::at_frame(full_model(vma), copy->address()));
     cursor.count_anonymous(1);
     cursor.unlock();
     (void)copy->release();
@@ -125,7 +125,7 @@ FaultResult AddressSpace::make_shared_writable(Vma& vma, Page& table, VirtAddr a
     Cursor cursor(table, address);
     Entry entry = cursor.entry();
     if (Policy::is_empty(entry) || Policy::address(entry, 0) != page->address()) return FaultResult::Resolved;
-    cursor.set(Policy::make_leaf(page->address(), full_flags(vma), 0));
+    cursor.set(Policy::at_frame(full_model(vma), page->address()));
     cursor.unlock();
     flush_here(address);
     return FaultResult::Resolved;

@@ -51,14 +51,17 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     // What was never written to needs no promise once it can't be.
     if (!(rights & abi::PROT_WRITE) && vma.is_anonymous() && !vma.has_private_pages.load(std::memory_order_relaxed))
         flags &= ~u32{vma_accounted};
-    const bool changes_key = vma.protection_key != key;
-    Vma* neighbour = changes_key ? nullptr : TRY(give_to_neighbour(vma, begin, end, rights, flags));
-    if (neighbour) {
-        account_change(*neighbour, before, vma.flags, pages);
-        protect_entries(*neighbour, {begin, end}, before, table, batch);
-        return {};
+    const bool changes_key = vma.protection_key != key, is_whole = begin == vma.begin && end == vma.end;
+    Vma* part = &vma;
+    if (!is_whole) {
+        Vma* neighbour = changes_key ? nullptr : TRY(give_to_neighbour(vma, begin, end, rights, flags));
+        if (neighbour) {
+            account_change(*neighbour, before, vma.flags, pages);
+            protect_entries(*neighbour, {begin, end}, before, table, batch);
+            return {};
+        }
+        part = TRY(isolate(vma, begin, end));
     }
-    Vma* part = TRY(isolate(vma, begin, end));
     const u32 flags_before = std::exchange(part->flags, flags);
     part->prot = rights;
     if (changes_key) batch.note_range(begin, end);
@@ -111,25 +114,22 @@ Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
 /// is the only table, where that is known.
 void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
     const bool is_device = is_physical(vma), loses = (before & ~vma.prot) != 0;
-    auto model = [&](arch::MappingFlags flags) {
-        return Policy::make_leaf({}, is_device ? physical_flags(vma, flags) : flags, 0);
-    };
     const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0, grants_write = (vma.prot & abi::PROT_WRITE) != 0;
-    const Entry read_only = model(read_only_flags(vma));
-    const Entry full = grants_write ? model(full_flags(vma)) : read_only;
-    const bool may_own = grants_write && !vma.is(vma_shared), tracks = tracks_writes(vma);
+    auto device_model = [&](arch::MappingFlags flags) { return Policy::make_leaf({}, physical_flags(vma, flags), 0); };
+    const Entry read_only = is_device ? device_model(read_only_flags(vma)) : read_only_model(vma);
+    const Entry full = is_device ? device_model(full_flags(vma)) : full_model(vma);
+    const bool may_own = grants_write && !vma.is(vma_shared) && !is_device, tracks = tracks_writes(vma);
+    auto is_sole_anonymous = [](const Page& page) {
+        return page.kind == PageKind::Anonymous && page.refs.load(std::memory_order_acquire) == 1;
+    };
     auto protect_table = [&] [[gnu::always_inline]] (Page & table, VirtAddr from, VirtAddr to, Entry*) {
         VirtAddr first = to, last = from;
         for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            bool is_own = false;
-            if (is_executable || may_own) {
-                Page* page = counted_page(vma, Policy::address(entry, 0));
-                if (is_executable && page) sync_code(*page);
-                is_own = may_own && page && page->kind == PageKind::Anonymous &&
-                         page->refs.load(std::memory_order_acquire) == 1;
-            }
+            if (is_executable)
+                if (Page* page = counted_page(vma, Policy::address(entry, 0))) sync_code(*page);
+            const bool is_own = may_own && is_sole_anonymous(*page_of(Policy::address(entry, 0)));
             Entry fresh;
             do {
                 bool may_write = (is_own && (!tracks || Policy::is_soft_dirty(entry))) ||

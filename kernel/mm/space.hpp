@@ -36,21 +36,53 @@ inline bool allows(u32 prot, arch::Access access) {
 }
 
 /// The rights of an entry of `vma` that may not be written through yet.
-inline arch::MappingFlags read_only_flags(const Vma& vma) {
-    arch::MappingFlags flags{.readable = vma.prot != 0, .user = true};
-    flags.executable = (vma.prot & abi::PROT_EXEC) != 0;
-    flags.copy_on_write = !vma.is(vma_shared);
-    flags.protection_key = vma.protection_key;
+constexpr arch::MappingFlags read_only_flags(u8 prot, bool is_shared) {
+    arch::MappingFlags flags{.readable = prot != 0, .user = true};
+    flags.executable = (prot & abi::PROT_EXEC) != 0;
+    flags.copy_on_write = !is_shared;
     return flags;
 }
 /// Those of an entry that is being written through, and may be from now on as far as the mapping allows it.
-inline arch::MappingFlags full_flags(const Vma& vma) {
-    arch::MappingFlags flags = read_only_flags(vma);
+constexpr arch::MappingFlags full_flags(u8 prot, bool is_shared) {
+    arch::MappingFlags flags = read_only_flags(prot, is_shared);
     flags.soft_dirty = true;
-    if (!(vma.prot & abi::PROT_WRITE)) return flags;
+    if (!(prot & abi::PROT_WRITE)) return flags;
     flags.copy_on_write = false;
     flags.writable = flags.dirty = true;
     return flags;
+}
+inline arch::MappingFlags with_key(arch::MappingFlags flags, const Vma& vma) {
+    flags.protection_key = vma.protection_key;
+    return flags;
+}
+inline arch::MappingFlags read_only_flags(const Vma& vma) {
+    return with_key(read_only_flags(vma.prot, vma.is(vma_shared)), vma);
+}
+inline arch::MappingFlags full_flags(const Vma& vma) { return with_key(full_flags(vma.prot, vma.is(vma_shared)), vma); }
+
+/// Last-level entries with those rights, but without frame and key, so that a fault puts none together bit by bit: by
+/// rights, then by private and shared.
+struct LeafModels {
+    arch::PagingPolicy::Entry read_only[8][2], full[8][2];
+};
+inline constexpr LeafModels leaf_models = [] {
+    LeafModels models{};
+    for (u8 prot = 0; prot < 8; ++prot)
+        for (bool is_shared : {false, true}) {
+            models.read_only[prot][is_shared] = arch::PagingPolicy::make_leaf({}, read_only_flags(prot, is_shared), 0);
+            models.full[prot][is_shared] = arch::PagingPolicy::make_leaf({}, full_flags(prot, is_shared), 0);
+        }
+    return models;
+}();
+/// An entry of `vma` without a frame that may not be written through yet.
+inline arch::PagingPolicy::Entry read_only_model(const Vma& vma) {
+    if (vma.protection_key != 0) return arch::PagingPolicy::make_leaf({}, read_only_flags(vma), 0);
+    return leaf_models.read_only[vma.prot][vma.is(vma_shared)];
+}
+/// One that may be written through, as far as the mapping allows it.
+inline arch::PagingPolicy::Entry full_model(const Vma& vma) {
+    if (vma.protection_key != 0) return arch::PagingPolicy::make_leaf({}, full_flags(vma), 0);
+    return leaf_models.full[vma.prot][vma.is(vma_shared)];
 }
 
 inline bool is_physical(const Vma& vma) { return vma.object && vma.object->kind() == VmObject::Kind::Physical; }

@@ -50,6 +50,7 @@ concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr addres
     { P::address(entry, level) } -> std::same_as<PhysAddr>; // of the page or of the next table
     { P::table_address(entry) } -> std::same_as<PhysAddr>;  // the same, of an entry that is_table()
     { P::make_leaf(address, flags, level) } -> std::same_as<typename P::Entry>;
+    { P::at_frame(entry, address) } -> std::same_as<typename P::Entry>; // what make_leaf() made for frame 0
     { P::make_table(address) } -> std::same_as<typename P::Entry>; // user-reachable; rights decided in the leaf
     { P::flags(entry, level) } -> std::same_as<MappingFlags>;      // inverse of make_leaf
     // The leaf with everything but frame, accessed and soft-dirty mark as in `model`.

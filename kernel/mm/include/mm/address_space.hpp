@@ -341,7 +341,7 @@ private:
     FaultResult break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen);
     FaultResult make_shared_writable(Vma& vma, Page& table, VirtAddr address);
     usize map_around(Vma& vma, Page& table, VirtAddr address);
-    bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, arch::MappingFlags flags);
+    bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, Entry model);
     Vma* enter_mapping(VirtAddr address);
     std::optional<FaultResult> fault_without_lock(VirtAddr address, arch::Access access);
     FaultResult fault_with_growth(VirtAddr address, arch::Access access, ForeignAccess how);

@@ -23,13 +23,14 @@ struct PagingPolicy {
     static bool is_leaf(Entry entry, unsigned) { return entry.bits & leaf; }
     static bool is_table(Entry entry, unsigned) { return entry.bits & table; }
     static PhysAddr address(Entry entry, unsigned) { return {entry.bits & address_mask}; }
-    static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned) {
+    static constexpr Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned) {
         return {address.value | leaf | (flags.readable ? readable : 0) | (flags.writable ? writable : 0) |
                 (flags.executable ? executable : 0) | (flags.user ? user : 0) | (flags.global ? global : 0) |
                 (flags.device ? device : 0) | (flags.write_combining ? combining : 0) |
                 (flags.copy_on_write ? cow : 0) | (flags.accessed ? accessed : 0) | (flags.dirty ? dirty : 0) |
                 (flags.soft_dirty ? soft_dirty : 0) | u64{flags.protection_key} << key_shift};
     }
+    static Entry at_frame(Entry model, PhysAddr frame) { return {model.bits | frame.value}; }
     static PhysAddr table_address(Entry entry) { return address(entry, 1); }
     static Entry make_table(PhysAddr address) { return {address.value | table}; }
     static Entry make_restricted_table(PhysAddr address) { return {address.value | table | restricted}; }

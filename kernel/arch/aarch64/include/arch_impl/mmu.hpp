@@ -72,6 +72,7 @@ struct PagingPolicy : WithoutSoftDirty {
     static constexpr Entry make_restricted_table(PhysAddr table) { return make_table(table) | table_read_only; }
     static constexpr bool is_restricted_table(Entry entry) { return entry & table_read_only; }
 
+    static constexpr Entry at_frame(Entry model, PhysAddr frame) { return model | frame.value; }
     static constexpr MappingFlags flags(Entry entry, unsigned) {
         MappingFlags result;
         auto kind = static_cast<MemoryKind>((entry >> attribute_shift) & 7);

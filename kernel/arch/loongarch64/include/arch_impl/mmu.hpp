@@ -60,6 +60,7 @@ struct PagingPolicy : WithoutSoftDirty {
             entry |= cached;
         return with_hardware_bits(entry);
     }
+    static constexpr Entry at_frame(Entry model, PhysAddr frame) { return model | frame.value; }
     static constexpr MappingFlags flags(Entry entry, unsigned level) {
         MappingFlags flags;
         flags.readable = !(entry & no_read);

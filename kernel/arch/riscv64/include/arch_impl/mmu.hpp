@@ -43,7 +43,7 @@ struct PagingPolicy : WithoutSoftDirty {
     }
 
     /// Write permission implies read permission: the other combination is reserved.
-    static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned) {
+    static constexpr Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned) {
         u64 rights = (flags.readable || flags.writable ? readable : 0) | (flags.writable ? writable : 0) |
                      (flags.executable ? executable : 0);
         u64 entry = (address.value >> 2) | rights | (rights ? valid : no_rights);
@@ -52,12 +52,11 @@ struct PagingPolicy : WithoutSoftDirty {
         if (flags.accessed) entry |= accessed;
         if (flags.dirty) entry |= dirty;
         if (flags.copy_on_write) entry |= copy_on_write;
-        if (page_memory_types_supported) {
-            if (flags.device) entry |= device_registers;
-            if (flags.write_combining) entry |= uncached;
-        }
+        if (flags.device && page_memory_types_supported) entry |= device_registers;
+        if (flags.write_combining && page_memory_types_supported) entry |= uncached;
         return entry;
     }
+    static constexpr Entry at_frame(Entry model, PhysAddr frame) { return model | frame.value >> 2; }
     static MappingFlags flags(Entry entry, unsigned) {
         MappingFlags flags;
         flags.readable = entry & readable;

@@ -36,7 +36,7 @@ struct PagingPolicy {
         return {entry & mask};
     }
     static PhysAddr table_address(Entry entry) { return {entry & address_mask}; }
-    static Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
+    static constexpr Entry make_leaf(PhysAddr address, MappingFlags flags, unsigned level) {
         Entry entry = address.value;
         if (level > 0) entry |= large;
         // x86_64 can't express write or execute without read.
@@ -56,6 +56,7 @@ struct PagingPolicy {
     static Entry make_table(PhysAddr address) { return address.value | present | writable | user | accessed; }
     static Entry make_restricted_table(PhysAddr address) { return address.value | present | user | accessed; }
     static bool is_restricted_table(Entry entry) { return !(entry & writable); }
+    static constexpr Entry at_frame(Entry model, PhysAddr frame) { return model | frame.value; }
     static MappingFlags flags(Entry entry, unsigned) {
         MappingFlags flags;
         flags.readable = (entry & present) != 0;
