@@ -129,7 +129,7 @@ public:
                 else if (Policy::is_leaf(entry, 1))
                     visit_huge(begin, stop, slot);
                 begin = stop;
-                stop = directory_end - stop > span(1) ? stop + span(1) : directory_end;
+                stop = std::min(stop + span(1), directory_end); // user space ends far below where this would wrap
             }
         }
     }
@@ -181,15 +181,18 @@ private:
     };
     template <typename Freed>
     static void prune_table(PhysAddr table, unsigned level, const Hole hole, Freed& freed) {
-        Entry* slot = entries(table) + index(hole.begin, level);
-        const u64 last_byte = span(level) - 1;
-        for (VirtAddr at = hole.begin; at < hole.end; ++slot, at = VirtAddr{(at.value | last_byte) + 1}) {
+        const VirtAddr covered{align_down(hole.begin.value, span(level))};
+        Entry* const first = entries(table) + index(hole.begin, level);
+        Entry* const last = first + (hole.end - 1 - covered) / span(level);
+        for (Entry* slot = first; slot <= last; ++slot) {
             Entry entry = load(slot);
             if (Policy::is_empty(entry) || !Policy::is_table(entry, level)) continue;
             PhysAddr below = Policy::table_address(entry);
-            VirtAddr stop = slot_end(at, hole.end, level);
-            if (level > 1) prune_table(below, level - 1, {at, stop, hole.floor, hole.ceiling}, freed);
-            VirtAddr base{align_down(at.value, span(level))};
+            const VirtAddr base = covered + static_cast<u64>(slot - first) * span(level);
+            if (level > 1) {
+                const VirtAddr from = std::max(base, hole.begin), to = slot_end(from, hole.end, level);
+                prune_table(below, level - 1, {from, to, hole.floor, hole.ceiling}, freed);
+            }
             if (base >= hole.floor && hole.ceiling >= base && hole.ceiling - base >= span(level)) {
                 store(slot, Policy::empty());
                 freed(*page_of(below));
