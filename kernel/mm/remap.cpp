@@ -1,6 +1,11 @@
 // mremap(2): shrink, grow in place, move.
+//
+// What a program knows as one mapping is several where it has guard ranges (MADV_GUARD_INSTALL). They are looked at as
+// one, and move together; what is added at the end is no guard.
 #include "vma_edit.hpp"
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace linnet::mm {
 
@@ -41,7 +46,7 @@ Result<Vma*> AddressSpace::check_remap(Vma& found, const RemapRequest& request) 
     // A length of 0 asks for a second view of a shared mapping.
     if (request.old_length == 0 && !vma->is(vma_shared)) return error(Errno::EINVAL);
     if ((request.flags & abi::MREMAP_DONTUNMAP) && vma->is(vma_special)) return error(Errno::EINVAL);
-    if (request.old_address + request.old_length > vma->end) return error(Errno::EFAULT);
+    if (request.old_address + request.old_length > last_shown_with(*vma).end) return error(Errno::EFAULT);
     u32 flags_without_lock = vma->flags & ~u32{vma_locked};
     // The old mapping stays beside the new one, which is as long.
     if (request.flags & abi::MREMAP_DONTUNMAP)
@@ -76,8 +81,9 @@ Result<VirtAddr> AddressSpace::remap_locked(RemapRequest request, DoomedVmas& do
         old_end = request.old_address + request.old_length;
         vma = vmas_.find(request.old_address);
     }
-    if (!has_target && !keeps_old && request.old_length > 0 && old_end == vma->end)
-        if (TRY(expand_in_place(*vma, old_end, request.new_length - request.old_length))) return request.old_address;
+    Vma& last = last_shown_with(*vma);
+    if (!has_target && !keeps_old && request.old_length > 0 && old_end == last.end)
+        if (TRY(expand_in_place(last, old_end, request.new_length - request.old_length))) return request.old_address;
     if (!(request.flags & abi::MREMAP_MAYMOVE)) return error(Errno::ENOMEM);
     if (has_target) {
         TRY(unmap_locked(request.new_address, request.new_address + request.new_length, doomed));
@@ -98,59 +104,119 @@ Result<bool> AddressSpace::expand_in_place(Vma& vma, VirtAddr old_end, u64 grow)
         u64 guard = above->is(vma_grows_down) ? stack_guard_gap : 0;
         if (above->begin - old_end < grow + guard) return false;
     }
+    if (vma.is(vma_guard)) {
+        if (vmas_.count() >= max_map_count) return error(Errno::ENOMEM);
+        Vma more;
+        more.begin = old_end;
+        more.end = old_end + grow;
+        more.object = vma.object;
+        more.first_index = vma.index_of(old_end);
+        more.label = vma.label;
+        more.flags = vma.flags & ~u32{vma_guard};
+        more.prot = vma.prot;
+        more.max_prot = vma.max_prot;
+        more.protection_key = vma.protection_key;
+        TRY(insert_mapping(more));
+        return true;
+    }
     account(vma, static_cast<i64>(pages_in(grow)));
     set_range(vma, vma.begin, old_end + grow);
     merge(vma);
     return true;
 }
 
-Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed) {
-    if (vmas_.count() + 3 > max_map_count) return error(Errno::ENOMEM);
-    Vma* source = &vma;
-    VirtAddr old_end = request.old_address + request.old_length;
-    if (request.old_length > 0) source = TRY(isolate(vma, request.old_address, old_end));
-    Vma* target = TRY(clone_vma(*source));
-    target->first_index =
-        source->is_anonymous() ? pages_in(request.new_address.value) : source->index_of(request.old_address);
-    target->begin = request.new_address;
-    target->end = request.new_address + request.new_length;
-    bool keeps_old = (request.flags & abi::MREMAP_DONTUNMAP) != 0;
-    mmap_lock_.claim(*source);
-    mmap_lock_.claim(*target); // until it has its pages
-    link_vma(*target, source);
+/// One more mapping at the place that a move goes to, claimed until it has its pages.
+Result<Vma*> AddressSpace::add_target(Vma& source, AddressRange range, const RemapRequest& request, u32 flags) {
+    Vma* target = TRY(clone_vma(source));
+    target->begin = range.begin;
+    target->end = range.end;
+    target->first_index = source.is_anonymous()
+                              ? pages_in(range.begin.value)
+                              : source.index_of(request.old_address + (range.begin - request.new_address));
+    target->flags = flags;
+    mmap_lock_.claim(*target);
+    link_vma(*target, &source);
     vmas_.insert(*target);
     account(*target, static_cast<i64>(target->page_count()));
-    u64 moved = std::min(request.old_length, request.new_length);
-    Result<void> result;
-    if (source->object) {
+    return target;
+}
+
+/// Mappings for a move, one for each of those from `first` on that are to move. After ENOMEM some may be there.
+Result<void> AddressSpace::make_targets(Vma& first, const RemapRequest& request) {
+    const VirtAddr old_end = request.old_address + request.old_length;
+    const VirtAddr new_end = request.new_address + request.new_length;
+    auto next = [&](Vma& part) {
+        Vma* behind = vmas_.next(part);
+        return behind && behind->begin < old_end ? behind : nullptr;
+    };
+    VirtAddr end = request.new_address; // of what has been made
+    Vma* last = &first;
+    if (request.old_length > 0) {
+        usize parts = 0;
+        u32 dirty = 0;
+        for (Vma* part = &first; part; part = next(*part)) ++parts, dirty |= part->flags & vma_soft_dirty;
+        if (vmas_.count() + parts > max_map_count) return error(Errno::ENOMEM);
+        for (Vma* part = &first; part; part = next(*part)) {
+            mmap_lock_.claim(*part);
+            const bool takes_rest = part->end == old_end && !part->is(vma_guard);
+            const VirtAddr to = takes_rest ? new_end : end + (part->end - part->begin);
+            TRY(add_target(*part, {end, to}, request, part->flags | dirty));
+            end = to;
+            last = part;
+        }
+    }
+    if (end < new_end) TRY(add_target(*last, {end, new_end}, request, last->flags & ~u32{vma_guard}));
+    return {};
+}
+
+/// Joins what has become alike in a range and at its ends.
+void AddressSpace::merge_range(VirtAddr begin, VirtAddr end) {
+    for (Vma* vma = vmas_.find(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) vma = merge(*vma);
+}
+
+Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed) {
+    if (vmas_.count() + 3 > max_map_count) return error(Errno::ENOMEM);
+    const VirtAddr old_end = request.old_address + request.old_length;
+    const VirtAddr new_end = request.new_address + request.new_length;
+    Vma* source = &vma;
+    if (request.old_length > 0) {
+        source = TRY(isolate(vma, request.old_address, std::min(old_end, vma.end)));
+        Vma& last = *vmas_.find(old_end - 1);
+        TRY(isolate(last, last.begin, old_end));
+    }
+    const u64 moved = std::min(request.old_length, request.new_length);
+    Result<void> result = make_targets(*source, request);
+    if (result) {
         // Truncation may not run while entries are on their way.
-        core::MutexGuard guard(source->object->mappings_lock());
+        std::optional<core::MutexGuard> guard;
+        if (source->object) guard.emplace(source->object->mappings_lock());
         result = move_entries(*source, request.old_address, request.new_address, moved);
-    } else {
-        result = move_entries(*source, request.old_address, request.new_address, moved);
+        // No memory for a table: what has moved goes back, which needs no new tables.
+        if (!result) MUST(move_entries(*source, request.new_address, request.old_address, moved));
     }
     if (!result) {
-        // No memory for a table: what has moved goes back, which needs no new tables.
-        MUST(move_entries(*target, request.new_address, request.old_address, moved));
-        TRY(unmap_locked(target->begin, target->end, doomed));
+        TRY(unmap_locked(request.new_address, new_end, doomed));
+        merge_range(request.old_address, old_end);
         return error(result.error());
     }
-    if (keeps_old)
-        empty_source(*source);
+    // What was isolated for the move is part of its neighbours again.
+    if (request.flags & abi::MREMAP_DONTUNMAP)
+        empty_source(request.old_address, old_end);
     else if (request.old_length > 0)
         TRY(unmap_locked(request.old_address, old_end, doomed, Contents::Moved));
-    merge(*target);
-    // What was isolated for the move is part of its neighbours again.
-    if (keeps_old) merge(*vmas_.find(request.old_address));
+    merge_range(request.new_address, new_end);
     return request.new_address;
 }
 
-/// MREMAP_DONTUNMAP: the old mapping has lost its pages, and its lock went along with them.
-void AddressSpace::empty_source(Vma& source) {
-    source.has_private_pages.store(false, std::memory_order_relaxed);
-    account(source, -static_cast<i64>(source.page_count()));
-    source.flags &= ~u32{vma_locked | vma_lock_on_fault};
-    account(source, static_cast<i64>(source.page_count()));
+/// MREMAP_DONTUNMAP: the old mapping has lost its pages and guard ranges, and its lock went along with them.
+void AddressSpace::empty_source(VirtAddr begin, VirtAddr end) {
+    for (Vma* source = vmas_.find(begin); source && source->begin < end; source = vmas_.next(*source)) {
+        source->has_private_pages.store(false, std::memory_order_relaxed);
+        const u32 flags =
+            std::exchange(source->flags, source->flags & ~u32{vma_locked | vma_lock_on_fault | vma_guard});
+        account_change(*source, source->prot, flags, source->page_count());
+    }
+    merge_range(begin, end);
 }
 
 Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length) {
@@ -192,6 +258,7 @@ Result<void> AddressSpace::move_entries(const Vma& vma, VirtAddr from, VirtAddr 
     return result;
 }
 
+/// A huge page that has moved counts as written.
 void AddressSpace::mark_soft_dirty(Entry* slot) {
     Entry entry = Table::load(slot);
     while (!Table::compare_exchange(slot, entry, Policy::with_soft_dirty(entry))) {

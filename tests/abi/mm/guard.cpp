@@ -46,6 +46,8 @@ int fault_of(char* byte, bool writes) {
 }
 bool is_guard(char* byte) { return fault_of(byte, false) == SEGV_MAPERR && fault_of(byte, true) == SEGV_MAPERR; }
 
+bool is_readable(char* place) { return fault_of(place, false) == 0; }
+
 size_t mappings() {
     FILE* maps = fopen("/proc/self/maps", "r");
     REQUIRE(maps);
@@ -82,6 +84,111 @@ void test_faults() {
     }
     close(pipe_ends[0]), close(pipe_ends[1]);
     munmap(place, 10 * page);
+}
+
+/// As letters: g is a guard, else what the first byte of the page is.
+const char* contents(char* place, size_t pages) {
+    static char text[65];
+    for (size_t i = 0; i < pages; ++i) text[i] = is_guard(place + i * page) ? 'g' : char('0' + place[i * page]);
+    text[pages] = 0;
+    return text;
+}
+
+/// Pages of sixes with guards where `text` has a g, in the middle of room that nothing else is in.
+char* map_with_guards(char* room, const char* text, int flags = MAP_PRIVATE | MAP_ANONYMOUS, int file = -1) {
+    const size_t pages = strlen(text);
+    void* place = mmap(room, pages * page, PROT_READ | PROT_WRITE, flags | MAP_FIXED, file, 0);
+    REQUIRE(place == room);
+    for (size_t i = 0; i < pages; ++i) room[i * page] = 6;
+    for (size_t i = 0; i < pages; ++i)
+        if (text[i] == 'g') CHECK_OK(madvise(room + i * page, page, MADV_GUARD_INSTALL));
+    CHECK_STREQ(contents(room, pages), text);
+    return room;
+}
+
+/// mremap(2) takes guards along (madvise(2)).
+void test_moved(int flags, int file) {
+    char* room = map(48, PROT_NONE);
+    char* place = map_with_guards(room + page, "6g66gg", flags, file);
+    char* target = room + 16 * page;
+    const size_t before = mappings();
+    CHECK(mremap(place, 6 * page, 6 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target);
+    CHECK_STREQ(contents(target, 6), "6g66gg");
+    CHECK(!is_readable(place));
+    CHECK_EQ(mappings(), before + 1); // the room is in three parts now, and what was moved is one
+    // Part of it, from one guard to another.
+    char* part = room + 32 * page;
+    CHECK(mremap(target + page, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED, part) == part);
+    CHECK_STREQ(contents(part, 4), "g66g");
+    CHECK_STREQ(contents(target, 1), "6");
+    CHECK_STREQ(contents(target + 5 * page, 1), "g");
+    // Shorter at the new place.
+    CHECK(mremap(part, 4 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, room) == room);
+    CHECK_STREQ(contents(room, 2), "g6");
+    CHECK(!is_readable(part + 3 * page));
+    // Over what is there.
+    CHECK(mremap(room, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target + 4 * page) == target + 4 * page);
+    CHECK_STREQ(contents(target + 4 * page, 2), "g6");
+    munmap(room, 48 * page);
+}
+
+void test_resized() {
+    char* room = map(48, PROT_NONE);
+    CHECK_OK(munmap(room + 24 * page, 24 * page));
+    char* place = map_with_guards(room + 20 * page, "6g6g");
+    const size_t before = mappings();
+    CHECK(mremap(place, 4 * page, 6 * page, 0) == place); // in place
+    CHECK_STREQ(contents(place, 6), "6g6g00");
+    CHECK(mremap(place, 6 * page, 3 * page, 0) == place);
+    CHECK(mremap(place, 3 * page, 5 * page, 0) == place); // what was cut off is new
+    CHECK_STREQ(contents(place, 5), "6g600");
+    CHECK_EQ(mappings(), before);
+    CHECK_OK(madvise(place + 4 * page, page, MADV_GUARD_INSTALL));
+    CHECK_ERRNO(mremap(place, 6 * page, 7 * page, MREMAP_MAYMOVE), EFAULT);
+    // A range that ends within can't grow where it is.
+    CHECK_ERRNO(mremap(place, 2 * page, 3 * page, 0), ENOMEM);
+    CHECK(mremap(place, 5 * page, 8 * page, MREMAP_MAYMOVE | MREMAP_FIXED, room) == room); // elsewhere
+    CHECK_STREQ(contents(room, 8), "6g60g000");
+    CHECK_EQ(check::in_child([&] { CHECK_STREQ(contents(room, 8), "6g60g000"); }), 0);
+    CHECK_OK(madvise(room, 8 * page, MADV_GUARD_REMOVE));
+    CHECK_STREQ(contents(room, 8), "60600000");
+    munmap(room, 48 * page);
+}
+
+void test_moved_but_kept() {
+    char* room = map(16, PROT_NONE);
+    char* place = map_with_guards(room + page, "6gg6");
+    char* target = room + 8 * page;
+    CHECK(mremap(place, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target) == target);
+    CHECK_STREQ(contents(target, 4), "6gg6");
+    CHECK_STREQ(contents(place, 4), "0000");
+    munmap(room, 16 * page);
+    // A second view of shared memory is of the memory alone.
+    char* shared = map_with_guards(map(3, PROT_NONE), "6g6", MAP_SHARED | MAP_ANONYMOUS);
+    auto* view = static_cast<char*>(mremap(shared, 0, 3 * page, MREMAP_MAYMOVE));
+    REQUIRE(view != MAP_FAILED);
+    CHECK_STREQ(contents(view, 3), "666");
+    CHECK_STREQ(contents(shared, 3), "6g6");
+    munmap(view, 3 * page), munmap(shared, 3 * page);
+}
+
+/// By whole page tables, with guards that begin and end within them.
+void test_moved_tables() {
+    const size_t span = page / 8 * page;
+    char* reserved = map(7 * span / page, PROT_NONE);
+    char* room = reserved + (span - uintptr_t(reserved) % span) % span;
+    void* place = mmap(room, 3 * span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    REQUIRE(place == room);
+    for (size_t at : {size_t(0), span - page, span, 2 * span, 3 * span - page}) room[at] = 3;
+    CHECK_OK(madvise(room + span - page, 2 * page, MADV_GUARD_INSTALL));
+    CHECK_OK(madvise(room + 2 * span + page, span - 2 * page, MADV_GUARD_INSTALL));
+    char* target = room + 3 * span;
+    CHECK(mremap(room, 3 * span, 3 * span, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target);
+    CHECK_STREQ(contents(target, 1), "3");
+    CHECK_STREQ(contents(target + span - 2 * page, 4), "0gg0");
+    CHECK_STREQ(contents(target + 2 * span, 2), "3g");
+    CHECK_STREQ(contents(target + 3 * span - 2 * page, 2), "g3");
+    munmap(reserved, 7 * span);
 }
 
 /// What takes pages away leaves guards; what takes mappings away doesn't.
@@ -237,5 +344,13 @@ int main() {
     test_fork();
     test_objects();
     test_reports();
+    test_moved(MAP_PRIVATE | MAP_ANONYMOUS, -1);
+    test_moved(MAP_SHARED | MAP_ANONYMOUS, -1);
+    const int file = memfd_create("moved", 0);
+    CHECK_OK(ftruncate(file, off_t(64 * page)));
+    test_moved(MAP_PRIVATE, file);
+    test_resized();
+    test_moved_but_kept();
+    test_moved_tables();
     return check::result();
 }

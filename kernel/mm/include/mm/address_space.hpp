@@ -323,7 +323,10 @@ private:
     };
     Result<VirtAddr> remap_locked(RemapRequest request, DoomedVmas& doomed);
     Result<Vma*> check_remap(Vma& found, const RemapRequest& request);
-    void empty_source(Vma& source);
+    void empty_source(VirtAddr begin, VirtAddr end);
+    Result<Vma*> add_target(Vma& source, AddressRange range, const RemapRequest& request, u32 flags);
+    Result<void> make_targets(Vma& first, const RemapRequest& request);
+    void merge_range(VirtAddr begin, VirtAddr end);
     Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
     Result<void> move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length);
     static void mark_soft_dirty(Entry* slot);
