@@ -4,6 +4,7 @@
 #include <boot/boot_info.hpp>
 #include <core/log.hpp>
 #include <fs/devtmpfs.hpp>
+#include <fs/hugetlbfs.hpp>
 #include <fs/initramfs.hpp>
 #include <fs/system_nodes.hpp>
 #include <fs/tmpfs.hpp>
@@ -32,6 +33,7 @@ Result<void> make_builtin_nodes() {
 Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(vfs::initialise());
     TRY(fs::register_tmpfs());
+    TRY(fs::initialise_hugetlbfs());
     TRY(vfs::mount_root("rootfs"));
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());

@@ -191,9 +191,9 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
         const bool is_pool = vma->is(vma_hugetlb);
         if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size))) return error(Errno::EINVAL);
         const VirtAddr stop = is_pool ? huge_page_floor(to) : to;
-        if (is_pool)
+        if (is_pool && from < stop)
             discard_pool_pages(*vma, from, stop, batch);
-        else if (!only_checks && from < stop && !zap(*vma, from, stop, batch, what))
+        else if (!is_pool && !only_checks && !zap(*vma, from, stop, batch, what))
             is_complete = false;
         at = to;
     }
@@ -250,7 +250,6 @@ Result<void> AddressSpace::remove_from_object(VirtAddr begin, VirtAddr end) {
             if (!vma->is(vma_shared) || !(vma->prot & abi::PROT_WRITE)) return error(Errno::EACCES);
             if (vma->object->kind() != VmObject::Kind::Shared) return error(Errno::EOPNOTSUPP);
             VirtAddr to = std::min(end, vma->end);
-            if (ends_within_huge_page(*vma, at) || ends_within_huge_page(*vma, to)) return error(Errno::EINVAL);
             object = vma->object;
             first = vma->index_of(at);
             last = first + pages_in(to - at);

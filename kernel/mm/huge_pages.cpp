@@ -117,7 +117,7 @@ void split_huge_mapping(Page& head) {
 
 bool is_only_huge_mapping(const Page& head) {
     if (head.map_count.load(std::memory_order_acquire) != 1) return false;
-    if (head.kind == PageKind::Hugetlb && head.object) return false;
+    if (head.kind == PageKind::Hugetlb && !is_private_block(head)) return false;
     std::span<const Page> frames{&head, frames_per_huge_page};
     return std::ranges::all_of(frames, [](const Page& page) { return page.refs.load(std::memory_order_acquire) == 1; });
 }

@@ -38,7 +38,7 @@ void drop_huge_mapping(Page& head);
 void split_huge_mapping(Page& head);
 /// Whether the entries that map the block are all there is of it: private memory.
 inline bool is_private_block(const Page& head) {
-    return head.kind == PageKind::Anonymous || (head.kind == PageKind::Hugetlb && !head.object);
+    return head.kind == PageKind::Anonymous || (head.kind == PageKind::Hugetlb && !head.has(page_of_object));
 }
 /// Whether a private block is mapped by one entry and referred to by nothing else. Under the lock of that entry the
 /// answer stays true.

@@ -277,16 +277,50 @@ Result<void> HugetlbObject::promise(u64 first, u64 last) {
     });
 }
 
-bool HugetlbObject::make_huge_page(u64 first) {
+bool HugetlbObject::make_page(u64 first, Reach reach) {
     if (has_huge_page(first)) return true;
     core::MutexGuard guard(blocks_lock_);
     if (has_huge_page(first)) return true; // another thread was faster
+    if (reach == Reach::WithinSize && first >= divide_up(size(), arch::page_size)) return false;
     const u64 number = first / frames_per_huge_page;
     const PoolBlock block = take_pool_block(promise_.get(), number);
     if (!block.head) return false;
+    block.head->set(page_of_object);
     if (insert_huge_page(first, *block.head)) return true;
     return_pool_block(block, promise_.get(), number);
     return false;
+}
+
+void HugetlbObject::truncate(u64 size) {
+    core::MutexGuard guard(blocks_lock_);
+    set_size(size);
+    // What was allocated beyond the size goes too.
+    VmObject::punch_hole(align_up(size, arch::huge_page_size), align_down(~u64{0}, arch::huge_page_size));
+    promise_->give_back(divide_up(size, arch::huge_page_size), ~u64{0});
+}
+
+/// Only where there are pages.
+void HugetlbObject::zero_range(u64 begin, u64 end) {
+    while (begin < end) {
+        const u64 index = begin >> arch::page_shift, page = index << arch::page_shift;
+        const u64 stop = std::min(end, page + arch::page_size);
+        zero_part(index, begin - page, stop - page);
+        begin = stop;
+    }
+}
+
+void HugetlbObject::punch_hole(u64 begin, u64 end) {
+    const u64 first = align_up(begin, arch::huge_page_size), last = align_down(end, arch::huge_page_size);
+    core::MutexGuard guard(blocks_lock_);
+    if (first >= last) {
+        zero_range(begin, std::min(first, end));
+        zero_range(std::max(last, std::min(first, end)), end);
+        return;
+    }
+    zero_range(begin, first);
+    VmObject::punch_hole(first, last);
+    promise_->give_back(first / arch::huge_page_size, last / arch::huge_page_size);
+    zero_range(last, end);
 }
 
 Result<PageRef> HugetlbObject::get_page(u64 index, arch::Access) {

@@ -149,7 +149,13 @@ MappingUsage AddressSpace::measure(const Vma& vma) {
         Page* head = Policy::is_leaf(entry, 1) ? counted_page(vma, Policy::address(entry, 1)) : nullptr;
         if (!head) return;
         if (head->kind == PageKind::Hugetlb) {
-            (mapping_count(*head, nullptr) > 1 ? usage.shared_hugetlb : usage.private_hugetlb) += arch::huge_page_size;
+            const u32 mappings = mapping_count(*head, nullptr);
+            const bool is_private = is_private_block(*head);
+            (mappings > 1 ? usage.shared_hugetlb : usage.private_hugetlb) += arch::huge_page_size;
+            ++usage.pages;
+            if (is_private) ++usage.anonymous_pages;
+            if (!is_private || Policy::flags(entry, 1).dirty) ++usage.dirty_pages;
+            usage.most_mappings = std::max(usage.most_mappings, mappings);
             return;
         }
         for (u64 i = 0; i < frames_per_huge_page; ++i)

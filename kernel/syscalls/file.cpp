@@ -5,6 +5,7 @@
 #include <abi/linux/fs.hpp>
 #include <abi/linux/mman.hpp>
 #include <algorithm>
+#include <fs/hugetlbfs.hpp>
 #include <fs/tmpfs.hpp>
 #include <syscalls/file.hpp>
 #include <vfs/operations.hpp>
@@ -100,9 +101,11 @@ Result<long> sys_memfd_create(Thread& thread, UserString name, u32 flags) {
     char buffer[250];
     auto text = name.copy_in(std::span<char>(buffer));
     if (!text) return error(text.error() == Errno::ENAMETOOLONG ? Errno::EINVAL : text.error());
-    // As a kernel without hugetlbfs answers.
-    if (flags & MFD_HUGETLB) return error(Errno::ENOSYS);
-    auto file = TRY(fs::create_memory_file(*text, abi::O_RDWR | abi::O_LARGEFILE));
+    const u32 named_shift = (flags & huge_size) >> abi::MAP_HUGE_SHIFT;
+    if (named_shift != 0 && named_shift != arch::huge_page_shift) return error(Errno::ENODEV);
+    constexpr u32 open_flags = abi::O_RDWR | abi::O_LARGEFILE;
+    auto file = TRY(flags & MFD_HUGETLB ? fs::create_huge_memory_file(*text, open_flags)
+                                        : fs::create_memory_file(*text, open_flags));
     vfs::Inode& inode = file->inode();
     if (flags & MFD_NOEXEC_SEAL) {
         core::WriteGuard guard(inode.lock);

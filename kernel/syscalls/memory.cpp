@@ -83,13 +83,38 @@ Result<void> promise_huge_pages(mm::MapRequest& request, mm::HugetlbObject& obje
     return {};
 }
 
+bool is_huge_file(vfs::File& file) {
+    const mm::VmObject* pages = file.inode().pages();
+    return pages && pages->is_hugetlb();
+}
+
+Result<void> round_to_huge_pages(mm::MapRequest& request) {
+    if (request.length > arch::user_address_end.value) return error(Errno::ENOMEM);
+    request.length = align_up(request.length, arch::huge_page_size);
+    request.alignment = arch::huge_page_size;
+    return {};
+}
+
+/// What a mapping of a file of huge pages needs beside add_file(). One that may be written to makes the file as long as
+/// it is, as on Linux.
+Result<void> use_huge_file(mm::MapRequest& request, vfs::Inode& inode) {
+    if (!is_aligned(request.offset, arch::huge_page_size)) return error(Errno::EINVAL);
+    auto& object = static_cast<mm::HugetlbObject&>(*request.object);
+    if (!(request.flags & abi::MAP_NORESERVE)) TRY(promise_huge_pages(request, object));
+    if (!(request.prot & abi::PROT_WRITE)) return {};
+    core::WriteGuard guard(inode.lock);
+    const u64 end = request.offset + request.length;
+    if (inode.size() >= end || inode.has_seal(abi::F_SEAL_GROW)) return {};
+    object.set_size(end);
+    inode.set_size(end);
+    return {};
+}
+
 /// MAP_HUGETLB: the size that the flags name must be the pool's; the length is rounded up to it.
 Result<void> use_huge_pool(mm::MapRequest& request) {
     const u64 named_shift = request.flags >> abi::MAP_HUGE_SHIFT & abi::MAP_HUGE_MASK;
     if (named_shift != 0 && named_shift != arch::huge_page_shift) return error(Errno::EINVAL);
-    if (request.length > arch::user_address_end.value) return error(Errno::ENOMEM);
-    request.length = align_up(request.length, arch::huge_page_size);
-    request.alignment = arch::huge_page_size;
+    TRY(round_to_huge_pages(request));
     RefPtr<mm::HugetlbObject> object = TRY(mm::HugetlbObject::create(request.length));
     if (!(request.flags & abi::MAP_NORESERVE)) TRY(promise_huge_pages(request, *object));
     request.object = NullableRefPtr<mm::VmObject>(std::move(object));
@@ -110,9 +135,12 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         vfs::FileRef file = TRY(thread.own_files().use(fd));
         if (length == 0) return error(Errno::EINVAL);
         if (type < abi::MAP_SHARED || type > abi::MAP_SHARED_VALIDATE) return error(Errno::EINVAL);
-        if (flags & abi::MAP_HUGETLB) return error(Errno::EINVAL);
+        const bool is_huge = is_huge_file(*file);
+        if ((flags & abi::MAP_HUGETLB) && !is_huge) return error(Errno::EINVAL);
+        if (is_huge) TRY(round_to_huge_pages(request));
         mm::WritableClaim claim;
         TRY(add_file(request, *file, offset, claim));
+        if (is_huge) TRY(use_huge_file(request, file->inode()));
         if ((flags & abi::MAP_LOCKED) || request.object->is_secret()) renew_lock_limit(thread);
         return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
     }

@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mm/vm_object.hpp>
 #include <vfs/memory_file.hpp>
 
 namespace linnet::vfs {
 
 namespace {
 
-class MemoryFile final : public PagedFile {
+class MemoryFile : public PagedFile {
 public:
     static constexpr usize max_name = 249; // memfd_create(2)
 
@@ -26,10 +27,22 @@ private:
     char name_[max_name];
 };
 
+/// A file of huge pages: it can only be mapped, read and sized.
+class HugeMemoryFile final : public MemoryFile {
+public:
+    using MemoryFile::MemoryFile;
+    Result<usize> write(IoBuffer&, u64) override { return error(Errno::EINVAL); }
+    Result<usize> append(IoBuffer&, u64&) override { return error(Errno::EINVAL); }
+};
+
 } // namespace
 
 Result<RefPtr<File>> create_memory_file(RefPtr<Inode> inode, std::string_view name, u32 flags) {
-    auto* file = new (std::nothrow) MemoryFile(std::move(inode), name, flags);
+    MemoryFile* file;
+    if (inode->pages()->is_hugetlb())
+        file = new (std::nothrow) HugeMemoryFile(std::move(inode), name, flags);
+    else
+        file = new (std::nothrow) MemoryFile(std::move(inode), name, flags);
     if (!file) return error(Errno::ENOMEM);
     return RefPtr<File>(adopt_ref(*file));
 }

@@ -54,6 +54,7 @@ namespace {
 
 /// There is one node, and all memory is on it.
 void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, TextSink sink) {
+    const bool is_huge = (info.flags & mm::vma_hugetlb) != 0;
     format_to(sink, "{08x} default", info.begin.value);
     if (info.label && info.label->inode_number() != 0) {
         sink(" file=");
@@ -62,15 +63,19 @@ void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, 
         sink(" heap");
     } else if (info.name == "[stack]") {
         sink(" stack");
+    } else if (is_huge) {
+        sink(" file=/anon_hugepage\\040(deleted)");
     }
+    if (is_huge) sink(" huge");
     if (usage.pages != 0) {
         if (usage.anonymous_pages != 0) format_to(sink, " anon={}", usage.anonymous_pages);
         if (usage.dirty_pages != 0) format_to(sink, " dirty={}", usage.dirty_pages);
         if (usage.pages != usage.anonymous_pages && usage.pages != usage.dirty_pages)
             format_to(sink, " mapped={}", usage.pages);
         if (usage.most_mappings > 1) format_to(sink, " mapmax={}", usage.most_mappings);
-        if (usage.active_pages < usage.pages) format_to(sink, " active={}", usage.active_pages);
-        format_to(sink, " N0={} kernelpagesize_kB={}", usage.pages, arch::page_size / 1024);
+        if (usage.active_pages < usage.pages && !is_huge) format_to(sink, " active={}", usage.active_pages);
+        const u64 page_size = is_huge ? arch::huge_page_size : arch::page_size;
+        format_to(sink, " N0={} kernelpagesize_kB={}", usage.pages, page_size / 1024);
     }
     sink("\n");
 }

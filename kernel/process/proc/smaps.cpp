@@ -40,7 +40,7 @@ void show_pages(const mm::MappingUsage& usage, TextSink sink) {
 void show_flags(const mm::MappingInfo& info, TextSink sink) {
     const bool is_shared = info.flags & mm::vma_shared;
     const bool is_physical = info.backing == mm::MappingInfo::Backing::Physical;
-    const bool is_fixed = is_physical || (info.flags & mm::vma_special);
+    const bool is_fixed = is_physical || (info.flags & (mm::vma_special | mm::vma_hugetlb));
     const struct {
         bool holds;
         std::string_view letters;

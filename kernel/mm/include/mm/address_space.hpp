@@ -117,10 +117,10 @@ struct MappingUsage {
     u64 share = 0, share_dirty = 0, share_anonymous = 0, share_file = 0, share_shared = 0, share_locked = 0;
     u64 shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
     u64 referenced = 0, anonymous = 0;
-    u64 anonymous_huge = 0, shared_huge = 0;     // of these, by huge pages
-    u64 private_hugetlb = 0, shared_hugetlb = 0; // not part of the others
-    u64 pages = 0, anonymous_pages = 0, dirty_pages = 0, active_pages = 0;
-    u32 most_mappings = 0; // of one page
+    u64 anonymous_huge = 0, shared_huge = 0;                               // of these, by huge pages
+    u64 private_hugetlb = 0, shared_hugetlb = 0;                           // not part of the others
+    u64 pages = 0, anonymous_pages = 0, dirty_pages = 0, active_pages = 0; // of a vma_hugetlb mapping, huge ones
+    u32 most_mappings = 0;                                                 // of one page
     void add(const MappingUsage& other);
 };
 

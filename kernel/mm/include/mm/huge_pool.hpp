@@ -75,7 +75,13 @@ public:
 
     bool is_hugetlb() const override { return true; }
     Result<PageRef> get_page(u64 index, arch::Access access) override;
-    bool make_huge_page(u64 first) override;
+    bool make_huge_page(u64 first) override { return make_page(first, Reach::WithinSize); }
+    /// The same, also where the size doesn't reach (fallocate(2)).
+    enum class Reach : u8 { WithinSize, Anywhere };
+    bool make_page(u64 first, Reach reach);
+    /// As set_size(); what is promised beyond is given back. `size` is a multiple of a huge page where it shrinks.
+    void truncate(u64 size);
+    void punch_hole(u64 begin, u64 end) override;
     /// Sets blocks aside for those pages among [first, last), counted in huge pages, that aren't there. ENOMEM.
     Result<void> promise(u64 first, u64 last);
 
@@ -84,7 +90,8 @@ protected:
         : VmObject(Kind::Shared, size, Commitment::None), promise_(std::move(promise)) {}
 
 private:
-    core::Mutex blocks_lock_; // held while a page is made or promised
+    void zero_range(u64 begin, u64 end);
+    core::Mutex blocks_lock_; // held while pages are made, promised or dropped
     RefPtr<HugePromise> promise_;
 };
 

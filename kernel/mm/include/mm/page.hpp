@@ -56,6 +56,7 @@ enum PageFlag : u32 {
     page_code_synced = 1u << 5,     // instruction fetches see its contents
     page_write_protected = 1u << 6, // PageTable: no entry lets a write through
     page_huge = 1u << 7,            // first of a huge page (huge_pages.hpp)
+    page_of_object = 1u << 8,       // Hugetlb, first of a block: an object has it, or had it when it was mapped
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.

@@ -72,7 +72,7 @@ public:
     void set_size(u64 size);
     /// Drops the pages that lie wholly in [begin, end) bytes and zeroes the parts of pages (FALLOC_FL_PUNCH_HOLE). May
     /// sleep.
-    void punch_hole(u64 begin, u64 end);
+    virtual void punch_hole(u64 begin, u64 end);
 
     [[nodiscard]] Kind kind() const { return kind_; }
     /// Whether any shared mapping could write to it (F_SEAL_WRITE, deny-write checks).
@@ -119,6 +119,8 @@ protected:
     PageRef find_any_page(u64 index);
     /// Takes the right to write from every mapping of the page, so that the next write is noticed.
     void write_protect_page(u64 index);
+    /// Zeroes [begin, end) of the page, if it is resident.
+    void zero_part(u64 index, usize begin, usize end);
     /// Takes out this very page, if it is still there.
     void remove_page(u64 index, const Page& page);
     /// The first page at or after `from` that has `flag`; `from` becomes its index.
@@ -140,7 +142,6 @@ private:
     /// Its pages have generations.
     [[nodiscard]] bool is_evictable() const { return kind_ == Kind::File; }
     void drop_pages(u64 first, u64 last);
-    void zero_part(u64 index, usize begin, usize end);
 
     core::SpinLock pages_lock_;
     PageIndex pages_; // each page holds one reference of ours

@@ -70,7 +70,7 @@ inline constexpr Entry file_calls[] = {
     entry<sys_ftruncate>("ftruncate", nr::ftruncate),
     entry<sys_ioctl>("ioctl", nr::ioctl, Support::Partial, "the generic commands and those of each device: ENOTTY"),
     entry<sys_lseek>("lseek", nr::lseek),
-    entry<sys_memfd_create>("memfd_create", nr::memfd_create, Support::Partial, "no MFD_HUGETLB: ENOSYS"),
+    entry<sys_memfd_create>("memfd_create", nr::memfd_create, Support::Partial, "MFD_HUGETLB: one size"),
     entry<sys_open>("open", nr::open),
     entry<sys_openat>("openat", nr::openat),
     entry<sys_openat2>("openat2", nr::openat2),

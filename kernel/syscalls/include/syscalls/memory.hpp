@@ -45,7 +45,7 @@ inline constexpr Entry memory_calls[] = {
     entry<sys_mlock>("mlock", nr::mlock),
     entry<sys_mlock2>("mlock2", nr::mlock2),
     entry<sys_mlockall>("mlockall", nr::mlockall),
-    entry<sys_mmap>("mmap", nr::mmap, Support::Partial, "MAP_HUGETLB: one size, and not of files"),
+    entry<sys_mmap>("mmap", nr::mmap, Support::Partial, "MAP_HUGETLB: one size"),
     entry<sys_mprotect>("mprotect", nr::mprotect),
     entry<sys_mremap>("mremap", nr::mremap),
     entry<sys_mseal>("mseal", nr::mseal),

@@ -1,0 +1,96 @@
+// What the tests of the pool of huge pages share.
+#pragma once
+
+#include "memory.hpp"
+#include "proc_text.hpp"
+#include <csetjmp>
+#include <csignal>
+#include <sys/wait.h>
+
+namespace huge {
+
+using memory::page;
+using memory::span; // of a huge page
+
+constexpr int rw = PROT_READ | PROT_WRITE;
+constexpr long long pool_size = 4;
+static const char* const pool_file = "/proc/sys/vm/nr_hugepages";
+
+// Total, free, reserved, surplus.
+struct Pool {
+    long long total = proc_text::meminfo("HugePages_Total"), free = proc_text::meminfo("HugePages_Free");
+    long long reserved = proc_text::meminfo("HugePages_Rsvd"), surplus = proc_text::meminfo("HugePages_Surp");
+};
+inline void expect(long long free, long long reserved, int line) {
+    const Pool now;
+    char what[160];
+    if (now.total == pool_size && now.free == free && now.reserved == reserved && now.surplus == 0) return;
+    snprintf(what, sizeof what, "total %lld, free %lld (%lld), reserved %lld (%lld), surplus %lld", now.total, now.free,
+             free, now.reserved, reserved, now.surplus);
+    check::failed("pool", line, what);
+}
+#define EXPECT_POOL(free, reserved) huge::expect(free, reserved, __LINE__)
+
+inline char* map(size_t count, int flags, int fd = -1, size_t offset = 0, int prot = rw) {
+    void* place = mmap(nullptr, count * span, prot, flags, fd, off_t(offset));
+    return place == MAP_FAILED ? nullptr : static_cast<char*>(place);
+}
+
+inline sigjmp_buf back;
+inline int last_signal;
+inline void on_signal(int signal, siginfo_t*, void*) {
+    last_signal = signal;
+    siglongjmp(back, 1);
+}
+enum class Touch { Read, Write };
+// 0 when the access succeeds, else the signal.
+inline int touch(char* place, Touch how) {
+    last_signal = 0;
+    if (sigsetjmp(back, 1)) return last_signal;
+    auto* byte = reinterpret_cast<volatile char*>(place);
+    if (how == Touch::Write)
+        *byte = 1;
+    else
+        (void)*byte;
+    return last_signal;
+}
+inline int read_from(char* place) { return touch(place, Touch::Read); }
+inline int write_to(char* place) { return touch(place, Touch::Write); }
+
+template <typename Work>
+void in_child(Work work) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        check::failures = 0;
+        work();
+        fflush(stdout);
+        _exit(check::failures ? 1 : 0);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+}
+
+// Fills the pool and takes SIGSEGV and SIGBUS.
+inline void set_up() {
+    if (proc_text::meminfo("Hugepagesize") < 0) check::skip("no huge pages");
+    if (!proc_text::write_file(pool_file, "4")) check::skip("only root may fill the pool");
+    if (Pool().total != pool_size) {
+        CHECK(proc_text::write_file(pool_file, "0"));
+        check::skip("not enough memory in a row");
+    }
+    struct sigaction action = {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+}
+// All of the pool must be free again.
+inline int tear_down() {
+    EXPECT_POOL(pool_size, 0);
+    CHECK(proc_text::write_file(pool_file, "0"));
+    return check::result();
+}
+
+} // namespace huge
