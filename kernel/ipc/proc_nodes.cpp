@@ -41,7 +41,7 @@ Result<void> show_segments(TextSink sink) {
         format_to(sink, " {21} {5} {5}  {5} {5} {5} {5} {5} ", data.shm_segsz, data.shm_cpid, data.shm_lpid,
                   data.shm_nattch, rights.uid, rights.gid, rights.cuid, rights.cgid);
         format_to(sink, "{10} {10} {10} {21} {21}\n", data.shm_atime, data.shm_dtime, data.shm_ctime,
-                  segment->resident_pages() << arch::page_shift, 0);
+                  segment->object().resident_pages() << arch::page_shift, 0);
     }
     return {};
 }
@@ -70,6 +70,10 @@ Result<void> initialise() {
     TRY(knobs.add_text(
         "shmall", [](TextSink sink) { return show(sink, limits().most_pages); }, 0644,
         [](std::string_view text) { return store(text, limits().most_pages); }));
+    Directory& vm = *TRY(root.add_path("sys/vm"));
+    TRY(vm.add_text(
+        "hugetlb_shm_group", [](TextSink sink) { return show(sink, limits().huge_page_group); }, 0644,
+        [](std::string_view text) { return store(text, limits().huge_page_group, 0x7fff'ffff); }));
     return knobs.add_text(
         "shmmni", [](TextSink sink) { return show(sink, limits().most_segments); }, 0644,
         [](std::string_view text) { return store(text, limits().most_segments, SegmentTable::most_indices); });

@@ -25,9 +25,31 @@ u64 pages_of(u64 bytes) { return divide_up(bytes, arch::page_size); }
 
 /// Takes a removed segment out once nobody has it attached. The table's lock is held; the result is dropped after it.
 NullableRefPtr<Segment> remove_if_orphan(Segment& segment) {
-    bool is_orphan = segment.mapping_count() == 0 && segment.pending_attaches == 0;
+    bool is_orphan = segment.object().mapping_count() == 0 && segment.pending_attaches == 0;
     if (!segment.is_listed || !(segment.mode & abi::SHM_DEST) || !is_orphan) return nullptr;
     return segment_table().remove(segment);
+}
+
+/// The pages of a segment and the segment in one: an AnonObject or a HugetlbObject.
+template <typename Object>
+class SegmentOf final : public Object, public Segment {
+public:
+    template <typename... Arguments>
+    SegmentOf(i32 key, u64 size, u32 mode, const vfs::Credentials& owner, Arguments&&... of_object)
+        : Object(std::forward<Arguments>(of_object)...), Segment(static_cast<Object&>(*this), key, size, mode, owner) {}
+    bool is_attachable() const override { return true; }
+    static Result<void> check_promise(u64 size, mm::VmObject::Commitment commitment) {
+        return Object::check_promise(size, commitment);
+    }
+
+protected:
+    void on_mapped() override { note_attached(); }
+    void on_unmapped() override { note_detached(); }
+};
+
+/// shmget(2): CAP_IPC_LOCK, or the group of hugetlb_shm_group (0 at first).
+bool may_use_huge_pages(const vfs::Credentials& who) {
+    return who.has(vfs::Capability::IpcLock) || who.is_in_group(static_cast<u32>(the_limits.huge_page_group.load()));
 }
 
 bool may_change(const Segment& segment, const vfs::Credentials& who) {
@@ -38,16 +60,39 @@ bool may_change(const Segment& segment, const vfs::Credentials& who) {
 
 SharedMemoryLimits& shared_memory_limits() { return the_limits; }
 
-Segment::Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner, Commitment commitment)
-    : AnonObject(size, commitment), named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid),
-      cuid(owner.euid), cgid(owner.egid), mode(segment_mode), change_time(now()), creator_pid(current_pid()) {}
+Segment::Segment(mm::VmObject& object, i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner)
+    : named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid), cuid(owner.euid), cgid(owner.egid),
+      mode(segment_mode), change_time(now()), creator_pid(current_pid()), object_(object), size_(size) {}
 
-Result<RefPtr<Segment>> Segment::create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner,
-                                        Commitment commitment) {
-    TRY(check_promise(size, commitment));
-    auto* segment = new (std::nothrow) Segment(key, size, mode, owner, commitment);
-    if (!segment) return error(Errno::ENOMEM);
-    return adopt_ref(*segment);
+namespace {
+
+Result<RefPtr<Segment>> create_huge(i32 key, u64 size, u32 flags, const vfs::Credentials& owner) {
+    const u32 named_shift = flags >> abi::SHM_HUGE_SHIFT & abi::SHM_HUGE_MASK;
+    if (named_shift != 0 && named_shift != arch::huge_page_shift) return error(Errno::EINVAL);
+    if (!may_use_huge_pages(owner)) return error(Errno::EPERM);
+    const u64 whole = align_up(size, arch::huge_page_size);
+    if (whole < size) return error(Errno::ENOMEM);
+    RefPtr<mm::HugePromise> promise = TRY(mm::HugePromise::create());
+    using HugeSegment = SegmentOf<mm::HugetlbObject>;
+    auto* made = new (std::nothrow) HugeSegment(key, size, flags & permission_bits, owner, whole, std::move(promise));
+    if (!made) return error(Errno::ENOMEM);
+    RefPtr<Segment> segment = adopt_ref<Segment>(*made);
+    if (!(flags & abi::SHM_NORESERVE)) TRY(made->promise(0, whole / arch::huge_page_size));
+    return segment;
+}
+
+} // namespace
+
+Result<RefPtr<Segment>> Segment::create(i32 key, u64 size, u32 flags, const vfs::Credentials& owner) {
+    if (flags & abi::SHM_HUGETLB) return create_huge(key, size, flags, owner);
+    using Commitment = mm::VmObject::Commitment;
+    const bool is_reserved = !(flags & abi::SHM_NORESERVE) || mm::overcommit_mode == mm::overcommit_never;
+    const Commitment commitment = is_reserved ? Commitment::Whole : Commitment::ByPage;
+    using SmallSegment = SegmentOf<mm::AnonObject>;
+    TRY(SmallSegment::check_promise(size, commitment));
+    auto* made = new (std::nothrow) SmallSegment(key, size, flags & permission_bits, owner, size, commitment);
+    if (!made) return error(Errno::ENOMEM);
+    return adopt_ref<Segment>(*made);
 }
 
 void Segment::format_name(TextSink sink) const { format_to(sink, "/SYSV{08x} (deleted)", static_cast<u32>(named_key)); }
@@ -87,17 +132,17 @@ abi::shmid_ds Segment::status() const {
     data.shm_ctime = change_time;
     data.shm_cpid = creator_pid;
     data.shm_lpid = last_pid;
-    data.shm_nattch = mapping_count();
+    data.shm_nattch = object_.mapping_count();
     return data;
 }
 
-void Segment::on_mapped() {
+void Segment::note_attached() {
     core::MutexGuard guard(segment_table().lock);
     attach_time = now();
     last_pid = current_pid();
 }
 
-void Segment::on_unmapped() {
+void Segment::note_detached() {
     NullableRefPtr<Segment> gone; // never the last reference: the mapping has one still
     core::MutexGuard guard(segment_table().lock);
     detach_time = now();
@@ -122,10 +167,7 @@ Result<RefPtr<Segment>> make_segment(i32 key, u64 size, u32 flags, const vfs::Cr
     u64 pages = pages_of(size), total = segment_table().total_pages();
     if (pages << arch::page_shift < size || total + pages < total || total + pages > the_limits.most_pages.load())
         return error(Errno::ENOSPC);
-    if (flags & abi::SHM_HUGETLB) return error(Errno::ENOSYS);
-    const bool is_reserved = !(flags & abi::SHM_NORESERVE) || mm::overcommit_mode == mm::overcommit_never;
-    const auto commitment = is_reserved ? Segment::Commitment::Whole : Segment::Commitment::ByPage;
-    return Segment::create(key, size, flags & permission_bits, who, commitment);
+    return Segment::create(key, size, flags, who);
 }
 
 } // namespace
@@ -244,7 +286,7 @@ Totals totals() {
     i32 highest = segment_table().highest_index();
     sums.highest_index = highest < 0 ? 0 : highest;
     for (i32 index = 0; index <= highest; ++index)
-        if (Segment* segment = segment_table().at(index)) sums.resident_pages += segment->resident_pages();
+        if (Segment* segment = segment_table().at(index)) sums.resident_pages += segment->object().resident_pages();
     return sums;
 }
 

@@ -43,12 +43,12 @@ Result<long> sys_shmat(Thread& thread, i32 id, VirtAddr given, u32 flags) {
     if (flags & abi::SHM_EXEC) request.prot |= abi::PROT_EXEC, rights |= 0111;
     ipc::Attachment attachment = TRY(ipc::Attachment::begin(id, rights, thread.own_credentials()));
     ipc::Segment& segment = attachment.segment();
-    request.length = segment.size();
+    request.length = segment.object().size();
     request.flags = abi::MAP_SHARED;
     if (is_fixed) request.flags |= flags & abi::SHM_REMAP ? abi::MAP_FIXED : abi::MAP_FIXED_NOREPLACE;
-    request.object = NullableRefPtr<mm::VmObject>(&segment);
+    request.object = NullableRefPtr<mm::VmObject>(&segment.object());
     request.label = NullableRefPtr<mm::MappingLabel>(&segment);
-    request.alignment = attach_alignment;
+    request.alignment = segment.object().is_hugetlb() ? u64{arch::huge_page_size} : attach_alignment;
     if (flags & abi::SHM_RDONLY) request.max_prot &= ~u32{abi::PROT_WRITE};
     u64 end;
     if (__builtin_add_overflow(request.address.value, request.length, &end)) return error(Errno::EINVAL);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <abi/linux/ipc.hpp>
+#include <mm/huge_pool.hpp>
 #include <mm/vm_object.hpp>
 #include <mm/vma.hpp>
 #include <vfs/credentials.hpp>
@@ -14,18 +15,22 @@ struct SharedMemoryLimits {
     std::atomic<u64> most_bytes{~u64{0} - (u64{1} << 24)}; // shmmax: of one segment
     std::atomic<u64> most_pages{~u64{0} - (u64{1} << 24)}; // shmall: of all
     std::atomic<u64> most_segments{4096};                  // shmmni
+    std::atomic<u64> huge_page_group{0};                   // vm/hugetlb_shm_group: may use SHM_HUGETLB
 };
 SharedMemoryLimits& shared_memory_limits();
 
-/// The pages of a segment, and its name in /proc/PID/maps. It is attached as often as it is mapped.
-class Segment final : public mm::AnonObject, public mm::MappingLabel {
+/// What a segment is beside its pages, and its name in /proc/PID/maps. It is attached as often as it is mapped; it
+/// lives as long as its object.
+class Segment : public mm::MappingLabel {
 public:
-    static Result<RefPtr<Segment>> create(i32 key, u64 size, u32 mode, const vfs::Credentials& owner,
-                                          Commitment commitment);
+    /// `flags` are shmget's. EINVAL for a size of huge pages that there is none of; ENOMEM.
+    static Result<RefPtr<Segment>> create(i32 key, u64 size, u32 flags, const vfs::Credentials& owner);
 
-    bool is_attachable() const override { return true; }
-    void ref() const override { VmObject::ref(); }
-    void unref() const override { VmObject::unref(); }
+    void ref() const override { object_.ref(); }
+    void unref() const override { object_.unref(); }
+    mm::VmObject& object() { return object_; }
+    /// As shmget was asked for; the object of huge pages may be larger.
+    u64 size() const { return size_; }
     void format_name(TextSink sink) const override;
     u64 device_number() const override;
     u64 inode_number() const override { return static_cast<u64>(id); }
@@ -50,11 +55,14 @@ public:
     bool is_listed = false;
 
 protected:
-    void on_mapped() override;
-    void on_unmapped() override;
+    Segment(mm::VmObject& object, i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner);
+    ~Segment() = default;
+    void note_attached();
+    void note_detached();
 
 private:
-    Segment(i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner, Commitment commitment);
+    mm::VmObject& object_; // this very segment
+    const u64 size_;
 };
 
 /// shmget(2).

@@ -14,7 +14,7 @@ inline constexpr Entry shared_memory_calls[] = {
     entry<sys_shmat>("shmat", nr::shmat),
     entry<sys_shmctl>("shmctl", nr::shmctl),
     entry<sys_shmdt>("shmdt", nr::shmdt),
-    entry<sys_shmget>("shmget", nr::shmget, Support::Partial, "no SHM_HUGETLB: ENOSYS"),
+    entry<sys_shmget>("shmget", nr::shmget, Support::Partial, "SHM_HUGETLB: one size"),
 };
 
 } // namespace linnet::syscalls

@@ -11,7 +11,8 @@ inline constexpr i32 IPC_PRIVATE = 0;
 inline constexpr u32 IPC_CREAT = 01000, IPC_EXCL = 02000;
 inline constexpr i32 IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3;
 
-inline constexpr u32 SHM_HUGETLB = 04000, SHM_NORESERVE = 010000;                                   // shmget
+inline constexpr u32 SHM_HUGETLB = 04000, SHM_NORESERVE = 010000; // shmget
+inline constexpr u32 SHM_HUGE_SHIFT = 26, SHM_HUGE_MASK = 0x3f;   // with SHM_HUGETLB: log2 of the size
 inline constexpr u32 SHM_RDONLY = 010000, SHM_RND = 020000, SHM_REMAP = 040000, SHM_EXEC = 0100000; // shmat
 inline constexpr u32 SHM_DEST = 01000, SHM_LOCKED = 02000;                                          // in shm_perm.mode
 inline constexpr i32 SHM_LOCK = 11, SHM_UNLOCK = 12, SHM_STAT = 13, SHM_INFO = 14, SHM_STAT_ANY = 15;
