@@ -86,6 +86,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::create() {
 
 AddressSpace::~AddressSpace() {
     leave_collapse_list();
+    leave_table_sharers();
     if (tables_.root().value == 0) return;
     leave_all_cpus();
     // No CPU can have translations now, or it will drop them before the ASID is used again.

@@ -22,8 +22,8 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->brk_ = brk_;
     child->gap_hint_ = gap_hint_;
     child->gap_hint_length_ = gap_hint_length_;
-    may_share_tables_.store(true, std::memory_order_relaxed);
-    child->may_share_tables_.store(true, std::memory_order_relaxed);
+    join_table_sharers();
+    child->join_table_sharers();
     child->has_huge_pages_.store(has_huge_pages_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     child->huge_pages_disabled.store(huge_pages_disabled.load());
     child->has_seals_ = has_seals_;

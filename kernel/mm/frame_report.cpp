@@ -4,6 +4,7 @@
 #include "page_allocator.hpp"
 #include "reclaim.hpp"
 #include "rmap.hpp"
+#include "table_sharers.hpp"
 #include <mm/statistics.hpp>
 
 namespace linnet::mm {
@@ -43,16 +44,28 @@ u64 user_flags(const Page& page) {
 
 u64 frame_number_end() { return page_array.first_frame + page_array.count; }
 
-u64 frame_mappings(u64 number) {
-    const Page* page = frame(number);
-    if (!page) return 0;
-    if (page->kind == PageKind::Anonymous) return mapping_count(*page, nullptr);
-    const bool is_of_object =
-        page->kind == PageKind::File || page->kind == PageKind::Shared || page->kind == PageKind::Hugetlb;
-    return is_of_object ? page->map_count.load(std::memory_order_relaxed) : 0;
+void frame_mappings(u64 first, std::span<u64> counts) {
+    auto is_anonymous = [&](u64 number) {
+        const Page* page = frame(number);
+        return page && page->kind == PageKind::Anonymous;
+    };
+    bool any = false;
+    for (usize i = 0; i < counts.size(); ++i) counts[i] = 0, any = any || is_anonymous(first + i);
+    if (any) count_table_sharers(first, counts);
+    for (usize i = 0; i < counts.size(); ++i) {
+        const Page* page = frame(first + i);
+        const bool is_of_object =
+            page && (page->kind == PageKind::File || page->kind == PageKind::Shared || page->kind == PageKind::Hugetlb);
+        if (page && page->kind == PageKind::Anonymous)
+            counts[i] += mapping_count(*page, nullptr);
+        else
+            counts[i] = is_of_object ? page->map_count.load(std::memory_order_relaxed) : 0;
+    }
 }
 
-u64 frame_flags(u64 number) {
+namespace {
+
+u64 flags_of(u64 number) {
     const Page* page = frame(number);
     if (!page) return bit(kpf_nopage);
     switch (page->kind) {
@@ -76,6 +89,12 @@ u64 frame_flags(u64 number) {
         return 0;
     }
     __builtin_unreachable();
+}
+
+} // namespace
+
+void frame_flags(u64 first, std::span<u64> flags) {
+    for (u64& word : flags) word = flags_of(first++);
 }
 
 ZoneStatistics zone_statistics() {

@@ -9,7 +9,7 @@ namespace linnet::fs {
 
 namespace {
 
-using Figure = u64 (*)(u64 frame);
+using Figure = void (*)(u64 first, std::span<u64> words);
 
 class FrameFile final : public vfs::pseudo::WordArrayFile {
 public:
@@ -17,9 +17,7 @@ public:
 
 private:
     u64 count() const override { return mm::frame_number_end(); }
-    void get(u64 first, std::span<u64> words) override {
-        for (u64& word : words) word = figure_(first++);
-    }
+    void get(u64 first, std::span<u64> words) override { figure_(first, words); }
 
     const Figure figure_;
 };

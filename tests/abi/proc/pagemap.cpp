@@ -1,4 +1,6 @@
 // /proc/PID/pagemap, clear_refs, and /proc/kpagecount and kpageflags. Least Linux: 4.2.
+#include "asleep.hpp"
+#include "memory.hpp"
 #include "proc_text.hpp"
 #include <csignal>
 #include <cstdint>
@@ -71,6 +73,56 @@ void test_entries(int fd) {
     CHECK(!(shared_flags & (1u << 12)) && (shared_flags & (1u << 11)));
     CHECK(shared_flags & (1u << 14)); // KPF_SWAPBACKED
     munmap(shared, 2 * page), munmap(place, 4 * page);
+}
+
+/// What fills a whole page table may be had in common by the table, after forks of forks.
+void test_counts_of_families(int fd) {
+    using memory::span;
+    char* place = memory::reserve_aligned(span);
+    memory::map_at(place, span);
+    CHECK_OK(madvise(place, span, MADV_NOHUGEPAGE));
+    touch(place, span / page);
+    const uint64_t first = entry(fd, place) & frame_bits, last = entry(fd, place + span - page) & frame_bits;
+    auto count = [](uint64_t frame) { return of_frame("/proc/kpagecount", frame); };
+    CHECK_EQ(count(first), 1u);
+    auto* ready = check::shared<std::atomic<int>>();
+    fflush(stdout);
+    pid_t children[2];
+    for (pid_t& child : children) {
+        child = fork();
+        if (child != 0) continue;
+        setpgid(0, 0);
+        if (&child == &children[1] && fork() < 0) _exit(1);
+        ++*ready;
+        for (;;) pause();
+    }
+    CHECK(check::eventually([&] { return *ready == 3; }));
+    CHECK_EQ(count(first), 4u);
+    CHECK_EQ(count(last), 4u);
+    // A write by one of them is for the page alone.
+    char byte = 2;
+    iovec from = {&byte, 1}, to = {place, 1};
+    CHECK_EQ(process_vm_writev(children[1], &from, 1, &to, 1, 0), 1);
+    CHECK_EQ(count(first), 3u);
+    CHECK_EQ(count(last), 4u);
+    touch(place, 1);
+    CHECK_EQ(count(first), 2u);
+    CHECK_EQ(count(entry(fd, place) & frame_bits), 1u);
+    CHECK_EQ(count(last), 4u);
+    // Many at once.
+    static uint64_t words[6000];
+    const uint64_t begin = last > 5000 ? last - 5000 : 0;
+    const int counts = open("/proc/kpagecount", O_RDONLY);
+    CHECK_GE(pread(counts, words, sizeof words, off_t(begin * 8)), ssize_t((last - begin + 1) * 8));
+    CHECK_EQ(words[last - begin], 4u);
+    close(counts);
+    CHECK_OK(kill(-children[0], SIGKILL));
+    waitpid(children[0], nullptr, 0);
+    CHECK(check::eventually([&] { return count(last) == 3; }));
+    CHECK_OK(kill(-children[1], SIGKILL));
+    waitpid(children[1], nullptr, 0);
+    CHECK(check::eventually([&] { return count(last) == 1; })); // the grandchild is init's to wait for
+    munmap(place, span);
 }
 
 void test_offsets(int fd) {
@@ -156,6 +208,7 @@ int main() {
     int fd = open("/proc/self/pagemap", O_RDONLY);
     REQUIRE(fd >= 0);
     test_entries(fd);
+    test_counts_of_families(fd);
     test_offsets(fd);
     char* place = map(1);
     touch(place, 1);

@@ -202,6 +202,11 @@ public:
     u64 scan_for_collapse(u64 pages, bool& may_go_on);
     ListNode collapse_node;
 
+    // ---- last-level tables in common with others (table_sharers.cpp) ----
+    /// Adds to `shares` for each frame from `first_frame` on this address space's part in who shows it by such tables.
+    void add_shares_of_tables(u64 first_frame, std::span<u64> shares);
+    ListNode sharer_node;
+
     // ---- faults (fault.cpp) ----
     FaultResult handle_fault(VirtAddr address, arch::Access access);
 
@@ -391,6 +396,9 @@ private:
     Result<void> clone_mappings(AddressSpace& child);
     Result<void> copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch);
     Result<void> copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch);
+    // table_sharers.cpp
+    void join_table_sharers();
+    void leave_table_sharers();
     // shared_tables.cpp
     bool may_use_table(Page& table, Entry* slot, VirtAddr address, arch::Access access);
     Result<void> own_table(Page& table, VirtAddr address, Entry* slot);

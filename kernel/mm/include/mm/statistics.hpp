@@ -3,6 +3,7 @@
 
 #include <lib/types.hpp>
 #include <mm/page.hpp>
+#include <span>
 
 namespace linnet::mm {
 
@@ -75,9 +76,10 @@ inline constexpr unsigned free_block_orders = max_order + 1;
 /// Free blocks by order (/proc/buddyinfo).
 void free_blocks(u64 (&counts)[free_block_orders]);
 
-/// Of single frames, by number (address / page size): how many user mappings show it, and its bits of /proc/kpageflags.
-u64 frame_mappings(u64 number);
-u64 frame_flags(u64 number);
+/// Of each frame from number `first` (address / page size) on: how many user mappings show it, and its bits of
+/// /proc/kpageflags. The first looks at all shared page tables: ask for many at a time. May sleep.
+void frame_mappings(u64 first, std::span<u64> counts);
+void frame_flags(u64 first, std::span<u64> flags);
 /// One behind the last frame.
 u64 frame_number_end();
 
