@@ -70,7 +70,7 @@ FaultResult AddressSpace::fault_hugetlb(Vma& vma, VirtAddr address, arch::Access
         return fault_huge(vma, slot, address, access).value_or(FaultResult::Resolved);
     }
     const u64 first = vma.index_of(base);
-    if (!is_inside(*vma.object, first)) return FaultResult::BusAdrErr;
+    if (!is_inside(*vma.object, first) || vma.lost_pages.load(std::memory_order_acquire)) return FaultResult::BusAdrErr;
     if (access != arch::Access::Write && vma.object->has_huge_page(first)) return map_object_pool_page(vma, slot, base);
     const PoolBlock block = take_pool_block(vma.promise.get(), page_number(vma, base));
     if (!block.head) return FaultResult::BusAdrErr;
@@ -123,7 +123,7 @@ FaultResult AddressSpace::copy_pool_page(Vma& vma, Entry* slot, VirtAddr base) {
     const PoolBlock copy = take_pool_block(vma.promise.get(), page_number(vma, base));
     if (!copy.head) {
         drop_huge_mapping(*original);
-        return FaultResult::BusAdrErr;
+        return take_from_children(vma, base, *original) ? FaultResult::Resolved : FaultResult::BusAdrErr;
     }
     copy_huge_page(*copy.head, *original);
     vma.has_private_pages.store(true, std::memory_order_relaxed);
@@ -142,6 +142,53 @@ FaultResult AddressSpace::copy_pool_page(Vma& vma, Entry* slot, VirtAddr base) {
     batch.note_range(base, base + arch::huge_page_size);
     batch.add_huge_page(*original); // the entry's
     return FaultResult::Resolved;
+}
+
+/// Who reserved pages gets them: where the pool is empty, those who inherited a private page by fork lose it. False
+/// when the page still has others. The caller's mapping keeps `head` alive.
+bool AddressSpace::take_from_children(const Vma& owner, VirtAddr base, Page& head) {
+    if (!owner.promise || !is_private_block(head)) return false;
+    const u64 index = owner.index_of(base);
+    owner.object->for_each_mapping([&](ObjectMapping& mapping) {
+        auto& other = static_cast<Vma&>(mapping);
+        if (&other == &owner || other.is(vma_shared) || other.promise) return;
+        if (index < other.first_index || index - other.first_index >= other.page_count()) return;
+        other.space->lose_pool_page(other, other.begin + ((index - other.first_index) << arch::page_shift), head);
+    });
+    return head.map_count.load(std::memory_order_acquire) == 1;
+}
+
+/// Takes out this very page; the mapping is to see that it is gone, not zeros. Its object's mappings lock is held.
+void AddressSpace::lose_pool_page(Vma& vma, VirtAddr base, Page& head) {
+    Entry* slot = tables_.find_leaf_slot(base);
+    if (!slot || !Policy::is_leaf(Table::load(slot), 1)) return;
+    TlbBatch batch(*this);
+    HugeTableCursor cursor(slot);
+    const Entry entry = cursor.entry();
+    if (!Policy::is_leaf(entry, 1) || page_of(Policy::address(entry, 1)) != &head) return;
+    vma.lost_pages.store(true, std::memory_order_release);
+    cursor.exchange(Policy::empty());
+    cursor.unlock();
+    hugetlb_pages_.fetch_sub(1, std::memory_order_relaxed);
+    batch.note_range(base, base + arch::huge_page_size);
+    batch.add_huge_page(head);
+}
+
+/// mremap(2): addresses must be a huge page's, lengths are rounded up. What is reserved doesn't grow with a mapping, so
+/// mappings don't either, and none stays beside the moved one.
+Result<void> AddressSpace::round_to_pool_pages(RemapRequest& request) {
+    const u64 old_length = align_up(request.old_length, arch::huge_page_size);
+    if (request.new_length > old_length || (request.flags & abi::MREMAP_DONTUNMAP)) return error(Errno::EINVAL);
+    request.old_length = old_length;
+    request.new_length = align_up(request.new_length, arch::huge_page_size);
+    const bool has_target = (request.flags & abi::MREMAP_FIXED) != 0;
+    const VirtAddr from = request.old_address, to = request.new_address;
+    if (!is_aligned(from.value, arch::huge_page_size)) return error(Errno::EINVAL);
+    if (!has_target) return {};
+    if (!is_aligned(to.value, arch::huge_page_size) || !arch::is_user_range(to, request.new_length))
+        return error(Errno::EINVAL);
+    if (to < from + request.old_length && from < to + request.new_length) return error(Errno::EINVAL);
+    return {};
 }
 
 /// MADV_DONTNEED: what was reserved for the pages is reserved again. The mmap lock is held, shared at least.

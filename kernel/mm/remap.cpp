@@ -42,7 +42,6 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
 
 Result<Vma*> AddressSpace::check_remap(Vma& found, const RemapRequest& request) {
     Vma* vma = &found;
-    if (vma->is(vma_hugetlb)) return error(Errno::EINVAL);
     // A length of 0 asks for a second view of a shared mapping.
     if (request.old_length == 0 && !vma->is(vma_shared)) return error(Errno::EINVAL);
     if ((request.flags & abi::MREMAP_DONTUNMAP) && vma->is(vma_special)) return error(Errno::EINVAL);
@@ -68,6 +67,10 @@ Result<VirtAddr> AddressSpace::remap_locked(RemapRequest request, DoomedVmas& do
     Vma* vma = vmas_.find(request.old_address);
     if (!vma) return error(Errno::EFAULT);
     if (vma->is(vma_sealed)) return error(Errno::EPERM);
+    if (vma->is(vma_hugetlb)) {
+        TRY(round_to_pool_pages(request));
+        old_end = request.old_address + request.old_length;
+    }
     if (!has_target && !keeps_old && request.new_length <= request.old_length) {
         // Whatever lies in what is cut off goes, as by munmap(2).
         if (request.new_length < request.old_length)
@@ -88,6 +91,11 @@ Result<VirtAddr> AddressSpace::remap_locked(RemapRequest request, DoomedVmas& do
     if (has_target) {
         TRY(unmap_locked(request.new_address, request.new_address + request.new_length, doomed));
         vma = vmas_.find(request.old_address);
+        if (vma->is(vma_hugetlb)) { // there must not even be an empty table
+            TlbBatch batch(*this);
+            const VirtAddr end = request.new_address + request.new_length;
+            prune_tables(request.new_address, end, request.new_address, end, batch);
+        }
     } else {
         // A hint that is free is taken (MREMAP_DONTUNMAP), else the kernel chooses.
         MapRequest choice;
@@ -195,7 +203,7 @@ Result<VirtAddr> AddressSpace::move_mapping(Vma& vma, const RemapRequest& reques
         if (!result) MUST(move_entries(*source, request.new_address, request.old_address, moved));
     }
     if (!result) {
-        TRY(unmap_locked(request.new_address, new_end, doomed));
+        TRY(unmap_locked(request.new_address, new_end, doomed, Contents::Moved));
         merge_range(request.old_address, old_end);
         return error(result.error());
     }

@@ -32,8 +32,10 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
         Vma* next = vmas_.next(*vma);
         last = vma->end;
         mmap_lock_.claim(*vma);
-        give_back_promise(*vma);
-        if (contents == Contents::Present) zap(*vma, vma->begin, vma->end, batch);
+        if (contents == Contents::Present) {
+            give_back_promise(*vma);
+            zap(*vma, vma->begin, vma->end, batch);
+        }
         account(*vma, -static_cast<i64>(vma->page_count()));
         take_out(*vma);
         unlink_vma(*vma);

@@ -39,6 +39,7 @@ Result<Vma*> AddressSpace::clone_vma(const Vma& vma) {
     copy->prot = vma.prot;
     copy->max_prot = vma.max_prot;
     copy->protection_key = vma.protection_key;
+    copy->lost_pages.store(vma.lost_pages.load(std::memory_order_relaxed), std::memory_order_relaxed);
     copy->has_private_pages.store(vma.has_private_pages.load(std::memory_order_relaxed), std::memory_order_relaxed);
     return copy;
 }
@@ -125,6 +126,7 @@ Vma* AddressSpace::merge(Vma& vma) {
         mmap_lock_.claim(second);
         VirtAddr end = second.end;
         if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
+        if (second.lost_pages.load(std::memory_order_relaxed)) first.lost_pages.store(true);
         take_out(second);
         second.is_absorbed = true;
         // The first grows before the second leaves the object's list: truncation meets each page at least once.

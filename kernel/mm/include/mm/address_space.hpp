@@ -335,6 +335,7 @@ private:
     Result<VirtAddr> move_mapping(Vma& vma, const RemapRequest& request, DoomedVmas& doomed);
     Result<void> move_entries(const Vma& vma, VirtAddr from, VirtAddr to, u64 length);
     static void mark_soft_dirty(Entry* slot);
+    static Result<void> round_to_pool_pages(RemapRequest& request); // hugetlb_mappings.cpp
     Result<void> move_table(Entry* slot, VirtAddr target, TlbBatch& batch);
     Result<void> move_some(const Vma& vma, Page& table, AddressRange range, VirtAddr target);
     Result<bool> expand_in_place(Vma& vma, VirtAddr old_end, u64 grow);
@@ -373,11 +374,15 @@ private:
     void discard_pool_pages(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch);
     void renew_promise(Vma& vma, VirtAddr base, Page& head);
     void give_back_promise(const Vma& vma);
+    static bool take_from_children(const Vma& owner, VirtAddr base, Page& head);
+    void lose_pool_page(Vma& vma, VirtAddr base, Page& head);
     // collapse.cpp
     enum class CollapseReason : u8 { Request, Background };
     enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory };
     CollapseResult may_collapse(const Vma& vma, const Entry* slot, VirtAddr base, CollapseReason reason) const;
     CollapseResult collapse(VirtAddr base, CollapseReason reason); // takes the lock itself
+    CollapseResult collapse_shared(VirtAddr base);                 // collapse_shared.cpp; takes the lock itself
+    void map_collapsed(VirtAddr base, const VmObject& object);
     void move_into_huge_page(Vma& vma, Entry* slot, VirtAddr base, Page& head);
     Result<void> collapse_range(VirtAddr begin, VirtAddr end); // takes the lock itself
     void note_collapsible();

@@ -9,6 +9,7 @@
 #include <arch/trap.hpp>
 #include <core/mutex.hpp>
 #include <core/spinlock.hpp>
+#include <lib/function_ref.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
@@ -41,6 +42,9 @@ public:
     /// memory only. May sleep.
     virtual bool make_huge_page(u64 first) { return has_huge_page(first); }
     bool has_huge_page(u64 first);
+    /// The same of memory that has single pages there: their contents move (MADV_COLLAPSE). False when there is no
+    /// memory, or somebody holds on to a page. Shared memory only. May sleep.
+    bool gather_huge_page(u64 first);
     /// The same huge page with one more entry that maps it (huge_pages.hpp); null when it is none any more. Doesn't
     /// sleep.
     Page* map_huge_page(u64 first);
@@ -101,6 +105,11 @@ public:
     void remove_mapping(ObjectMapping& mapping, Writable writable);
     /// Held while the range of a linked mapping changes, or its entries move, so that truncation misses nothing.
     core::Mutex& mappings_lock() { return mappings_lock_; }
+    /// Calls `visit` for each mapping, with mappings_lock() held. Let it not sleep for long.
+    void for_each_mapping(FunctionRef<void(ObjectMapping&)> visit) {
+        core::MutexGuard guard(mappings_lock_);
+        for (ObjectMapping& mapping : mappings_) visit(mapping);
+    }
     /// add_mapping, with mappings_lock() held already.
     void add_mapping_locked(ObjectMapping& mapping, Writable writable, ObjectMapping* after = nullptr);
 
@@ -142,6 +151,7 @@ private:
     /// Its pages have generations.
     [[nodiscard]] bool is_evictable() const { return kind_ == Kind::File; }
     void drop_pages(u64 first, u64 last);
+    bool replace_page(u64 index, Page& fresh);
 
     core::SpinLock pages_lock_;
     PageIndex pages_; // each page holds one reference of ours

@@ -87,6 +87,8 @@ struct Vma : ObjectMapping {
     /// The page tables may hold pages here that can't be had again from the object: fork must copy entries. Set by
     /// faults.
     std::atomic<bool> has_private_pages{false};
+    /// A forked copy of a vma_hugetlb mapping whose pages the parent needed: what isn't there is SIGBUS for ever.
+    std::atomic<bool> lost_pages{false};
 
     [[nodiscard]] bool is(VmaFlag flag) const { return (flags & flag) != 0; }
     [[nodiscard]] bool is_anonymous() const { return !object; }
