@@ -150,6 +150,7 @@ Result<void> AddressSpace::collapse_range(VirtAddr begin, VirtAddr end) {
     bool hole = false;
     for (VirtAddr at = begin; at < end;) {
         VirtAddr from, to;
+        bool is_anonymous;
         {
             core::ReadGuard guard(mmap_lock_);
             const Vma* vma = vmas_.find_ending_after(at);
@@ -157,12 +158,15 @@ Result<void> AddressSpace::collapse_range(VirtAddr begin, VirtAddr end) {
             if (vma->begin > at) hole = true;
             from = {align_up(std::max(at, vma->begin).value, arch::huge_page_size)};
             at = to = std::min(end, vma->end);
-            if (!vma->is_anonymous() || vma->is(vma_no_huge_page)) return error(Errno::EINVAL);
+            is_anonymous = vma->is_anonymous();
+            if (vma->is(vma_no_huge_page)) return error(Errno::EINVAL);
         }
         for (; from < to && to - from >= arch::huge_page_size; from += arch::huge_page_size) {
-            const CollapseResult result = collapse(from, CollapseReason::Request);
+            const CollapseResult result =
+                is_anonymous ? collapse(from, CollapseReason::Request) : collapse_shared(from);
             if (result == CollapseResult::Unsuitable) return error(Errno::EINVAL);
             if (result == CollapseResult::NoMemory) return error(Errno::ENOMEM);
+            if (result == CollapseResult::Busy) return error(Errno::EAGAIN);
         }
     }
     if (hole) return error(Errno::ENOMEM);

@@ -23,6 +23,7 @@ FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::
 FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, arch::Access access) {
     if (is_physical(vma)) return fault_physical(vma, table, address);
     VmObject& object = *vma.object;
+    object.let_gather();
     u64 index = vma.index_of(address);
     if (!is_inside(object, index)) return FaultResult::BusAdrErr;
     if (access == arch::Access::Write && !vma.is(vma_shared)) return fault_private_write(vma, table, address);

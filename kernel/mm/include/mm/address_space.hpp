@@ -378,7 +378,7 @@ private:
     void lose_pool_page(Vma& vma, VirtAddr base, Page& head);
     // collapse.cpp
     enum class CollapseReason : u8 { Request, Background };
-    enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory };
+    enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory, Busy };
     CollapseResult may_collapse(const Vma& vma, const Entry* slot, VirtAddr base, CollapseReason reason) const;
     CollapseResult collapse(VirtAddr base, CollapseReason reason); // takes the lock itself
     CollapseResult collapse_shared(VirtAddr base);                 // collapse_shared.cpp; takes the lock itself

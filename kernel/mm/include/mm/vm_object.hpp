@@ -42,9 +42,14 @@ public:
     /// memory only. May sleep.
     virtual bool make_huge_page(u64 first) { return has_huge_page(first); }
     bool has_huge_page(u64 first);
-    /// The same of memory that has single pages there: their contents move (MADV_COLLAPSE). False when there is no
-    /// memory, or somebody holds on to a page. Shared memory only. May sleep.
-    bool gather_huge_page(u64 first);
+    /// The same of memory that has single pages there: their contents move (MADV_COLLAPSE). ENOMEM; EAGAIN when
+    /// somebody holds on to a page. Shared memory only. May sleep.
+    Result<void> gather_huge_page(u64 first);
+    /// For faults, before they look for a page: they would keep the collapse from its end.
+    void let_gather() {
+        if (is_gathering_.load(std::memory_order_relaxed)) [[unlikely]]
+            wait_for_gathering();
+    }
     /// The same huge page with one more entry that maps it (huge_pages.hpp); null when it is none any more. Doesn't
     /// sleep.
     Page* map_huge_page(u64 first);
@@ -152,6 +157,8 @@ private:
     [[nodiscard]] bool is_evictable() const { return kind_ == Kind::File; }
     void drop_pages(u64 first, u64 last);
     bool replace_page(u64 index, Page& fresh);
+    Result<void> gather_pages(u64 first);
+    void wait_for_gathering();
 
     core::SpinLock pages_lock_;
     PageIndex pages_; // each page holds one reference of ours
@@ -164,6 +171,7 @@ private:
     Kind kind_;
     Commitment commitment_; // only ByPage is the base class's business
     bool is_secret_ = false;
+    std::atomic<bool> is_gathering_{false};
 };
 
 /// Counts as a writable mapping of an object until one exists: between the look at a file's seals and the mapping.
