@@ -60,11 +60,11 @@ Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
 /// memory costs.
 struct AddressSpace::TableSharing {
     AddressSpace& child;
-    TlbBatch& batch;
     Entry* child_slot = nullptr; // of the last table
     VirtAddr next{};             // behind that table's range
     u64 tables = 0;
     i64 anonymous = 0;
+    bool restricts = false; // any of the parent's tables: its TLBs have to hear of it
 
     ~TableSharing() {
         child.table_pages_.fetch_add(tables, std::memory_order_relaxed);
@@ -88,8 +88,7 @@ struct AddressSpace::TableSharing {
             if (table.has(page_write_protected)) table.clear(page_write_protected);
             if (!is_restricted) {
                 Table::store(slot, restricted);
-                batch.note_range(base, next);
-                batch.note_tables();
+                restricts = true;
             }
         }
         ref_page(table);
@@ -102,7 +101,7 @@ struct AddressSpace::TableSharing {
 
 Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
     Result<void> result;
-    TableSharing sharing{child, batch};
+    TableSharing sharing{child};
     const bool is_anonymous = vma.is_anonymous();
     tables_.for_each_leaf_slot(
         vma.begin, vma.end,
@@ -121,6 +120,10 @@ Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, Tlb
         [&](VirtAddr from, VirtAddr, Entry* slot) {
             if (result) result = copy_huge_entry(child, from, slot, batch);
         });
+    if (sharing.restricts) {
+        batch.note_range(vma.begin, vma.end);
+        batch.note_tables();
+    }
     return result;
 }
 

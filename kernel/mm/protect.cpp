@@ -109,39 +109,44 @@ Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
     return Table::leaf_table_in(slot);
 }
 
-/// Brings the entries of part of a mapping in line with its rights, of which that part had `before`. A right to write
-/// is given at once only where a write would change nothing but the page's owner: elsewhere the fault decides. `sole`
-/// is the only table, where that is known.
-void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
-    const bool is_device = is_physical(vma), loses = (before & ~vma.prot) != 0;
+/// What mprotect(2) does to the last-level entries of a mapping that has its new rights already.
+struct AddressSpace::EntryChange {
+    const Vma& vma;
+    TlbBatch& batch;
+    const bool loses; // some right, so that the TLBs have to hear of it
+    const bool is_device = is_physical(vma), tracks = tracks_writes(vma);
     const bool is_executable = (vma.prot & abi::PROT_EXEC) != 0, grants_write = (vma.prot & abi::PROT_WRITE) != 0;
-    auto device_model = [&](arch::MappingFlags flags) { return Policy::make_leaf({}, physical_flags(vma, flags), 0); };
+    const bool may_own = grants_write && !vma.is(vma_shared) && !is_device;
     const Entry read_only = is_device ? device_model(read_only_flags(vma)) : read_only_model(vma);
     const Entry full = is_device ? device_model(full_flags(vma)) : full_model(vma);
-    const bool may_own = grants_write && !vma.is(vma_shared) && !is_device, tracks = tracks_writes(vma);
-    auto is_sole_anonymous = [](const Page& page) {
+
+    [[nodiscard]] Entry device_model(arch::MappingFlags flags) const {
+        return Policy::make_leaf({}, physical_flags(vma, flags), 0);
+    }
+    /// A right to write is given at once only where a write would change nothing but the page's owner: elsewhere the
+    /// fault decides.
+    [[nodiscard]] bool may_write(Entry entry) const {
+        if (!grants_write) return false;
+        if (Policy::flags(entry, 0).writable) return true;
+        if (!may_own || (tracks && !Policy::is_soft_dirty(entry))) return false;
+        const Page& page = ram_page_of(Policy::address(entry, 0));
         return page.kind == PageKind::Anonymous && page.refs.load(std::memory_order_acquire) == 1;
-    };
-    auto protect_table = [&] [[gnu::always_inline]] (Page & table, VirtAddr from, VirtAddr to, Entry*) {
-        VirtAddr first = to, last = from;
-        for (Cursor cursor(table, from); cursor.address() < to; cursor.advance()) {
+    }
+    [[gnu::noinline]] void apply(Page& table, AddressRange range) const {
+        VirtAddr first = range.end, last = range.begin;
+        for (Cursor cursor(table, range.begin); cursor.address() < range.end; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
             if (is_executable)
                 if (Page* page = counted_page(vma, Policy::address(entry, 0))) sync_code(*page);
-            const bool is_own = may_own && is_sole_anonymous(*page_of(Policy::address(entry, 0)));
-            Entry fresh;
-            do {
-                bool may_write = (is_own && (!tracks || Policy::is_soft_dirty(entry))) ||
-                                 (grants_write && Policy::flags(entry, 0).writable);
-                fresh = Policy::with_rights(entry, may_write ? full : read_only);
-            } while (!cursor.compare_exchange(entry, fresh));
-            if (last == from) first = cursor.address();
+            while (!cursor.compare_exchange(entry, Policy::with_rights(entry, may_write(entry) ? full : read_only))) {
+            }
+            if (last == range.begin) first = cursor.address();
             last = cursor.address() + arch::page_size;
         }
         if (loses && first < last) batch.note_range(first, last);
-    };
-    auto protect_huge = [&](VirtAddr from, VirtAddr to, Entry* slot) {
+    }
+    void apply_to_huge(Entry* slot, AddressRange range) const {
         HugeTableCursor cursor(slot);
         Entry entry = cursor.entry();
         if (!Policy::is_leaf(entry, 1)) return;
@@ -149,10 +154,19 @@ void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before
         const Entry huge_model = Policy::make_leaf({}, flags, 1);
         while (!cursor.compare_exchange(entry, Policy::with_rights(entry, huge_model))) {
         }
-        if (loses) batch.note_range(from, to);
-    };
-    if (sole) return protect_table(*sole, range.begin, range.end, nullptr);
-    tables_.for_each_leaf_slot(range.begin, range.end, protect_table, protect_huge);
+        if (loses) batch.note_range(range.begin, range.end);
+    }
+};
+
+/// Brings the entries of part of a mapping in line with its rights, of which that part had `before`. `sole` is the only
+/// table, where that is known.
+void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
+    const EntryChange change{.vma = vma, .batch = batch, .loses = (before & ~vma.prot) != 0};
+    if (sole) return change.apply(*sole, range);
+    tables_.for_each_leaf_slot(
+        range.begin, range.end,
+        [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { change.apply(table, {from, to}); },
+        [&](VirtAddr from, VirtAddr to, Entry* slot) { change.apply_to_huge(slot, {from, to}); });
 }
 
 } // namespace linnet::mm

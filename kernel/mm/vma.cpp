@@ -9,33 +9,19 @@ Vma* VmaMap::find(VirtAddr address) {
     Vma* hint = last_found_.load(std::memory_order_relaxed);
     if (hint && hint->contains(address)) return hint;
     auto it = tree_.upper_bound(address);
-    if (it == tree_.begin()) return nullptr;
-    --it;
-    if (!it->contains(address)) return nullptr;
-    last_found_.store(&*it, std::memory_order_relaxed);
-    return &*it;
+    Vma* found = it == tree_.end() ? last_ : it->previous;
+    if (!found || !found->contains(address)) return nullptr;
+    last_found_.store(found, std::memory_order_relaxed);
+    return found;
 }
 
 Vma* VmaMap::find_ending_after(VirtAddr address) {
     Vma* hint = last_found_.load(std::memory_order_relaxed);
     if (hint && hint->contains(address)) return hint;
     auto it = tree_.upper_bound(address);
-    if (it != tree_.begin()) {
-        auto before = it;
-        --before;
-        if (before->end > address) return &*before;
-    }
-    return it == tree_.end() ? nullptr : &*it;
-}
-
-Vma* VmaMap::next(Vma& vma) {
-    auto it = tree_.iterator_to(vma);
-    return ++it == tree_.end() ? nullptr : &*it;
-}
-
-Vma* VmaMap::previous(Vma& vma) {
-    auto it = tree_.iterator_to(vma);
-    return it == tree_.begin() ? nullptr : &*--it;
+    Vma* behind = it == tree_.end() ? nullptr : &*it;
+    Vma* before = behind ? behind->previous : last_;
+    return before && before->end > address ? before : behind;
 }
 
 // ThreadSanitizer is told what the walk without a lock synchronises with, and doesn't watch the walk itself: it would
@@ -83,21 +69,34 @@ UNWATCHED Vma* VmaMap::find_unlocked(VirtAddr address) {
 }
 
 void VmaMap::insert(Vma& vma) {
-    publish(vma);
     // Fork and exec add in order.
-    tree_.insert(tree_.end(), vma);
+    if (last_ && last_->begin < vma.begin) return insert_behind(*last_, vma);
+    publish(vma);
+    auto next = std::next(tree_.insert(tree_.end(), vma));
+    Vma* behind = next == tree_.end() ? nullptr : &*next;
+    link(vma, behind ? behind->previous : nullptr, behind);
     ++count_;
 }
 
 void VmaMap::insert_behind(Vma& before, Vma& vma) {
     publish(vma);
-    tree_.insert_before(std::next(tree_.iterator_to(before)), vma);
+    tree_.insert_before(before.next ? tree_.iterator_to(*before.next) : tree_.end(), vma);
+    link(vma, &before, before.next);
     ++count_;
+}
+
+void VmaMap::link(Vma& vma, Vma* previous, Vma* next) {
+    vma.previous = previous;
+    vma.next = next;
+    (previous ? previous->next : first_) = &vma;
+    (next ? next->previous : last_) = &vma;
 }
 
 void VmaMap::remove(Vma& vma) {
     if (last_found_.load(std::memory_order_relaxed) == &vma) last_found_.store(nullptr, std::memory_order_relaxed);
     tree_.erase(tree_.iterator_to(vma));
+    (vma.previous ? vma.previous->next : first_) = vma.next;
+    (vma.next ? vma.next->previous : last_) = vma.previous;
     vma.is_mapped = false;
     --count_;
 }
@@ -116,18 +115,15 @@ VirtAddr VmaMap::find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 
     auto it = tree_.lower_bound(high);
     // The mapping above may be a stack that reaches into the range with its guard.
     if (it != tree_.end()) top = std::min(top, guarded_begin(*it, guard));
-    for (;;) {
-        u64 bottom = low.value;
-        bool is_last = it == tree_.begin();
-        if (!is_last) bottom = std::max(bottom, std::prev(it)->end.value);
+    for (Vma* below = it == tree_.end() ? last_ : it->previous;; below = below->previous) {
+        const u64 bottom = below ? std::max(low.value, below->end.value) : low.value;
         if (top >= length && top >= bottom) {
             u64 start = align_down(top - length, alignment);
             if (start >= bottom && start >= low.value) return {start};
         }
         if (largest_skipped && top > bottom) *largest_skipped = std::max(*largest_skipped, top - bottom);
-        if (is_last || bottom <= low.value) return {0};
-        --it;
-        top = std::min(top, guarded_begin(*it, guard));
+        if (!below || bottom <= low.value) return {0};
+        top = std::min(top, guarded_begin(*below, guard));
         if (top <= low.value) return {0};
     }
 }

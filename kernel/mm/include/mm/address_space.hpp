@@ -317,6 +317,7 @@ private:
     // protect.cpp, remap.cpp
     Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch);
     Result<Vma*> give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, u32 flags);
+    struct EntryChange;
     Result<Page*> own_sole_table(VirtAddr begin, VirtAddr end);
     void protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch);
     struct RemapRequest {

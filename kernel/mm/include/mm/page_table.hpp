@@ -144,8 +144,11 @@ public:
     /// around it, and hands each to freed(Page&), lower ones first; the caller waits for the TLB before it frees them.
     template <typename Freed>
     void prune(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, Freed freed) const {
-        // No table without a whole one of the last level.
-        if (align_up(floor.value, span(1)) + span(1) > ceiling.value) return;
+        // No table without a whole one of the last level, and most ranges lie in one together with other mappings.
+        VirtAddr first{align_down(begin.value, span(1))}, last{align_up(end.value, span(1))};
+        if (first < floor) first += span(1);
+        if (last > ceiling) last = last - span(1);
+        if (first >= last) return;
         prune_table(root_, root_level, {begin, end, floor, ceiling}, freed);
     }
 

@@ -67,6 +67,8 @@ struct Vma : ObjectMapping {
     VirtAddr begin{};
     VirtAddr end{}; // exclusive
     TreeNode node;
+    Vma* previous = nullptr; // in order of address; the VmaMap's
+    Vma* next = nullptr;
     AddressSpace* space = nullptr;
     Vma* next_doomed = nullptr;
     NullableRefPtr<VmObject> object; // null: private anonymous
@@ -115,10 +117,10 @@ public:
     Vma* find_unlocked(VirtAddr address);
     /// The first mapping that ends behind `address` (it may begin behind it too), else null.
     Vma* find_ending_after(VirtAddr address);
-    Vma* next(Vma& vma);
-    Vma* previous(Vma& vma);
-    Vma* first() { return tree_.empty() ? nullptr : &*tree_.begin(); }
-    Vma* last() { return tree_.empty() ? nullptr : &*tree_.rbegin(); }
+    static Vma* next(const Vma& vma) { return vma.next; }
+    static Vma* previous(const Vma& vma) { return vma.previous; }
+    [[nodiscard]] Vma* first() const { return first_; }
+    [[nodiscard]] Vma* last() const { return last_; }
     void insert(Vma& vma);
     /// The same, where the place is known.
     void insert_behind(Vma& before, Vma& vma);
@@ -133,7 +135,11 @@ public:
     VirtAddr find_gap_bottom_up(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
 
 private:
+    void link(Vma& vma, Vma* previous, Vma* next);
+
     Tree tree_;
+    Vma* first_ = nullptr;
+    Vma* last_ = nullptr;
     usize count_ = 0;
     std::atomic<Vma*> last_found_{nullptr}; // only a hint
 };
