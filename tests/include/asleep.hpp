@@ -6,10 +6,10 @@
 #include <ctime>
 #include <new>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.hpp"
+#include "child.hpp"
 
 namespace check {
 
@@ -18,14 +18,17 @@ inline void nap() {
     nanosleep(&pause, nullptr);
 }
 
-/// Waits until `holds()` is true; false after ten seconds.
+/// Waits until `holds()` is true; false when it still isn't after so many seconds.
 template <typename F>
-bool eventually(F holds) {
-    for (int i = 0; i < 10000; ++i) {
-        if (holds()) return true;
-        nap();
-    }
-    return false;
+bool eventually(F holds, double seconds = 30) {
+    auto now = [] {
+        timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return double(time.tv_sec) + double(time.tv_nsec) / 1e9;
+    };
+    for (const double end = now() + seconds; !holds(); nap())
+        if (now() > end) return false;
+    return true;
 }
 
 /// The letter that /proc/TID/stat shows: R, S, D, T, Z …; 0 when there is no such thread.
@@ -57,25 +60,6 @@ T* shared() {
     if (memory == MAP_FAILED) _Exit(1);
     return new (memory) T{};
 }
-
-/// Runs `body` in a child; its checks decide the child's exit status. Returns the wait status.
-template <typename F>
-int in_child(F body) {
-    fflush(stdout);
-    const pid_t child = fork();
-    if (child == 0) {
-        failures = 0;
-        body();
-        fflush(stdout);
-        _exit(result());
-    }
-    int status = -1;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    return status;
-}
-
-inline bool died_of(int status, int signal) { return WIFSIGNALED(status) && WTERMSIG(status) == signal; }
 
 template <typename... Signals>
 sigset_t set_of(Signals... signals) {

@@ -6,10 +6,20 @@
 #include <cstdint>
 #include <ctime>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "check.hpp"
+
+// Newer than some C library's headers.
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 
 namespace memory {
 
@@ -22,6 +32,19 @@ inline char* map(size_t size, int type = MAP_PRIVATE, int prot = PROT_READ | PRO
     void* place = mmap(nullptr, size, prot, type | MAP_ANONYMOUS, -1, 0);
     REQUIRE(place != MAP_FAILED);
     return static_cast<char*>(place);
+}
+
+inline char* map_pages(size_t pages, int prot = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE | MAP_ANONYMOUS,
+                       int fd = -1) {
+    void* place = mmap(nullptr, pages * page, prot, flags, fd, 0);
+    REQUIRE(place != MAP_FAILED);
+    return static_cast<char*>(place);
+}
+
+/// Sets a resource limit, soft and hard.
+inline void limit(int resource, size_t value) {
+    const rlimit both{value, value};
+    CHECK_OK(setrlimit(__rlimit_resource(resource), &both));
 }
 
 /// Reserves `size` bytes (with nothing accessible in them) that begin at the beginning of a last-level table.

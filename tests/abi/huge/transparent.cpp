@@ -1,5 +1,6 @@
 // Transparent huge pages: made at the first touch, split when a part changes, copied on write, collapsed on request and
 // in the background; none of it may show in the contents. Least Linux: 5.8; MADV_COLLAPSE is tested from 6.1 on.
+#include "child.hpp"
 #include "memory.hpp"
 #include "proc_text.hpp"
 #include <fcntl.h>
@@ -171,22 +172,6 @@ void test_moves() {
     }
 }
 
-// Runs `work` in a child, whose failures count.
-template <typename Work>
-void in_child(Work work) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        check::failures = 0;
-        work();
-        fflush(stdout);
-        _exit(check::failures ? 1 : 0);
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
-
 void test_fork() {
     Region region(1);
     fill(region.begin, span, 5);
@@ -203,7 +188,7 @@ void test_fork() {
         CHECK_EQ(read(to_child[0], &byte, 1), 1); // the parent has written now
         CHECK(region.at(0) == mark(0, 5));
         CHECK(region.at(middle * page) == 77);
-        in_child([&] { fill(region.begin, span, 6); });
+        check::run_in_child([&] { fill(region.begin, span, 6); });
         CHECK(holds(region.begin, span, 5, middle));
         fflush(stdout);
         _exit(check::failures ? 1 : 0);
@@ -224,7 +209,7 @@ void test_fork() {
     fill(wiped.begin, span, 2);
     CHECK_EQ(madvise(kept.begin, span, MADV_DONTFORK), 0);
     CHECK_EQ(madvise(wiped.begin, span, MADV_WIPEONFORK), 0);
-    in_child([&] {
+    check::run_in_child([&] {
         unsigned char resident[1];
         CHECK_ERRNO(mincore(kept.begin, page, resident), ENOMEM);
         CHECK(is_zero(wiped.begin, span));
@@ -239,7 +224,7 @@ void test_fork_and_exit() {
     Region region(1);
     fill(region.begin, span, 5);
     for (int i = 0; i < 20; i++) {
-        in_child([&] { CHECK(holds(region.begin, span, 5)); });
+        check::run_in_child([&] { CHECK(holds(region.begin, span, 5)); });
         CHECK(holds(region.begin, span, 5));
     }
     fill(region.begin, span, 6);
@@ -258,7 +243,7 @@ void test_others_write() {
     int memory = open("/proc/self/mem", O_RDWR);
     CHECK_EQ(pwrite(memory, "by force", 8, off_t(uintptr_t(region.begin + 200))), 8);
     CHECK_EQ(memcmp(region.begin + 200, "by force", 8), 0);
-    in_child([&] {
+    check::run_in_child([&] {
         int own = open("/proc/self/mem", O_RDWR);
         CHECK_EQ(pwrite(own, "in child", 8, off_t(uintptr_t(region.begin + 200))), 8);
         CHECK_EQ(memcmp(region.begin + 200, "in child", 8), 0);
@@ -272,13 +257,13 @@ void test_disabling() {
     CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 0);
     CHECK_ERRNO(prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0), EINVAL);
     CHECK_ERRNO(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 1), EINVAL);
-    in_child([] {
+    check::run_in_child([] {
         CHECK_EQ(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
         CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1);
         Region region(1);
         fill(region.begin, span, 1);
         CHECK_EQ(region.huge_bytes(), 0u);
-        in_child([] { CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1); });
+        check::run_in_child([] { CHECK_EQ(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0), 1); });
         CHECK_EQ(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
         Region other(1);
         fill(other.begin, span, 1);
@@ -373,7 +358,7 @@ void test_races() {
     char* other = region.begin + workers * page;
     for (int i = 0; i < 40 && !stop; i++) {
         if (i % 4 == 0) (void)madvise(region.begin, span, MADV_COLLAPSE);
-        if (i % 4 == 1) in_child([&] { fill(region.begin, span, i); });
+        if (i % 4 == 1) check::run_in_child([&] { fill(region.begin, span, i); });
         if (i % 4 == 2) CHECK_EQ(mprotect(other, page, rw | PROT_EXEC), 0);
         if (i % 4 == 3) CHECK_EQ(mprotect(other, page, rw), 0);
     }
@@ -392,7 +377,7 @@ void test_shared() {
     CHECK_EQ(madvise(begin, span, MADV_HUGEPAGE), 0);
     fill(begin, span, 1);
     CHECK_EQ(huge_bytes(begin, span, "ShmemPmdMapped:"), span);
-    in_child([&] {
+    check::run_in_child([&] {
         CHECK(holds(begin, span, 1));
         fill(begin, span, 2);
     });

@@ -1,5 +1,6 @@
 // What /proc/PID/status counts of a process's memory, and the limits that it meets: RLIMIT_AS, DATA, MEMLOCK. Least
 // Linux: 4.5.
+#include "child.hpp"
 #include "proc_text.hpp"
 #include <cstdint>
 #include <sys/mman.h>
@@ -148,19 +149,6 @@ void limit(int resource, unsigned long long bytes) {
     CHECK_EQ(setrlimit(__rlimit_resource(resource), &value), 0);
 }
 
-template <typename Body>
-void in_child(Body body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        _exit(check::result());
-    }
-    int code = -1;
-    waitpid(child, &code, 0);
-    CHECK_EQ(code, 0);
-}
-
 void test_address_space_limit() {
     limit(RLIMIT_AS, (unsigned long long)(status("VmSize") + 10 * page_kib) * 1024);
     char* place = map(10, MAP_SHARED | MAP_ANONYMOUS);
@@ -224,8 +212,8 @@ int main() {
     test_resident(1 << 30); // brings in the code and data that it takes itself
     test_resident(counts_exactly() ? 0 : 400);
     test_tables();
-    in_child(test_address_space_limit);
-    in_child(test_data_limit);
-    in_child(test_lock_limit);
+    check::run_in_child(test_address_space_limit);
+    check::run_in_child(test_data_limit);
+    check::run_in_child(test_lock_limit);
     return check::result();
 }

@@ -1,29 +1,15 @@
 // madvise: every value, on every kind of mapping, with what it refuses. Least Linux: 6.1.
 // needs-linux: 6.1
-#include "check.hpp"
+#include "child.hpp"
+#include "memory.hpp"
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
+using check::in_child;
+using memory::map_pages;
+using memory::page;
 
 namespace {
-
-const size_t page = size_t(sysconf(_SC_PAGESIZE));
-
-char* map(size_t pages, int prot = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1) {
-    void* place = mmap(nullptr, pages * page, prot, flags, fd, 0);
-    REQUIRE(place != MAP_FAILED);
-    return static_cast<char*>(place);
-}
 
 int file_of(size_t pages) {
     char name[] = "/tmp/advice.XXXXXX";
@@ -36,18 +22,8 @@ int file_of(size_t pages) {
     return fd;
 }
 
-template <typename Body>
-int in_child(Body body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) _exit(body());
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return status;
-}
-
 void test_arguments() {
-    char* place = map(3);
+    char* place = map_pages(3);
     const int every[] = {
         MADV_NORMAL,         MADV_RANDOM,         MADV_SEQUENTIAL,    MADV_WILLNEED,         MADV_DONTNEED,
         MADV_FREE,           MADV_DONTFORK,       MADV_DOFORK,        MADV_DONTDUMP,         MADV_DODUMP,
@@ -76,8 +52,8 @@ void test_arguments() {
 
 void test_discard() {
     int fd = file_of(2);
-    char* shared = map(2, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-    char* copy = map(2, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
+    char* shared = map_pages(2, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    char* copy = map_pages(2, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
     copy[0] = 'F', shared[page] = 'S';
     CHECK_EQ(madvise(copy, 2 * page, MADV_DONTNEED), 0);
     CHECK_EQ(copy[0], 'f');
@@ -85,13 +61,13 @@ void test_discard() {
     CHECK_EQ(shared[page], 'S');
     CHECK_ERRNO(madvise(shared, page, MADV_FREE), EINVAL);
     CHECK_ERRNO(madvise(copy, page, MADV_FREE), EINVAL);
-    char* memory = map(2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+    char* memory = map_pages(2, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
     memory[0] = 5;
     CHECK_EQ(madvise(memory, page, MADV_DONTNEED), 0);
     CHECK_EQ(memory[0], 5);
     CHECK_ERRNO(madvise(memory, page, MADV_FREE), EINVAL);
 
-    char* locked = map(2);
+    char* locked = map_pages(2);
     locked[0] = 6;
     CHECK_EQ(mlock(locked, page), 0);
     CHECK_ERRNO(madvise(locked, page, MADV_DONTNEED), EINVAL);
@@ -109,7 +85,7 @@ void test_discard() {
 void test_remove() {
     int fd = memfd_create("remove", 0);
     CHECK_EQ(ftruncate(fd, off_t(3 * page)), 0);
-    char* place = map(3, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    char* place = map_pages(3, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     memset(place, 7, 3 * page);
     CHECK_EQ(madvise(place + page, page, MADV_REMOVE), 0);
     struct stat status;
@@ -118,13 +94,13 @@ void test_remove() {
     CHECK_EQ(size_t(status.st_blocks) * 512, 2 * page);
     CHECK_EQ(place[page], 0);
     CHECK_EQ(place[0], 7);
-    char* view = map(1, PROT_READ, MAP_SHARED, fd);
+    char* view = map_pages(1, PROT_READ, MAP_SHARED, fd);
     int read_only = open("/proc/self/exe", O_RDONLY);
-    char* text = map(1, PROT_READ, MAP_SHARED, read_only);
+    char* text = map_pages(1, PROT_READ, MAP_SHARED, read_only);
     CHECK_ERRNO(madvise(text, page, MADV_REMOVE), EACCES);
-    char* copy = map(1, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
+    char* copy = map_pages(1, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
     CHECK_ERRNO(madvise(copy, page, MADV_REMOVE), EACCES);
-    char* anonymous = map(1);
+    char* anonymous = map_pages(1);
     CHECK_ERRNO(madvise(anonymous, page, MADV_REMOVE), EINVAL);
     CHECK_EQ(mlock(place, page), 0);
     CHECK_ERRNO(madvise(place, page, MADV_REMOVE), EINVAL);
@@ -133,7 +109,7 @@ void test_remove() {
 }
 
 void test_fork() {
-    char* place = map(4);
+    char* place = map_pages(4);
     memset(place, 8, 4 * page);
     CHECK_EQ(madvise(place, page, MADV_DONTFORK), 0);
     CHECK_EQ(madvise(place + page, page, MADV_WIPEONFORK), 0);
@@ -153,17 +129,17 @@ void test_fork() {
     CHECK_EQ(place[page], 8);
     CHECK_EQ(madvise(place, page, MADV_DOFORK), 0);
     CHECK_EQ(in_child([&] { return place[0] == 8 ? 0 : 1; }), 0);
-    char* shared = map(1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+    char* shared = map_pages(1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
     CHECK_ERRNO(madvise(shared, page, MADV_WIPEONFORK), EINVAL);
     int fd = file_of(1);
-    char* copy = map(1, PROT_READ, MAP_PRIVATE, fd);
+    char* copy = map_pages(1, PROT_READ, MAP_PRIVATE, fd);
     CHECK_ERRNO(madvise(copy, page, MADV_WIPEONFORK), EINVAL);
     munmap(place, 4 * page), munmap(shared, page), munmap(copy, page);
     close(fd);
 }
 
 void test_populate() {
-    char* place = map(4, PROT_READ);
+    char* place = map_pages(4, PROT_READ);
     unsigned char resident[4];
     CHECK_EQ(madvise(place, 2 * page, MADV_POPULATE_READ), 0);
     CHECK_ERRNO(madvise(place, page, MADV_POPULATE_WRITE), EINVAL); // no right to write
@@ -171,7 +147,7 @@ void test_populate() {
     CHECK_ERRNO(madvise(place, page, MADV_POPULATE_READ), EINVAL);
     munmap(place, 4 * page);
     int fd = file_of(2);
-    char* file = map(4, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+    char* file = map_pages(4, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
     CHECK_EQ(madvise(file, 2 * page, MADV_POPULATE_WRITE), 0);
     CHECK_EQ(mincore(file, 2 * page, resident), 0);
     CHECK_EQ(resident[0] & resident[1] & 1, 1);

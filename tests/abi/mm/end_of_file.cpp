@@ -1,10 +1,13 @@
 // Mappings of files that shrink and grow: SIGBUS beyond the last page, before and after ftruncate, for shared, private
 // and written-to private pages, in a child and in its parent; the rest of a page that a truncation cuts is zero; a read
 // by the kernel is EFAULT. Least Linux: 3.17 (memfd_create).
+#include "child.hpp"
 #include "memory.hpp"
 #include <csetjmp>
 #include <fcntl.h>
 #include <sys/wait.h>
+
+using check::in_child;
 
 namespace {
 
@@ -37,19 +40,6 @@ int store(char* place, char byte) {
     seen_signal = 0;
     if (sigsetjmp(back, 1) == 0) *static_cast<volatile char*>(place) = byte;
     return seen_signal == 0 ? 0 : seen_signal == SIGBUS && seen_code == BUS_ADRERR && seen_address == place ? bus : -1;
-}
-
-int in_child(auto body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        fflush(stdout);
-        _exit(check::result());
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return status;
 }
 
 struct File {

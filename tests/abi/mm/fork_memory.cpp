@@ -1,11 +1,13 @@
 // Memory over fork: private pages are copies however they are written, shared ones are one; MADV_DONTFORK and
 // MADV_WIPEONFORK; a page with hundreds of sharers; threads that write while others fork. Least Linux: 4.14.
-#include "check.hpp"
+#include "child.hpp"
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+using check::in_child;
 
 namespace {
 
@@ -15,17 +17,6 @@ char* map(size_t pages, int type = MAP_PRIVATE) {
     void* place = mmap(nullptr, pages * page, PROT_READ | PROT_WRITE, type | MAP_ANONYMOUS, -1, 0);
     CHECK(place != MAP_FAILED);
     return static_cast<char*>(place);
-}
-
-/// The exit status of a child that runs `body`.
-template <typename Body>
-int in_child(Body body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) _exit(body());
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 void test_isolation() {

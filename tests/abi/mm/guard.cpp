@@ -2,34 +2,23 @@
 // Least Linux: 6.15, which knows them in file mappings too.
 // needs-linux: 6.15
 #include "asleep.hpp"
+#include "memory.hpp"
 #include <csetjmp>
 #include <fcntl.h>
-#include <sys/uio.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
 #endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
+
+using memory::map_pages;
+using memory::page;
 
 namespace {
 
-const size_t page = size_t(sysconf(_SC_PAGESIZE));
 volatile int last_code;
 char* volatile last_address;
 sigjmp_buf after_fault;
-
-char* map(size_t pages, int prot = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE | MAP_ANONYMOUS, int fd = -1) {
-    void* place = mmap(nullptr, pages * page, prot, flags, fd, 0);
-    REQUIRE(place != MAP_FAILED);
-    return static_cast<char*>(place);
-}
 
 /// The si_code of the SIGSEGV that an access to the byte raises; 0 when there is none.
 int fault_of(char* byte, bool writes) {
@@ -58,7 +47,7 @@ size_t mappings() {
 }
 
 void test_faults() {
-    char* place = map(10);
+    char* place = map_pages(10);
     memset(place, 7, 10 * page);
     const size_t before = mappings();
     CHECK_OK(madvise(place + page, 3 * page, MADV_GUARD_INSTALL));
@@ -108,7 +97,7 @@ char* map_with_guards(char* room, const char* text, int flags = MAP_PRIVATE | MA
 
 /// mremap(2) takes guards along (madvise(2)).
 void test_moved(int flags, int file) {
-    char* room = map(48, PROT_NONE);
+    char* room = map_pages(48, PROT_NONE);
     char* place = map_with_guards(room + page, "6g66gg", flags, file);
     char* target = room + 16 * page;
     const size_t before = mappings();
@@ -133,7 +122,7 @@ void test_moved(int flags, int file) {
 }
 
 void test_resized() {
-    char* room = map(48, PROT_NONE);
+    char* room = map_pages(48, PROT_NONE);
     CHECK_OK(munmap(room + 24 * page, 24 * page));
     char* place = map_with_guards(room + 20 * page, "6g6g");
     const size_t before = mappings();
@@ -156,7 +145,7 @@ void test_resized() {
 }
 
 void test_moved_but_kept() {
-    char* room = map(16, PROT_NONE);
+    char* room = map_pages(16, PROT_NONE);
     char* place = map_with_guards(room + page, "6gg6");
     char* target = room + 8 * page;
     CHECK(mremap(place, 4 * page, 4 * page, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target) == target);
@@ -164,7 +153,7 @@ void test_moved_but_kept() {
     CHECK_STREQ(contents(place, 4), "0000");
     munmap(room, 16 * page);
     // A second view of shared memory is of the memory alone.
-    char* shared = map_with_guards(map(3, PROT_NONE), "6g6", MAP_SHARED | MAP_ANONYMOUS);
+    char* shared = map_with_guards(map_pages(3, PROT_NONE), "6g6", MAP_SHARED | MAP_ANONYMOUS);
     auto* view = static_cast<char*>(mremap(shared, 0, 3 * page, MREMAP_MAYMOVE));
     REQUIRE(view != MAP_FAILED);
     CHECK_STREQ(contents(view, 3), "666");
@@ -175,7 +164,7 @@ void test_moved_but_kept() {
 /// By whole page tables, with guards that begin and end within them.
 void test_moved_tables() {
     const size_t span = page / 8 * page;
-    char* reserved = map(7 * span / page, PROT_NONE);
+    char* reserved = map_pages(7 * span / page, PROT_NONE);
     char* room = reserved + (span - uintptr_t(reserved) % span) % span;
     void* place = mmap(room, 3 * span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     REQUIRE(place == room);
@@ -193,7 +182,7 @@ void test_moved_tables() {
 
 /// What takes pages away leaves guards; what takes mappings away doesn't.
 void test_stays() {
-    char* place = map(4);
+    char* place = map_pages(4);
     CHECK_OK(madvise(place + page, page, MADV_GUARD_INSTALL));
     for (int advice : {MADV_DONTNEED, MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_DONTNEED_LOCKED,
                        MADV_NORMAL, MADV_RANDOM, MADV_DONTDUMP}) {
@@ -215,7 +204,7 @@ void test_stays() {
 }
 
 void test_arguments() {
-    char* place = map(6);
+    char* place = map_pages(6);
     for (int advice : {MADV_GUARD_INSTALL, MADV_GUARD_REMOVE}) {
         CHECK_OK(madvise(place, 0, advice));
         CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
@@ -238,7 +227,7 @@ void test_arguments() {
     CHECK(!is_guard(place));
     CHECK(!is_guard(place + 5 * page));
     munmap(place, 6 * page);
-    char* read_only = map(2, PROT_READ);
+    char* read_only = map_pages(2, PROT_READ);
     CHECK_OK(madvise(read_only, page, MADV_GUARD_INSTALL));
     CHECK_EQ(fault_of(read_only, false), SEGV_MAPERR);
     CHECK_EQ(fault_of(read_only, true), SEGV_ACCERR);
@@ -246,7 +235,7 @@ void test_arguments() {
 }
 
 void test_fork() {
-    char* place = map(4);
+    char* place = map_pages(4);
     memset(place, 5, 4 * page);
     CHECK_OK(madvise(place + page, page, MADV_GUARD_INSTALL));
     CHECK_OK(madvise(place + 3 * page, page, MADV_WIPEONFORK));
@@ -271,7 +260,7 @@ void test_objects() {
     CHECK_OK(ftruncate(file, off_t(3 * page)));
     for (size_t i = 0; i < 3; ++i) CHECK_EQ(pwrite(file, "page", 4, off_t(i * page)), 4);
     for (int kind : {MAP_SHARED, MAP_PRIVATE}) {
-        char* place = map(3, PROT_READ | PROT_WRITE, kind, file);
+        char* place = map_pages(3, PROT_READ | PROT_WRITE, kind, file);
         CHECK_EQ(place[page], 'p');
         place[0] = 'P';
         CHECK_OK(madvise(place + page, page, MADV_GUARD_INSTALL));
@@ -295,7 +284,7 @@ void test_objects() {
 }
 
 void test_reports() {
-    char* place = map(4);
+    char* place = map_pages(4);
     memset(place, 5, 4 * page);
     CHECK_OK(madvise(place + page, 2 * page, MADV_GUARD_INSTALL));
     unsigned char resident[4] = {};

@@ -1,15 +1,12 @@
 // mmap's flags and errors one by one, and RLIMIT_AS, DATA, STACK and MEMLOCK to the page. Least Linux: 6.1.
 // needs-linux: 6.1
-#include "check.hpp"
+#include "child.hpp"
+#include "memory.hpp"
+#include "proc_text.hpp"
 #include <climits>
-#include <fcntl.h>
 #include <string>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -21,48 +18,19 @@
 #define MAP_SYNC 0x80000
 #endif
 
+using memory::limit;
+using memory::map_pages;
+using memory::page;
+
 namespace {
 
-const size_t page = size_t(sysconf(_SC_PAGESIZE));
 constexpr int own = MAP_PRIVATE | MAP_ANONYMOUS;
 
 char* map_at(void* where, size_t length, int prot, int flags, int fd = -1, off_t offset = 0) {
     return static_cast<char*>(mmap(where, length, prot, flags, fd, offset));
 }
-char* map(size_t pages, int prot = PROT_READ | PROT_WRITE, int flags = own, int fd = -1) {
-    char* place = map_at(nullptr, pages * page, prot, flags, fd);
-    REQUIRE(place != MAP_FAILED);
-    return place;
-}
 
-template <typename Body>
-void in_child(Body body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        check::failures = 0;
-        body();
-        _exit(check::result());
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
-
-void limit(int what, size_t bytes) {
-    rlimit value{bytes, bytes};
-    CHECK_EQ(setrlimit(__rlimit_resource(what), &value), 0);
-}
-
-size_t status_pages(const char* name) {
-    char text[8192];
-    int fd = open("/proc/self/status", O_RDONLY);
-    ssize_t size = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[size > 0 ? size : 0] = 0;
-    const char* at = strstr(text, name);
-    return at ? strtoul(at + strlen(name), nullptr, 10) * 1024 / page : 0;
-}
+size_t status_pages(const char* name) { return size_t(proc_text::status(name)) * 1024 / page; }
 
 void test_types() {
     int fd = memfd_create("types", 0);
@@ -114,7 +82,7 @@ void test_files() {
 }
 
 void test_places() {
-    char* place = map(4);
+    char* place = map_pages(4);
     CHECK_ERRNO(map_at(place + 1, page, PROT_READ, own | MAP_FIXED), EINVAL);
     CHECK_ERRNO(map_at(place + 1, page, PROT_READ, own | MAP_FIXED_NOREPLACE), EINVAL);
     CHECK_ERRNO(map_at(place + 3 * page, 2 * page, PROT_READ, own | MAP_FIXED_NOREPLACE), EEXIST);
@@ -130,7 +98,7 @@ void test_places() {
     CHECK(reason == ENOMEM || reason == EINVAL); // EINVAL on LoongArch
     CHECK_ERRNO(map_at(place, ~size_t(0) - 10 * page, PROT_READ, own | MAP_FIXED), ENOMEM);
     CHECK(map_at(top, page, PROT_READ, own) != MAP_FAILED);
-    in_child([] {
+    check::run_in_child([] {
         CHECK_EQ(setuid(65534), 0);
         CHECK_ERRNO(map_at(nullptr, page, PROT_READ, own | MAP_FIXED), EPERM);
         CHECK_ERRNO(map_at(nullptr, page, PROT_READ, own | MAP_FIXED_NOREPLACE), EPERM);
@@ -146,9 +114,9 @@ void test_places() {
 }
 
 void test_address_space_limit() {
-    in_child([] {
-        char* old = map(8);
-        size_t now = status_pages("VmSize:");
+    check::run_in_child([] {
+        char* old = map_pages(8);
+        size_t now = status_pages("VmSize");
         limit(RLIMIT_AS, (now + 4) * page + page / 2); // the rest of a page doesn't count
         CHECK_ERRNO(map_at(nullptr, 5 * page, PROT_READ, own), ENOMEM);
         char* more = map_at(nullptr, 4 * page, PROT_NONE, own);
@@ -165,9 +133,9 @@ void test_address_space_limit() {
 }
 
 void test_data_limit() {
-    in_child([] {
-        char* read_only = map(4, PROT_READ);
-        size_t now = status_pages("VmData:");
+    check::run_in_child([] {
+        char* read_only = map_pages(4, PROT_READ);
+        size_t now = status_pages("VmData");
         limit(RLIMIT_DATA, (now + 4) * page);
         CHECK_ERRNO(map_at(nullptr, 5 * page, PROT_READ | PROT_WRITE, own), ENOMEM);
         CHECK(map_at(nullptr, 50 * page, PROT_READ, own) != MAP_FAILED);
@@ -182,23 +150,23 @@ void test_data_limit() {
 }
 
 void test_lock_limit() {
-    in_child([] {
+    check::run_in_child([] {
         CHECK_EQ(setuid(65534), 0);
         limit(RLIMIT_MEMLOCK, 4 * page);
-        char* place = map(8);
+        char* place = map_pages(8);
         CHECK_ERRNO(mlock(place, 5 * page), ENOMEM);
         CHECK_EQ(mlock(place, 3 * page), 0);
         CHECK_EQ(mlock(place, 3 * page), 0); // counted once
         CHECK_EQ(mlock(place + 2 * page, 2 * page), 0);
         CHECK_ERRNO(mlock(place + 4 * page, 1), ENOMEM);
         CHECK_ERRNO(map_at(nullptr, page, PROT_READ, own | MAP_LOCKED), EAGAIN);
-        CHECK_EQ(status_pages("VmLck:"), 4u);
+        CHECK_EQ(status_pages("VmLck"), 4u);
         CHECK_EQ(munlock(place, page), 0);
         char* locked = map_at(nullptr, page, PROT_READ | PROT_WRITE, own | MAP_LOCKED);
         CHECK(locked != MAP_FAILED);
         CHECK_ERRNO(mremap(locked, page, 2 * page, MREMAP_MAYMOVE), EAGAIN);
         CHECK_EQ(munlock(place, 8 * page), 0);
-        CHECK_EQ(status_pages("VmLck:"), 1u);
+        CHECK_EQ(status_pages("VmLck"), 1u);
         CHECK_ERRNO(mlockall(MCL_CURRENT), ENOMEM);
         CHECK_EQ(mlockall(MCL_FUTURE), 0);
         CHECK_ERRNO(map_at(nullptr, 4 * page, PROT_READ, own), EAGAIN);
@@ -215,8 +183,8 @@ void test_lock_limit() {
 
 // The capability counts when memory is locked, not when the limit was set.
 void test_lock_capability() {
-    in_child([] {
-        char* place = map(8);
+    check::run_in_child([] {
+        char* place = map_pages(8);
         limit(RLIMIT_MEMLOCK, 4 * page);
         CHECK_EQ(mlock(place, 8 * page), 0);
         CHECK_EQ(munlock(place, 8 * page), 0);
@@ -227,7 +195,7 @@ void test_lock_capability() {
 }
 
 void test_lock_arguments() {
-    char* place = map(4);
+    char* place = map_pages(4);
     CHECK_EQ(mlock(place, 0), 0);
     CHECK_EQ(mlock(place + 5, page), 0); // touches two pages
     unsigned char resident[4];
@@ -257,7 +225,7 @@ void test_lock_arguments() {
 }
 
 void test_sync_and_residency() {
-    char* place = map(3);
+    char* place = map_pages(3);
     CHECK_ERRNO(msync(place, page, 8), EINVAL);
     CHECK_ERRNO(msync(place, page, MS_ASYNC | MS_SYNC), EINVAL);
     CHECK_ERRNO(msync(place + 1, page, MS_SYNC), EINVAL);
@@ -280,7 +248,7 @@ void test_sync_and_residency() {
     int fd = memfd_create("cached", 0);
     CHECK_EQ(ftruncate(fd, off_t(3 * page)), 0);
     CHECK_EQ(pwrite(fd, "x", 1, off_t(page)), 1);
-    char* view = map(3, PROT_READ, MAP_SHARED, fd);
+    char* view = map_pages(3, PROT_READ, MAP_SHARED, fd);
     CHECK_EQ(mincore(view, 3 * page, resident), 0); // in the cache, though not mapped
     CHECK_EQ(resident[0] & 1, 0);
     CHECK_EQ(resident[1] & 1, 1);

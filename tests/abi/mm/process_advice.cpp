@@ -1,6 +1,6 @@
 // process_madvise and process_mrelease: who may, what is accepted, how much was done. Least Linux: 5.15.
 // needs-linux: 5.15
-#include "check.hpp"
+#include "asleep.hpp"
 #include <csignal>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -158,7 +158,7 @@ void test_release_while_dying() {
         }
         int fd = pidfd_of(pid);
         // Not by a pipe: the child must be in its loop, not in a call, when it is killed.
-        while (!*static_cast<volatile char*>(shared)) usleep(100);
+        CHECK(check::eventually([&] { return *static_cast<volatile char*>(shared) != 0; }));
         kill(pid, SIGKILL);
         long result = release(fd);
         int error = result == 0 ? 0 : errno;

@@ -1,24 +1,20 @@
 // memfd_secret: memory that nobody reads but those who map it. Least Linux: 6.5.
 // needs-linux: 6.5
-#include "check.hpp"
+#include "child.hpp"
+#include "memory.hpp"
+#include "proc_text.hpp"
 #include <csignal>
-#include <fcntl.h>
 #include <string>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
 #endif
 
-namespace {
+using memory::page;
 
-const size_t page = size_t(sysconf(_SC_PAGESIZE));
+namespace {
 
 // The Linux that has the call on LoongArch, 7.2, neither locks the pages nor looks at the limit.
 #ifdef __loongarch__
@@ -28,16 +24,6 @@ constexpr bool is_locked = true;
 #endif
 
 int secret(unsigned flags = 0) { return int(syscall(SYS_memfd_secret, flags)); }
-
-long status_kb(const char* name) {
-    char text[8192];
-    int fd = open("/proc/self/status", O_RDONLY);
-    ssize_t size = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[size > 0 ? size : 0] = 0;
-    const char* at = strstr(text, name);
-    return at ? atol(at + strlen(name)) : -1;
-}
 
 void test_file() {
     CHECK_ERRNO(secret(1), EINVAL);
@@ -71,10 +57,10 @@ void test_mapping() {
     int fd = secret();
     CHECK_EQ(ftruncate(fd, long(2 * page)), 0);
     CHECK_ERRNO(mmap(nullptr, page, PROT_READ, MAP_PRIVATE, fd, 0), EINVAL);
-    long locked = status_kb("VmLck:");
+    const long long locked = proc_text::status("VmLck");
     char* place = static_cast<char*>(mmap(nullptr, 3 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
     REQUIRE(place != MAP_FAILED);
-    if (is_locked) CHECK_EQ(status_kb("VmLck:") - locked, long(3 * page / 1024));
+    if (is_locked) CHECK_EQ(proc_text::status("VmLck") - locked, (long long)(3 * page / 1024));
     memcpy(place, "secret", 7);
     CHECK_STREQ(place, "secret");
     char* again = static_cast<char*>(mmap(nullptr, page, PROT_READ, MAP_SHARED, fd, 0));
@@ -82,7 +68,7 @@ void test_mapping() {
     CHECK_EQ(munmap(again, page), 0);
     // It stays locked.
     CHECK_EQ(munlock(place, 3 * page), 0);
-    if (is_locked) CHECK_EQ(status_kb("VmLck:") - locked, long(3 * page / 1024));
+    if (is_locked) CHECK_EQ(proc_text::status("VmLck") - locked, (long long)(3 * page / 1024));
     if (is_locked) CHECK_ERRNO(madvise(place, page, MADV_DONTNEED), EINVAL);
     CHECK_STREQ(place, "secret");
 
@@ -101,7 +87,7 @@ void test_mapping() {
     CHECK_EQ(read(ends[0], copy, 7), 7);
     CHECK_STREQ(copy, "secret");
     CHECK_EQ(munmap(place, 3 * page), 0);
-    CHECK_EQ(status_kb("VmLck:"), locked);
+    CHECK_EQ(proc_text::status("VmLck"), locked);
     close(fd), close(ends[0]), close(ends[1]);
 }
 
@@ -111,39 +97,28 @@ void test_children() {
     char* place = static_cast<char*>(mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
     REQUIRE(place != MAP_FAILED);
     place[0] = 1;
-    pid_t child = fork();
-    if (child == 0) {
-        if (place[0] != 1) _exit(1);
+    const int status = check::in_child([&] {
+        CHECK_EQ(place[0], 1);
         place[1] = 2;
         place[page] = 1; // beyond the end
-        _exit(2);
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK(WIFSIGNALED(status));
-    CHECK_EQ(WTERMSIG(status), SIGBUS);
+    });
+    CHECK(check::died_of(status, SIGBUS));
     CHECK_EQ(place[1], 2);
     munmap(place, 2 * page);
     close(fd);
 }
 
 void test_limit() {
-    pid_t child = fork();
-    if (child == 0) {
+    check::run_in_child([] {
         // Root's CAP_IPC_LOCK knows no limit.
-        if (setuid(65534) != 0) _exit(2);
-        rlimit limit{2 * page, 2 * page};
-        CHECK_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+        CHECK_EQ(setuid(65534), 0);
+        memory::limit(RLIMIT_MEMLOCK, 2 * page);
         int fd = secret();
         CHECK_EQ(ftruncate(fd, long(8 * page)), 0);
         CHECK_ERRNO(mmap(nullptr, 3 * page, PROT_READ, MAP_SHARED, fd, 0), EAGAIN);
         CHECK(mmap(nullptr, 2 * page, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
         CHECK_ERRNO(mmap(nullptr, page, PROT_READ, MAP_SHARED, fd, 0), EAGAIN);
-        _exit(check::result());
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
+    });
 }
 
 } // namespace

@@ -1,7 +1,7 @@
 // System V shared memory: shmget, shmat, shmdt, shmctl. Least Linux: 6.1 (SHM_STAT_ANY is of 4.17).
 // needs-linux: 6.1
 #include "asleep.hpp"
-#include "check.hpp"
+#include "child.hpp"
 #include <csignal>
 #include <ctime>
 #include <fcntl.h>
@@ -19,6 +19,8 @@
 #ifndef SHM_EXEC
 #define SHM_EXEC 0100000
 #endif
+
+using check::in_child;
 
 namespace {
 
@@ -40,20 +42,6 @@ shmid_ds status_of(int id) {
 size_t attached(int id) { return status_of(id).shm_nattch; }
 char* attach(int id, int flags = 0, void* where = nullptr) { return static_cast<char*>(shmat(id, where, flags)); }
 void remove(int id) { CHECK_EQ(shmctl(id, IPC_RMID, nullptr), 0); }
-
-template <typename Body>
-int in_child(Body body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        check::failures = 0;
-        body();
-        _exit(check::result());
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return status;
-}
 
 std::string contents(const char* path) {
     std::string text;

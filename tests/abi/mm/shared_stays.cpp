@@ -1,6 +1,7 @@
 // Shared memory stays shared: over forks of forks, beside private pages in the same last-level page table, after
 // mprotect, mremap, MADV_DONTNEED and at other addresses; never does a change through a shared mapping become private.
 // What is written through one is in the file after msync, fsync, munmap and exit. Least Linux: 3.17 (memfd_create).
+#include "child.hpp"
 #include "memory.hpp"
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -8,17 +9,10 @@
 
 namespace {
 
+using check::code_of;
+using check::in_child;
 using memory::page;
 using memory::span;
-
-int in_child(auto body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) _exit(body());
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
 
 std::atomic<int>& word(char* at) { return *reinterpret_cast<std::atomic<int>*>(at); }
 
@@ -43,7 +37,7 @@ int generation(char* place, size_t step, size_t pages, char* own, int depth) {
             here++;
     }
     if (depth == 4) return 0;
-    int result = in_child([&] { return generation(place, step, pages, own, depth + 1); });
+    int result = code_of(in_child([&] { return generation(place, step, pages, own, depth + 1); }));
     if (result) return result;
     return own[0] == depth + 1 ? 0 : 70 + depth;
 }
@@ -96,10 +90,10 @@ void test_after_changes(char* shared, size_t pages) {
                  if (mremap(shared, pages * page, pages * page, MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere) != elsewhere)
                      return 4;
                  elsewhere[1]++, elsewhere[(pages - 1) * page + 1]++;
-                 return in_child([&] {
+                 return code_of(in_child([&] {
                      elsewhere[1]++, elsewhere[(pages - 1) * page + 1]++;
                      return elsewhere[1] == 5 ? 0 : 5;
-                 });
+                 }));
              }),
              0);
     CHECK_EQ(shared[1], 5);

@@ -1,11 +1,14 @@
 // Stacks grow to RLIMIT_STACK and not a page beyond; any MAP_GROWSDOWN mapping grows; 256 pages stay between it and an
 // accessible mapping below; the kernel's copies grow a stack as user code does, and fail with EFAULT beyond. (SEMANTICS
 // P6, P7, P11.) Least Linux: 4.14.
+#include "child.hpp"
 #include "memory.hpp"
 #include <csetjmp>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+
+using check::in_child;
 
 namespace {
 
@@ -47,19 +50,6 @@ Range mapping_of(const void* place) {
     }
     fclose(maps);
     return found;
-}
-
-int in_child(auto body) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        body();
-        fflush(stdout);
-        _exit(check::result());
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    return status;
 }
 
 void test_limit() {

@@ -5,6 +5,7 @@
 //
 // needs-linux: 4.17
 // timeout: 60
+#include "asleep.hpp"
 #include "memory.hpp"
 #include <csetjmp>
 #include <fcntl.h>
@@ -235,7 +236,8 @@ int main() {
     munmap(base, (windows + 1) * span);
     started = true;
     double end = memory::now() + memory::seconds(20, 240);
-    while (memory::now() < end && !any_wrong) usleep(100000); // the storm's duration, cut short by the first error
+    (void)check::eventually([&] { return bool(any_wrong); },
+                            end - memory::now()); // the storm's duration, cut short by the first error
     stop = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
     pthread_join(reader, nullptr);
