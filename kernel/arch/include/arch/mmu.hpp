@@ -51,8 +51,8 @@ concept PagingPolicyContract = requires(typename P::Entry entry, PhysAddr addres
     { P::table_address(entry) } -> std::same_as<PhysAddr>;  // the same, of an entry that is_table()
     { P::make_leaf(address, flags, level) } -> std::same_as<typename P::Entry>;
     { P::at_frame(entry, address) } -> std::same_as<typename P::Entry>; // what make_leaf() made for frame 0
-    { P::make_table(address) } -> std::same_as<typename P::Entry>; // user-reachable; rights decided in the leaf
-    { P::flags(entry, level) } -> std::same_as<MappingFlags>;      // inverse of make_leaf
+    { P::make_table(address) } -> std::same_as<typename P::Entry>;      // user-reachable; rights decided in the leaf
+    { P::flags(entry, level) } -> std::same_as<MappingFlags>;           // inverse of make_leaf
     // The leaf with everything but frame, accessed and soft-dirty mark as in `model`.
     { P::with_rights(entry, entry) } -> std::same_as<typename P::Entry>;
     { P::is_accessed(entry) } -> std::same_as<bool>;
