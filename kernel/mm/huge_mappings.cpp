@@ -32,8 +32,10 @@ bool wants_shared_huge_pages(const Vma& vma, VirtAddr base) {
     if (object.has_huge_page(first)) return true;
     if (vma.is(vma_no_huge_page)) return false;
     const u64 mode = shared_hugepage;
+    if (mode == shared_huge_force) return true;
+    if (!object.is_unmounted()) return false;
     if (mode == shared_huge_advise) return vma.is(vma_huge_page);
-    return mode == shared_huge_always || mode == shared_huge_within_size || mode == shared_huge_force;
+    return mode == shared_huge_always || mode == shared_huge_within_size;
 }
 
 Effort effort_for(const Vma& vma) {

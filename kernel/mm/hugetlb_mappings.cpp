@@ -25,8 +25,8 @@ constexpr FaultLocks<numbers...> make_fault_locks(std::index_sequence<numbers...
 }
 [[clang::no_destroy]] constinit auto fault_locks = make_fault_locks(std::make_index_sequence<fault_lock_count>());
 
-core::Mutex& fault_lock(VirtAddr base) {
-    const u64 number = base.value / arch::huge_page_size;
+core::Mutex& fault_lock(const AddressSpace& space, VirtAddr base) {
+    const u64 number = base.value / arch::huge_page_size + reinterpret_cast<uintptr_t>(&space) / sizeof(AddressSpace);
     return fault_locks.locks[(number ^ number / fault_lock_count) % fault_lock_count];
 }
 
@@ -62,7 +62,7 @@ FaultResult AddressSpace::fault_hugetlb(Vma& vma, VirtAddr address, arch::Access
             return fault_huge(vma, slot, address, access).value_or(FaultResult::Resolved);
         return map_object_pool_page(vma, slot, base);
     }
-    core::MutexGuard guard(fault_lock(base));
+    core::MutexGuard guard(fault_lock(*this, base));
     const Entry entry = Table::load(slot);
     if (Policy::is_leaf(entry, 1)) {
         const bool is_refused = access == arch::Access::Write && !Policy::flags(entry, 1).writable;
@@ -196,7 +196,7 @@ void AddressSpace::discard_pool_pages(Vma& vma, VirtAddr begin, VirtAddr end, Tl
     auto no_table = [](Page&, VirtAddr, VirtAddr, Entry*) {};
     tables_.for_each_leaf_slot(begin, end, no_table, [&](VirtAddr from, VirtAddr to, Entry* slot) {
         if (!vma.promise) return zap_huge(slot, {from, to}, batch, Zap::All);
-        core::MutexGuard guard(fault_lock(from));
+        core::MutexGuard guard(fault_lock(*this, from));
         HugeTableCursor cursor(slot);
         const Entry entry = cursor.entry();
         if (!Policy::is_leaf(entry, 1)) return;

@@ -333,8 +333,7 @@ Result<PageRef> AnonObject::get_page(u64 index, arch::Access) {
     return insert_page(index, std::move(page));
 }
 
-bool AnonObject::make_huge_page(u64 first) {
-    if (has_huge_page(first)) return true;
+bool VmObject::add_huge_page(u64 first) {
     Page* head = allocate_block(huge_page_order, PageZeroing::Zeroed, PageKind::Shared, Effort::Shrink);
     if (!head) return false;
     split_block(*head, huge_page_order);
@@ -342,7 +341,11 @@ bool AnonObject::make_huge_page(u64 first) {
     if (insert_huge_page(first, *head)) return true;
     for (u64 i = 0; i < frames_per_huge_page; ++i) head[i].object = nullptr;
     unref_block(*head, huge_page_order);
-    return has_huge_page(first);
+    return false;
+}
+
+bool AnonObject::make_huge_page(u64 first) {
+    return has_huge_page(first) || add_huge_page(first) || has_huge_page(first); // another thread may be faster
 }
 
 Result<RefPtr<PhysicalObject>> PhysicalObject::create(PhysAddr begin, u64 size, Caching caching) {

@@ -3,8 +3,8 @@
 
 namespace linnet::fs {
 
-Result<RefPtr<MemoryObject>> MemoryObject::create(RefPtr<TmpfsAccounting> accounting) {
-    auto* object = new (std::nothrow) MemoryObject(std::move(accounting));
+Result<RefPtr<MemoryObject>> MemoryObject::create(RefPtr<TmpfsAccounting> accounting, Home home) {
+    auto* object = new (std::nothrow) MemoryObject(std::move(accounting), home);
     if (!object) return error(Errno::ENOMEM);
     return adopt_ref(*object);
 }
@@ -26,6 +26,20 @@ Result<mm::PageRef> MemoryObject::get_page(u64 index, arch::Access) {
     else
         accounting_->pages.give_back(1);
     return made;
+}
+
+bool MemoryObject::make_huge_page(u64 first) {
+    constexpr u64 count = arch::huge_page_size / arch::page_size;
+    if (has_huge_page(first)) return true;
+    core::MutexGuard guard(page_lock_);
+    if (has_huge_page(first)) return true; // another thread was faster
+    if (!accounting_->pages.charge(count)) return false;
+    if (add_huge_page(first)) {
+        charged_ += count;
+        return true;
+    }
+    accounting_->pages.give_back(count);
+    return false;
 }
 
 void MemoryObject::settle() {

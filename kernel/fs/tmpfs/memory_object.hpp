@@ -12,20 +12,25 @@ namespace linnet::fs {
 
 class MemoryObject final : public mm::VmObject {
 public:
-    static Result<RefPtr<MemoryObject>> create(RefPtr<TmpfsAccounting> accounting);
+    /// Home::Kernel: of memfd_create(2), not of a mounted tmpfs.
+    enum class Home : u8 { Mount, Kernel };
+    static Result<RefPtr<MemoryObject>> create(RefPtr<TmpfsAccounting> accounting, Home home);
     ~MemoryObject() override;
 
     /// Makes a zeroed page where there is none: ENOSPC when the file system is full.
     Result<mm::PageRef> get_page(u64 index, arch::Access access) override;
+    bool make_huge_page(u64 first) override;
+    bool is_unmounted() const override { return home_ == Home::Kernel; }
     /// Gives back the charge of pages that set_size() or punch_hole() dropped.
     void settle();
 
 private:
-    explicit MemoryObject(RefPtr<TmpfsAccounting> accounting)
-        : VmObject(Kind::Shared, 0), accounting_(std::move(accounting)) {}
+    MemoryObject(RefPtr<TmpfsAccounting> accounting, Home home)
+        : VmObject(Kind::Shared, 0), accounting_(std::move(accounting)), home_(home) {}
     core::Mutex page_lock_;
     u64 charged_ = 0; // page_lock_
     RefPtr<TmpfsAccounting> accounting_;
+    const Home home_;
 };
 
 } // namespace linnet::fs

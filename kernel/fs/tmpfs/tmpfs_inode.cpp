@@ -86,7 +86,7 @@ Result<void> TmpfsInode::remove_extended_attribute(std::string_view name) {
 }
 
 Result<RefPtr<TmpfsFile>> TmpfsFile::create(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request) {
-    auto object = TRY(MemoryObject::create(superblock.accounting()));
+    auto object = TRY(MemoryObject::create(superblock.accounting(), superblock.home()));
     auto* file = new (std::nothrow) TmpfsFile(superblock, request, std::move(object));
     if (!file) return error(Errno::ENOMEM);
     return adopt_ref(*file);

@@ -221,6 +221,7 @@ Result<void> register_tmpfs() {
     TRY(vfs::register_file_system(ramfs_type));
     TRY(vfs::register_file_system(tmpfs_type));
     memory_files = TRY(TmpfsSuperBlock::create(tmpfs_type, TmpfsOptions{}, Limits::Hidden)).release();
+    memory_files->keep_in_kernel();
     return {};
 }
 

@@ -29,6 +29,9 @@ public:
 
     u64 next_inode_number() { return last_inode_.fetch_add(1, std::memory_order_relaxed) + 1; }
     RefPtr<TmpfsAccounting> accounting() const { return accounting_; }
+    MemoryObject::Home home() const { return home_; }
+    /// It will never be mounted. Before it has files.
+    void keep_in_kernel() { home_ = MemoryObject::Home::Kernel; }
 
     Result<vfs::FileSystemStatistics> statistics() override;
     Result<void> remount(std::string_view options) override;
@@ -43,6 +46,7 @@ private:
     RefPtr<TmpfsAccounting> accounting_;
     TmpfsOptions options_;
     Limits limits_;
+    MemoryObject::Home home_ = MemoryObject::Home::Mount;
     std::atomic<u64> last_inode_{0};
 };
 

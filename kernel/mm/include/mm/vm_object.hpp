@@ -42,6 +42,9 @@ public:
     /// memory only. May sleep.
     virtual bool make_huge_page(u64 first) { return has_huge_page(first); }
     bool has_huge_page(u64 first);
+    /// Whether shmem_enabled decides about its huge pages: not for the files of a mounted tmpfs, but where it says
+    /// `force` or `deny`.
+    virtual bool is_unmounted() const { return true; }
     /// The same of memory that has single pages there: their contents move (MADV_COLLAPSE). ENOMEM; EAGAIN when
     /// somebody holds on to a page. Shared memory only. May sleep.
     Result<void> gather_huge_page(u64 first);
@@ -129,6 +132,8 @@ protected:
     Result<PageRef> insert_page(u64 index, PageRef page);
     /// Adds the frames of a block as the huge page from `first` on; false when there is a page already, or no memory.
     bool insert_huge_page(u64 first, Page& head);
+    /// Makes the pages from `first` on a huge page of zeros; false when there is one already, or no memory.
+    bool add_huge_page(u64 first);
     /// The page whatever its state (it may be being read in).
     PageRef find_any_page(u64 index);
     /// Takes the right to write from every mapping of the page, so that the next write is noticed.
