@@ -6,6 +6,7 @@
 #include "huge_pages.hpp"
 #include "vma_edit.hpp"
 #include <core/sched.hpp>
+#include <utility>
 
 namespace linnet::mm {
 
@@ -120,8 +121,12 @@ AddressSpace::CollapseResult AddressSpace::collapse_shared(VirtAddr base) {
         first = vma->index_of(base);
         is_private = !vma->is(vma_shared);
     }
-    if (auto made = object->gather_huge_page(first); !made)
-        return made.error() == Errno::EAGAIN ? CollapseResult::Busy : CollapseResult::NoMemory;
+    // Nobody is killed for memory: whoever it hits may wait for the object.
+    core::Thread& self = core::current_thread();
+    const bool asks = std::exchange(self.asks_for_memory, true);
+    auto made = object->gather_huge_page(first);
+    self.asks_for_memory = asks;
+    if (!made) return made.error() == Errno::EAGAIN ? CollapseResult::Busy : CollapseResult::NoMemory;
     if (!is_private) map_collapsed(base, *object);
     return CollapseResult::Possible;
 }
