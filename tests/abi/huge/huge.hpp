@@ -1,11 +1,11 @@
 // What the tests of the pool of huge pages share.
 #pragma once
 
+#include "child.hpp"
 #include "memory.hpp"
 #include "proc_text.hpp"
 #include <csetjmp>
 #include <csignal>
-#include <sys/wait.h>
 
 namespace huge {
 
@@ -37,9 +37,10 @@ inline char* map(size_t count, int flags, int fd = -1, size_t offset = 0, int pr
 }
 
 inline sigjmp_buf back;
-inline int last_signal;
-inline void on_signal(int signal, siginfo_t*, void*) {
+inline int last_signal, last_code;
+inline void on_signal(int signal, siginfo_t* info, void*) {
     last_signal = signal;
+    last_code = info->si_code;
     siglongjmp(back, 1);
 }
 enum class Touch { Read, Write };
@@ -57,20 +58,7 @@ inline int touch(char* place, Touch how) {
 inline int read_from(char* place) { return touch(place, Touch::Read); }
 inline int write_to(char* place) { return touch(place, Touch::Write); }
 
-template <typename Work>
-void in_child(Work work) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        check::failures = 0;
-        work();
-        fflush(stdout);
-        _exit(check::failures ? 1 : 0);
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
+using check::run_in_child;
 
 // Fills the pool and takes SIGSEGV and SIGBUS.
 inline void set_up() {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/memfd.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -224,6 +225,46 @@ void test_seals() {
     EXPECT_POOL(4, 0);
 }
 
+// Threads touch all pages while another punches holes: each page comes back, and none is lost to the pool.
+struct Race {
+    char* place;
+    std::atomic<bool> is_over{false};
+    std::atomic<long> touches{0};
+};
+void* touch_all(void* argument) {
+    auto& race = *static_cast<Race*>(argument);
+    while (!race.is_over) {
+        for (size_t i = 0; i < pool_size; i++) {
+            volatile char& byte = race.place[i * span + page];
+            const char seen = byte;
+            CHECK(seen == 0 || seen == 1);
+            byte = 1;
+        }
+        race.touches++;
+    }
+    return nullptr;
+}
+void test_race() {
+    signal(SIGBUS, SIG_DFL); // the handler is for one thread
+    int fd = make();
+    Race race;
+    race.place = map(pool_size, MAP_SHARED, fd);
+    pthread_t threads[3];
+    for (pthread_t& thread : threads) pthread_create(&thread, nullptr, touch_all, &race);
+    const double begin = memory::now();
+    for (size_t i = 0; memory::now() - begin < memory::seconds(2, 30) || race.touches < 4; i++) {
+        char* victim = race.place + i % pool_size * span;
+        CHECK_EQ(madvise(victim, span, i % 3 ? MADV_REMOVE : MADV_DONTNEED), 0);
+    }
+    race.is_over = true;
+    for (pthread_t thread : threads) pthread_join(thread, nullptr);
+    for (size_t i = 0; i < pool_size; i++) race.place[i * span] = 1;
+    EXPECT_POOL(0, 0);
+    CHECK_EQ(munmap(race.place, pool_size * span), 0);
+    close(fd);
+    EXPECT_POOL(4, 0);
+}
+
 void test_what_proc_says() {
     int fd = make();
     char* shared = map(2, MAP_SHARED, fd);
@@ -269,5 +310,6 @@ int main() {
     test_allocating_and_holes();
     test_seals();
     test_what_proc_says();
+    test_race();
     return tear_down();
 }

@@ -1,41 +1,15 @@
 // MAP_HUGETLB: the pool of huge pages, what mappings reserve of it, and that nothing splits a huge page. Least Linux:
 // 6.12 (MADV_DONTNEED reserves what it takes away).
-#include "memory.hpp"
-#include "proc_text.hpp"
-#include <csetjmp>
-#include <csignal>
+#include "huge.hpp"
 #include <pthread.h>
-#include <sys/wait.h>
 
 namespace {
 
-using memory::page;
-using memory::span; // of a huge page
+using namespace huge;
 
-constexpr int rw = PROT_READ | PROT_WRITE, huge_private = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+constexpr int huge_private = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
               huge_shared = MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB;
-constexpr size_t pool_size = 4;
-const char* const pool_file = "/proc/sys/vm/nr_hugepages";
-
-// Total, free, reserved, surplus.
-struct Pool {
-    long long total = proc_text::meminfo("HugePages_Total"), free = proc_text::meminfo("HugePages_Free");
-    long long reserved = proc_text::meminfo("HugePages_Rsvd"), surplus = proc_text::meminfo("HugePages_Surp");
-};
-void expect(long long free, long long reserved, int line) {
-    const Pool now;
-    char what[160];
-    if (now.total == (long long)pool_size && now.free == free && now.reserved == reserved && now.surplus == 0) return;
-    snprintf(what, sizeof what, "total %lld, free %lld (%lld), reserved %lld (%lld), surplus %lld", now.total, now.free,
-             free, now.reserved, reserved, now.surplus);
-    check::failed(__FILE__, line, what);
-}
-#define EXPECT(free, reserved) expect(free, reserved, __LINE__)
-
-char* map(size_t count, int flags = huge_private) {
-    void* place = mmap(nullptr, count * span, rw, flags, -1, 0);
-    return place == MAP_FAILED ? nullptr : static_cast<char*>(place);
-}
+char* map(size_t count, int flags = huge_private) { return huge::map(count, flags); }
 
 void fill(char* begin, char value) {
     for (size_t i = 0; i < span; i += page) begin[i] = char(value + char(i / page));
@@ -51,59 +25,30 @@ bool is_zero(const char* begin) {
     return true;
 }
 
-sigjmp_buf back;
-int last_signal, last_code;
-void on_signal(int signal, siginfo_t* info, void*) {
-    last_signal = signal;
-    last_code = info->si_code;
-    siglongjmp(back, 1);
-}
-// 0 when the write succeeds, else the signal.
-int write_to(char* place) {
-    last_signal = 0;
-    if (sigsetjmp(back, 1) == 0) *reinterpret_cast<volatile char*>(place) = 1;
-    return last_signal;
-}
-
-template <typename Work>
-void in_child(Work work) {
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        check::failures = 0;
-        work();
-        fflush(stdout);
-        _exit(check::failures ? 1 : 0);
-    }
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-}
-
 void test_reservations() {
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
     char* place = map(2);
-    EXPECT(4, 2);
+    EXPECT_POOL(4, 2);
     CHECK_EQ(uintptr_t(place) % span, 0u);
     CHECK(is_zero(place));
     fill(place, 1);
-    EXPECT(3, 1);
+    EXPECT_POOL(3, 1);
     CHECK(!map(4) && errno == ENOMEM); // three are free, one of them promised
     char* rest = map(2);
-    EXPECT(3, 3);
+    EXPECT_POOL(3, 3);
     CHECK_EQ(munmap(rest, 2 * span), 0);
-    EXPECT(3, 1);
+    EXPECT_POOL(3, 1);
     CHECK_EQ(munmap(place + span, span), 0);
-    EXPECT(3, 0);
+    EXPECT_POOL(3, 0);
     CHECK(holds(place, 1));
     CHECK_EQ(munmap(place, span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
     char* shared = map(3, huge_shared);
-    EXPECT(4, 3);
+    EXPECT_POOL(4, 3);
     shared[span] = 1;
-    EXPECT(3, 2);
+    EXPECT_POOL(3, 2);
     CHECK_EQ(munmap(shared, 3 * span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
     // A page that was given back is zero again.
     place = map(1);
     CHECK(is_zero(place));
@@ -136,31 +81,31 @@ void test_arguments() {
     CHECK(place != MAP_FAILED);
     CHECK_EQ(write_to(place + span - 1), 0);
     CHECK_EQ(munmap(place, span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
 }
 
 // What a page was reserved for stays reserved, for the page itself.
 void test_discarding() {
     char* place = map(2);
     CHECK_EQ(write_to(place), 0);
-    EXPECT(3, 1);
+    EXPECT_POOL(3, 1);
     CHECK_EQ(madvise(place, span, MADV_DONTNEED), 0);
-    EXPECT(4, 2);
+    EXPECT_POOL(4, 2);
     char* rest = map(2);
     CHECK(rest && !map(1, huge_private));
     for (int i = 0; i < 3; i++) {
         CHECK_EQ(write_to(place), 0);
-        EXPECT(3, 3);
+        EXPECT_POOL(3, 3);
         CHECK_EQ(madvise(place, span, MADV_DONTNEED), 0);
     }
     CHECK_EQ(write_to(place), 0);
     CHECK_EQ(write_to(place + span), 0);
     CHECK_EQ(write_to(rest), 0);
     CHECK_EQ(write_to(rest + span), 0);
-    EXPECT(0, 0);
+    EXPECT_POOL(0, 0);
     CHECK_EQ(munmap(place, 2 * span), 0);
     CHECK_EQ(munmap(rest, 2 * span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
 }
 
 // Threads touch and discard the pages of one mapping that has all of the pool: none may ever find it empty.
@@ -188,7 +133,7 @@ void* discard_all(void* argument) {
     return nullptr;
 }
 void race_on(int flags) {
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
     Race race;
     race.place = map(pool_size, flags);
     pthread_t threads[4];
@@ -199,9 +144,9 @@ void race_on(int flags) {
     race.is_over = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
     for (size_t i = 0; i < pool_size; i++) race.place[i * span] = 1;
-    EXPECT(0, 0);
+    EXPECT_POOL(0, 0);
     CHECK_EQ(munmap(race.place, pool_size * span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
 }
 void test_races() {
     // The handler is for one thread.
@@ -216,11 +161,11 @@ void test_empty_pool() {
     char* more = map(1, huge_private | MAP_NORESERVE);
     CHECK(more);
     for (size_t i = 0; i < pool_size; i++) fill(all + i * span, char(i));
-    EXPECT(0, 0);
+    EXPECT_POOL(0, 0);
     CHECK_EQ(write_to(more), SIGBUS);
     CHECK_EQ(last_code, BUS_ADRERR);
     // The child has nothing to copy to.
-    in_child([&] {
+    run_in_child([&] {
         CHECK(holds(all, 0) && holds(all + span, 1));
         CHECK_EQ(write_to(all), SIGBUS);
     });
@@ -229,7 +174,7 @@ void test_empty_pool() {
     CHECK_EQ(munmap(all, span), 0);
     CHECK_EQ(munmap(all + 2 * span, 2 * span), 0);
     CHECK_EQ(munmap(more, span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
 }
 
 void test_fork() {
@@ -237,7 +182,7 @@ void test_fork() {
     char* own = map(1);
     fill(own, 1);
     fill(shared, 2);
-    in_child([&] {
+    run_in_child([&] {
         CHECK(holds(own, 1) && holds(shared, 2));
         fill(own, 3);
         fill(shared, 4);
@@ -247,10 +192,10 @@ void test_fork() {
     CHECK(holds(shared, 4));
     fill(own, 5);
     CHECK(holds(own, 5));
-    EXPECT(2, 0);
+    EXPECT_POOL(2, 0);
     CHECK_EQ(munmap(shared, span), 0);
     CHECK_EQ(munmap(own, span), 0);
-    EXPECT(4, 0);
+    EXPECT_POOL(4, 0);
 }
 
 void test_what_proc_says() {
@@ -301,17 +246,7 @@ void test_resizing() {
 } // namespace
 
 int main() {
-    if (proc_text::meminfo("Hugepagesize") < 0) check::skip("no huge pages");
-    if (!proc_text::write_file(pool_file, "4")) check::skip("only root may fill the pool");
-    if (Pool().total != (long long)pool_size) {
-        CHECK(proc_text::write_file(pool_file, "0"));
-        check::skip("not enough memory in a row");
-    }
-    struct sigaction action = {};
-    action.sa_sigaction = on_signal;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, nullptr);
-    sigaction(SIGBUS, &action, nullptr);
+    set_up();
     test_reservations();
     test_arguments();
     test_discarding();

@@ -67,7 +67,7 @@ void test_contents() {
     CHECK_EQ(size_t(now.st_blocks), 2 * span / 512);
     CHECK_EQ(pwrite(fd, "ab", 2, off_t(span - 1)), 2);
     CHECK(place[span - 1] == 'a' && place[span] == 'b');
-    in_child([&] {
+    run_in_child([&] {
         CHECK_EQ(place[0], 1);
         place[5 * page] = 7;
     });

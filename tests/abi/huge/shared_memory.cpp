@@ -54,7 +54,7 @@ void test_a_segment() {
     CHECK(shmat(id, area + page * 16, 0) == (void*)-1 && errno == EINVAL);
     CHECK(shmat(id, area + page * 16, SHM_RND) == (void*)-1 && errno == EINVAL);
     CHECK_ERRNO(munmap(place, page), EINVAL);
-    in_child([&] {
+    run_in_child([&] {
         CHECK_EQ(place[0], 1);
         place[0] = 2;
         auto* again = static_cast<char*>(shmat(id, nullptr, SHM_RDONLY));
@@ -89,7 +89,7 @@ void become(unsigned user, unsigned group) {
 
 void test_who_may() {
     CHECK_EQ(atoi(proc_text::read_file(group_file)), 0);
-    in_child([] {
+    run_in_child([] {
         become(1000, 1000);
         CHECK_ERRNO(make(span), EPERM);
         CHECK_ERRNO(make(span, 11 << SHM_HUGE_SHIFT), EINVAL);
@@ -98,7 +98,7 @@ void test_who_may() {
         CHECK(place);
         CHECK_EQ(write_to(place), 0);
     });
-    in_child([] {
+    run_in_child([] {
         become(1000, 0);
         const int id = make(span);
         CHECK(id >= 0);
@@ -106,13 +106,13 @@ void test_who_may() {
     });
     CHECK(proc_text::write_file(group_file, "1000"));
     CHECK_EQ(atoi(proc_text::read_file(group_file)), 1000);
-    in_child([] {
+    run_in_child([] {
         become(1000, 1000);
         const int id = make(span);
         CHECK(id >= 0);
         remove(id);
     });
-    in_child([] {
+    run_in_child([] {
         become(1000, 0);
         CHECK_ERRNO(make(span), EPERM);
     });
