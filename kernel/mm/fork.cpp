@@ -1,7 +1,7 @@
-// fork(2)'s copy of an address space. Private pages are shared until one side writes. Where one mapping fills the span
-// of a last-level table, the table itself becomes shared (shared_tables.cpp); elsewhere both sides' entries lose the
-// right to write and each page gains a reference. Only mappings that hold pages which can't be had again are walked;
-// text and shared memory come back by faults.
+// fork(2)'s copy of an address space. Private pages are shared until one side writes. Where private anonymous memory
+// fills the span of a last-level table, or much of it, the table itself becomes shared (shared_tables.cpp); elsewhere
+// both sides' entries lose the right to write and each page gains a reference. Only mappings that hold pages which
+// can't be had again are walked; text and shared memory come back by faults.
 //
 // The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing
 // through entries not yet reached, until the flush at the end.
@@ -32,34 +32,10 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     return child;
 }
 
-Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
-    TlbBatch batch(*this); // flushes before the lock is given up, whatever happened
-    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
-        if (vma->is(vma_dont_fork)) continue;
-        if (!vma->is(vma_shared)) mmap_lock_.claim(*vma);
-        if (vma->is(vma_accounted) && !can_commit(vma->page_count())) return error(Errno::ENOMEM);
-        Vma* copy = TRY(child.clone_vma(*vma));
-        // Locks are not inherited (mlock(2)).
-        copy->flags &= ~u32{vma_locked | vma_lock_on_fault};
-        copy->promise = nullptr;
-        if (vma->is(vma_wipe_on_fork)) copy->flags &= ~u32{vma_guard};
-        copy->has_private_pages.store(false, std::memory_order_relaxed);
-        // Behind the parent's in the object's list: a truncation that runs now meets this one after the copying.
-        child.link_vma(*copy, vma);
-        child.vmas_.insert(*copy);
-        child.account(*copy, static_cast<i64>(copy->page_count()));
-        bool has_pages = !vma->is(vma_shared) && vma->has_private_pages.load(std::memory_order_relaxed);
-        if (!has_pages || vma->is(vma_wipe_on_fork)) continue;
-        copy->has_private_pages.store(true, std::memory_order_relaxed);
-        TRY(copy_mapping(child, *vma, batch));
-    }
-    return {};
-}
-
-/// Gives the child tables of one mapping, in order of address. The cost of this, for each table, is what a fork of much
-/// memory costs.
+/// Gives the child tables, in order of address. The cost of this, for each table, is what a fork of much memory costs.
 struct AddressSpace::TableSharing {
     AddressSpace& child;
+    TlbBatch& batch;
     Entry* child_slot = nullptr; // of the last table
     VirtAddr next{};             // behind that table's range
     u64 tables = 0;
@@ -69,8 +45,13 @@ struct AddressSpace::TableSharing {
     ~TableSharing() {
         child.table_pages_.fetch_add(tables, std::memory_order_relaxed);
         child.count_resident(PageKind::Anonymous, anonymous);
+        if (!restricts) return;
+        batch.note_range({}, next);
+        batch.note_tables();
     }
 
+    /// Whether the child has the table for `address` already, by another mapping.
+    [[nodiscard]] bool is_done(VirtAddr address) const { return address < next; }
     /// The table that `slot` of the parent leads to.
     [[gnu::always_inline]] Result<void> share(Page& table, VirtAddr base, Entry* slot) {
         bool follows = child_slot && next == base && Table::index(base, 1) != 0;
@@ -99,31 +80,68 @@ struct AddressSpace::TableSharing {
     }
 };
 
-Result<void> AddressSpace::copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch) {
+Result<void> AddressSpace::clone_mappings(AddressSpace& child) {
+    TlbBatch batch(*this); // flushes before the lock is given up, whatever happened
+    TableSharing sharing{child, batch};
+    for (Vma* vma = vmas_.first(); vma; vma = vmas_.next(*vma)) {
+        if (vma->is(vma_dont_fork)) continue;
+        if (!vma->is(vma_shared)) mmap_lock_.claim(*vma);
+        if (vma->is(vma_accounted) && !can_commit(vma->page_count())) return error(Errno::ENOMEM);
+        Vma* copy = TRY(child.clone_vma(*vma));
+        // Locks are not inherited (mlock(2)).
+        copy->flags &= ~u32{vma_locked | vma_lock_on_fault};
+        copy->promise = nullptr;
+        if (vma->is(vma_wipe_on_fork)) copy->flags &= ~u32{vma_guard};
+        copy->has_private_pages.store(false, std::memory_order_relaxed);
+        // Behind the parent's in the object's list: a truncation that runs now meets this one after the copying.
+        child.link_vma(*copy, vma);
+        child.vmas_.insert(*copy);
+        child.account(*copy, static_cast<i64>(copy->page_count()));
+        bool has_pages = !vma->is(vma_shared) && vma->has_private_pages.load(std::memory_order_relaxed);
+        if (!has_pages || vma->is(vma_wipe_on_fork)) continue;
+        copy->has_private_pages.store(true, std::memory_order_relaxed);
+        TRY(copy_mapping(sharing, *vma, batch));
+    }
+    return {};
+}
+
+/// Whether fork may share a table of which several mappings have parts. Few pages are cheaper to copy: both sides often
+/// want a table of their own soon.
+bool AddressSpace::may_share_parts(const Page& table, VirtAddr base) {
+    constexpr u32 least_pages = 256;
+    if (table.map_count.load(std::memory_order_relaxed) < least_pages) return false;
+    const VirtAddr end = base + leaf_table_span;
+    for (const Vma* vma = vmas_.find_ending_after(base); vma && vma->begin < end; vma = vmas_.next(*vma))
+        if (!vma->is_anonymous() || vma->is(vma_dont_fork) || vma->is(vma_wipe_on_fork)) return false;
+    claim_range(base, end);
+    return true;
+}
+
+Result<void> AddressSpace::copy_mapping(TableSharing& sharing, const Vma& vma, TlbBatch& batch) {
     Result<void> result;
-    TableSharing sharing{child};
+    AddressSpace& child = sharing.child;
     const bool is_anonymous = vma.is_anonymous();
+    auto copy_table_part = [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) -> Result<void> {
+        const VirtAddr base{align_down(from.value, leaf_table_span)};
+        if (sharing.is_done(from)) return {};
+        if (is_anonymous && may_share_parts(table, base)) return sharing.share(table, base, slot);
+        if (!is_shared_table(table)) return copy_entries(child, table, {from, to}, batch);
+        // The mappings have changed since: what part of it may be inherited is for each entry to say.
+        TRY(own_table(table, from, slot));
+        return copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
+    };
     tables_.for_each_leaf_slot(
         vma.begin, vma.end,
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (!result) return;
-            if (is_anonymous && to - from == leaf_table_span) {
+            if (is_anonymous && to - from == leaf_table_span)
                 result = sharing.share(table, from, slot);
-            } else if (is_shared_table(table)) {
-                // The mapping has been split since: what part of it may be inherited is for each entry to say.
-                result = own_table(table, from, slot);
-                if (result) result = copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
-            } else {
-                result = copy_entries(child, table, {from, to}, batch);
-            }
+            else
+                result = copy_table_part(table, from, to, slot);
         },
         [&](VirtAddr from, VirtAddr, Entry* slot) {
             if (result) result = copy_huge_entry(child, from, slot, batch);
         });
-    if (sharing.restricts) {
-        batch.note_range(vma.begin, vma.end);
-        batch.note_tables();
-    }
     return result;
 }
 

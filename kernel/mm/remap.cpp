@@ -295,6 +295,7 @@ Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange r
     Entry* const first = at;
     while (at != last && Policy::is_empty(Table::load(at))) ++at;
     if (at == last) return {};
+    TRY(own_tables(target, target + 1));
     Page* target_table = TRY(leaf_table(target));
     const PhysAddr zero = page_address(zero_page());
     Cursor source(table, from);

@@ -1,7 +1,7 @@
 // Last-level page tables that address spaces have in common after fork(2), so that its cost does not grow with the
 // memory that is mapped (Zhao, Gong and Fonseca, "On-demand-fork", EuroSys 2021).
 //
-// A table is shared when one private anonymous mapping covers its whole span. Page::refs counts the address spaces that
+// A table is shared when only private anonymous mappings that the child inherits have parts of its span. Page::refs counts the address spaces that
 // lead to it, and the entry that does so is restricted in each: no write gets through it, whatever the leaves say. As
 // long as refs is more than one,
 //   - no leaf changes but by losing its right to write or by gaining an accessed mark, so a write, and a first touch of

@@ -400,7 +400,8 @@ private:
     // fork.cpp
     struct TableSharing;
     Result<void> clone_mappings(AddressSpace& child);
-    Result<void> copy_mapping(AddressSpace& child, const Vma& vma, TlbBatch& batch);
+    bool may_share_parts(const Page& table, VirtAddr base);
+    Result<void> copy_mapping(TableSharing& sharing, const Vma& vma, TlbBatch& batch);
     Result<void> copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch);
     // table_sharers.cpp
     void join_table_sharers();
