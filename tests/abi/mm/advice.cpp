@@ -22,6 +22,56 @@ int file_of(size_t pages) {
     return fd;
 }
 
+/// What isn't known is refused before anything else is looked at.
+void check_unknown(char* place, int advice) {
+    CHECK_ERRNO(madvise(place, page, advice), EINVAL);
+    CHECK_ERRNO(madvise(place, 0, advice), EINVAL);
+    CHECK_ERRNO(madvise(nullptr, page, advice), EINVAL); // where nothing is mapped
+}
+
+bool exists(const char* path) { return access(path, F_OK) == 0; }
+
+/// Advice that a kernel may be built without: then it isn't known, whoever asks.
+void test_optional() {
+    char* place = map_pages(2);
+    place[0] = 1, place[page] = 2;
+    const bool has_ksm = exists("/sys/kernel/mm/ksm/run");
+    for (int advice : {MADV_MERGEABLE, MADV_UNMERGEABLE}) {
+        if (!has_ksm) {
+            check_unknown(place, advice);
+            continue;
+        }
+        CHECK_OK(madvise(place, 2 * page, advice));
+        CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
+        CHECK_ERRNO(madvise(nullptr, page, advice), ENOMEM);
+    }
+    const bool has_memory_failure = exists("/proc/sys/vm/memory_failure_recovery");
+    for (int advice : {MADV_HWPOISON, MADV_SOFT_OFFLINE}) {
+        // Where there is such a thing root would lose memory.
+        if (!has_memory_failure) check_unknown(place, advice);
+        check::run_in_child([&] {
+            CHECK_EQ(setgid(65534), 0);
+            CHECK_EQ(setuid(65534), 0);
+            CHECK_ERRNO(madvise(place, page, advice), has_memory_failure ? EPERM : EINVAL);
+            CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
+        });
+    }
+    const bool has_huge_pages = exists("/sys/kernel/mm/transparent_hugepage");
+    for (int advice : {MADV_HUGEPAGE, MADV_NOHUGEPAGE}) {
+        if (!has_huge_pages) {
+            check_unknown(place, advice);
+            continue;
+        }
+        CHECK_OK(madvise(place, 2 * page, advice));
+        CHECK_OK(madvise(place, 0, advice));
+        CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
+        CHECK_ERRNO(madvise(nullptr, page, advice), ENOMEM);
+    }
+    CHECK_EQ(place[0], 1);
+    CHECK_EQ(place[page], 2);
+    munmap(place, 2 * page);
+}
+
 void test_arguments() {
     char* place = map_pages(3);
     const int every[] = {
@@ -37,7 +87,9 @@ void test_arguments() {
         CHECK_ERRNO(madvise(place, ~size_t(0), advice), EINVAL);
         CHECK_ERRNO(madvise(place, ~page + 1, advice), EINVAL); // the end wraps
     }
-    for (int advice : {5, 6, 7, 99, 102 + 100, -1, 0x7fffffff}) CHECK_ERRNO(madvise(place, page, advice), EINVAL);
+    for (int advice : {5, 6, 7, -1, 0x7fffffff, MADV_HWPOISON | 0x10000}) check_unknown(place, advice);
+    for (int advice = 30; advice < 100; ++advice) check_unknown(place, advice);
+    for (int advice = 110; advice < 300; ++advice) check_unknown(place, advice);
     CHECK_EQ(munmap(place + page, page), 0);
     for (int advice : every) {
         CHECK_ERRNO(madvise(place, 3 * page, advice), ENOMEM);
@@ -160,6 +212,7 @@ void test_populate() {
 
 int main() {
     test_arguments();
+    test_optional();
     test_discard();
     test_remove();
     test_fork();
