@@ -1,9 +1,9 @@
 // Last-level page tables that address spaces have in common after fork(2), so that its cost does not grow with the
 // memory that is mapped (Zhao, Gong and Fonseca, "On-demand-fork", EuroSys 2021).
 //
-// A table is shared when only private anonymous mappings that the child inherits have parts of its span. Page::refs counts the address spaces that
-// lead to it, and the entry that does so is restricted in each: no write gets through it, whatever the leaves say. As
-// long as refs is more than one,
+// A table is shared when only private anonymous mappings that the child inherits have parts of its span. Page::refs
+// counts the address spaces that lead to it, and the entry that does so is restricted in each: no write gets through
+// it, whatever the leaves say. As long as refs is more than one,
 //   - no leaf changes but by losing its right to write or by gaining an accessed mark, so a write, and a first touch of
 //     an absent page, needs a table of one's own (own_table(): a copy, both sides' pages copy-on-write from then on);
 //   - pages show in as many address spaces as have the table, whatever the pages' own counts say.
