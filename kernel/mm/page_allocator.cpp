@@ -434,18 +434,18 @@ void count_free_blocks(u64 (&counts)[max_order + 1]) {
 // Written as plain word stores: under emulation, where instructions are counted, string instructions are no cheaper.
 __attribute__((no_builtin("memset", "memcpy"))) void clear_page(void* page) {
     auto* word = static_cast<u64*>(page);
-    for (auto* end = word + arch::page_size / 8; word != end; word += 16) {
+    for (auto* end = word + arch::page_size / 8; word != end; word += 64) {
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 16; ++i) word[i] = 0;
+        for (int i = 0; i < 64; ++i) word[i] = 0;
     }
 }
 
 __attribute__((no_builtin("memset", "memcpy"))) void copy_page(void* to, const void* from) {
     auto* target = static_cast<u64*>(to);
     auto* source = static_cast<const u64*>(from);
-    for (auto* end = target + arch::page_size / 8; target != end; target += 8, source += 8) {
+    for (auto* end = target + arch::page_size / 8; target != end; target += 32, source += 32) {
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 8; ++i) target[i] = source[i];
+        for (int i = 0; i < 32; ++i) target[i] = source[i];
     }
 }
 
