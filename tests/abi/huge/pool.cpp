@@ -1,5 +1,6 @@
 // MAP_HUGETLB: the pool of huge pages, what mappings reserve of it, and that nothing splits a huge page. Least Linux:
 // 6.12 (MADV_DONTNEED reserves what it takes away).
+#include "asleep.hpp"
 #include "huge.hpp"
 #include <pthread.h>
 
@@ -140,7 +141,8 @@ void race_on(int flags) {
     for (int i = 0; i < 3; i++) pthread_create(&threads[i], nullptr, touch_all, &race);
     pthread_create(&threads[3], nullptr, discard_all, &race);
     const double begin = memory::now();
-    while (memory::now() - begin < memory::seconds(2, 30) || race.touches < 4) usleep(20000);
+    const double duration = memory::seconds(2, 30);
+    CHECK(check::eventually([&] { return memory::now() - begin >= duration && race.touches >= 4; }, 2 * duration + 60));
     race.is_over = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
     for (size_t i = 0; i < pool_size; i++) race.place[i * span] = 1;

@@ -197,10 +197,12 @@ void test_grown() {
 }
 
 /// What a fork does, with memory that fills whole page tables and with memory that doesn't.
-void test_fork(size_t size) {
+enum class Parts { One, Two };
+void test_fork(size_t size, Parts parts = Parts::One) {
     char* place = memory::reserve_aligned(2 * span);
     memory::map_at(place, size);
     CHECK_OK(madvise(place, size, MADV_NOHUGEPAGE));
+    if (parts == Parts::Two) CHECK_OK(madvise(place + size / 2, size / 2, MADV_DONTDUMP));
     for (size_t at = 0; at < size; at += page) write_to(place + at);
     clear();
     write_to(place, 1);
@@ -412,6 +414,7 @@ int main() {
     test_grown();
     test_fork(8 * page);
     test_fork(span);
+    test_fork(span, Parts::Two);
     test_shared_tables();
     test_huge_pages();
     test_huge_page_of_fork();
