@@ -302,15 +302,19 @@ Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange r
     std::optional<Cursor> other; // one table may be both
     if (target_table != &table) other.emplace(*target_table, target);
     Entry* to = Table::entries(*target_table) + Table::index(target, 0) + (at - first);
-    i32 moved = 0, others = 0;
+    const auto slots = static_cast<i32>(last - at);
+    i32 without_page = 0; // of those slots: empty, or of no anonymous page
     auto move_each = [&] [[gnu::always_inline]] (auto is_anonymous) {
 #pragma clang loop unroll_count(4)
         for (; at != last; ++at, ++to) {
-            if (Policy::is_empty(Table::load(at))) continue;
+            if (Policy::is_empty(Table::load(at))) [[unlikely]] {
+                ++without_page;
+                continue;
+            }
             Entry entry = Table::exchange(at, Policy::empty());
             Table::store(to, Policy::with_soft_dirty(entry));
-            ++moved;
-            if (!is_anonymous(Policy::address(entry, 0))) ++others;
+            if (!is_anonymous(Policy::address(entry, 0))) [[unlikely]]
+                ++without_page;
         }
     };
     if (vma.is_anonymous())
@@ -320,7 +324,7 @@ Result<void> AddressSpace::move_some(const Vma& vma, Page& table, AddressRange r
             const Page* page = page_of(frame);
             return page && page->kind == PageKind::Anonymous;
         });
-    const i32 anonymous = moved - others;
+    const i32 anonymous = slots - without_page;
     if (!other) return {};
     source.count_anonymous(-anonymous);
     other->count_anonymous(anonymous);
