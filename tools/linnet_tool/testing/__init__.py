@@ -204,16 +204,18 @@ def _save(report, plan, kinds, seconds):
 
 
 def record_long(report, plan, kinds, seconds):
+    """One line for each run, in one file for each commit, kernel and day."""
     import subprocess
     commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
                             stderr=subprocess.DEVNULL, text=True).stdout.strip() or "unknown"
     date = time.strftime("%Y-%m-%d")
-    lines = [f"# Long tests, {date}", "", f"- commit: {commit}", f"- kernel: {plan.kernel}",
-             f"- architectures: {', '.join(one.name for one in plan.arches)}", f"- kinds: {', '.join(kinds)}",
-             f"- time: {seconds:.0f} s", f"- result: {report.summary()}", ""]
-    failed = [one.name for one in report.results if one.verdict == FAILED]
-    if failed:
-        lines += ["Failed:", ""] + [f"- {name}" for name in failed] + [""]
     target = ensure(ROOT / "docs" / "results") / f"{date}-{commit}-{plan.kernel}.md"
-    target.write_text("\n".join(lines))
+    if not target.exists():
+        target.write_text(f"# Long tests of {plan.kernel} at {commit}, {date}\n\n"
+                          "| tests | architectures | seconds | result | failed |\n|---|---|---|---|---|\n")
+    tests = ", ".join(kinds) + (f" ({plan.pattern})" if plan.pattern else "")
+    failed = ", ".join(one.name for one in report.results if one.verdict == FAILED)
+    columns = (tests, ", ".join(one.name for one in plan.arches), f"{seconds:.0f}", report.summary(), failed)
+    with target.open("a") as file:
+        file.write(f"| {' | '.join(columns)} |\n")
     say(f"recorded in {target.relative_to(ROOT)}")
