@@ -98,14 +98,12 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
 
 /// Makes the tables for the range this address space's own. Returns the table when there is no more than one.
 Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
-    if (((begin.value ^ (end.value - 1)) & ~(leaf_table_span - 1)) != 0) {
-        TRY(own_tables(begin, end));
-        return nullptr;
-    }
-    Entry* slot = tables_.find_leaf_slot(begin);
+    const bool is_one = ((begin.value ^ (end.value - 1)) & ~(leaf_table_span - 1)) == 0;
+    Entry* slot = is_one ? tables_.find_leaf_slot(begin) : nullptr;
     Page* table = Table::leaf_table_in(slot);
-    if (!table || !is_shared_table(*table)) return table;
-    TRY(own_table(*table, begin, slot));
+    if (is_one && (!table || !is_shared_table(*table))) [[likely]]
+        return table;
+    TRY(own_tables(begin, end));
     return Table::leaf_table_in(slot);
 }
 
@@ -132,13 +130,17 @@ struct AddressSpace::EntryChange {
         const Page& page = ram_page_of(Policy::address(entry, 0));
         return page.kind == PageKind::Anonymous && page.refs.load(std::memory_order_acquire) == 1;
     }
+    /// Before the right to execute is given. The mapping is claimed: no page comes up meanwhile.
+    [[gnu::noinline]] void sync_all(Page& table, AddressRange range) const {
+        for (Cursor cursor(table, range.begin); cursor.find_used(range.end); cursor.advance())
+            if (Page* page = counted_page(vma, Policy::address(cursor.entry(), 0))) sync_code(*page);
+    }
     [[gnu::noinline]] void apply(Page& table, AddressRange range) const {
+        if (is_executable) sync_all(table, range);
         VirtAddr first = range.end, last = range.begin;
         for (Cursor cursor(table, range.begin); cursor.address() < range.end; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            if (is_executable)
-                if (Page* page = counted_page(vma, Policy::address(entry, 0))) sync_code(*page);
             while (!cursor.compare_exchange(entry, Policy::with_rights(entry, may_write(entry) ? full : read_only))) {
             }
             if (last == range.begin) first = cursor.address();
