@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 
 from . import arch as arches
 from . import boot, cpio, kernel, linux, packages, plot, rootfs, sysroot
@@ -38,8 +39,39 @@ MM_WALL_PROCESSORS = (2, 4)
 # Before the names of bench/mm.cpp; they have a plot of their own.
 MM_PREFIX = "mm:"
 
-# What stands between these in the README is made by --record.
-README_BEGIN, README_END = "<!-- measured -->", "<!-- /measured -->"
+
+@dataclass(frozen=True)
+class Document:
+    """A page of results under docs/results, and a table of the README, made by --record."""
+
+    name: str
+    title: str
+    about: str
+    marker: str  # of the README's comments around the table
+    is_memory: bool
+    left_out: tuple = ()  # of the README
+
+    def wanted(self, row):
+        return row.startswith(MM_PREFIX) == self.is_memory
+
+    @property
+    def begin(self):
+        return f"<!-- {self.marker} -->"
+
+    @property
+    def end(self):
+        return f"<!-- /{self.marker} -->"
+
+
+DOCUMENTS = (
+    Document("bench", "Benchmarks", "Instructions (memory: KiB, image: bytes) under QEMU's -icount on one processor; what each row "
+             "means: `bench/core.cpp`.", "measured", False),
+    Document("mm", "Memory benchmarks", "Instructions (idle: KiB for a thousand processes; flushes: events) under QEMU's "
+             "-icount on one processor; what each row means: `bench/mm.cpp`.", "measured: memory", True,
+             tuple(MM_PREFIX + row for row in ("fork-1m-again", "fork-64m-again", "fork-1g-again", "mmap+touch+munmap",
+                                               "mprotect-split", "idle-slab", "idle-stacks", "idle-page-tables",
+                                               "flushes-fork", "flushes-mmap+munmap", "flushes-mprotect", "flushes-dontneed"))),
+)
 
 RIVALS = ("linux-bench", "linnet")
 
@@ -59,7 +91,7 @@ def run(options):
                 measure_wall(arch, "mm", ["--wall"], processors, f"mm-wall-{processors}")
     summarise([arch.name for arch in chosen])
     if options.record:
-        record()
+        record(kinds)
     return 0
 
 
@@ -229,21 +261,23 @@ MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory
 # -- what comes of it ----------------------------------------------------------------------------------------------------
 
 
-def table(arch, stored):
-    """Lines of text: each value beside Linux's."""
+def table(arch, stored, wanted=lambda name: True):
+    """Lines of text: each value beside Linux's, of the rows that `wanted` says."""
     ours, theirs = stored.get("linnet", {}), stored.get("linux", {})
     lines = [f"{arch.name}: Linux {theirs.get('version', '-')}, Linnet {ours.get('version', '-')}",
              f"  {'':<22}{'Linux':>13}{'Linnet':>13}{'ratio':>9}"]
-    for name in [name for name in {**theirs, **ours} if name != "version"]:
+    for name in [name for name in {**theirs, **ours} if name != "version" and wanted(name)]:
         a, b = theirs.get(name), ours.get(name)
         ratio = f"{b / a:.3f}" if a and b is not None else ""
         lines.append(f"  {name:<22}{show(a):>13}{show(b):>13}{ratio:>9}")
     ratios = mean_ratios(stored)
-    if ratios:
+    if ratios and wanted(MEAN_OF[0]):
         lines.append(f"  {'geometric mean of ' + str(len(ratios)):<48}{geometric_mean(ratios):>9.3f}")
     walls = {"wall": ("", WALL_PROCESSORS),
              **{f"mm-wall-{processors}": (MM_PREFIX, processors) for processors in MM_WALL_PROCESSORS}}
     for key, (prefix, processors) in walls.items():
+        if not wanted(prefix):
+            continue
         if stored.get(key):
             lines.append(f"  by the clock, {processors} CPUs, {WALL_PAIRS} pairs: median ratio and its 95 % interval")
         for name, (median, low, high) in stored.get(key, {}).items():
@@ -267,17 +301,16 @@ def geometric_mean(values):
 def summarise(shown):
     """Prints the tables of some architectures, and keeps all that was measured so far as Markdown and as a plot."""
     everything = {arch.name: load(arch) for arch in arches.ARCHES.values() if load(arch)}
-    markdown = []
-    for name, stored in everything.items():
-        lines = table(arches.get_arch(name), stored)
-        if name in shown:
-            print("\n".join(lines) + "\n", flush=True)
-        markdown += ["```", *lines, "```", ""]
-    (BUILD / "bench" / "table.md").write_text("\n".join(markdown))
-    (BUILD / "bench" / "bench.svg").write_text(plot.bars(part_of(everything, lambda name: not name.startswith(MM_PREFIX))))
-    (BUILD / "bench" / "mm.svg").write_text(plot.bars(part_of(everything, lambda name: name.startswith(MM_PREFIX))))
+    for name in shown:
+        print("\n".join(table(arches.get_arch(name), everything.get(name, {}))) + "\n", flush=True)
+    for document in DOCUMENTS:
+        markdown = []
+        for name, stored in everything.items():
+            markdown += ["```", *table(arches.get_arch(name), stored, document.wanted), "```", ""]
+        (BUILD / "bench" / f"{document.name}.md").write_text("\n".join(markdown))
+        (BUILD / "bench" / f"{document.name}.svg").write_text(plot.bars(part_of(everything, document.wanted)))
     say(f"written to {(BUILD / 'bench').relative_to(ROOT) if BUILD.is_relative_to(ROOT) else BUILD / 'bench'}/"
-        "{table.md,bench.svg,mm.svg,*.json}")
+        "{bench.md,mm.md,*.svg,*.json}")
 
 
 def part_of(everything, wanted):
@@ -285,29 +318,30 @@ def part_of(everything, wanted):
                    for who in ("linux", "linnet")} for arch, stored in everything.items()}
 
 
-def record():
-    """Keeps the table and the plot for good, with commit and date."""
+def record(kinds):
+    """Keeps the tables and plots of what was measured for good, with commit and date."""
     home = ensure(ROOT / "docs" / "results")
-    name = f"{time.strftime('%Y-%m-%d')}-bench"
-    text = (f"# Benchmarks, {time.strftime('%Y-%m-%d')}\n\nInstructions (memory: KiB, image: bytes) under QEMU's -icount on one "
-            "processor; `./linnet bench` makes them again. What each row means: `bench/core.cpp` and `bench/mm.cpp`. Versions are "
-            f"in the tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n"
-            f"![Memory: Linnet's cost as a part of Linux's]({name}-mm.svg)\n\n")
-    (home / f"{name}.md").write_text(text + (BUILD / "bench" / "table.md").read_text())
-    for source, target in (("bench", name), ("mm", f"{name}-mm")):
-        (home / f"{target}.svg").write_text((BUILD / "bench" / f"{source}.svg").read_text())
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(README_BEGIN)
-    _, _, after = rest.partition(README_END)
-    readme.write_text(before + README_BEGIN + "\n" + readme_table(name) + README_END + after)
-    say(f"recorded in docs/results/{name}.md and in README.md")
+    for document in DOCUMENTS:
+        if not any(kind.startswith("mm") == document.is_memory for kind in kinds):
+            continue
+        name = f"{time.strftime('%Y-%m-%d')}-{document.name}"
+        text = (f"# {document.title}, {time.strftime('%Y-%m-%d')}\n\n{document.about} `./linnet bench` makes them again. "
+                f"Versions are in the tables.\n\n![Linnet's cost as a part of Linux's]({name}.svg)\n\n")
+        (home / f"{name}.md").write_text(text + (BUILD / "bench" / f"{document.name}.md").read_text())
+        (home / f"{name}.svg").write_text((BUILD / "bench" / f"{document.name}.svg").read_text())
+        before, _, rest = readme.read_text().partition(document.begin)
+        _, _, after = rest.partition(document.end)
+        readme.write_text(before + document.begin + "\n" + readme_table(document, name) + document.end + after)
+        say(f"recorded in docs/results/{name}.md and in README.md")
 
 
-def readme_table(name):
+def readme_table(document, name):
     """Markdown: x86_64's numbers, and the ratio on every architecture that was measured."""
     everything = {arch.name: load(arch) for arch in arches.ARCHES.values() if load(arch).get("linnet")}
     first = next(iter(everything))
-    rows = [name for name in everything[first]["linux"] if name != "version" and not name.startswith(("boot", MM_PREFIX))]
+    rows = [row for row in everything[first]["linux"]
+            if row != "version" and not row.startswith("boot") and document.wanted(row) and row not in document.left_out]
     lines = [f"| instructions | Linux, {first} | Linnet, {first} | " + " | ".join(f"ratio, {arch}" for arch in everything)
              + " |", "|---|---|---|" + "---|" * len(everything)]
 
@@ -315,17 +349,20 @@ def readme_table(name):
         ours, theirs = stored["linnet"].get(row), stored["linux"].get(row)
         return f"{ours / theirs:.{2 if ours > theirs / 10 else 3}f}" if ours is not None and theirs else "—"
 
-    for row in ["boot", *rows]:
+    if not document.is_memory:
+        rows.insert(0, "boot")
+    for row in rows:
         cells = []
         for stored in everything.values():
             boots = [key for key in stored["linux"] if key.startswith("boot")]
             cells.append(", ".join(f"{ratio(stored, key)} ({key[5:]})" for key in boots) if row == "boot"
                          else ratio(stored, row))
         values = ["—", "—"] if row == "boot" else [show(everything[first][who].get(row)) for who in ("linux", "linnet")]
-        label = {"boot": "reset to PID 1", "memory": "memory at the prompt (KiB)"}.get(row, row)
+        label = {"boot": "reset to PID 1", "memory": "memory at the prompt (KiB)"}.get(row, row.removeprefix(MM_PREFIX))
         lines.append(f"| {label} | " + " | ".join(values + cells) + " |")
-    means = [f"**{geometric_mean(mean_ratios(stored)):.2f}**" for stored in everything.values()]
-    lines.append(f"| geometric mean of {', '.join(MEAN_OF)} | | | " + " | ".join(means) + " |")
+    if not document.is_memory:
+        means = [f"**{geometric_mean(mean_ratios(stored)):.2f}**" for stored in everything.values()]
+        lines.append(f"| geometric mean of {', '.join(MEAN_OF)} | | | " + " | ".join(means) + " |")
     rivals = "; ".join(f"{arch}: {stored['linux']['version']}" for arch, stored in everything.items())
     return ("\n" + "\n".join(lines) + f"\n\nThe rivals, Debian's own: {rivals}. By the clock, and with the commit: "
             f"[docs/results/{name}.md](docs/results/{name}.md).\n\n"
