@@ -6,6 +6,7 @@
 #include "huge_pages.hpp"
 #include "vma_edit.hpp"
 #include <core/sched.hpp>
+#include <lib/own_ptr.hpp>
 #include <utility>
 
 namespace linnet::mm {

@@ -95,6 +95,7 @@ void run_on_cpus(u64, void (*)(void*), void*) {
         while (i != this_cpu().number && seen % 2 != 0 && interrupt_changes[i].load() == seen) arch::relax();
     }
 }
+void yield() { arch::relax(); }
 Result<void> set_affinity(Thread&, u64) { return {}; }
 Result<Thread*> start_kernel_thread(const char*, void (*)(void*), void*) { return error(Errno::EAGAIN); }
 bool queue_work(Work& work) { return work.function(work), true; }
