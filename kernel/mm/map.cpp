@@ -91,6 +91,7 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
 
 /// Puts in a mapping like `described`, as part of a neighbour where it can be.
 Result<void> AddressSpace::insert_mapping(Vma& described) {
+    if (described.object) TRY(own_tables(described.begin, described.end)); // shared_tables.cpp
     i64 pages = static_cast<i64>(described.page_count());
     Vma* above = vmas_.find_ending_after(described.begin);
     Vma* below = above ? vmas_.previous(*above) : vmas_.last();

@@ -127,6 +127,7 @@ Result<bool> AddressSpace::expand_in_place(Vma& vma, VirtAddr old_end, u64 grow)
         TRY(insert_mapping(more));
         return true;
     }
+    if (vma.object) TRY(own_tables(old_end, old_end + grow)); // shared_tables.cpp
     account(vma, static_cast<i64>(pages_in(grow)));
     set_range(vma, vma.begin, old_end + grow);
     merge(vma);
@@ -135,6 +136,7 @@ Result<bool> AddressSpace::expand_in_place(Vma& vma, VirtAddr old_end, u64 grow)
 
 /// One more mapping at the place that a move goes to, claimed until it has its pages.
 Result<Vma*> AddressSpace::add_target(Vma& source, AddressRange range, const RemapRequest& request, u32 flags) {
+    if (source.object) TRY(own_tables(range.begin, range.end)); // shared_tables.cpp
     Vma* target = TRY(clone_vma(source));
     target->begin = range.begin;
     target->end = range.end;

@@ -9,6 +9,10 @@
 //   - pages show in as many address spaces as have the table, whatever the pages' own counts say.
 // Who is left alone with a table has it as if it had never been shared: the restriction is lifted at the next fault.
 //
+// Truncation and reclaim look at an object's mappings without the mmap lock, and could meet a table that is just being
+// exchanged. So an object's mapping never lies over a shared table: where it comes up in a hole or grows into one, the
+// table is made this address space's own first.
+//
 // Where restricted tables can't be read through either, the first read protects the leaves of the table once for all
 // (page_write_protected) and lifts the restriction.
 //

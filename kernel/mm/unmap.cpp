@@ -65,7 +65,6 @@ bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, 
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (is_shared_table(table)) {
                 if (!batch.is_dead()) {
-                    if (vma.object) return; // it has come up in a hole there, and shows nothing yet
                     if (what == Zap::OwnTables) return void(is_complete = false);
                     mmap_lock_.claim(vma);
                     return zap_shared_table(table, {from, to}, slot, batch);

@@ -5,6 +5,8 @@
 // needs-linux: 4.14
 #include "child.hpp"
 #include "memory.hpp"
+#include <atomic>
+#include <pthread.h>
 
 namespace {
 
@@ -158,6 +160,48 @@ void mixed() {
     close(fd);
 }
 
+std::atomic<bool> is_over;
+void* cut_and_grow(void* argument) {
+    const int fd = *static_cast<int*>(argument);
+    while (!is_over) {
+        CHECK_OK(ftruncate(fd, 0));
+        CHECK_OK(ftruncate(fd, off_t(8 * page)));
+    }
+    return nullptr;
+}
+
+/// A file in the hole is cut short while the table it would lie in goes from hand to hand: nobody's pages are taken for
+/// the file's.
+void race() {
+    int fd = memory_file(8 * page);
+    pthread_t thread;
+    is_over = false;
+    CHECK_EQ(pthread_create(&thread, nullptr, cut_and_grow, &fd), 0);
+    const double begin = memory::now();
+    while (memory::now() - begin < memory::seconds(2, 30)) {
+        prepare();
+        const pid_t child = fork();
+        char* hole = place(first_end + 2);
+        if (child == 0) {
+            memory::map_at(hole, 8 * page);
+            for (size_t i = 0; i < 8; i++) hole[i * page] = 'c';
+            place(0)[9] = 'c';
+            for (size_t i = 0; i < 8; i++) CHECK_EQ(int(hole[i * page]), 'c');
+            CHECK(is_filled(1, first_end) && is_filled(second, second_end));
+            _exit(check::result());
+        }
+        REQUIRE(mmap(hole, 8 * page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == hole);
+        place(second)[9] = 'p';
+        CHECK(is_filled(0, first_end) && is_filled(second + 1, second_end));
+        int status = -1;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+    }
+    is_over = true;
+    pthread_join(thread, nullptr);
+    close(fd);
+}
+
 } // namespace
 
 int main() {
@@ -171,5 +215,6 @@ int main() {
     play("one mapping's rights change", protect_one);
     play("all but the first go", unmap_all_but_first);
     mixed();
+    race();
     return check::result();
 }
