@@ -265,7 +265,8 @@ void return_pool_block(PoolBlock block, HugePromise* promise, u64 number) {
 }
 
 Result<RefPtr<HugetlbObject>> HugetlbObject::create(u64 size) {
-    auto* object = new (std::nothrow) HugetlbObject(size, TRY(HugePromise::create()));
+    RefPtr<HugePromise> promise = TRY(HugePromise::create());
+    auto* object = new (std::nothrow) HugetlbObject(size, std::move(promise));
     if (!object) return error(Errno::ENOMEM);
     return adopt_ref(*object);
 }

@@ -65,7 +65,8 @@ public:
 } // namespace
 
 Result<RefPtr<vfs::Inode>> make_memory_node(const TaskKey& key, u32 number) {
-    auto* node = new (std::nothrow) MemoryNode(key, owner_of(TRY(resolve(key))), number);
+    const Owner owner = owner_of(TRY(resolve(key)));
+    auto* node = new (std::nothrow) MemoryNode(key, owner, number);
     if (!node) return error(Errno::ENOMEM);
     return RefPtr<vfs::Inode>::adopt(*node);
 }

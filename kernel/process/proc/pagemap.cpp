@@ -73,7 +73,8 @@ public:
 } // namespace
 
 Result<RefPtr<vfs::Inode>> make_pagemap_node(const TaskKey& key, u32 number) {
-    auto* node = new (std::nothrow) PagemapNode(key, owner_of(TRY(resolve(key))), number);
+    const Owner owner = owner_of(TRY(resolve(key)));
+    auto* node = new (std::nothrow) PagemapNode(key, owner, number);
     if (!node) return error(Errno::ENOMEM);
     return RefPtr<vfs::Inode>::adopt(*node);
 }
