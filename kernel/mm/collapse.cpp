@@ -33,10 +33,7 @@ NullableRefPtr<AddressSpace> next_space() {
     for (usize tries = space_count; tries > 0; --tries) {
         AddressSpace* space = spaces.pop_front();
         spaces.push_back(*space);
-        if (!space->try_ref()) continue; // it is dying and about to leave
-        NullableRefPtr<AddressSpace> result(space);
-        space->unref();
-        return result;
+        if (space->try_ref()) return NullableRefPtr<AddressSpace>::adopt(space); // else it is about to leave
     }
     return nullptr;
 }

@@ -26,10 +26,7 @@ constinit IntrusiveList<AddressSpace, &AddressSpace::sharer_node> sharers;
 NullableRefPtr<AddressSpace> next_sharer(const NullableRefPtr<AddressSpace>& space) {
     core::SpinGuard guard(list_lock);
     for (AddressSpace* next = space ? sharers.next(*space) : sharers.first(); next; next = sharers.next(*next)) {
-        if (!next->try_ref()) continue;
-        NullableRefPtr<AddressSpace> result(next);
-        next->unref();
-        return result;
+        if (next->try_ref()) return NullableRefPtr<AddressSpace>::adopt(next);
     }
     return nullptr;
 }
