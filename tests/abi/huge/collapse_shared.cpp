@@ -1,4 +1,5 @@
 // madvise(2) with MADV_COLLAPSE on shared memory: memfd and shared anonymous. Least Linux: 6.1.
+#include "asleep.hpp"
 #include "huge.hpp"
 #include <fcntl.h>
 #include <pthread.h>
@@ -107,7 +108,7 @@ void test_refused() {
 struct Counting {
     char* place;
     std::atomic<bool> is_over{false};
-    long counts[2] = {};
+    std::atomic<long> counts[2] = {};
 };
 struct Counter {
     Counting* all;
@@ -138,12 +139,13 @@ void test_race() {
     int collapsed = 0;
     while (memory::now() - begin < memory::seconds(2, 20) || all.counts[0] < 2 || all.counts[1] < 2) {
         if (madvise(all.place, span, MADV_COLLAPSE) == 0) ++collapsed;
-        usleep(1000);
+        const long rounds = all.counts[0]; // they count in what has been collapsed
+        CHECK(check::eventually([&] { return all.counts[0] != rounds; }));
     }
     all.is_over = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
     for (size_t i = 0; i < span; i += page)
-        for (size_t n = 0; n < 2; n++) CHECK_EQ(*reinterpret_cast<long*>(all.place + i + 64 * n), all.counts[n]);
+        for (size_t n = 0; n < 2; n++) CHECK_EQ(*reinterpret_cast<long*>(all.place + i + 64 * n), all.counts[n].load());
     CHECK(collapsed > 0);
     munmap(area, 3 * span);
     close(fd);

@@ -4,6 +4,7 @@
 #include "child.hpp"
 #include "memory.hpp"
 #include "proc_text.hpp"
+#include <atomic>
 #include <csetjmp>
 #include <csignal>
 
@@ -59,6 +60,26 @@ inline int read_from(char* place) { return touch(place, Touch::Read); }
 inline int write_to(char* place) { return touch(place, Touch::Write); }
 
 using check::run_in_child;
+
+// What threads touch that race against others who take pages away, `pool_size` of them.
+struct Race {
+    char* place;
+    std::atomic<bool> is_over{false};
+    std::atomic<long> touches{0};
+};
+inline void* touch_all(void* argument) {
+    auto& race = *static_cast<Race*>(argument);
+    while (!race.is_over) {
+        for (size_t i = 0; i < pool_size; i++) {
+            volatile char& byte = race.place[i * span + page];
+            const char seen = byte;
+            CHECK(seen == 0 || seen == 1);
+            byte = 1;
+        }
+        race.touches++;
+    }
+    return nullptr;
+}
 
 // Fills the pool and takes SIGSEGV and SIGBUS.
 inline void set_up() {

@@ -226,24 +226,6 @@ void test_seals() {
 }
 
 // Threads touch all pages while another punches holes: each page comes back, and none is lost to the pool.
-struct Race {
-    char* place;
-    std::atomic<bool> is_over{false};
-    std::atomic<long> touches{0};
-};
-void* touch_all(void* argument) {
-    auto& race = *static_cast<Race*>(argument);
-    while (!race.is_over) {
-        for (size_t i = 0; i < pool_size; i++) {
-            volatile char& byte = race.place[i * span + page];
-            const char seen = byte;
-            CHECK(seen == 0 || seen == 1);
-            byte = 1;
-        }
-        race.touches++;
-    }
-    return nullptr;
-}
 void test_race() {
     signal(SIGBUS, SIG_DFL); // the handler is for one thread
     int fd = make();

@@ -110,24 +110,6 @@ void test_discarding() {
 }
 
 // Threads touch and discard the pages of one mapping that has all of the pool: none may ever find it empty.
-struct Race {
-    char* place;
-    std::atomic<bool> is_over{false};
-    std::atomic<long> touches{0};
-};
-void* touch_all(void* argument) {
-    auto& race = *static_cast<Race*>(argument);
-    while (!race.is_over) {
-        for (size_t i = 0; i < pool_size; i++) {
-            volatile char& byte = race.place[i * span + page];
-            const char seen = byte;
-            CHECK(seen == 0 || seen == 1);
-            byte = 1;
-        }
-        race.touches++;
-    }
-    return nullptr;
-}
 void* discard_all(void* argument) {
     auto& race = *static_cast<Race*>(argument);
     for (size_t i = 0; !race.is_over; i++) CHECK_EQ(madvise(race.place + i % pool_size * span, span, MADV_DONTNEED), 0);

@@ -29,6 +29,14 @@ void check_unknown(char* place, int advice) {
     CHECK_ERRNO(madvise(nullptr, page, advice), EINVAL); // where nothing is mapped
 }
 
+/// What is known, of two pages.
+void check_known(char* place, int advice) {
+    CHECK_OK(madvise(place, 2 * page, advice));
+    CHECK_OK(madvise(place, 0, advice));
+    CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
+    CHECK_ERRNO(madvise(nullptr, page, advice), ENOMEM);
+}
+
 bool exists(const char* path) { return access(path, F_OK) == 0; }
 
 /// Advice that a kernel may be built without: then it isn't known, whoever asks.
@@ -36,15 +44,8 @@ void test_optional() {
     char* place = map_pages(2);
     place[0] = 1, place[page] = 2;
     const bool has_ksm = exists("/sys/kernel/mm/ksm/run");
-    for (int advice : {MADV_MERGEABLE, MADV_UNMERGEABLE}) {
-        if (!has_ksm) {
-            check_unknown(place, advice);
-            continue;
-        }
-        CHECK_OK(madvise(place, 2 * page, advice));
-        CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
-        CHECK_ERRNO(madvise(nullptr, page, advice), ENOMEM);
-    }
+    for (int advice : {MADV_MERGEABLE, MADV_UNMERGEABLE})
+        has_ksm ? check_known(place, advice) : check_unknown(place, advice);
     const bool has_memory_failure = exists("/proc/sys/vm/memory_failure_recovery");
     for (int advice : {MADV_HWPOISON, MADV_SOFT_OFFLINE}) {
         // Where there is such a thing root would lose memory.
@@ -57,16 +58,8 @@ void test_optional() {
         });
     }
     const bool has_huge_pages = exists("/sys/kernel/mm/transparent_hugepage");
-    for (int advice : {MADV_HUGEPAGE, MADV_NOHUGEPAGE}) {
-        if (!has_huge_pages) {
-            check_unknown(place, advice);
-            continue;
-        }
-        CHECK_OK(madvise(place, 2 * page, advice));
-        CHECK_OK(madvise(place, 0, advice));
-        CHECK_ERRNO(madvise(place + 1, page, advice), EINVAL);
-        CHECK_ERRNO(madvise(nullptr, page, advice), ENOMEM);
-    }
+    for (int advice : {MADV_HUGEPAGE, MADV_NOHUGEPAGE})
+        has_huge_pages ? check_known(place, advice) : check_unknown(place, advice);
     CHECK_EQ(place[0], 1);
     CHECK_EQ(place[page], 2);
     munmap(place, 2 * page);
