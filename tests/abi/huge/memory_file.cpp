@@ -230,19 +230,19 @@ void test_race() {
     signal(SIGBUS, SIG_DFL); // the handler is for one thread
     int fd = make();
     Race race;
-    race.place = map(pool_size, MAP_SHARED, fd);
+    race.place = map(race_pages, MAP_SHARED, fd);
     pthread_t threads[3];
     for (pthread_t& thread : threads) pthread_create(&thread, nullptr, touch_all, &race);
     const double begin = memory::now();
     for (size_t i = 0; memory::now() - begin < memory::seconds(2, 30) || race.touches < 4; i++) {
-        char* victim = race.place + i % pool_size * span;
+        char* victim = race.place + i % race_pages * span;
         CHECK_EQ(madvise(victim, span, i % 3 ? MADV_REMOVE : MADV_DONTNEED), 0);
     }
     race.is_over = true;
     for (pthread_t thread : threads) pthread_join(thread, nullptr);
-    for (size_t i = 0; i < pool_size; i++) race.place[i * span] = 1;
-    EXPECT_POOL(0, 0);
-    CHECK_EQ(munmap(race.place, pool_size * span), 0);
+    for (size_t i = 0; i < race_pages; i++) race.place[i * span] = 1;
+    EXPECT_POOL(pool_size - race_pages, 0);
+    CHECK_EQ(munmap(race.place, race_pages * span), 0);
     close(fd);
     EXPECT_POOL(4, 0);
 }
