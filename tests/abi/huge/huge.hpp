@@ -61,8 +61,8 @@ inline int write_to(char* place) { return touch(place, Touch::Write); }
 
 using check::run_in_child;
 
-// What threads touch that race against one who takes pages away. Linux has a page back in the pool a moment after it has
-// left its place, so there is one to spare: otherwise a thread can meet an empty pool.
+// What threads touch that race against one who takes pages away. Linux has a page back in the pool a moment after it
+// has left its place, so there is one to spare: otherwise a thread can meet an empty pool.
 constexpr long long race_pages = pool_size - 1;
 struct Race {
     char* place;

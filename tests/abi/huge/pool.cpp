@@ -112,7 +112,8 @@ void test_discarding() {
 // Threads touch and discard the pages of one mapping that has all of the pool: none may ever find it empty.
 void* discard_all(void* argument) {
     auto& race = *static_cast<Race*>(argument);
-    for (size_t i = 0; !race.is_over; i++) CHECK_EQ(madvise(race.place + i % race_pages * span, span, MADV_DONTNEED), 0);
+    for (size_t i = 0; !race.is_over; i++)
+        CHECK_EQ(madvise(race.place + i % race_pages * span, span, MADV_DONTNEED), 0);
     return nullptr;
 }
 void race_on(int flags) {
