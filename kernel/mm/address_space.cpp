@@ -95,7 +95,7 @@ AddressSpace::~AddressSpace() {
     DoomedVmas doomed;
     while (Vma* vma = vmas_.first()) {
         give_back_promise(*vma);
-        zap(*vma, vma->begin, vma->end, batch);
+        drop_pages(*vma, batch);
         account(*vma, -static_cast<i64>(vma->page_count()));
         // Everything below is gone already: only the way to this mapping is walked, never whole tables.
         Vma* above = vmas_.next(*vma);

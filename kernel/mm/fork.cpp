@@ -36,8 +36,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
 struct AddressSpace::TableSharing {
     AddressSpace& child;
     TlbBatch& batch;
-    Entry* child_slot = nullptr; // of the last table
-    VirtAddr next{};             // behind that table's range
+    VirtAddr next{}; // behind what is shared
     u64 tables = 0;
     i64 anonymous = 0;
     bool restricts = false; // any of the parent's tables: its TLBs have to hear of it
@@ -52,31 +51,48 @@ struct AddressSpace::TableSharing {
 
     /// Whether the child has the table for `address` already, by another mapping.
     [[nodiscard]] bool is_done(VirtAddr address) const { return address < next; }
-    /// The table that `slot` of the parent leads to.
-    [[gnu::always_inline]] Result<void> share(Page& table, VirtAddr base, Entry* slot) {
-        bool follows = child_slot && next == base && Table::index(base, 1) != 0;
-        if (follows) {
-            ++child_slot;
-        } else {
-            child_slot = TRY(child.tables_.make_leaf_slot(base, [&](Page&) { ++tables; }));
-        }
-        next = base + leaf_table_span;
-        Entry restricted = Table::load(slot);
-        bool is_restricted = Policy::is_restricted_table(restricted);
-        if (!is_restricted) restricted = Policy::make_restricted_table(page_address(table));
-        if (!is_shared_table(table)) {
-            // Alone with it, the parent may have given leaves the right to write.
-            if (table.has(page_write_protected)) table.clear(page_write_protected);
-            if (!is_restricted) {
-                Table::store(slot, restricted);
-                restricts = true;
+
+    /// Shares the tables of the parent that the entries from `slot` on lead to, one for each span in [begin, end), in
+    /// one upper table. Absent ones are stepped over. Returns how far that goes, which is where a huge page begins.
+    Result<VirtAddr> share(VirtAddr begin, VirtAddr end, Entry* slot) {
+        Entry* const last = slot + (end - begin) / leaf_table_span;
+        Entry* const first = Table::skip_empty(slot, last);
+        if (first == last) return end;
+        begin += static_cast<u64>(first - slot) * leaf_table_span;
+        if (!Policy::is_table(Table::load(first), 1)) return begin;
+        Entry* target = TRY(child.tables_.make_leaf_slot(begin, [&](Page&) { ++tables; }));
+        next = begin + static_cast<u64>(share_run(first, last, target) - first) * leaf_table_span;
+        return next;
+    }
+
+private:
+    Entry* share_run(Entry* slot, const Entry* const last, Entry* target) {
+        const RamPages pages;
+        u64 shared = 0, shown = 0;
+        for (; slot < last; ++slot, ++target) {
+            Entry entry = Table::load(slot);
+            if (!Policy::is_table(entry, 1)) {
+                if (Policy::is_empty(entry)) continue;
+                break;
             }
+            Page& table = pages[Policy::table_address(entry)];
+            const bool was_own = table.refs.fetch_add(1, std::memory_order_acquire) == 1;
+            // Alone with it, the parent may have given leaves the right to write.
+            if (was_own && table.has(page_write_protected)) table.clear(page_write_protected);
+            if (!Policy::is_restricted_table(entry)) {
+                entry = Policy::make_restricted_table(Policy::table_address(entry));
+                if (was_own) {
+                    Table::store(slot, entry);
+                    restricts = true;
+                }
+            }
+            Table::store(target, entry);
+            ++shared;
+            shown += table.map_count.load(std::memory_order_relaxed);
         }
-        ref_page(table);
-        Table::store(child_slot, restricted);
-        ++tables;
-        anonymous += table.map_count.load(std::memory_order_relaxed);
-        return {};
+        tables += shared;
+        anonymous += static_cast<i64>(shown);
+        return slot;
     }
 };
 
@@ -124,20 +140,25 @@ Result<void> AddressSpace::copy_mapping(TableSharing& sharing, const Vma& vma, T
     auto copy_table_part = [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) -> Result<void> {
         const VirtAddr base{align_down(from.value, leaf_table_span)};
         if (sharing.is_done(from)) return {};
-        if (is_anonymous && may_share_parts(table, base)) return sharing.share(table, base, slot);
+        if (is_anonymous && may_share_parts(table, base)) {
+            TRY(sharing.share(base, base + leaf_table_span, slot));
+            return {};
+        }
         if (!is_shared_table(table)) return copy_entries(child, table, {from, to}, batch);
         // The mappings have changed since: what part of it may be inherited is for each entry to say.
         TRY(own_table(table, from, slot));
         return copy_entries(child, *Table::leaf_table_in(slot), {from, to}, batch);
     };
-    tables_.for_each_leaf_slot(
+    tables_.for_each_leaf_run(
         vma.begin, vma.end,
+        [&](VirtAddr from, VirtAddr to, Entry* slot) {
+            if (!is_anonymous || !result) return from;
+            Result<VirtAddr> reached = sharing.share(from, to, slot);
+            if (!reached) result = std::unexpected(reached.error());
+            return reached.value_or(from);
+        },
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
-            if (!result) return;
-            if (is_anonymous && to - from == leaf_table_span)
-                result = sharing.share(table, from, slot);
-            else
-                result = copy_table_part(table, from, to, slot);
+            if (result) result = copy_table_part(table, from, to, slot);
         },
         [&](VirtAddr from, VirtAddr, Entry* slot) {
             if (result) result = copy_huge_entry(child, from, slot, batch);
@@ -147,29 +168,37 @@ Result<void> AddressSpace::copy_mapping(TableSharing& sharing, const Vma& vma, T
 
 Result<void> AddressSpace::copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch) {
     Page* made = TRY(child.leaf_table(range.begin));
-    Cursor source(table, range.begin);
-    Cursor target(*made, range.begin);
-    i32 copied = 0;
-    for (; source.address() < range.end; source.advance(), target.advance()) {
-        Entry entry = source.entry();
+    core::SpinGuard guard(table_lock(table)), child_guard(table_lock(*made));
+    Entry* const first = Table::entries(table) + Table::index(range.begin, 0);
+    Entry* const last = first + pages_in(range.end - range.begin);
+    Entry* target = Table::entries(*made) + Table::index(range.begin, 0);
+    Entry *first_changed = last, *last_changed = first;
+    const RamPages pages;
+    u32 copied = 0;
+    for (Entry* slot = first; slot < last; ++slot, ++target) {
+        Entry entry = Table::load(slot);
         if (Policy::is_empty(entry)) continue;
-        Page* page = page_of(Policy::address(entry, 0));
+        Page& page = pages[Policy::address(entry, 0)];
         // The zero page and pages of the object come back by a fault.
-        if (page->kind != PageKind::Anonymous) continue;
+        if (page.kind != PageKind::Anonymous) continue;
         Entry shared = Policy::without_write(entry);
         while (std::bit_cast<u64>(shared) != std::bit_cast<u64>(entry)) {
-            if (source.compare_exchange(entry, shared)) {
-                batch.note(source.address());
+            if (Table::compare_exchange(slot, entry, shared)) {
+                if (last_changed == first) first_changed = slot;
+                last_changed = slot + 1;
                 break;
             }
             shared = Policy::without_write(entry);
         }
-        ref_page(*page);
-        target.set(shared);
+        ref_page(page);
+        Table::store(target, shared);
         ++copied;
     }
+    if (first_changed < last_changed)
+        batch.note_range(range.begin + static_cast<u64>(first_changed - first) * arch::page_size,
+                         range.begin + static_cast<u64>(last_changed - first) * arch::page_size);
     if (!copied) return {};
-    target.count_anonymous(copied);
+    made->map_count.store(made->map_count.load(std::memory_order_relaxed) + copied, std::memory_order_relaxed);
     child.count_resident(PageKind::Anonymous, copied);
     return {};
 }

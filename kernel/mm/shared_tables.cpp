@@ -63,18 +63,58 @@ void copy_table(Page& table, Page& copy) {
     table.set(page_write_protected);
 }
 
+/// Takes the entries of an anonymous mapping out where no CPU can use them any more.
+void drop_entries(Entry* first, const Entry* const last) {
+    const RamPages pages;
+    for (Entry* slot = Table::skip_empty(first, last); slot < last; slot = Table::skip_empty(slot + 1, last)) {
+        Page& page = pages[Policy::address(Table::load(slot), 0)];
+        Table::store(slot, Policy::empty());
+        if (page.kind == PageKind::Anonymous) unref_page(page); // else it is the zero page
+    }
+}
+
+/// The same for whole tables, whoever else has them. Returns where that ends: where a huge page begins.
+Entry* drop_tables(Entry* slot, const Entry* const last) {
+    const RamPages pages;
+    for (; slot < last; ++slot) {
+        const Entry entry = Table::load(slot);
+        if (!Policy::is_table(entry, 1)) {
+            if (Policy::is_empty(entry)) continue;
+            break;
+        }
+        Table::store(slot, Policy::empty());
+        drop_table_reference(pages[Policy::table_address(entry)]);
+    }
+    return slot;
+}
+
 } // namespace
 
 void free_table_with_pages(Page& table) {
     Entry* entries = Table::entries(table);
-    for (usize i = 0; i < entries_per_table; ++i) {
-        Entry entry = Table::load(entries + i);
-        if (Policy::is_empty(entry)) continue;
-        Table::store(entries + i, Policy::empty());
-        Page& page = *page_of(Policy::address(entry, 0));
-        if (page.kind == PageKind::Anonymous) unref_page(page);
-    }
+    drop_entries(entries, entries + entries_per_table);
     free_page_table(table);
+}
+
+/// Lets go of the pages of a mapping of an address space that nobody uses any more, and of the tables that it alone
+/// fills. Nothing is counted: nobody will ask.
+void AddressSpace::drop_pages(Vma& vma, TlbBatch& batch) {
+    if (!vma.is_anonymous()) return void(zap(vma, vma.begin, vma.end, batch));
+    tables_.for_each_leaf_run(
+        vma.begin, vma.end,
+        [](VirtAddr from, VirtAddr to, Entry* slot) {
+            Entry* reached = drop_tables(slot, slot + (to - from) / leaf_table_span);
+            return from + static_cast<u64>(reached - slot) * leaf_table_span;
+        },
+        [](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
+            if (is_shared_table(table)) {
+                Table::store(slot, Policy::empty());
+                return drop_table_reference(table);
+            }
+            Entry* first = Table::entries(table) + Table::index(from, 0);
+            drop_entries(first, first + pages_in(to - from));
+        },
+        [&](VirtAddr from, VirtAddr to, Entry* slot) { zap_huge(slot, {from, to}, batch, Zap::All); });
 }
 
 /// Whether the access may go on with the table as it is, which is made accessible for it where necessary. The mmap lock

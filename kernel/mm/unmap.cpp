@@ -64,13 +64,9 @@ bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, 
         begin, end,
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (is_shared_table(table)) {
-                if (!batch.is_dead()) {
-                    if (what == Zap::OwnTables) return void(is_complete = false);
-                    mmap_lock_.claim(vma);
-                    return zap_shared_table(table, {from, to}, slot, batch);
-                }
-                Table::store(slot, Policy::empty());
-                return drop_table_reference(table);
+                if (what == Zap::OwnTables) return void(is_complete = false);
+                mmap_lock_.claim(vma);
+                return zap_shared_table(table, {from, to}, slot, batch);
             }
             while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
         },

@@ -411,6 +411,7 @@ private:
     Result<void> own_table(Page& table, VirtAddr address, Entry* slot);
     Result<void> own_tables(VirtAddr begin, VirtAddr end);
     Result<void> own_partial_tables(VirtAddr begin, VirtAddr end);
+    void drop_pages(Vma& vma, TlbBatch& batch);
     // soft_dirty.cpp
     Result<void> clear_soft_dirty_in(Vma& vma, TlbBatch& batch);
     // report.cpp

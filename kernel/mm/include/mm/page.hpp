@@ -121,6 +121,18 @@ inline Page& ram_page_of(PhysAddr address) {
     return page_array.pages[(address.value >> arch::page_shift) - page_array.first_frame];
 }
 
+/// ram_page_of() for a loop: page_array at hand, which the compiler would read anew after each atomic operation.
+class RamPages {
+public:
+    RamPages() : frame_zero_(reinterpret_cast<uintptr_t>(page_array.pages) - page_array.first_frame * sizeof(Page)) {}
+    Page& operator[](PhysAddr address) const {
+        return *reinterpret_cast<Page*>(frame_zero_ + (address.value >> arch::page_shift) * sizeof(Page));
+    }
+
+private:
+    uintptr_t frame_zero_;
+};
+
 /// Frees a block whose last reference is gone. The block's order is the one it was allocated with.
 void free_pages(Page& page, unsigned order);
 /// Frees one frame of any kind but Reserved.

@@ -77,6 +77,22 @@ public:
         return done;
     }
 
+    /// The first slot before `end` whose entry isn't empty, else `end`.
+    static Entry* skip_empty(Entry* slot, const Entry* end) {
+        constexpr isize group = 8;
+        for (;;) {
+            // Most gaps are short.
+            for (isize i = 0; i < group / 2; ++i, ++slot)
+                if (slot >= end || !Policy::is_empty(load(slot))) return slot;
+            while (end - slot >= group) {
+                u64 any = 0;
+                for (isize i = 0; i < group; ++i) any |= std::bit_cast<u64>(load(slot + i));
+                if (any != 0) break;
+                slot += group;
+            }
+        }
+    }
+
     /// The entry of the level above that leads to the last-level table for `address`; null when that level lacks too.
     [[nodiscard]] Entry* find_leaf_slot(VirtAddr address) const {
         PhysAddr table = root_;
@@ -111,9 +127,10 @@ public:
 
     /// Calls visit(Page& table, VirtAddr begin, VirtAddr end, Entry* slot) for each last-level table that covers part
     /// of [begin, end), with that part, and visit_huge(VirtAddr begin, VirtAddr end, Entry* slot) for each huge page
-    /// there. Absent upper tables are stepped over whole.
-    template <typename Visit, typename VisitHuge>
-    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit, VisitHuge visit_huge) const {
+    /// there. Absent upper tables are stepped over whole. Where whole tables may begin in a row, in one upper table,
+    /// visit_run(VirtAddr begin, VirtAddr end, Entry* slot) may see to them, or to some of them, and returns how far.
+    template <typename VisitRun, typename Visit, typename VisitHuge>
+    void for_each_leaf_run(VirtAddr begin, VirtAddr end, VisitRun visit_run, Visit visit, VisitHuge visit_huge) const {
         while (begin < end) {
             Entry* slot = find_leaf_slot(begin);
             if (!slot) {
@@ -122,16 +139,30 @@ public:
             }
             VirtAddr directory_end = slot_end(begin, end, 2);
             VirtAddr stop = slot_end(begin, directory_end, 1);
-            for (; begin < directory_end; ++slot) {
-                Entry entry = load(slot);
-                if (Policy::is_table(entry, 1))
-                    visit(ram_page_of(Policy::table_address(entry)), begin, stop, slot);
-                else if (Policy::is_leaf(entry, 1))
-                    visit_huge(begin, stop, slot);
-                begin = stop;
-                stop = std::min(stop + span(1), directory_end); // user space ends far below where this would wrap
+            while (begin < directory_end) {
+                const bool is_whole = stop - begin == span(1);
+                if (VirtAddr reached = is_whole ? visit_run(begin, whole_end(directory_end), slot) : begin;
+                    reached > begin) {
+                    slot += (reached - begin) / span(1);
+                    begin = reached;
+                } else {
+                    Entry entry = load(slot);
+                    if (Policy::is_table(entry, 1))
+                        visit(ram_page_of(Policy::table_address(entry)), begin, stop, slot);
+                    else if (Policy::is_leaf(entry, 1))
+                        visit_huge(begin, stop, slot);
+                    begin = stop;
+                    ++slot;
+                }
+                stop = std::min(begin + span(1), directory_end); // user space ends far below where this would wrap
             }
         }
+    }
+
+    /// The same one by one.
+    template <typename Visit, typename VisitHuge>
+    void for_each_leaf_slot(VirtAddr begin, VirtAddr end, Visit visit, VisitHuge visit_huge) const {
+        for_each_leaf_run(begin, end, [](VirtAddr from, VirtAddr, Entry*) { return from; }, visit, visit_huge);
     }
 
     /// The same for tables alone.
@@ -187,9 +218,9 @@ private:
         const VirtAddr covered{align_down(hole.begin.value, span(level))};
         Entry* const first = entries(table) + index(hole.begin, level);
         Entry* const last = first + (hole.end - 1 - covered) / span(level);
-        for (Entry* slot = first; slot <= last; ++slot) {
+        for (Entry* slot = skip_empty(first, last + 1); slot <= last; slot = skip_empty(slot + 1, last + 1)) {
             Entry entry = load(slot);
-            if (Policy::is_empty(entry) || !Policy::is_table(entry, level)) continue;
+            if (!Policy::is_table(entry, level)) continue;
             PhysAddr below = Policy::table_address(entry);
             const VirtAddr base = covered + static_cast<u64>(slot - first) * span(level);
             if (level > 1) {
@@ -203,6 +234,7 @@ private:
         }
     }
 
+    static VirtAddr whole_end(VirtAddr end) { return {align_down(end.value, span(1))}; }
     /// Where the entry of `level` that covers `address` ends, or `end` if that comes first.
     static VirtAddr slot_end(VirtAddr address, VirtAddr end, unsigned level) {
         u64 next = align_down(address.value, span(level)) + span(level);
