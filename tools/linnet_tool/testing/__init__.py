@@ -199,7 +199,7 @@ def _save(report, plan, kinds, seconds):
     """Everything under build/; long runs are recorded for good."""
     rows = [{"name": one.name, "verdict": one.verdict, "seconds": round(one.seconds, 3)} for one in report.results]
     (ensure(BUILD / "test") / "results.json").write_text(json.dumps(rows, indent=1))
-    if plan.long:
+    if plan.long and report.results:
         record_long(report, plan, kinds, seconds)
 
 
