@@ -1,5 +1,6 @@
 // Making huge pages of single ones: for who asks (MADV_COLLAPSE), and in the background (khugepaged), where mappings
-// have become large enough after their first pages were touched, or no huge page was to be had then.
+// have become large enough after their first pages were touched, or no huge page was to be had then. How that is done
+// with private memory is here, with shared memory in collapse_shared.cpp.
 //
 // Owns the list of address spaces to look at. They enter it when they get a last-level table in a mapping as long as a
 // huge page, and leave it when they die; it holds no references.
@@ -87,6 +88,17 @@ AddressSpace::CollapseResult AddressSpace::may_collapse(const Vma& vma, const En
 
 /// Puts one huge page in the place of a table's single ones. Takes the mmap lock itself.
 AddressSpace::CollapseResult AddressSpace::collapse(VirtAddr base, CollapseReason reason) {
+    bool is_anonymous;
+    {
+        core::ReadGuard guard(mmap_lock_);
+        const Vma* vma = vmas_.find(base);
+        if (!vma) return CollapseResult::Unsuitable;
+        is_anonymous = vma->is_anonymous();
+    }
+    return is_anonymous ? collapse_anonymous(base, reason) : collapse_shared(base, reason);
+}
+
+AddressSpace::CollapseResult AddressSpace::collapse_anonymous(VirtAddr base, CollapseReason reason) {
     {
         core::ReadGuard guard(mmap_lock_);
         const Vma* vma = vmas_.find(base);
@@ -147,7 +159,6 @@ Result<void> AddressSpace::collapse_range(VirtAddr begin, VirtAddr end) {
     bool hole = false;
     for (VirtAddr at = begin; at < end;) {
         VirtAddr from, to;
-        bool is_anonymous;
         {
             core::ReadGuard guard(mmap_lock_);
             const Vma* vma = vmas_.find_ending_after(at);
@@ -155,12 +166,10 @@ Result<void> AddressSpace::collapse_range(VirtAddr begin, VirtAddr end) {
             if (vma->begin > at) hole = true;
             from = {align_up(std::max(at, vma->begin).value, arch::huge_page_size)};
             at = to = std::min(end, vma->end);
-            is_anonymous = vma->is_anonymous();
             if (vma->is(vma_no_huge_page)) return error(Errno::EINVAL);
         }
         for (; from < to && to - from >= arch::huge_page_size; from += arch::huge_page_size) {
-            const CollapseResult result =
-                is_anonymous ? collapse(from, CollapseReason::Request) : collapse_shared(from);
+            const CollapseResult result = collapse(from, CollapseReason::Request);
             if (result == CollapseResult::Unsuitable) return error(Errno::EINVAL);
             if (result == CollapseResult::NoMemory) return error(Errno::ENOMEM);
             if (result == CollapseResult::Busy) return error(Errno::EAGAIN);

@@ -1,6 +1,7 @@
-// MADV_COLLAPSE of shared memory: the frames of a block take the places of an object's single pages, one after the
-// other, so that whoever uses the object meanwhile finds each page in the old place or the new. When all are there, the
-// block is a huge page. Whoever maps it sees that at his next fault where no table is in the way.
+// Huge pages made of shared memory's single ones, on request or in the background: the frames of a block take the
+// places of an object's single pages, one after the other, so that whoever uses the object meanwhile finds each page in
+// the old place or the new. When all are there, the block is a huge page. Whoever maps it sees that at his next fault
+// where no table is in the way.
 //
 // Lock order: mmap lock -> gather_lock -> VmObject::mappings lock.
 #include "huge_pages.hpp"
@@ -54,17 +55,17 @@ bool VmObject::replace_page(u64 index, Page& fresh) {
 
 void VmObject::wait_for_gathering() { core::MutexGuard guard(gather_lock); }
 
-Result<void> VmObject::gather_huge_page(u64 first) {
+Result<void> VmObject::gather_huge_page(u64 first, Effort effort) {
     core::MutexGuard guard(gather_lock);
     if (has_huge_page(first)) return {};
     is_gathering_.store(true);
     ScopeGuard done([&] { is_gathering_.store(false); });
-    return gather_pages(first);
+    return gather_pages(first, effort);
 }
 
 /// gather_lock is held.
-Result<void> VmObject::gather_pages(u64 first) {
-    Page* head = allocate_block(huge_page_order, PageZeroing::Uninitialised, PageKind::Shared, Effort::Shrink);
+Result<void> VmObject::gather_pages(u64 first, Effort effort) {
+    Page* head = allocate_block(huge_page_order, PageZeroing::Uninitialised, PageKind::Shared, effort);
     if (!head) {
         count_event(huge_page_counters.collapse_alloc_failed);
         return error(Errno::ENOMEM);
@@ -106,7 +107,8 @@ bool may_collapse_shared(const Vma& vma, VirtAddr base) {
 } // namespace
 
 /// Where the program never looked, or has written to private copies, there is nothing to collapse.
-AddressSpace::CollapseResult AddressSpace::collapse_shared(VirtAddr base) {
+AddressSpace::CollapseResult AddressSpace::collapse_shared(VirtAddr base, CollapseReason reason) {
+    const bool is_asked = reason == CollapseReason::Request;
     NullableRefPtr<VmObject> object;
     u64 first;
     bool is_private;
@@ -114,6 +116,7 @@ AddressSpace::CollapseResult AddressSpace::collapse_shared(VirtAddr base) {
         core::ReadGuard guard(mmap_lock_);
         const Vma* vma = vmas_.find(base);
         if (!vma || !may_collapse_shared(*vma, base)) return CollapseResult::Unsuitable;
+        if (!is_asked && !may_be_huge(*vma, base)) return CollapseResult::Unsuitable;
         const Entry* slot = tables_.find_leaf_slot(base);
         if (slot && Policy::is_leaf(Table::load(slot), 1)) return CollapseResult::IsHuge;
         const Page* table = Table::leaf_table_in(slot);
@@ -121,33 +124,34 @@ AddressSpace::CollapseResult AddressSpace::collapse_shared(VirtAddr base) {
         object = vma->object;
         first = vma->index_of(base);
         is_private = !vma->is(vma_shared);
+        const u64 present = object->count_pages(first, first + frames_per_huge_page).pages;
+        if (!is_asked && frames_per_huge_page - present > khugepaged_max_absent) return CollapseResult::Unsuitable;
     }
     // Nobody is killed for memory: whoever it hits may wait for the object.
     core::Thread& self = core::current_thread();
     const bool asks = std::exchange(self.asks_for_memory, true);
-    auto made = object->gather_huge_page(first);
+    auto made = object->gather_huge_page(first, is_asked || khugepaged_defrag != 0 ? Effort::Shrink : Effort::Try);
     self.asks_for_memory = asks;
     if (!made) return made.error() == Errno::EAGAIN ? CollapseResult::Busy : CollapseResult::NoMemory;
-    if (!is_private) map_collapsed(base, *object);
+    if (!is_private) make_room_for_collapsed(base, *object);
+    // In the background the next touch enters it.
+    if (!is_private && is_asked) (void)fault_with_growth(base, arch::Access::Read, ForeignAccess::Checked);
     return CollapseResult::Possible;
 }
 
-/// Makes room for one entry in the place of the table, and has it filled in.
-void AddressSpace::map_collapsed(VirtAddr base, const VmObject& object) {
-    {
-        core::WriteGuard guard(mmap_lock_);
-        Vma* vma = vmas_.find(base);
-        if (!vma || vma->object.get() != &object || !may_collapse_shared(*vma, base)) return;
-        mmap_lock_.claim(*vma);
-        has_huge_pages_.store(true, std::memory_order_relaxed);
-        TlbBatch batch(*this);
-        const VirtAddr end = base + arch::huge_page_size;
-        // Truncation walks the table under this lock.
-        core::MutexGuard mappings_guard(vma->object->mappings_lock());
-        zap(*vma, base, end, batch);
-        prune_tables(base, end, base, end, batch);
-    }
-    (void)fault_with_growth(base, arch::Access::Read, ForeignAccess::Checked); // or at the next touch
+/// Makes room for one entry in the place of the table.
+void AddressSpace::make_room_for_collapsed(VirtAddr base, const VmObject& object) {
+    core::WriteGuard guard(mmap_lock_);
+    Vma* vma = vmas_.find(base);
+    if (!vma || vma->object.get() != &object || !may_collapse_shared(*vma, base)) return;
+    mmap_lock_.claim(*vma);
+    has_huge_pages_.store(true, std::memory_order_relaxed);
+    TlbBatch batch(*this);
+    const VirtAddr end = base + arch::huge_page_size;
+    // Truncation walks the table under this lock.
+    core::MutexGuard mappings_guard(vma->object->mappings_lock());
+    zap(*vma, base, end, batch);
+    prune_tables(base, end, base, end, batch);
 }
 
 } // namespace linnet::mm

@@ -15,6 +15,15 @@ namespace {
 
 constinit std::atomic<OutOfMemoryHandler> out_of_memory_handler{nullptr};
 
+/// Whether khugepaged may find single pages to collapse there.
+bool may_become_huge(const Vma& vma) {
+    if (vma.end - vma.begin < arch::huge_page_size) return false;
+    if (vma.is_anonymous()) return true;
+    const u64 mode = shared_hugepage;
+    return vma.is(vma_shared) && vma.object->kind() == VmObject::Kind::Shared && mode != shared_huge_never &&
+           mode != shared_huge_deny;
+}
+
 } // namespace
 
 void set_out_of_memory_handler(OutOfMemoryHandler handler) { out_of_memory_handler.store(handler); }
@@ -164,7 +173,7 @@ std::expected<FaultResult, AddressSpace::Obstacle> AddressSpace::fault_in(Vma& v
             if (!has_huge_pages_.load(std::memory_order_relaxed)) return std::unexpected(Obstacle::FirstHugePage);
             if (map_huge_page(vma, address, access)) return FaultResult::Resolved;
         }
-        if (vma.is_anonymous() && vma.end - vma.begin >= arch::huge_page_size) note_collapsible();
+        if (may_become_huge(vma)) note_collapsible();
         auto made = leaf_table(address);
         if (!made) return made.error() == Errno::EEXIST ? FaultResult::Resolved : FaultResult::OutOfMemory;
         present = *made;

@@ -46,6 +46,20 @@ inline bool write_file(const char* path, const char* text) {
     return written == ssize_t(strlen(text));
 }
 
+// A number in a file of /proc/sys or /sys that is another for as long as this lives.
+class Setting {
+    const char* path_;
+    char before_[32] = {};
+
+public:
+    Setting(const char* path, const char* value) : path_(path) {
+        if (const char* text = read_file(path)) strncpy(before_, text, sizeof before_ - 1);
+        CHECK(write_file(path, value));
+    }
+    Setting(const Setting&) = delete;
+    ~Setting() { CHECK(write_file(path_, before_)); }
+};
+
 // Where the entry of the mapping that begins at `address` starts in the text of smaps, maps or numa_maps.
 inline const char* entry_of(const char* text, const void* address) {
     char begin[32];

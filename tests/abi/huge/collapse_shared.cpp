@@ -1,4 +1,5 @@
-// madvise(2) with MADV_COLLAPSE on shared memory: memfd and shared anonymous. Least Linux: 6.1.
+// Huge pages made of single ones of shared memory, memfd and shared anonymous: on request (madvise(2) with
+// MADV_COLLAPSE) and in the background. Least Linux: 6.1.
 #include "asleep.hpp"
 #include "huge.hpp"
 #include <fcntl.h>
@@ -12,7 +13,8 @@ namespace {
 
 using namespace huge;
 
-const char* const mode_file = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+#define KNOB(name) "/sys/kernel/mm/transparent_hugepage/" name
+const char* const mode_file = KNOB("shmem_enabled");
 
 long long mapped_huge(char* place) {
     const char* entry = proc_text::entry_of(proc_text::read_file("/proc/self/smaps"), place);
@@ -104,6 +106,37 @@ void test_refused() {
     close(fd);
 }
 
+// khugepaged collapses what has become advised after its pages were touched, and maps it where it was asked for.
+void test_background() {
+    const proc_text::Setting often(KNOB("khugepaged/scan_sleep_millisecs"), "10");
+    const proc_text::Setting much(KNOB("khugepaged/pages_to_scan"), "1000000");
+    CHECK(proc_text::write_file(mode_file, "advise"));
+    // Linux 6.12 doesn't notice a process by its first advice about shared memory, but by memory of its own.
+    char* own = memory::map_at(memory::reserve_aligned(span), span);
+    CHECK_EQ(madvise(own, span, MADV_HUGEPAGE), 0);
+    own[0] = 1;
+    const int fd = memfd_create("background", 0);
+    CHECK_EQ(ftruncate(fd, off_t(3 * span - page)), 0);
+    char* place = map_file(memory::reserve_aligned(5 * span), 3, MAP_SHARED, fd);
+    char* other = map_file(place + 3 * span, 2, MAP_SHARED, fd);
+    fill(place, 1);
+    place[span + 5 * page] = 9; // the rest are holes
+    place[2 * span] = 3;
+    CHECK(holds(other, 1));
+    CHECK_EQ(mapped_huge(place), 0);
+    CHECK_EQ(madvise(place, 3 * span, MADV_HUGEPAGE), 0);
+    CHECK(check::eventually([&] { return holds(place, 1) && place[span + 5 * page] == 9 && mapped_huge(place) == 2; },
+                            120));
+    CHECK(holds(place, 1) && holds(other, 1));
+    CHECK(place[span + 6 * page] == 0 && other[span + 5 * page] == 9);
+    CHECK_EQ(place[2 * span], 3);
+    CHECK_EQ(mapped_huge(place), 2); // not the last: it ends before the end of a huge page
+    munmap(place, 5 * span);
+    munmap(own, span);
+    close(fd);
+    CHECK(proc_text::write_file(mode_file, "never"));
+}
+
 // Threads count in the pages while they are collapsed: no count is lost.
 struct Counting {
     char* place;
@@ -159,6 +192,7 @@ int main() {
     if (!has_knob) check::skip("no transparent huge pages of shared memory");
     test_file();
     test_refused();
+    test_background();
     test_race();
     return tear_down();
 }

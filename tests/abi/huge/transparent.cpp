@@ -299,11 +299,8 @@ void test_collapse_on_request() {
 }
 
 void test_collapse_in_background() {
-    char sleep_before[32] = {}, scan_before[32] = {};
-    strncpy(sleep_before, proc_text::read_file(KNOB("khugepaged/scan_sleep_millisecs")), 31);
-    strncpy(scan_before, proc_text::read_file(KNOB("khugepaged/pages_to_scan")), 31);
-    CHECK(proc_text::write_file(KNOB("khugepaged/scan_sleep_millisecs"), "10"));
-    CHECK(proc_text::write_file(KNOB("khugepaged/pages_to_scan"), "1000000"));
+    const proc_text::Setting often(KNOB("khugepaged/scan_sleep_millisecs"), "10");
+    const proc_text::Setting much(KNOB("khugepaged/pages_to_scan"), "1000000");
     Region region(1, MADV_NOHUGEPAGE);
     fill(region.begin, span, 5);
     CHECK_EQ(madvise(region.begin, span, MADV_HUGEPAGE), 0);
@@ -314,8 +311,6 @@ void test_collapse_in_background() {
     } while (region.huge_bytes() == 0 && memory::now() < end);
     CHECK_EQ(region.huge_bytes(), span);
     CHECK(holds(region.begin, span, 5));
-    CHECK(proc_text::write_file(KNOB("khugepaged/scan_sleep_millisecs"), sleep_before));
-    CHECK(proc_text::write_file(KNOB("khugepaged/pages_to_scan"), scan_before));
 }
 
 // Each worker owns some pages, writes them, gives them back and reads them; the main thread splits, collapses and forks

@@ -381,9 +381,11 @@ private:
     enum class CollapseReason : u8 { Request, Background };
     enum class CollapseResult : u8 { Possible, IsHuge, Unsuitable, NoMemory, Busy };
     CollapseResult may_collapse(const Vma& vma, const Entry* slot, VirtAddr base, CollapseReason reason) const;
-    CollapseResult collapse(VirtAddr base, CollapseReason reason); // takes the lock itself
-    CollapseResult collapse_shared(VirtAddr base);                 // collapse_shared.cpp; takes the lock itself
-    void map_collapsed(VirtAddr base, const VmObject& object);
+    // These take the lock themselves.
+    CollapseResult collapse(VirtAddr base, CollapseReason reason);
+    CollapseResult collapse_anonymous(VirtAddr base, CollapseReason reason);
+    CollapseResult collapse_shared(VirtAddr base, CollapseReason reason); // collapse_shared.cpp
+    void make_room_for_collapsed(VirtAddr base, const VmObject& object);
     void move_into_huge_page(Vma& vma, Entry* slot, VirtAddr base, Page& head);
     Result<void> collapse_range(VirtAddr begin, VirtAddr end); // takes the lock itself
     void note_collapsible();

@@ -19,6 +19,8 @@
 
 namespace linnet::mm {
 
+enum class Effort : u8; // page_allocator.hpp
+
 /// The part of a Vma that its object links: where it is mapped.
 struct ObjectMapping {
     ListNode object_node; // guarded by VmObject::mappings_lock_
@@ -45,9 +47,9 @@ public:
     /// Whether shmem_enabled decides about its huge pages: not for the files of a mounted tmpfs, but where it says
     /// `force` or `deny`.
     virtual bool is_unmounted() const { return true; }
-    /// The same of memory that has single pages there: their contents move (MADV_COLLAPSE). ENOMEM; EAGAIN when
+    /// The same of memory that has single pages there: their contents move (collapse_shared.cpp). ENOMEM; EAGAIN when
     /// somebody holds on to a page. Shared memory only. May sleep.
-    Result<void> gather_huge_page(u64 first);
+    Result<void> gather_huge_page(u64 first, Effort effort);
     /// For faults, before they look for a page: they would keep the collapse from its end.
     void let_gather() {
         if (is_gathering_.load(std::memory_order_relaxed)) [[unlikely]]
@@ -162,7 +164,7 @@ private:
     [[nodiscard]] bool is_evictable() const { return kind_ == Kind::File; }
     void drop_pages(u64 first, u64 last);
     bool replace_page(u64 index, Page& fresh);
-    Result<void> gather_pages(u64 first);
+    Result<void> gather_pages(u64 first, Effort effort);
     void wait_for_gathering();
 
     core::SpinLock pages_lock_;
