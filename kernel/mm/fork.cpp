@@ -169,34 +169,27 @@ Result<void> AddressSpace::copy_mapping(TableSharing& sharing, const Vma& vma, T
 Result<void> AddressSpace::copy_entries(AddressSpace& child, Page& table, AddressRange range, TlbBatch& batch) {
     Page* made = TRY(child.leaf_table(range.begin));
     core::SpinGuard guard(table_lock(table)), child_guard(table_lock(*made));
-    Entry* const first = Table::entries(table) + Table::index(range.begin, 0);
-    Entry* const last = first + pages_in(range.end - range.begin);
+    Entry* slot = Table::entries(table) + Table::index(range.begin, 0);
+    Entry* const last = slot + pages_in(range.end - range.begin);
     Entry* target = Table::entries(*made) + Table::index(range.begin, 0);
-    Entry *first_changed = last, *last_changed = first;
     const RamPages pages;
+    bool has_changed = false;
     u32 copied = 0;
-    for (Entry* slot = first; slot < last; ++slot, ++target) {
-        Entry entry = Table::load(slot);
+    for (; slot < last; ++slot, ++target) {
+        Entry entry = load_locked(slot);
         if (Policy::is_empty(entry)) continue;
         Page& page = pages[Policy::address(entry, 0)];
         // The zero page and pages of the object come back by a fault.
         if (page.kind != PageKind::Anonymous) continue;
-        Entry shared = Policy::without_write(entry);
-        while (std::bit_cast<u64>(shared) != std::bit_cast<u64>(entry)) {
-            if (Table::compare_exchange(slot, entry, shared)) {
-                if (last_changed == first) first_changed = slot;
-                last_changed = slot + 1;
-                break;
-            }
-            shared = Policy::without_write(entry);
+        if (is_writable_leaf(entry)) {
+            entry = protect_leaf(slot, entry);
+            has_changed = true;
         }
         ref_page(page);
-        Table::store(target, shared);
+        Table::store(target, entry);
         ++copied;
     }
-    if (first_changed < last_changed)
-        batch.note_range(range.begin + static_cast<u64>(first_changed - first) * arch::page_size,
-                         range.begin + static_cast<u64>(last_changed - first) * arch::page_size);
+    if (has_changed) batch.note_range(range.begin, range.end);
     if (!copied) return {};
     made->map_count.store(made->map_count.load(std::memory_order_relaxed) + copied, std::memory_order_relaxed);
     child.count_resident(PageKind::Anonymous, copied);

@@ -41,8 +41,11 @@ MappingTotals AddressSpace::mapped_in(VirtAddr begin, VirtAddr end) {
 VirtAddr AddressSpace::find_gap(u64 length, u64 alignment) {
     if (layout.grows_upwards)
         return vmas_.find_gap_bottom_up(length, mmap_base, arch::user_address_end, alignment, stack_guard_gap);
-    if (alignment != arch::page_size)
-        return vmas_.find_gap_top_down(length, lowest_user_address, mmap_base, alignment, stack_guard_gap);
+    if (alignment != arch::page_size) {
+        const bool helps = gap_hint_.value != 0 && length > gap_hint_length_ && gap_hint_ < mmap_base;
+        return vmas_.find_gap_top_down(length, lowest_user_address, helps ? gap_hint_ : mmap_base, alignment,
+                                       stack_guard_gap);
+    }
     if (gap_hint_.value == 0 || length <= gap_hint_length_ || gap_hint_ > mmap_base) {
         gap_hint_ = mmap_base;
         gap_hint_length_ = 0;
@@ -57,6 +60,16 @@ VirtAddr AddressSpace::find_gap(u64 length, u64 alignment) {
     VirtAddr third{align_down(arch::user_address_end.value / 3, arch::page_size)};
     return vmas_.find_gap_bottom_up(length, third, arch::user_address_end, arch::page_size, stack_guard_gap);
 }
+
+namespace {
+/// Much private memory begins with a page table, and shares none of those with what lies above it: then fork copies no
+/// entries (fork.cpp), and huge pages fit. Less would lose too many addresses between mappings.
+bool wants_own_tables(const MapRequest& request, u64 length) {
+    constexpr u64 least_tables = 16;
+    return !request.object && !(request.flags & (abi::MAP_SHARED | abi::MAP_STACK | abi::MAP_GROWSDOWN)) &&
+           length >= least_tables * leaf_table_span;
+}
+} // namespace
 
 Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 length) {
     if (length > arch::user_address_end.value) return error(Errno::ENOMEM);
@@ -81,10 +94,13 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
         }
     }
     VirtAddr found{};
-    if (request.flags & abi::map_32bit)
+    if (request.flags & abi::map_32bit) {
         found = vmas_.find_gap_bottom_up(length, {0x4000'0000}, {0x8000'0000}, request.alignment, stack_guard_gap);
-    else
-        found = find_gap(length, request.alignment);
+    } else {
+        if (request.alignment < leaf_table_span && wants_own_tables(request, length))
+            found = find_gap(length, leaf_table_span);
+        if (found.value == 0) found = find_gap(length, request.alignment);
+    }
     if (found.value == 0) return error(Errno::ENOMEM);
     return found;
 }

@@ -29,21 +29,12 @@ using Policy = arch::PagingPolicy;
 using Table = PageTable<Policy>;
 using Entry = Policy::Entry;
 
-/// Takes the right to write from the leaf and returns it as it is then.
-Entry protect_leaf(Entry* slot) {
-    Entry entry = Table::load(slot);
-    while (!Policy::is_empty(entry) && Policy::flags(entry, 0).writable) {
-        Entry fresh = Policy::without_write(entry);
-        if (Table::compare_exchange(slot, entry, fresh)) return fresh;
-    }
-    return entry;
-}
-
 void protect_leaves(Page& table) {
     core::SpinGuard guard(table_lock(table));
     if (table.has(page_write_protected)) return;
     Entry* entries = Table::entries(table);
-    for (usize i = 0; i < entries_per_table; ++i) protect_leaf(entries + i);
+    for (usize i = 0; i < entries_per_table; ++i)
+        if (const Entry entry = load_locked(entries + i); is_writable_leaf(entry)) protect_leaf(entries + i, entry);
     table.set(page_write_protected);
 }
 
@@ -53,8 +44,9 @@ void copy_table(Page& table, Page& copy) {
     Entry* from = Table::entries(table);
     Entry* to = Table::entries(copy);
     for (usize i = 0; i < entries_per_table; ++i) {
-        Entry entry = protect_leaf(from + i);
+        Entry entry = load_locked(from + i);
         if (Policy::is_empty(entry)) continue;
+        if (is_writable_leaf(entry)) entry = protect_leaf(from + i, entry);
         Page& page = *page_of(Policy::address(entry, 0));
         if (page.kind == PageKind::Anonymous) ref_page(page); // else it is the zero page
         Table::store(to + i, entry);
@@ -64,11 +56,16 @@ void copy_table(Page& table, Page& copy) {
 }
 
 /// Takes the entries of an anonymous mapping out where no CPU can use them any more.
-void drop_entries(Entry* first, const Entry* const last) {
+void drop_entries(Entry* slot, const Entry* const last) {
     const RamPages pages;
-    for (Entry* slot = Table::skip_empty(first, last); slot < last; slot = Table::skip_empty(slot + 1, last)) {
-        Page& page = pages[Policy::address(Table::load(slot), 0)];
-        Table::store(slot, Policy::empty());
+    while (slot < last) {
+        const Entry entry = load_locked(slot);
+        if (Policy::is_empty(entry)) {
+            slot = Table::skip_empty(slot + 1, last);
+            continue;
+        }
+        Page& page = pages[Policy::address(entry, 0)];
+        Table::store(slot++, Policy::empty());
         if (page.kind == PageKind::Anonymous) unref_page(page); // else it is the zero page
     }
 }

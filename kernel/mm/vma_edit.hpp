@@ -17,6 +17,28 @@ inline bool counts_as_data(u32 prot, u32 vma_flags) {
 
 inline bool counts_as_text(u32 prot) { return (prot & (abi::PROT_EXEC | abi::PROT_WRITE)) == abi::PROT_EXEC; }
 
+/// An entry under the lock of its table, or of a table that nobody else has: what others did to it is seen already.
+inline arch::PagingPolicy::Entry load_locked(const arch::PagingPolicy::Entry* slot) {
+    return std::bit_cast<arch::PagingPolicy::Entry>(
+        __atomic_load_n(reinterpret_cast<const u64*>(slot), __ATOMIC_RELAXED));
+}
+inline bool is_writable_leaf(arch::PagingPolicy::Entry entry) {
+    return !arch::PagingPolicy::is_empty(entry) && arch::PagingPolicy::flags(entry, 0).writable;
+}
+/// Takes the right to write from such an entry, under the lock of its table, and returns it as it is then. Entries of
+/// private mappings that lack the right are copy-on-write already.
+inline arch::PagingPolicy::Entry protect_leaf(arch::PagingPolicy::Entry* slot, arch::PagingPolicy::Entry entry) {
+    using Table = PageTable<arch::PagingPolicy>;
+    auto fresh = arch::PagingPolicy::without_write(entry);
+    const auto found = Table::exchange(slot, fresh);
+    if (std::bit_cast<u64>(found) == std::bit_cast<u64>(entry)) [[likely]]
+        return fresh;
+    // The processor has marked it meanwhile. It does so once more at most, as accessed, and that may get lost.
+    fresh = arch::PagingPolicy::without_write(found);
+    Table::exchange(slot, fresh);
+    return fresh;
+}
+
 /// Calls change(Vma&), which changes flags, for each part of a mapping in [begin, end), split off for it, and joins
 /// neighbours afterwards.
 /// ENOMEM at the end when part of the range isn't mapped; the rest has been changed then, as Linux does.

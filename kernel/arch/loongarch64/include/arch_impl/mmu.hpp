@@ -81,9 +81,7 @@ struct PagingPolicy : WithoutSoftDirty {
     }
     static constexpr bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static constexpr bool is_dirty(Entry entry) { return (entry & dirty) != 0; }
-    static constexpr Entry without_write(Entry entry) {
-        return with_hardware_bits((entry & ~writable) | copy_on_write);
-    }
+    static constexpr Entry without_write(Entry entry) { return (entry & ~(writable | dirty_hardware)) | copy_on_write; }
     static constexpr Entry without_accessed(Entry entry) { return with_hardware_bits(entry & ~accessed); }
 
 private:
