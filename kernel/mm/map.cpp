@@ -126,7 +126,7 @@ Result<void> AddressSpace::insert_mapping(Vma& described) {
     }
     Vma* vma = TRY(clone_vma(described));
     link_vma(*vma);
-    vmas_.insert(*vma);
+    below ? vmas_.insert_behind(*below, *vma) : vmas_.insert(*vma);
     account(*vma, pages);
     return {};
 }

@@ -20,9 +20,11 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
         TRY(split(*vma, begin));
         vma = vmas_.next(*vma);
     }
-    if (Vma* last = vmas_.find(end - 1); last && last->end > end) TRY(split(*last, end));
+    Vma* reaches_end = vma->end >= end ? vma : vmas_.find(end - 1);
+    if (reaches_end && reaches_end->end > end) TRY(split(*reaches_end, end));
 
-    TRY(own_partial_tables(begin, end));
+    Page* sole_table = find_own_table(begin, end);
+    if (!sole_table) TRY(own_partial_tables(begin, end));
     note_resident_peak();
     TlbBatch batch(*this);
     Vma* below = vmas_.previous(*vma);
@@ -34,7 +36,10 @@ Result<void> AddressSpace::unmap_locked(VirtAddr begin, VirtAddr end, DoomedVmas
         mmap_lock_.claim(*vma);
         if (contents == Contents::Present) {
             give_back_promise(*vma);
-            zap(*vma, vma->begin, vma->end, batch);
+            if (sole_table)
+                zap_table(*sole_table, {vma->begin, vma->end}, *vma, batch, Zap::All);
+            else
+                zap(*vma, vma->begin, vma->end, batch);
         }
         account(*vma, -static_cast<i64>(vma->page_count()));
         take_out(*vma);
@@ -58,7 +63,17 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
     });
 }
 
+/// The table that all of the range lies in, where it is one and not shared with another address space: what happens
+/// there needs no walk. Null elsewhere.
+Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
+    if (align_down(begin.value, leaf_table_span) != align_down(end.value - 1, leaf_table_span)) return nullptr;
+    Page* table = tables_.find_leaf_table(begin);
+    return table && !is_shared_table(*table) ? table : nullptr;
+}
+
 bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+    if (Page* table = find_own_table(begin, end)) [[likely]]
+        return zap_table(*table, {begin, end}, vma, batch, what), true;
     bool is_complete = true;
     tables_.for_each_leaf_slot(
         begin, end,
@@ -68,7 +83,7 @@ bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, 
                 mmap_lock_.claim(vma);
                 return zap_shared_table(table, {from, to}, slot, batch);
             }
-            while ((from = zap_in_table(table, from, to, vma, batch, what)) < to) batch.flush();
+            zap_table(table, {from, to}, vma, batch, what);
         },
         [&](VirtAddr from, VirtAddr to, Entry* slot) {
             if (what == Zap::OwnTables && to - from != arch::huge_page_size) return void(is_complete = false);
@@ -87,6 +102,11 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
     batch.note_range(range.begin, range.end);
     batch.note_tables();
     batch.add_page(table);
+}
+
+void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
+    VirtAddr at = range.begin;
+    while ((at = zap_in_table(table, at, range.end, vma, batch, what)) < range.end) batch.flush();
 }
 
 /// Stops early, with the address to go on at, when the batch is full.

@@ -17,11 +17,13 @@ Vma* VmaMap::find(VirtAddr address) {
 
 Vma* VmaMap::find_ending_after(VirtAddr address) {
     Vma* hint = last_found_.load(std::memory_order_relaxed);
-    if (hint && hint->contains(address)) return hint;
+    if (hint && address < hint->end && (!hint->previous || hint->previous->end <= address)) return hint;
     auto it = tree_.upper_bound(address);
     Vma* behind = it == tree_.end() ? nullptr : &*it;
     Vma* before = behind ? behind->previous : last_;
-    return before && before->end > address ? before : behind;
+    Vma* found = before && before->end > address ? before : behind;
+    if (found) last_found_.store(found, std::memory_order_relaxed);
+    return found;
 }
 
 // ThreadSanitizer is told what the walk without a lock synchronises with, and doesn't watch the walk itself: it would
@@ -88,12 +90,14 @@ void VmaMap::insert_behind(Vma& before, Vma& vma) {
 void VmaMap::link(Vma& vma, Vma* previous, Vma* next) {
     vma.previous = previous;
     vma.next = next;
+    last_found_.store(&vma, std::memory_order_relaxed);
     (previous ? previous->next : first_) = &vma;
     (next ? next->previous : last_) = &vma;
 }
 
 void VmaMap::remove(Vma& vma) {
-    if (last_found_.load(std::memory_order_relaxed) == &vma) last_found_.store(nullptr, std::memory_order_relaxed);
+    // Who looks next may well look for what can be put there.
+    last_found_.store(vma.next, std::memory_order_relaxed);
     tree_.erase(tree_.iterator_to(vma));
     (vma.previous ? vma.previous->next : first_) = vma.next;
     (vma.next ? vma.next->previous : last_) = vma.previous;
@@ -112,10 +116,11 @@ u64 guarded_begin(const Vma& vma, u64 guard) {
 VirtAddr VmaMap::find_gap_top_down(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard,
                                    u64* largest_skipped) {
     u64 top = high.value;
-    auto it = tree_.lower_bound(high);
+    Vma* above = find_ending_after(high);
+    if (above && above->begin < high) above = above->next;
     // The mapping above may be a stack that reaches into the range with its guard.
-    if (it != tree_.end()) top = std::min(top, guarded_begin(*it, guard));
-    for (Vma* below = it == tree_.end() ? last_ : it->previous;; below = below->previous) {
+    if (above) top = std::min(top, guarded_begin(*above, guard));
+    for (Vma* below = above ? above->previous : last_;; below = below->previous) {
         const u64 bottom = below ? std::max(low.value, below->end.value) : low.value;
         if (top >= length && top >= bottom) {
             u64 start = align_down(top - length, alignment);

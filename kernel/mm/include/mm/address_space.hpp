@@ -311,6 +311,8 @@ private:
     /// Takes pages out but keeps the Vma. The shared lock suffices for OwnTables, which passes over shared tables and
     /// parts of huge pages; false when it met any.
     bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
+    [[nodiscard]] Page* find_own_table(VirtAddr begin, VirtAddr end) const;
+    void zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
