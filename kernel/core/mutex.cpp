@@ -1,4 +1,5 @@
-// Sleeping locks over a wait queue: one atomic word when nobody contends.
+// Sleeping locks over a wait queue: one atomic word when nobody contends. What else there is to do has functions of its
+// own, so that the common case saves no registers for it.
 #include <core/mutex.hpp>
 
 namespace linnet::core {
@@ -10,7 +11,11 @@ bool Mutex::try_lock() {
 
 void Mutex::lock() {
     MIGHT_SLEEP();
-    if (try_lock()) return;
+    if (!try_lock()) [[unlikely]]
+        wait_for_lock();
+}
+
+[[gnu::noinline]] void Mutex::wait_for_lock() {
     VERIFY(!is_held_by_current());
     waiting_.fetch_add(1, std::memory_order_seq_cst);
     // A deep sleep without deadline ends only when the predicate holds.
@@ -40,7 +45,11 @@ bool RwMutex::try_lock() {
 
 void RwMutex::lock_shared() {
     MIGHT_SLEEP();
-    if (try_lock_shared()) return;
+    if (!try_lock_shared()) [[unlikely]]
+        wait_for_shared_lock();
+}
+
+[[gnu::noinline]] void RwMutex::wait_for_shared_lock() {
     waiting_.fetch_add(1, std::memory_order_seq_cst);
     (void)wait_until(waiters_, Sleep::Deep, Deadline::never(), [this] { return try_lock_shared(); });
     waiting_.fetch_sub(1, std::memory_order_relaxed);
@@ -48,12 +57,17 @@ void RwMutex::lock_shared() {
 
 void RwMutex::unlock_shared() {
     u32 before = state_.fetch_sub(1, std::memory_order_seq_cst);
-    if (before == 1 && waiting_.load(std::memory_order_seq_cst) > 0) waiters_.wake_all();
+    if (before == 1 && waiting_.load(std::memory_order_seq_cst) > 0) [[unlikely]]
+        wake_waiters();
 }
 
 void RwMutex::lock() {
     MIGHT_SLEEP();
-    if (try_lock()) return;
+    if (!try_lock()) [[unlikely]]
+        wait_for_lock();
+}
+
+[[gnu::noinline]] void RwMutex::wait_for_lock() {
     waiting_writers_.fetch_add(1, std::memory_order_seq_cst);
     waiting_.fetch_add(1, std::memory_order_seq_cst);
     (void)wait_until(waiters_, Sleep::Deep, Deadline::never(), [this] { return try_lock(); });
@@ -63,7 +77,10 @@ void RwMutex::lock() {
 
 void RwMutex::unlock() {
     state_.store(0, std::memory_order_seq_cst);
-    if (waiting_.load(std::memory_order_seq_cst) > 0) waiters_.wake_all();
+    if (waiting_.load(std::memory_order_seq_cst) > 0) [[unlikely]]
+        wake_waiters();
 }
+
+[[gnu::noinline]] void RwMutex::wake_waiters() { waiters_.wake_all(); }
 
 } // namespace linnet::core

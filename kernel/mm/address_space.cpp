@@ -127,20 +127,4 @@ Result<Page*> AddressSpace::leaf_table(VirtAddr address) {
     return tables_.make_leaf_table(address, [&](Page&) { table_pages_.fetch_add(1, std::memory_order_relaxed); });
 }
 
-void AddressSpace::count_resident(PageKind kind, i64 pages) {
-    switch (kind) {
-    case PageKind::Anonymous:
-        resident_anonymous_.fetch_add(pages, std::memory_order_relaxed);
-        break;
-    case PageKind::File:
-        resident_file_.fetch_add(pages, std::memory_order_relaxed);
-        break;
-    case PageKind::Shared:
-        resident_shared_.fetch_add(pages, std::memory_order_relaxed);
-        break;
-    default:
-        break;
-    }
-}
-
 } // namespace linnet::mm

@@ -83,14 +83,17 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
     case abi::MADV_COLLAPSE:
         return collapse_range(address, end);
     default:
-        break;
+        return mark_advice(address, end, advice);
     }
-    core::WriteGuard guard(mmap_lock_);
-    TlbBatch batch(*this);
-    return change_each(address, end, [&](Vma& part) { return advise_part(part, advice, batch); });
 }
 
 /// Advice that is a mark on the mapping.
+[[gnu::noinline]] Result<void> AddressSpace::mark_advice(VirtAddr begin, VirtAddr end, int advice) {
+    core::WriteGuard guard(mmap_lock_);
+    TlbBatch batch(*this);
+    return change_each(begin, end, [&](Vma& part) { return advise_part(part, advice, batch); });
+}
+
 Result<void> AddressSpace::advise_part(Vma& part, int advice, TlbBatch& batch) {
     if (is_sealed_against(part, advice)) return error(Errno::EPERM);
     switch (advice) {
@@ -160,18 +163,21 @@ Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     {
         core::ReadGuard guard(mmap_lock_);
-        bool is_complete = true;
-        Result<void> done = discard_locked(begin, end, advice, Zap::OwnTables, is_complete);
-        if (is_complete) return done;
+        if (auto done = discard_locked(begin, end, advice, Zap::OwnTables)) [[likely]]
+            return *done;
     }
+    return discard_exclusively(begin, end, advice);
+}
+
+[[gnu::noinline]] Result<void> AddressSpace::discard_exclusively(VirtAddr begin, VirtAddr end, int advice) {
     core::WriteGuard guard(mmap_lock_);
     claim_range(begin, end);
     TRY(own_partial_tables(begin, end));
-    bool is_complete = true;
-    return discard_locked(begin, end, advice, Zap::All, is_complete);
+    return *discard_locked(begin, end, advice, Zap::All);
 }
 
-Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what, bool& is_complete) {
+/// Nothing when Zap::OwnTables does not do.
+std::optional<Result<void>> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what) {
     bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     bool hole = false;
     TlbBatch batch(*this);
@@ -183,22 +189,23 @@ Result<void> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advi
             break;
         }
         if (vma->begin > at) hole = true;
-        if (is_sealed_against(*vma, advice)) return error(Errno::EPERM);
+        if (is_sealed_against(*vma, advice)) return Result<void>(error(Errno::EPERM));
         if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma))
-            return error(Errno::EINVAL);
-        if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared))) return error(Errno::EINVAL);
+            return Result<void>(error(Errno::EINVAL));
+        if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared)))
+            return Result<void>(error(Errno::EINVAL));
         VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
         const bool is_pool = vma->is(vma_hugetlb);
-        if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size))) return error(Errno::EINVAL);
+        if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size)))
+            return Result<void>(error(Errno::EINVAL));
         const VirtAddr stop = is_pool ? huge_page_floor(to) : to;
         if (is_pool && from < stop)
             discard_pool_pages(*vma, from, stop, batch);
         else if (!is_pool && !only_checks && !zap(*vma, from, stop, batch, what))
-            is_complete = false;
+            return {};
         at = to;
     }
-    if (hole) return error(Errno::ENOMEM);
-    return {};
+    return hole ? Result<void>(error(Errno::ENOMEM)) : Result<void>();
 }
 
 void AddressSpace::release_private_memory() {

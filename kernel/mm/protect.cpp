@@ -98,13 +98,10 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
 
 /// Makes the tables for the range this address space's own. Returns the table when there is no more than one.
 Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
-    const bool is_one = ((begin.value ^ (end.value - 1)) & ~(leaf_table_span - 1)) == 0;
-    Entry* slot = is_one ? tables_.find_leaf_slot(begin) : nullptr;
-    Page* table = Table::leaf_table_in(slot);
-    if (is_one && (!table || !is_shared_table(*table))) [[likely]]
+    if (Page* table = find_own_table(begin, end)) [[likely]]
         return table;
     TRY(own_tables(begin, end));
-    return Table::leaf_table_in(slot);
+    return find_own_table(begin, end);
 }
 
 /// What mprotect(2) does to the last-level entries of a mapping that has its new rights already.

@@ -112,6 +112,15 @@ inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flag
     return flags;
 }
 
+inline void AddressSpace::count_resident(PageKind kind, i64 pages) {
+    if (kind == PageKind::Anonymous)
+        resident_anonymous_.fetch_add(pages, std::memory_order_relaxed);
+    else if (kind == PageKind::File)
+        resident_file_.fetch_add(pages, std::memory_order_relaxed);
+    else if (kind == PageKind::Shared)
+        resident_shared_.fetch_add(pages, std::memory_order_relaxed);
+}
+
 /// The frame that an entry of a mapping owns a reference to; null for the zero page and for what is not RAM of ours.
 inline Page* counted_page(const Vma& vma, PhysAddr frame) {
     if (is_physical(vma)) return nullptr;

@@ -123,15 +123,17 @@ bool TlbBatch::extend() {
     return true;
 }
 
+inline void TlbBatch::release(uintptr_t held) {
+    Page& page = *reinterpret_cast<Page*>(held & ~huge_mark);
+    if (held & huge_mark)
+        drop_huge_mapping(page);
+    else
+        page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
+}
+
 void TlbBatch::release() {
-    for (u32 i = 0; i < count_; ++i) {
-        const uintptr_t held = (i < inline_pages ? pages_ : extension_)[slot(i)];
-        Page& page = *reinterpret_cast<Page*>(held & ~huge_mark);
-        if (held & huge_mark)
-            drop_huge_mapping(page);
-        else
-            page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
-    }
+    for (u32 i = 0; i < std::min(count_, inline_pages); ++i) release(pages_[i]);
+    for (u32 i = inline_pages; i < count_; ++i) release(extension_[i - inline_pages]);
     count_ = 0;
     while (tables_) {
         Page* table = tables_;

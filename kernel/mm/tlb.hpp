@@ -55,10 +55,16 @@ private:
     static constexpr u32 inline_pages = 32;
     static constexpr u32 extension_pages = arch::page_size / sizeof(uintptr_t);
     static constexpr uintptr_t huge_mark = 1; // in an address of a Page, which is aligned
-    static u32 slot(u32 count) { return count < inline_pages ? count : count - inline_pages; }
-    void add(uintptr_t held) { (count_ < inline_pages ? pages_ : extension_)[slot(count_)] = held, ++count_; }
+    void add(uintptr_t held) {
+        if (count_ < inline_pages) [[likely]]
+            pages_[count_] = held;
+        else
+            extension_[count_ - inline_pages] = held;
+        ++count_;
+    }
     bool extend();
     void release();
+    static void release(uintptr_t held);
 
     AddressSpace& space_;
     VirtAddr begin_{~u64{0}};

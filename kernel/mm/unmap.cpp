@@ -72,11 +72,16 @@ Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
 }
 
 bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
-    if (Page* table = find_own_table(begin, end)) [[likely]]
-        return zap_table(*table, {begin, end}, vma, batch, what), true;
+    Page* table = find_own_table(begin, end);
+    if (!table) return zap_by_walk(vma, {begin, end}, batch, what);
+    zap_table(*table, {begin, end}, vma, batch, what);
+    return true;
+}
+
+[[gnu::noinline]] bool AddressSpace::zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what) {
     bool is_complete = true;
     tables_.for_each_leaf_slot(
-        begin, end,
+        range.begin, range.end,
         [&](Page& table, VirtAddr from, VirtAddr to, Entry* slot) {
             if (is_shared_table(table)) {
                 if (what == Zap::OwnTables) return void(is_complete = false);
@@ -104,13 +109,9 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
     batch.add_page(table);
 }
 
-void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
-    VirtAddr at = range.begin;
-    while ((at = zap_in_table(table, at, range.end, vma, batch, what)) < range.end) batch.flush();
-}
-
 /// Stops early, with the address to go on at, when the batch is full.
-VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what) {
+[[gnu::always_inline]] inline VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma,
+                                                                  TlbBatch& batch, Zap what) {
     const bool counts = !is_physical(vma), is_dead = batch.is_dead();
     i64 anonymous = 0, others = 0;
     PageKind other_kind = PageKind::File;
@@ -147,6 +148,11 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
     if (anonymous) count_resident(PageKind::Anonymous, -anonymous);
     if (others) count_resident(other_kind, -others);
     return cursor.address();
+}
+
+void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
+    VirtAddr at = range.begin;
+    while ((at = zap_in_table(table, at, range.end, vma, batch, what)) < range.end) batch.flush();
 }
 
 void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private) {

@@ -7,20 +7,12 @@
 // area the entry below, before it touches memory that might need the very page.
 #include "asm_offsets.hpp"
 
-    .macro for_callee_saved operation
+// What enter_user() keeps on the stack. Its caller expects no other register to survive.
+    .macro for_kept operation
     \operation $ra, $sp, 0
     \operation $fp, $sp, 8
-    \operation $s0, $sp, 16
-    \operation $s1, $sp, 24
-    \operation $s2, $sp, 32
-    \operation $s3, $sp, 40
-    \operation $s4, $sp, 48
-    \operation $s5, $sp, 56
-    \operation $s6, $sp, 64
-    \operation $s7, $sp, 72
-    \operation $s8, $sp, 80
     .endm
-    .equ CALLEE_SAVED_SIZE, 96
+    .equ KEPT_SIZE, 16
 
 // All registers but $zero, $r3, $r12 and $r21, to or from the array at \base.
     .macro for_most operation, base
@@ -71,6 +63,10 @@ arch_trap_entry:
     csrrd   $t0, CSR_PRMD
     andi    $t0, $t0, MODE_PLV
     beqz    $t0, trap_from_kernel
+    csrrd   $t0, CSR_ESTAT
+    bstrpick.d $t0, $t0, 21, 16
+    addi.d  $t0, $t0, -CODE_SYSCALL
+    beqz    $t0, trap_by_syscall
 
     // ---- from user code: registers into the context, then back into enter_user's caller ----
     csrwr   $r21, CSR_SAVE0
@@ -82,34 +78,41 @@ arch_trap_entry:
     csrrd   $t1, CSR_SAVE0
     st.d    $t1, $t0, USER_REGISTER(21)
     ld.d    $sp, $r21, THREAD_USER_ENTRY_STACK
-    csrrd   $t2, CSR_ERA
-    csrrd   $t3, CSR_ESTAT
-    bstrpick.d $t4, $t3, 21, 16
-    li.w    $t5, CODE_SYSCALL
-    bne     $t4, $t5, 1f
-
-    addi.d  $t2, $t2, 4
-    st.d    $t2, $t0, USER_REGISTER(0)
-    st.d    $a0, $t0, USER_ORIGINAL_A0
-    li.w    $t1, 1
-    st.w    $t1, $t0, USER_IN_SYSCALL
-    move    $a0, $zero                      // TrapReason{Kind::Syscall}
-    move    $a1, $zero
-    for_callee_saved ld.d
-    addi.d  $sp, $sp, CALLEE_SAVED_SIZE
-    li.w    $t0, CRMD_IE
-    csrxchg $t0, $t0, CSR_CRMD
-    ret
-
-1:  st.d    $t2, $t0, USER_REGISTER(0)
+    csrrd   $t1, CSR_ERA
+    st.d    $t1, $t0, USER_REGISTER(0)
     st.w    $zero, $t0, USER_IN_SYSCALL
     ld.d    $fp, $sp, 8                     // enter_user's caller's frame, for backtraces
     move    $a0, $t0
-    move    $a1, $t3
+    csrrd   $a1, CSR_ESTAT
     csrrd   $a2, CSR_BADV
     bl      arch_user_trap                  // decodes or handles; turns interrupts on
-    for_callee_saved ld.d
-    addi.d  $sp, $sp, CALLEE_SAVED_SIZE
+    for_kept ld.d
+    addi.d  $sp, $sp, KEPT_SIZE
+    ret
+
+    // ---- a system call: user code expects $t0 … $t8 to be lost (LoongArch's system call ABI), so the context keeps what
+    // it had in them ----
+trap_by_syscall:
+    csrwr   $r21, CSR_SAVE0
+    ld.d    $t0, $r21, THREAD_USER_CONTEXT
+    .irp n, 1,2,3,4,5,6,7,8,9,10,11,22,23,24,25,26,27,28,29,30,31
+    st.d    $r\n, $t0, USER_REGISTER(\n)
+    .endr
+    csrrd   $t1, CSR_SAVE0
+    st.d    $t1, $t0, USER_REGISTER(21)
+    csrrd   $t1, CSR_ERA
+    addi.d  $t1, $t1, 4
+    st.d    $t1, $t0, USER_REGISTER(0)
+    st.d    $a0, $t0, USER_ORIGINAL_A0
+    li.w    $t1, 1
+    st.w    $t1, $t0, USER_IN_SYSCALL
+    ld.d    $sp, $r21, THREAD_USER_ENTRY_STACK
+    move    $a0, $zero                      // TrapReason{Kind::Syscall}
+    move    $a1, $zero
+    for_kept ld.d
+    addi.d  $sp, $sp, KEPT_SIZE
+    li.w    $t0, CRMD_IE
+    csrxchg $t0, $t0, CSR_CRMD
     ret
 
     // ---- from kernel code ----
@@ -222,14 +225,15 @@ kernel_stack_overflow:
     b       5b
     .size arch_trap_entry, . - arch_trap_entry
 
-// TrapReason arch::enter_user(UserContext&): a0 = context. Interrupts are off.
+// enter_user() (arch_impl/trap.hpp): a0 = context; the TrapReason comes back in a0 and a1. Interrupts are off. All that the
+// caller finds unchanged is sp, fp and r21.
     .text
     .balign 4
-    .globl _ZN6linnet4arch10enter_userERNS0_11UserContextE
-    .type _ZN6linnet4arch10enter_userERNS0_11UserContextE, @function
-_ZN6linnet4arch10enter_userERNS0_11UserContextE:
-    addi.d  $sp, $sp, -CALLEE_SAVED_SIZE
-    for_callee_saved st.d
+    .globl arch_enter_user
+    .type arch_enter_user, @function
+arch_enter_user:
+    addi.d  $sp, $sp, -KEPT_SIZE
+    for_kept st.d
     st.d    $sp, $r21, THREAD_USER_ENTRY_STACK
 
     // Are this context's FP and vector registers, if it has any, still in the CPU?
@@ -259,7 +263,7 @@ _ZN6linnet4arch10enter_userERNS0_11UserContextE:
     for_most ld.d, $t0
     ld.d    $t0, $t0, USER_REGISTER(12)
     ertn
-    .size _ZN6linnet4arch10enter_userERNS0_11UserContextE, . - _ZN6linnet4arch10enter_userERNS0_11UserContextE
+    .size arch_enter_user, . - arch_enter_user
 
     .section .bss.emergency_stack, "aw", @nobits
     .balign 16

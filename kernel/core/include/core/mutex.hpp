@@ -15,6 +15,8 @@ public:
     [[nodiscard]] bool is_held_by_current() const;
 
 private:
+    void wait_for_lock();
+
     std::atomic<Thread*> owner_{nullptr};
     std::atomic<u32> waiting_{0};
     WaitQueue waiters_;
@@ -31,6 +33,10 @@ public:
     [[nodiscard]] bool try_lock();
 
 private:
+    void wait_for_lock();
+    void wait_for_shared_lock();
+    void wake_waiters();
+
     static constexpr u32 writer = 1u << 31;
     std::atomic<u32> state_{0}; // readers, or `writer`
     std::atomic<u32> waiting_writers_{0};

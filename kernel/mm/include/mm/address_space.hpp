@@ -312,6 +312,7 @@ private:
     /// parts of huge pages; false when it met any.
     bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
     [[nodiscard]] Page* find_own_table(VirtAddr begin, VirtAddr end) const;
+    bool zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what);
     void zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
@@ -425,7 +426,9 @@ private:
     [[nodiscard]] MappingUsage measure(const Vma& vma);
     void clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
-    Result<void> discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what, bool& is_complete);
+    Result<void> discard_exclusively(VirtAddr begin, VirtAddr end, int advice);
+    std::optional<Result<void>> discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what);
+    Result<void> mark_advice(VirtAddr begin, VirtAddr end, int advice);
     Result<void> advise_part(Vma& part, int advice, TlbBatch& batch);
     Result<void> install_guard(Vma& part, TlbBatch& batch);
     Result<void> will_need(VirtAddr begin, VirtAddr end);

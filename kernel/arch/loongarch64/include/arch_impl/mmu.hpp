@@ -21,7 +21,7 @@ struct PagingPolicy : WithoutSoftDirty {
                          present = 1u << 7, writable = 1u << 8, dirty = 1u << 9, copy_on_write = 1u << 10,
                          accessed = 1u << 11, huge_global = 1u << 12;
     static constexpr u64 no_read = u64{1} << 61, no_execute = u64{1} << 62;
-    static constexpr unsigned restricted_shift = 16;
+    static constexpr unsigned restricted_shift = 16, accessed_to_valid = 11;
     static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
     static constexpr bool restricted_tables_are_readable = false;
     static constexpr bool fault_drops_translation = false;
@@ -36,7 +36,11 @@ struct PagingPolicy : WithoutSoftDirty {
         if (level > 0 && is_restricted_table(entry)) return {entry >> restricted_shift << page_shift};
         return {entry & number_mask};
     }
-    static constexpr PhysAddr table_address(Entry entry) { return address(entry, 1); }
+    static constexpr PhysAddr table_address(Entry entry) {
+        if (is_restricted_table(entry)) [[unlikely]]
+            return address(entry, 1);
+        return {entry}; // make_table()
+    }
     static constexpr Entry make_table(PhysAddr address) { return address.value; }
     static constexpr Entry make_restricted_table(PhysAddr address) {
         return (address.value >> page_shift << restricted_shift) | huge;
@@ -77,7 +81,9 @@ struct PagingPolicy : WithoutSoftDirty {
     }
     static constexpr Entry with_rights(Entry entry, Entry model) {
         constexpr u64 kept = number_mask | accessed;
-        return with_hardware_bits((entry & kept) | (model & ~kept));
+        static_assert(accessed >> accessed_to_valid == valid);
+        // The model counts as accessed, so it is valid if it has a right.
+        return (entry & kept) | (model & ~(kept | valid)) | (entry >> accessed_to_valid & model & valid);
     }
     static constexpr bool is_accessed(Entry entry) { return (entry & accessed) != 0; }
     static constexpr bool is_dirty(Entry entry) { return (entry & dirty) != 0; }
