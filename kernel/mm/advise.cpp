@@ -158,26 +158,9 @@ Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
     return {};
 }
 
-/// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the
-/// checks are due.
-Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
-    {
-        core::ReadGuard guard(mmap_lock_);
-        if (auto done = discard_locked(begin, end, advice, Zap::OwnTables)) [[likely]]
-            return *done;
-    }
-    return discard_exclusively(begin, end, advice);
-}
-
-[[gnu::noinline]] Result<void> AddressSpace::discard_exclusively(VirtAddr begin, VirtAddr end, int advice) {
-    core::WriteGuard guard(mmap_lock_);
-    claim_range(begin, end);
-    TRY(own_partial_tables(begin, end));
-    return *discard_locked(begin, end, advice, Zap::All);
-}
-
-/// Nothing when Zap::OwnTables does not do.
-std::optional<Result<void>> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what) {
+/// Nothing when Zap::OwnTables does not do. Inlined: most calls find little to do.
+[[gnu::always_inline]] inline std::optional<Result<void>> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end,
+                                                                                       int advice, Zap what) {
     bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     bool hole = false;
     TlbBatch batch(*this);
@@ -206,6 +189,24 @@ std::optional<Result<void>> AddressSpace::discard_locked(VirtAddr begin, VirtAdd
         at = to;
     }
     return hole ? Result<void>(error(Errno::ENOMEM)) : Result<void>();
+}
+
+/// DONTNEED, FREE: pages go now (FREE allows that at any time). COLD, PAGEOUT: without swap nothing can go, only the
+/// checks are due.
+Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
+    {
+        core::ReadGuard guard(mmap_lock_);
+        if (auto done = discard_locked(begin, end, advice, Zap::OwnTables)) [[likely]]
+            return *done;
+    }
+    return discard_exclusively(begin, end, advice);
+}
+
+[[gnu::noinline]] Result<void> AddressSpace::discard_exclusively(VirtAddr begin, VirtAddr end, int advice) {
+    core::WriteGuard guard(mmap_lock_);
+    claim_range(begin, end);
+    TRY(own_partial_tables(begin, end));
+    return *discard_locked(begin, end, advice, Zap::All);
 }
 
 void AddressSpace::release_private_memory() {

@@ -2,7 +2,8 @@
 // the sums.
 #pragma once
 
-#include <lib/types.hpp>
+#include <atomic>
+#include <core/thread.hpp>
 
 namespace linnet::mm {
 
@@ -19,7 +20,16 @@ enum class Event : u8 {
 };
 constexpr usize event_kinds = static_cast<usize>(Event::RemoteFlushReceived) + 1;
 
-void count_event(Event event, u64 times = 1);
+struct alignas(64) EventCounters {
+    std::atomic<u64> of[event_kinds]{};
+};
+extern constinit EventCounters event_counters[core::CpuMask::max_cpus];
+
+/// Who moves to another CPU in the middle counts there: atomically, so that nothing is lost.
+inline void count_event(Event event, u64 times = 1) {
+    auto& counter = event_counters[core::this_cpu().number].of[static_cast<usize>(event)];
+    counter.fetch_add(times, std::memory_order_relaxed);
+}
 /// On all CPUs since the start.
 [[nodiscard]] u64 events(Event event);
 

@@ -256,6 +256,12 @@ FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr ad
         }
         if (page) original = PageRef::share(*page);
     }
+    return copy_private_page(vma, table, address, seen, std::move(original));
+}
+
+/// `original` is empty for the zero page.
+[[gnu::noinline]] FaultResult AddressSpace::copy_private_page(Vma& vma, Page& table, VirtAddr address, Entry seen,
+                                                              PageRef original) {
     bool has_contents = static_cast<bool>(original); // else it is the zero page
     auto copy = allocate_page(has_contents ? PageZeroing::Uninitialised : PageZeroing::Zeroed, PageKind::Anonymous);
     if (!copy) return FaultResult::OutOfMemory;

@@ -81,7 +81,7 @@ bool refill(CpuPageCache& cache, Mobility mobility, u64 reserve) {
     }
 }
 
-void drain(CpuPageCache::List& list, u32 count) {
+[[gnu::noinline]] void drain(CpuPageCache::List& list, u32 count) {
     core::InterruptSpinGuard guard(buddy_lock);
     while (count-- > 0 && list.first) {
         Page* page = list.first;
@@ -89,6 +89,11 @@ void drain(CpuPageCache::List& list, u32 count) {
         --list.count;
         buddy.free(*page, 0);
     }
+}
+
+[[gnu::noinline]] void give_block(Page& block, unsigned order) {
+    core::InterruptSpinGuard guard(buddy_lock);
+    buddy.free(block, order);
 }
 
 CpuPageCache& this_cpu_cache() { return *static_cast<CpuPageCache*>(core::this_cpu().page_cache); }
@@ -257,15 +262,13 @@ void free_pages(Page& page, unsigned order) {
     page.refs.store(0, std::memory_order_relaxed);
     frame_poison::fill(page, u64{1} << order);
     forbid_pages(page, u64{1} << order);
-    if (order > 0) {
-        core::InterruptSpinGuard lock(buddy_lock);
-        buddy.free(page, order);
-        return;
-    }
+    if (order > 0) [[unlikely]]
+        return give_block(page, order);
     CpuPageCache::List& list = cache.lists[static_cast<usize>(mobility_of(kind))];
     page.next = list.first;
     list.first = &page;
-    if (++list.count >= CpuPageCache::high_water) drain(list, CpuPageCache::batch);
+    if (++list.count >= CpuPageCache::high_water) [[unlikely]]
+        drain(list, CpuPageCache::batch);
 }
 
 void free_page(Page& page) {

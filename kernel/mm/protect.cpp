@@ -134,11 +134,13 @@ struct AddressSpace::EntryChange {
     }
     [[gnu::noinline]] void apply(Page& table, AddressRange range) const {
         if (is_executable) sync_all(table, range);
+        const Entry when_writable = full, otherwise = read_only;
         VirtAddr first = range.end, last = range.begin;
         for (Cursor cursor(table, range.begin); cursor.address() < range.end; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            while (!cursor.compare_exchange(entry, Policy::with_rights(entry, may_write(entry) ? full : read_only))) {
+            while (!cursor.compare_exchange(entry,
+                                            Policy::with_rights(entry, may_write(entry) ? when_writable : otherwise))) {
             }
             if (last == range.begin) first = cursor.address();
             last = cursor.address() + arch::page_size;
@@ -161,7 +163,10 @@ struct AddressSpace::EntryChange {
 /// table, where that is known.
 void AddressSpace::protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch) {
     const EntryChange change{.vma = vma, .batch = batch, .loses = (before & ~vma.prot) != 0};
-    if (sole) return change.apply(*sole, range);
+    sole ? change.apply(*sole, range) : protect_by_walk(change, range);
+}
+
+[[gnu::noinline]] void AddressSpace::protect_by_walk(const EntryChange& change, AddressRange range) {
     tables_.for_each_leaf_slot(
         range.begin, range.end,
         [&](Page& table, VirtAddr from, VirtAddr to, Entry*) { change.apply(table, {from, to}); },

@@ -112,6 +112,21 @@ inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flag
     return flags;
 }
 
+/// The table that all of the range lies in, where it is one and not shared with another address space: what happens
+/// there needs no walk. Null elsewhere.
+inline Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
+    if (align_down(begin.value, leaf_table_span) != align_down(end.value - 1, leaf_table_span)) return nullptr;
+    Page* table = tables_.find_leaf_table(begin);
+    return table && !is_shared_table(*table) ? table : nullptr;
+}
+
+inline bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+    Page* table = find_own_table(begin, end);
+    if (!table) return zap_by_walk(vma, {begin, end}, batch, what);
+    zap_table(*table, {begin, end}, vma, batch, what);
+    return true;
+}
+
 inline void AddressSpace::count_resident(PageKind kind, i64 pages) {
     if (kind == PageKind::Anonymous)
         resident_anonymous_.fetch_add(pages, std::memory_order_relaxed);

@@ -133,8 +133,13 @@ inline void TlbBatch::release(uintptr_t held) {
 
 void TlbBatch::release() {
     for (u32 i = 0; i < std::min(count_, inline_pages); ++i) release(pages_[i]);
-    for (u32 i = inline_pages; i < count_; ++i) release(extension_[i - inline_pages]);
+    if (extension_ || tables_) [[unlikely]]
+        release_rest();
     count_ = 0;
+}
+
+[[gnu::noinline]] void TlbBatch::release_rest() {
+    for (u32 i = inline_pages; i < count_; ++i) release(extension_[i - inline_pages]);
     while (tables_) {
         Page* table = tables_;
         tables_ = table->next;
@@ -142,7 +147,6 @@ void TlbBatch::release() {
     }
     if (extension_) free_page(*page_of(arch::virt_to_phys(extension_)));
     extension_ = nullptr;
-    has_tables_ = false;
 }
 
 void TlbBatch::flush() {
@@ -153,8 +157,8 @@ void TlbBatch::flush() {
     }
     begin_ = VirtAddr{~u64{0}};
     end_ = VirtAddr{0};
-    if (count_ != 0 || tables_) release();
     has_tables_ = false;
+    if (count_ != 0 || tables_) release();
 }
 
 void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
@@ -165,14 +169,19 @@ void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     if (arch::tlb_flush_is_broadcast) return perform(request);
     u64 self = u64{1} << core::this_cpu().number;
     u64 active = active_cpus_.bits.load();
-    u64 idle_holders = used_cpus_.bits.load() & ~active & ~self;
+    const u64 holders = active | used_cpus_.bits.load();
+    if ((holders & ~self) == 0) { // who comes now finds the new entries
+        if (holders) perform(request);
+        return;
+    }
+    u64 idle_holders = holders & ~active & ~self;
     // Freed tables may be walked by a CPU that rests, for processors do so unasked; freed pages it can't reach.
     u64 resting = pages == all_pages ? 0 : resting_cpus_.bits.load() & active & ~self;
     if (idle_holders | resting) stale_cpus_.bits.fetch_or(idle_holders | resting);
     // A CPU that came or went, or ended its rest, between the two looks is told as well.
     if (resting) resting &= resting_cpus_.bits.load();
     active |= active_cpus_.bits.load();
-    if ((active | used_cpus_.value()) & self) perform(request);
+    if ((active | holders) & self) perform(request);
     if (u64 others = active & ~self & ~resting) {
         count_event(Event::RemoteFlush);
         core::run_on_cpus(others, flush_on_other, &request);

@@ -64,6 +64,7 @@ private:
     }
     bool extend();
     void release();
+    void release_rest();
     static void release(uintptr_t held);
 
     AddressSpace& space_;

@@ -63,22 +63,8 @@ void AddressSpace::prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, Vi
     });
 }
 
-/// The table that all of the range lies in, where it is one and not shared with another address space: what happens
-/// there needs no walk. Null elsewhere.
-Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
-    if (align_down(begin.value, leaf_table_span) != align_down(end.value - 1, leaf_table_span)) return nullptr;
-    Page* table = tables_.find_leaf_table(begin);
-    return table && !is_shared_table(*table) ? table : nullptr;
-}
-
-bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
-    Page* table = find_own_table(begin, end);
-    if (!table) return zap_by_walk(vma, {begin, end}, batch, what);
-    zap_table(*table, {begin, end}, vma, batch, what);
-    return true;
-}
-
-[[gnu::noinline]] bool AddressSpace::zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what) {
+/// zap() where the range has more than one table, or one that is shared, or none.
+bool AddressSpace::zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what) {
     bool is_complete = true;
     tables_.for_each_leaf_slot(
         range.begin, range.end,
@@ -110,12 +96,10 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
 }
 
 /// Stops early, with the address to go on at, when the batch is full.
-[[gnu::always_inline]] inline VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma,
-                                                                  TlbBatch& batch, Zap what) {
+VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what) {
     const bool counts = !is_physical(vma), is_dead = batch.is_dead();
     i64 anonymous = 0, others = 0;
     PageKind other_kind = PageKind::File;
-    VirtAddr first = end, last = begin;
     Cursor cursor(table, begin);
     for (; cursor.find_used(end); cursor.advance()) {
         Entry entry = cursor.entry();
@@ -125,8 +109,7 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
         if (!is_dead) {
             if (page && batch.is_full()) break;
             cursor.exchange(Policy::empty());
-            if (last == begin) first = cursor.address();
-            last = cursor.address() + arch::page_size;
+            batch.note(cursor.address());
         } else {
             cursor.set(Policy::empty());
         }
@@ -143,7 +126,6 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
         else
             batch.add_page(*page);
     }
-    if (first < last) batch.note_range(first, last);
     if (anonymous && !is_dead) cursor.count_anonymous(-static_cast<i32>(anonymous));
     if (anonymous) count_resident(PageKind::Anonymous, -anonymous);
     if (others) count_resident(other_kind, -others);

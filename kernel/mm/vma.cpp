@@ -5,9 +5,7 @@ namespace linnet::mm {
 
 bool Vma::counts_as_writable_mapping() const { return is(vma_shared) && (max_prot & 2) != 0; }
 
-Vma* VmaMap::find(VirtAddr address) {
-    Vma* hint = last_found_.load(std::memory_order_relaxed);
-    if (hint && hint->contains(address)) return hint;
+Vma* VmaMap::find_in_tree(VirtAddr address) {
     auto it = tree_.upper_bound(address);
     Vma* found = it == tree_.end() ? last_ : it->previous;
     if (!found || !found->contains(address)) return nullptr;
@@ -15,9 +13,7 @@ Vma* VmaMap::find(VirtAddr address) {
     return found;
 }
 
-Vma* VmaMap::find_ending_after(VirtAddr address) {
-    Vma* hint = last_found_.load(std::memory_order_relaxed);
-    if (hint && address < hint->end && (!hint->previous || hint->previous->end <= address)) return hint;
+Vma* VmaMap::find_ending_after_in_tree(VirtAddr address) {
     auto it = tree_.upper_bound(address);
     Vma* behind = it == tree_.end() ? nullptr : &*it;
     Vma* before = behind ? behind->previous : last_;

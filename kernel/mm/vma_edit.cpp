@@ -118,28 +118,30 @@ Result<Vma*> AddressSpace::isolate(Vma& vma, VirtAddr begin, VirtAddr end) {
     return part;
 }
 
+/// Gives the second mapping's range to the first one, which lies right below.
+void AddressSpace::absorb(Vma& first, Vma& second) {
+    mmap_lock_.claim(first);
+    mmap_lock_.claim(second);
+    VirtAddr end = second.end;
+    if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
+    if (second.lost_pages.load(std::memory_order_relaxed)) first.lost_pages.store(true);
+    take_out(second);
+    second.is_absorbed = true;
+    // The first grows before the second leaves the object's list: truncation meets each page at least once.
+    set_range(first, first.begin, end);
+    first.flags |= second.flags & vma_soft_dirty;
+    unlink_vma(second);
+    second.object = {}; // never the last holder of the object or label: `first` has them too
+    second.label = {};
+}
+
 /// Joins a mapping with its neighbours where they have become alike; returns the one that is left.
 Vma* AddressSpace::merge(Vma& vma) {
-    Vma* result = &vma;
-    auto absorb = [&](Vma& first, Vma& second) {
-        mmap_lock_.claim(first);
-        mmap_lock_.claim(second);
-        VirtAddr end = second.end;
-        if (second.has_private_pages.load(std::memory_order_relaxed)) first.has_private_pages.store(true);
-        if (second.lost_pages.load(std::memory_order_relaxed)) first.lost_pages.store(true);
-        take_out(second);
-        second.is_absorbed = true;
-        // The first grows before the second leaves the object's list: truncation meets each page at least once.
-        set_range(first, first.begin, end);
-        first.flags |= second.flags & vma_soft_dirty;
-        unlink_vma(second);
-        second.object = {}; // never the last holder of the object or label: `first` has them too
-        second.label = {};
-        result = &first;
-    };
     if (Vma* next = vmas_.next(vma); next && can_merge(vma, *next)) absorb(vma, *next);
-    if (Vma* previous = vmas_.previous(*result); previous && can_merge(*previous, *result)) absorb(*previous, *result);
-    return result;
+    Vma* previous = vmas_.previous(vma);
+    if (!previous || !can_merge(*previous, vma)) return &vma;
+    absorb(*previous, vma);
+    return previous;
 }
 
 void AddressSpace::account(const Vma& vma, i64 pages) {

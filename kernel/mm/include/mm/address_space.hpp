@@ -295,6 +295,7 @@ private:
     void claim_range(VirtAddr begin, VirtAddr end);
     void set_range(Vma& vma, VirtAddr begin, VirtAddr end);
     Vma* merge(Vma& vma);
+    void absorb(Vma& first, Vma& second);
     Result<void> split(Vma& vma, VirtAddr at);
     Result<Vma*> isolate(Vma& vma, VirtAddr begin, VirtAddr end);
     void link_vma(Vma& vma, ObjectMapping* after = nullptr);
@@ -322,6 +323,7 @@ private:
     Result<Vma*> give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, u32 flags);
     struct EntryChange;
     Result<Page*> own_sole_table(VirtAddr begin, VirtAddr end);
+    void protect_by_walk(const EntryChange& change, AddressRange range);
     void protect_entries(const Vma& vma, AddressRange range, u8 before, Page* sole, TlbBatch& batch);
     struct RemapRequest {
         VirtAddr old_address{};
@@ -352,6 +354,7 @@ private:
     FaultResult fault_private_write(Vma& vma, Page& table, VirtAddr address);
     FaultResult fault_physical(Vma& vma, Page& table, VirtAddr address);
     FaultResult break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen);
+    FaultResult copy_private_page(Vma& vma, Page& table, VirtAddr address, Entry seen, PageRef original);
     FaultResult make_shared_writable(Vma& vma, Page& table, VirtAddr address);
     usize map_around(Vma& vma, Page& table, VirtAddr address);
     bool map_object_page(Vma& vma, Cursor& cursor, PageRef& page, u64 index, Entry model);

@@ -111,12 +111,19 @@ public:
     using Tree = IntrusiveTree<Vma, &Vma::node, Vma::BeginOf>;
 
     /// The mapping that contains `address`, else null.
-    Vma* find(VirtAddr address);
+    Vma* find(VirtAddr address) {
+        Vma* hint = last_found_.load(std::memory_order_relaxed);
+        return hint && hint->contains(address) ? hint : find_in_tree(address);
+    }
     /// Without any lock, interrupts off: the mapping that probably contains `address`, or one that no longer belongs
     /// here, or null. Whoever takes mappings out sees to it that their memory stays meanwhile.
     Vma* find_unlocked(VirtAddr address);
     /// The first mapping that ends behind `address` (it may begin behind it too), else null.
-    Vma* find_ending_after(VirtAddr address);
+    Vma* find_ending_after(VirtAddr address) {
+        Vma* hint = last_found_.load(std::memory_order_relaxed);
+        if (hint && address < hint->end && (!hint->previous || hint->previous->end <= address)) return hint;
+        return find_ending_after_in_tree(address);
+    }
     static Vma* next(const Vma& vma) { return vma.next; }
     static Vma* previous(const Vma& vma) { return vma.previous; }
     [[nodiscard]] Vma* first() const { return first_; }
@@ -135,6 +142,8 @@ public:
     VirtAddr find_gap_bottom_up(u64 length, VirtAddr low, VirtAddr high, u64 alignment, u64 guard);
 
 private:
+    Vma* find_in_tree(VirtAddr address);
+    Vma* find_ending_after_in_tree(VirtAddr address);
     void link(Vma& vma, Vma* previous, Vma* next);
 
     Tree tree_;

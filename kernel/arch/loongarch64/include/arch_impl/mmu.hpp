@@ -24,7 +24,7 @@ struct PagingPolicy : WithoutSoftDirty {
     static constexpr unsigned restricted_shift = 16, accessed_to_valid = 11;
     static constexpr u64 number_mask = ((u64{1} << 48) - 1) & ~((u64{1} << 14) - 1);
     static constexpr bool restricted_tables_are_readable = false;
-    static constexpr bool fault_drops_translation = false;
+    static constexpr bool fault_drops_translation = true; // the trap decoder does (trap.cpp, forget_entry())
 
     static constexpr Entry empty() { return 0; }
     static constexpr bool is_empty(Entry entry) { return entry == 0; }
