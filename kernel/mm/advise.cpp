@@ -158,35 +158,39 @@ Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
     return {};
 }
 
-/// Nothing when Zap::OwnTables does not do. Inlined: most calls find little to do.
-[[gnu::always_inline]] inline std::optional<Result<void>> AddressSpace::discard_locked(VirtAddr begin, VirtAddr end,
-                                                                                       int advice, Zap what) {
-    bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
+/// The range lies in the mapping. Nothing when Zap::OwnTables does not do.
+std::optional<Result<void>> AddressSpace::discard_part(Vma& vma, AddressRange range, int advice, Zap what,
+                                                       TlbBatch& batch) {
+    const bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
+    if (is_sealed_against(vma, advice)) return Result<void>(error(Errno::EPERM));
+    if ((vma.is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(vma))
+        return Result<void>(error(Errno::EINVAL));
+    if (advice == abi::MADV_FREE && (!vma.is_anonymous() || vma.is(vma_shared)))
+        return Result<void>(error(Errno::EINVAL));
+    if (vma.is(vma_hugetlb)) {
+        if (only_checks || !is_aligned(range.begin.value, arch::huge_page_size))
+            return Result<void>(error(Errno::EINVAL));
+        const VirtAddr end = huge_page_floor(range.end);
+        if (range.begin < end) discard_pool_pages(vma, range.begin, end, batch);
+    } else if (!only_checks && !zap(vma, range.begin, range.end, batch, what)) {
+        return {};
+    }
+    return Result<void>();
+}
+
+std::optional<Result<void>> AddressSpace::discard_locked(AddressRange range, int advice, Zap what, TlbBatch& batch) {
     bool hole = false;
-    TlbBatch batch(*this);
-    VirtAddr at = begin;
-    while (at < end) {
+    for (VirtAddr at = range.begin; at < range.end;) {
         Vma* vma = vmas_.find_ending_after(at);
-        if (!vma || vma->begin >= end) {
+        if (!vma || vma->begin >= range.end) {
             hole = true;
             break;
         }
         if (vma->begin > at) hole = true;
-        if (is_sealed_against(*vma, advice)) return Result<void>(error(Errno::EPERM));
-        if ((vma->is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(*vma))
-            return Result<void>(error(Errno::EINVAL));
-        if (advice == abi::MADV_FREE && (!vma->is_anonymous() || vma->is(vma_shared)))
-            return Result<void>(error(Errno::EINVAL));
-        VirtAddr from = std::max(at, vma->begin), to = std::min(end, vma->end);
-        const bool is_pool = vma->is(vma_hugetlb);
-        if (is_pool && (only_checks || !is_aligned(from.value, arch::huge_page_size)))
-            return Result<void>(error(Errno::EINVAL));
-        const VirtAddr stop = is_pool ? huge_page_floor(to) : to;
-        if (is_pool && from < stop)
-            discard_pool_pages(*vma, from, stop, batch);
-        else if (!is_pool && !only_checks && !zap(*vma, from, stop, batch, what))
-            return {};
-        at = to;
+        const AddressRange part{std::max(at, vma->begin), std::min(range.end, vma->end)};
+        auto done = discard_part(*vma, part, advice, what, batch);
+        if (!done || !*done) return done;
+        at = part.end;
     }
     return hole ? Result<void>(error(Errno::ENOMEM)) : Result<void>();
 }
@@ -196,7 +200,11 @@ Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
 Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     {
         core::ReadGuard guard(mmap_lock_);
-        if (auto done = discard_locked(begin, end, advice, Zap::OwnTables)) [[likely]]
+        TlbBatch batch(*this);
+        Vma* vma = vmas_.find(begin); // mostly all of the range lies in one
+        auto done = vma && end <= vma->end ? discard_part(*vma, {begin, end}, advice, Zap::OwnTables, batch)
+                                           : discard_locked({begin, end}, advice, Zap::OwnTables, batch);
+        if (done) [[likely]]
             return *done;
     }
     return discard_exclusively(begin, end, advice);
@@ -206,7 +214,8 @@ Result<void> AddressSpace::discard(VirtAddr begin, VirtAddr end, int advice) {
     core::WriteGuard guard(mmap_lock_);
     claim_range(begin, end);
     TRY(own_partial_tables(begin, end));
-    return *discard_locked(begin, end, advice, Zap::All);
+    TlbBatch batch(*this);
+    return *discard_locked({begin, end}, advice, Zap::All, batch);
 }
 
 void AddressSpace::release_private_memory() {

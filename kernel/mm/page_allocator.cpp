@@ -251,7 +251,9 @@ Page* allocate_block(unsigned order, PageZeroing zeroing, PageKind kind, Effort 
     return block ? &prepare_block(block, order, zeroing, kind) : nullptr;
 }
 
-void free_pages(Page& page, unsigned order) {
+namespace {
+
+[[gnu::always_inline]] inline void give_back(Page& page, unsigned order) {
     core::PreemptionGuard guard;
     CpuPageCache& cache = this_cpu_cache();
     PageKind kind = page.kind;
@@ -271,10 +273,14 @@ void free_pages(Page& page, unsigned order) {
         drain(list, CpuPageCache::batch);
 }
 
+} // namespace
+
+void free_pages(Page& page, unsigned order) { give_back(page, order); }
+
 void free_page(Page& page) {
     if (page.kind == PageKind::Hugetlb) [[unlikely]]
         return free_pool_frame(page);
-    free_pages(page, page.order);
+    give_back(page, page.order);
 }
 
 void split_block(Page& head, unsigned order) {

@@ -44,7 +44,8 @@ Result<void> AddressSpace::protect_part(Vma& vma, VirtAddr begin, VirtAddr end, 
     bool is_promised_now = is_accountable(rights, vma.flags) && !vma.is(vma_accounted);
     if (is_promised_now && !can_commit(pages)) return error(Errno::ENOMEM);
     mmap_lock_.claim(vma);
-    Page* table = TRY(own_sole_table(begin, end));
+    Page* table = find_own_table(begin, end);
+    if (!table) table = TRY(own_sole_table(begin, end));
     const u8 before = vma.prot;
     u32 flags = vma.flags;
     if (is_promised_now) flags |= vma_accounted;
@@ -97,9 +98,7 @@ Result<Vma*> AddressSpace::give_to_neighbour(Vma& vma, VirtAddr begin, VirtAddr 
 }
 
 /// Makes the tables for the range this address space's own. Returns the table when there is no more than one.
-Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
-    if (Page* table = find_own_table(begin, end)) [[likely]]
-        return table;
+[[gnu::noinline]] Result<Page*> AddressSpace::own_sole_table(VirtAddr begin, VirtAddr end) {
     TRY(own_tables(begin, end));
     return find_own_table(begin, end);
 }
@@ -127,6 +126,9 @@ struct AddressSpace::EntryChange {
         const Page& page = ram_page_of(Policy::address(entry, 0));
         return page.kind == PageKind::Anonymous && page.refs.load(std::memory_order_acquire) == 1;
     }
+    [[nodiscard]] Entry changed(Entry entry) const {
+        return Policy::with_rights(entry, may_write(entry) ? full : read_only);
+    }
     /// Before the right to execute is given. The mapping is claimed: no page comes up meanwhile.
     [[gnu::noinline]] void sync_all(Page& table, AddressRange range) const {
         for (Cursor cursor(table, range.begin); cursor.find_used(range.end); cursor.advance())
@@ -134,15 +136,17 @@ struct AddressSpace::EntryChange {
     }
     [[gnu::noinline]] void apply(Page& table, AddressRange range) const {
         if (is_executable) sync_all(table, range);
-        const Entry when_writable = full, otherwise = read_only;
-        VirtAddr first = range.end, last = range.begin;
-        for (Cursor cursor(table, range.begin); cursor.address() < range.end; cursor.advance()) {
+        // The compiler must take it that storing an entry changes what is in memory.
+        const EntryChange change = *this;
+        Cursor cursor(table, range.begin);
+        while (cursor.address() < range.end && Policy::is_empty(cursor.entry())) cursor.advance();
+        const VirtAddr first = cursor.address();
+        VirtAddr last = first;
+        for (; cursor.address() < range.end; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            while (!cursor.compare_exchange(entry,
-                                            Policy::with_rights(entry, may_write(entry) ? when_writable : otherwise))) {
+            while (!cursor.compare_exchange(entry, change.changed(entry))) {
             }
-            if (last == range.begin) first = cursor.address();
             last = cursor.address() + arch::page_size;
         }
         if (loses && first < last) batch.note_range(first, last);

@@ -32,12 +32,16 @@ constinit u32 next_asid = 1;
 constinit std::atomic<u64> running[core::CpuMask::max_cpus];
 constinit u64 reserved[core::CpuMask::max_cpus]; // kept over the last change of generation
 
+} // namespace
+
 struct FlushRequest {
     const AddressSpace* space;
     VirtAddr begin;
     u64 pages;
     arch::Asid asid;
 };
+
+namespace {
 
 void perform(const FlushRequest& request) {
     if (request.pages > many_pages) {
@@ -123,16 +127,20 @@ bool TlbBatch::extend() {
     return true;
 }
 
+[[gnu::noinline]] void TlbBatch::release_marked(uintptr_t held) {
+    Page& page = *reinterpret_cast<Page*>(held & ~marks);
+    held& huge_mark ? drop_huge_mapping(page) : drop_table_reference(page);
+}
+
 inline void TlbBatch::release(uintptr_t held) {
-    Page& page = *reinterpret_cast<Page*>(held & ~huge_mark);
-    if (held & huge_mark)
-        drop_huge_mapping(page);
-    else
-        page.kind == PageKind::PageTable ? drop_table_reference(page) : unref_page(page);
+    if (held & marks) [[unlikely]]
+        return release_marked(held);
+    unref_page(*reinterpret_cast<Page*>(held));
 }
 
 void TlbBatch::release() {
-    for (u32 i = 0; i < std::min(count_, inline_pages); ++i) release(pages_[i]);
+    const uintptr_t* const end = pages_ + std::min(count_, inline_pages);
+    for (const uintptr_t* held = pages_; held != end; ++held) release(*held);
     if (extension_ || tables_) [[unlikely]]
         release_rest();
     count_ = 0;
@@ -164,16 +172,18 @@ void TlbBatch::flush() {
 void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     core::PreemptionGuard guard;
-    FlushRequest request{this, begin, pages,
-                         static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))};
+    const FlushRequest request{
+        this, begin, pages, static_cast<arch::Asid>(asid_.load(std::memory_order_relaxed) & ((1u << asid_bits) - 1))};
     if (arch::tlb_flush_is_broadcast) return perform(request);
-    u64 self = u64{1} << core::this_cpu().number;
-    u64 active = active_cpus_.bits.load();
-    const u64 holders = active | used_cpus_.bits.load();
-    if ((holders & ~self) == 0) { // who comes now finds the new entries
-        if (holders) perform(request);
-        return;
-    }
+    const u64 self = u64{1} << core::this_cpu().number;
+    const u64 active = active_cpus_.bits.load(), holders = active | used_cpus_.bits.load();
+    if (holders & ~self) return flush_holders(request, self, active, holders);
+    if (holders) perform(request); // a CPU that comes now finds the new entries
+}
+
+/// The CPUs that have, or may have, the address space were `active` and `holders` a moment ago.
+[[gnu::noinline]] void AddressSpace::flush_holders(const FlushRequest& request, u64 self, u64 active, u64 holders) {
+    const u64 pages = request.pages;
     u64 idle_holders = holders & ~active & ~self;
     // Freed tables may be walked by a CPU that rests, for processors do so unasked; freed pages it can't reach.
     u64 resting = pages == all_pages ? 0 : resting_cpus_.bits.load() & active & ~self;
@@ -184,7 +194,8 @@ void AddressSpace::flush_range(VirtAddr begin, u64 pages) {
     if ((active | holders) & self) perform(request);
     if (u64 others = active & ~self & ~resting) {
         count_event(Event::RemoteFlush);
-        core::run_on_cpus(others, flush_on_other, &request);
+        FlushRequest copy = request;
+        core::run_on_cpus(others, flush_on_other, &copy);
     }
 }
 

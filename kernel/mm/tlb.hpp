@@ -28,8 +28,10 @@ public:
         if (begin < begin_) begin_ = begin;
         if (end > end_) end_ = end;
     }
-    /// Takes over one reference, to a page or to a shared last-level table. Call is_full() before.
+    /// Takes over one reference to a page. Call is_full() before.
     void add_page(Page& page) { add(reinterpret_cast<uintptr_t>(&page)); }
+    /// The same for a shared last-level table.
+    void add_shared_table(Page& table) { add(reinterpret_cast<uintptr_t>(&table) | table_mark); }
     /// Takes over an entry's part in a huge page. Call is_full() before.
     void add_huge_page(Page& head) { add(reinterpret_cast<uintptr_t>(&head) | huge_mark); }
     void add_table(Page& table) {
@@ -54,7 +56,7 @@ private:
     [[nodiscard]] bool has_work() const { return begin_ < end_ || has_tables_ || count_ != 0; }
     static constexpr u32 inline_pages = 32;
     static constexpr u32 extension_pages = arch::page_size / sizeof(uintptr_t);
-    static constexpr uintptr_t huge_mark = 1; // in an address of a Page, which is aligned
+    static constexpr uintptr_t huge_mark = 1, table_mark = 2, marks = 3; // in an address of a Page, which is aligned
     void add(uintptr_t held) {
         if (count_ < inline_pages) [[likely]]
             pages_[count_] = held;
@@ -66,6 +68,7 @@ private:
     void release();
     void release_rest();
     static void release(uintptr_t held);
+    static void release_marked(uintptr_t held);
 
     AddressSpace& space_;
     VirtAddr begin_{~u64{0}};

@@ -92,7 +92,7 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
     if (batch.is_full()) batch.flush();
     batch.note_range(range.begin, range.end);
     batch.note_tables();
-    batch.add_page(table);
+    batch.add_shared_table(table);
 }
 
 /// Stops early, with the address to go on at, when the batch is full.
@@ -103,7 +103,7 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
     Cursor cursor(table, begin);
     for (; cursor.find_used(end); cursor.advance()) {
         Entry entry = cursor.entry();
-        Page* page = counts ? page_of(Policy::address(entry, 0)) : nullptr;
+        Page* page = counts ? &ram_page_of(Policy::address(entry, 0)) : nullptr;
         PageKind kind = page ? PageKind{page->kind} : PageKind::Reserved;
         if (kind == PageKind::Anonymous && what == Zap::KeepPrivate) continue;
         if (!is_dead) {
@@ -132,9 +132,11 @@ VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, V
     return cursor.address();
 }
 
-void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
-    VirtAddr at = range.begin;
-    while ((at = zap_in_table(table, at, range.end, vma, batch, what)) < range.end) batch.flush();
+void AddressSpace::zap_with_flushes(Page& table, AddressRange rest, Vma& vma, TlbBatch& batch, Zap what) {
+    do {
+        batch.flush();
+        rest.begin = zap_in_table(table, rest.begin, rest.end, vma, batch, what);
+    } while (rest.begin < rest.end);
 }
 
 void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private) {

@@ -39,6 +39,7 @@
 namespace linnet::mm {
 
 class TlbBatch;
+struct FlushRequest;
 
 enum class FaultResult : u8 { Resolved, SegvMapErr, SegvAccErr, SegvPkuErr, BusAdrErr, OutOfMemory };
 
@@ -314,6 +315,7 @@ private:
     bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
     [[nodiscard]] Page* find_own_table(VirtAddr begin, VirtAddr end) const;
     bool zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what);
+    void zap_with_flushes(Page& table, AddressRange rest, Vma& vma, TlbBatch& batch, Zap what);
     void zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
@@ -430,7 +432,8 @@ private:
     void clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch);
     Result<void> discard(VirtAddr begin, VirtAddr end, int advice);
     Result<void> discard_exclusively(VirtAddr begin, VirtAddr end, int advice);
-    std::optional<Result<void>> discard_locked(VirtAddr begin, VirtAddr end, int advice, Zap what);
+    std::optional<Result<void>> discard_locked(AddressRange range, int advice, Zap what, TlbBatch& batch);
+    std::optional<Result<void>> discard_part(Vma& vma, AddressRange range, int advice, Zap what, TlbBatch& batch);
     Result<void> mark_advice(VirtAddr begin, VirtAddr end, int advice);
     Result<void> advise_part(Vma& part, int advice, TlbBatch& batch);
     Result<void> install_guard(Vma& part, TlbBatch& batch);
@@ -441,6 +444,7 @@ private:
     Result<void> check_unsealed(VirtAddr begin, VirtAddr end);
     void note_resident_peak() const;
     void flush_range(VirtAddr begin, u64 pages);
+    void flush_holders(const FlushRequest& request, u64 self, u64 active, u64 holders);
     void leave_all_cpus();
 
     MmapLock mmap_lock_;
