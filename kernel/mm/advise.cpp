@@ -64,26 +64,29 @@ Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
     if ((length != 0 && rounded == 0) || address.value + rounded < address.value) return error(Errno::EINVAL);
     if (rounded == 0) return {};
     if (!arch::is_user_range(address, rounded)) return error(Errno::ENOMEM);
-    VirtAddr end = address + rounded;
+    return follow_advice(address, address + rounded, advice);
+}
+
+Result<void> AddressSpace::follow_advice(VirtAddr begin, VirtAddr end, int advice) {
     switch (advice) {
     case abi::MADV_DONTNEED:
     case abi::MADV_DONTNEED_LOCKED:
     case abi::MADV_FREE:
     case abi::MADV_COLD:
     case abi::MADV_PAGEOUT:
-        return discard(address, end, advice);
+        return discard(begin, end, advice);
     case abi::MADV_WILLNEED:
-        return will_need(address, end);
+        return will_need(begin, end);
     case abi::MADV_REMOVE:
-        return remove_from_object(address, end);
+        return remove_from_object(begin, end);
     case abi::MADV_POPULATE_READ:
-        return populate(address, rounded, arch::Access::Read);
+        return populate(begin, end - begin, arch::Access::Read);
     case abi::MADV_POPULATE_WRITE:
-        return populate(address, rounded, arch::Access::Write);
+        return populate(begin, end - begin, arch::Access::Write);
     case abi::MADV_COLLAPSE:
-        return collapse_range(address, end);
+        return collapse_range(begin, end);
     default:
-        return mark_advice(address, end, advice);
+        return mark_advice(begin, end, advice);
     }
 }
 

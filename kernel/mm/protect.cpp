@@ -126,9 +126,6 @@ struct AddressSpace::EntryChange {
         const Page& page = ram_page_of(Policy::address(entry, 0));
         return page.kind == PageKind::Anonymous && page.refs.load(std::memory_order_acquire) == 1;
     }
-    [[nodiscard]] Entry changed(Entry entry) const {
-        return Policy::with_rights(entry, may_write(entry) ? full : read_only);
-    }
     /// Before the right to execute is given. The mapping is claimed: no page comes up meanwhile.
     [[gnu::noinline]] void sync_all(Page& table, AddressRange range) const {
         for (Cursor cursor(table, range.begin); cursor.find_used(range.end); cursor.advance())
@@ -136,8 +133,7 @@ struct AddressSpace::EntryChange {
     }
     [[gnu::noinline]] void apply(Page& table, AddressRange range) const {
         if (is_executable) sync_all(table, range);
-        // The compiler must take it that storing an entry changes what is in memory.
-        const EntryChange change = *this;
+        const Entry when_writable = full, otherwise = read_only; // else read anew for each entry
         Cursor cursor(table, range.begin);
         while (cursor.address() < range.end && Policy::is_empty(cursor.entry())) cursor.advance();
         const VirtAddr first = cursor.address();
@@ -145,7 +141,8 @@ struct AddressSpace::EntryChange {
         for (; cursor.address() < range.end; cursor.advance()) {
             Entry entry = cursor.entry();
             if (Policy::is_empty(entry)) continue;
-            while (!cursor.compare_exchange(entry, change.changed(entry))) {
+            while (!cursor.compare_exchange(entry,
+                                            Policy::with_rights(entry, may_write(entry) ? when_writable : otherwise))) {
             }
             last = cursor.address() + arch::page_size;
         }

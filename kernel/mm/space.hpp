@@ -120,13 +120,8 @@ inline Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
     return table && !is_shared_table(*table) ? table : nullptr;
 }
 
-inline void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
-    const VirtAddr at = zap_in_table(table, range.begin, range.end, vma, batch, what);
-    if (at < range.end) [[unlikely]]
-        zap_with_flushes(table, {at, range.end}, vma, batch, what);
-}
-
-inline bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what) {
+[[gnu::always_inline]] inline bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch,
+                                                     Zap what) {
     Page* table = find_own_table(begin, end);
     if (!table) return zap_by_walk(vma, {begin, end}, batch, what);
     zap_table(*table, {begin, end}, vma, batch, what);

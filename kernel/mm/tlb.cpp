@@ -138,7 +138,7 @@ inline void TlbBatch::release(uintptr_t held) {
     unref_page(*reinterpret_cast<Page*>(held));
 }
 
-void TlbBatch::release() {
+[[gnu::noinline]] void TlbBatch::release() {
     const uintptr_t* const end = pages_ + std::min(count_, inline_pages);
     for (const uintptr_t* held = pages_; held != end; ++held) release(*held);
     if (extension_ || tables_) [[unlikely]]
@@ -166,6 +166,10 @@ void TlbBatch::flush() {
     begin_ = VirtAddr{~u64{0}};
     end_ = VirtAddr{0};
     has_tables_ = false;
+    if (count_ == 1 && !tables_) { // most often
+        count_ = 0;
+        return release(pages_[0]);
+    }
     if (count_ != 0 || tables_) release();
 }
 

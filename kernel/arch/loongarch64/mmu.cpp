@@ -38,11 +38,15 @@ void deactivate_user_tables() {
     if (asid_count() == 1) flush_asid(0);
 }
 
+static void flush_page(u64 address, Asid asid) {
+    asm volatile("invtlb 5, %0, %1" : : "r"(u64{asid}), "r"(address) : "memory");
+}
+
 void flush_user_tlb(VirtAddr address, usize page_count, Asid asid) {
     constexpr usize most_single_pages = 32;
+    if (page_count == 1) return flush_page(address.value, asid);
     if (page_count > most_single_pages) return flush_asid(asid);
-    for (usize i = 0; i < page_count; ++i)
-        asm volatile("invtlb 5, %0, %1" : : "r"(u64{asid}), "r"(address.value + i * page_size) : "memory");
+    for (usize i = 0; i < page_count; ++i) flush_page(address.value + i * page_size, asid);
 }
 
 void flush_user_tlb_all(Asid asid) { flush_asid(asid); }

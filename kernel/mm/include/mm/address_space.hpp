@@ -315,7 +315,6 @@ private:
     bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
     [[nodiscard]] Page* find_own_table(VirtAddr begin, VirtAddr end) const;
     bool zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what);
-    void zap_with_flushes(Page& table, AddressRange rest, Vma& vma, TlbBatch& batch, Zap what);
     void zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
     VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
@@ -434,6 +433,7 @@ private:
     Result<void> discard_exclusively(VirtAddr begin, VirtAddr end, int advice);
     std::optional<Result<void>> discard_locked(AddressRange range, int advice, Zap what, TlbBatch& batch);
     std::optional<Result<void>> discard_part(Vma& vma, AddressRange range, int advice, Zap what, TlbBatch& batch);
+    Result<void> follow_advice(VirtAddr begin, VirtAddr end, int advice);
     Result<void> mark_advice(VirtAddr begin, VirtAddr end, int advice);
     Result<void> advise_part(Vma& part, int advice, TlbBatch& batch);
     Result<void> install_guard(Vma& part, TlbBatch& batch);
