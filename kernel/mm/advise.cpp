@@ -56,18 +56,18 @@ bool is_sealed_against(const Vma& vma, int advice) {
     }
 }
 
-} // namespace
-
-Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
+/// What is said where there is no range to follow advice on.
+Result<void> refuse(VirtAddr address, u64 length, int advice) {
     if (!is_known_advice(advice) || !is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
-    u64 rounded = align_up(length, arch::page_size);
+    const u64 rounded = align_up(length, arch::page_size);
     if ((length != 0 && rounded == 0) || address.value + rounded < address.value) return error(Errno::EINVAL);
     if (rounded == 0) return {};
-    if (!arch::is_user_range(address, rounded)) return error(Errno::ENOMEM);
-    return follow_advice(address, address + rounded, advice);
+    return error(Errno::ENOMEM);
 }
 
-Result<void> AddressSpace::follow_advice(VirtAddr begin, VirtAddr end, int advice) {
+} // namespace
+
+inline Result<void> AddressSpace::follow_advice(VirtAddr begin, VirtAddr end, int advice) {
     switch (advice) {
     case abi::MADV_DONTNEED:
     case abi::MADV_DONTNEED_LOCKED:
@@ -90,8 +90,16 @@ Result<void> AddressSpace::follow_advice(VirtAddr begin, VirtAddr end, int advic
     }
 }
 
+Result<void> AddressSpace::advise(VirtAddr address, u64 length, int advice) {
+    const u64 rounded = align_up(length, arch::page_size);
+    if (rounded == 0 || !is_mappable(address, rounded)) [[unlikely]]
+        return refuse(address, length, advice);
+    return follow_advice(address, address + rounded, advice);
+}
+
 /// Advice that is a mark on the mapping.
 [[gnu::noinline]] Result<void> AddressSpace::mark_advice(VirtAddr begin, VirtAddr end, int advice) {
+    if (!is_known_advice(advice)) return error(Errno::EINVAL);
     core::WriteGuard guard(mmap_lock_);
     TlbBatch batch(*this);
     return change_each(begin, end, [&](Vma& part) { return advise_part(part, advice, batch); });
@@ -162,8 +170,8 @@ Result<void> AddressSpace::install_guard(Vma& part, TlbBatch& batch) {
 }
 
 /// The range lies in the mapping. Nothing when Zap::OwnTables does not do.
-std::optional<Result<void>> AddressSpace::discard_part(Vma& vma, AddressRange range, int advice, Zap what,
-                                                       TlbBatch& batch) {
+[[gnu::always_inline]] inline std::optional<Result<void>>
+AddressSpace::discard_part(Vma& vma, AddressRange range, int advice, Zap what, TlbBatch& batch) {
     const bool only_checks = advice == abi::MADV_COLD || advice == abi::MADV_PAGEOUT;
     if (is_sealed_against(vma, advice)) return Result<void>(error(Errno::EPERM));
     if ((vma.is(vma_locked) && advice != abi::MADV_DONTNEED_LOCKED) || is_physical(vma))

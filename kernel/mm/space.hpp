@@ -114,10 +114,16 @@ inline arch::MappingFlags physical_flags(const Vma& vma, arch::MappingFlags flag
 
 /// The table that all of the range lies in, where it is one and not shared with another address space: what happens
 /// there needs no walk. Null elsewhere.
-inline Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
+[[gnu::always_inline]] inline Page* AddressSpace::find_own_table(VirtAddr begin, VirtAddr end) const {
     if (align_down(begin.value, leaf_table_span) != align_down(end.value - 1, leaf_table_span)) return nullptr;
     Page* table = tables_.find_leaf_table(begin);
     return table && !is_shared_table(*table) ? table : nullptr;
+}
+
+inline void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
+    const VirtAddr at = zap_in_table(table, range.begin, range.end, vma, batch, what);
+    if (at < range.end) [[unlikely]]
+        zap_with_flushes(table, {at, range.end}, vma, batch, what);
 }
 
 [[gnu::always_inline]] inline bool AddressSpace::zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch,

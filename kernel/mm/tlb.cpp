@@ -129,7 +129,10 @@ bool TlbBatch::extend() {
 
 [[gnu::noinline]] void TlbBatch::release_marked(uintptr_t held) {
     Page& page = *reinterpret_cast<Page*>(held & ~marks);
-    held& huge_mark ? drop_huge_mapping(page) : drop_table_reference(page);
+    if (held & huge_mark)
+        drop_huge_mapping(page);
+    else
+        drop_table_reference(page);
 }
 
 inline void TlbBatch::release(uintptr_t held) {

@@ -96,8 +96,7 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
 }
 
 /// Stops early, with the address to go on at, when the batch is full.
-[[gnu::always_inline]] inline VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma,
-                                                                  TlbBatch& batch, Zap what) {
+VirtAddr AddressSpace::zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what) {
     const bool counts = !is_physical(vma), is_dead = batch.is_dead();
     i64 anonymous = 0, others = 0;
     PageKind other_kind = PageKind::File;
@@ -133,10 +132,11 @@ void AddressSpace::zap_shared_table(Page& table, AddressRange range, Entry* slot
     return cursor.address();
 }
 
-void AddressSpace::zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what) {
-    VirtAddr at = range.begin;
-    while ((at = zap_in_table(table, at, range.end, vma, batch, what)) < range.end) [[unlikely]]
+void AddressSpace::zap_with_flushes(Page& table, AddressRange rest, Vma& vma, TlbBatch& batch, Zap what) {
+    do {
         batch.flush();
+        rest.begin = zap_in_table(table, rest.begin, rest.end, vma, batch, what);
+    } while (rest.begin < rest.end);
 }
 
 void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private) {

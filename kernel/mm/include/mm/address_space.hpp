@@ -315,9 +315,10 @@ private:
     bool zap(Vma& vma, VirtAddr begin, VirtAddr end, TlbBatch& batch, Zap what = Zap::All);
     [[nodiscard]] Page* find_own_table(VirtAddr begin, VirtAddr end) const;
     bool zap_by_walk(Vma& vma, AddressRange range, TlbBatch& batch, Zap what);
+    VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
+    void zap_with_flushes(Page& table, AddressRange rest, Vma& vma, TlbBatch& batch, Zap what);
     void zap_table(Page& table, AddressRange range, Vma& vma, TlbBatch& batch, Zap what);
     void zap_shared_table(Page& table, AddressRange range, Entry* slot, TlbBatch& batch);
-    VirtAddr zap_in_table(Page& table, VirtAddr begin, VirtAddr end, Vma& vma, TlbBatch& batch, Zap what);
     void prune_tables(VirtAddr begin, VirtAddr end, VirtAddr floor, VirtAddr ceiling, TlbBatch& batch);
     // protect.cpp, remap.cpp
     Result<void> protect_part(Vma& vma, VirtAddr begin, VirtAddr end, u8 rights, int key, TlbBatch& batch);
