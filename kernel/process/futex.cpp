@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <arch/usercopy.hpp>
 #include <core/sched.hpp>
+#include <lib/own_ptr.hpp>
 #include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
 #include <optional>
@@ -63,7 +64,10 @@ Result<mm::MemoryIdentity> key_of(VirtAddr address, FutexScope scope) {
     if (!arch::is_user_range(address, 4)) return error(Errno::EFAULT);
     mm::AddressSpace& space = current().own_address_space();
     if (scope == FutexScope::Private) return mm::MemoryIdentity{&space, address.value};
-    return space.identify(address);
+    mm::MemoryIdentity key = TRY(space.identify(address));
+    // In memory of its own a process still has two queues for a word, one for each scope.
+    if (key.owner == &space) key.offset |= 1;
+    return key;
 }
 
 const u32* user_word(VirtAddr address) { return reinterpret_cast<const u32*>(address.value); }
@@ -104,33 +108,70 @@ u32 wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bi
 
 } // namespace
 
-Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
-    if (bitset == 0) return error(Errno::EINVAL);
-    FutexWaiter waiter;
-    waiter.key = TRY(key_of(address, scope));
-    waiter.bitset = bitset;
-    waiter.thread = &current();
-    Bucket& bucket = bucket_of(waiter.key);
-    waiter.bucket.store(&bucket, std::memory_order_relaxed);
+namespace {
+
+/// Puts the waiter in its queue; EAGAIN or EFAULT when its word, looked at after that, is not as expected.
+Result<void> join_queue(FutexWaiter& waiter, const FutexWait& wait) {
+    Bucket& bucket = *waiter.bucket.load(std::memory_order_relaxed);
     {
         core::SpinGuard guard(bucket.lock);
         bucket.waiters.push_back(waiter);
     }
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    Result<u32> value = load_word(address);
-    if (!value || *value != expected) {
-        if (!take_back(waiter)) return FutexWaitEnd::Woken;
-        return error(value ? Errno::EAGAIN : value.error());
+    if (TRY(load_word(wait.address)) != wait.expected) return error(Errno::EAGAIN);
+    return {};
+}
+
+/// One waiter for each word. A wake-up counts even where another word is not as expected, or time is over.
+Result<FutexWaitEnd> wait_with(std::span<FutexWaiter> waiters, std::span<const FutexWait> waits,
+                               core::Deadline deadline, usize& which) {
+    for (usize i = 0; i < waits.size(); ++i) {
+        if (waits[i].bitset == 0) return error(Errno::EINVAL);
+        waiters[i].key = TRY(key_of(waits[i].address, waits[i].scope));
+        waiters[i].bitset = waits[i].bitset;
+        waiters[i].thread = &current();
+        waiters[i].bucket.store(&bucket_of(waiters[i].key), std::memory_order_relaxed);
     }
+    Result<void> joined;
+    usize count = 0;
+    while (count < waits.size() && joined) {
+        joined = join_queue(waiters[count], waits[count]);
+        ++count;
+    }
+    auto is_woken = [&] {
+        return std::ranges::any_of(waiters,
+                                   [](const FutexWaiter& one) { return one.woken.load(std::memory_order_acquire); });
+    };
     core::WaitResult result = core::WaitResult::Ready;
-    while (!waiter.woken.load(std::memory_order_acquire) && result == core::WaitResult::Ready) {
+    while (joined && result == core::WaitResult::Ready && !is_woken()) {
         core::prepare_to_sleep(core::Sleep::Interruptible);
-        if (waiter.woken.load(std::memory_order_acquire)) break;
+        if (is_woken()) break;
         result = core::sleep_until(core::Sleep::Interruptible, deadline);
     }
     core::cancel_sleep();
-    if (!take_back(waiter)) return FutexWaitEnd::Woken;
+    bool is_taken = false;
+    for (usize i = 0; i < count; ++i) {
+        if (take_back(waiters[i])) continue;
+        is_taken = true;
+        which = i;
+    }
+    if (is_taken) return FutexWaitEnd::Woken;
+    if (!joined) return error(joined.error());
     return result == core::WaitResult::TimedOut ? FutexWaitEnd::TimedOut : FutexWaitEnd::Interrupted;
+}
+
+} // namespace
+
+Result<FutexWaitEnd> futex_wait(const FutexWait& wait, core::Deadline deadline) {
+    FutexWaiter waiter;
+    usize which;
+    return wait_with({&waiter, 1}, {&wait, 1}, deadline, which);
+}
+
+Result<FutexWaitEnd> futex_wait_any(std::span<const FutexWait> waits, core::Deadline deadline, usize& which) {
+    OwnPtr<FutexWaiter[]> waiters(new (std::nothrow) FutexWaiter[waits.size()]);
+    if (!waiters) return error(Errno::ENOMEM);
+    return wait_with({waiters.get(), waits.size()}, waits, deadline, which);
 }
 
 Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset) {

@@ -8,13 +8,14 @@
 #include <syscalls/futex.hpp>
 #include <vfs/credentials.hpp>
 
+#include "futex_timeout.hpp"
+
 namespace linnet::syscalls {
 
 using process::FutexScope;
+using process::FutexWait;
 using process::FutexWaitEnd;
 using process::Thread;
-
-namespace {
 
 Result<u64> timeout_ns(VirtAddr pointer) {
     abi::timespec time = TRY((mm::UserPtr<mm::In, abi::timespec>(pointer).copy_in()));
@@ -27,26 +28,35 @@ Result<u64> timeout_ns(VirtAddr pointer) {
     return ns;
 }
 
+core::Deadline deadline_at(u64 ns, i32 clock) {
+    if (clock != abi::CLOCK_REALTIME) return core::Deadline{ns};
+    u64 offset = core::realtime_offset_ns();
+    return core::Deadline{ns > offset ? ns - offset : 0};
+}
+
+namespace {
+
 /// FUTEX_WAIT's time-out is relative, FUTEX_WAIT_BITSET's a point of time on one of two clocks.
 Result<core::Deadline> deadline_of(u32 command, u32 operation, VirtAddr pointer) {
     if (pointer.value == 0) return core::Deadline::never();
     u64 ns = TRY(timeout_ns(pointer));
     if (command == abi::FUTEX_WAIT) return core::Deadline::after(ns);
-    if (!(operation & abi::FUTEX_CLOCK_REALTIME)) return core::Deadline{ns};
-    u64 offset = core::realtime_offset_ns();
-    return core::Deadline{ns > offset ? ns - offset : 0};
+    return deadline_at(ns, (operation & abi::FUTEX_CLOCK_REALTIME) ? abi::CLOCK_REALTIME : abi::CLOCK_MONOTONIC);
 }
 
-Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline);
+Result<long> wait(const FutexWait& what, core::Deadline deadline);
 
 Result<long> resume_wait(Thread& thread) {
     const u64* saved = thread.restart.data;
-    return wait({saved[0]}, static_cast<FutexScope>(saved[1]), static_cast<u32>(saved[2]), static_cast<u32>(saved[3]),
+    return wait({.address = {saved[0]},
+                 .scope = static_cast<FutexScope>(saved[1]),
+                 .expected = static_cast<u32>(saved[2]),
+                 .bitset = static_cast<u32>(saved[3])},
                 core::Deadline{saved[4]});
 }
 
-Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline) {
-    switch (TRY(process::futex_wait(word, scope, expected, bitset, deadline))) {
+Result<long> wait(const FutexWait& what, core::Deadline deadline) {
+    switch (TRY(process::futex_wait(what, deadline))) {
     case FutexWaitEnd::Woken:
         return 0;
     case FutexWaitEnd::TimedOut:
@@ -57,8 +67,9 @@ Result<long> wait(VirtAddr word, FutexScope scope, u32 expected, u32 bitset, cor
     if (deadline.is_never()) return error(Errno::RestartIfRequested);
     // Begun anew it would wait the whole relative time again; the deadline goes on.
     Thread& thread = process::current();
-    thread.restart = {.resume = resume_wait,
-                      .data = {word.value, static_cast<u64>(scope), expected, bitset, deadline.ns, 0}};
+    thread.restart = {
+        .resume = resume_wait,
+        .data = {what.address.value, static_cast<u64>(what.scope), what.expected, what.bitset, deadline.ns, 0}};
     return error(Errno::RestartBlock);
 }
 
@@ -73,22 +84,27 @@ Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAdd
     if ((operation & abi::FUTEX_CLOCK_REALTIME) && command != abi::FUTEX_WAIT_BITSET && command != abi::FUTEX_WAIT)
         return error(Errno::ENOSYS);
     auto second_value = static_cast<u32>(timeout.value); // val2 travels in the time-out's place
+    // Who asks to wake none, or less, wakes one, as on Linux.
+    auto at_least_one = [](u32 count) { return static_cast<u32>(std::max(static_cast<i32>(count), 1)); };
     switch (command) {
     case abi::FUTEX_WAIT:
-        return wait(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY, TRY(deadline_of(command, operation, timeout)));
+        return wait({.address = word, .scope = scope, .expected = value},
+                    TRY(deadline_of(command, operation, timeout)));
     case abi::FUTEX_WAIT_BITSET:
-        return wait(word, scope, value, third_value, TRY(deadline_of(command, operation, timeout)));
+        return wait({.address = word, .scope = scope, .expected = value, .bitset = third_value},
+                    TRY(deadline_of(command, operation, timeout)));
     case abi::FUTEX_WAKE:
-        return process::futex_wake(word, scope, value, abi::FUTEX_BITSET_MATCH_ANY);
+        return process::futex_wake(word, scope, at_least_one(value), abi::FUTEX_BITSET_MATCH_ANY);
     case abi::FUTEX_WAKE_BITSET:
-        return process::futex_wake(word, scope, value, third_value);
+        return process::futex_wake(word, scope, at_least_one(value), third_value);
     case abi::FUTEX_REQUEUE:
     case abi::FUTEX_CMP_REQUEUE:
         if (static_cast<i32>(value) < 0 || static_cast<i32>(second_value) < 0) return error(Errno::EINVAL);
         return process::futex_requeue(word, second_word, scope, value, second_value,
                                       command == abi::FUTEX_CMP_REQUEUE ? &third_value : nullptr);
     case abi::FUTEX_WAKE_OP:
-        return process::futex_wake_op(word, second_word, scope, value, second_value, third_value);
+        return process::futex_wake_op(word, second_word, scope, at_least_one(value), at_least_one(second_value),
+                                      third_value);
     default:
         return error(Errno::ENOSYS);
     }

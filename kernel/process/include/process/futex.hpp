@@ -1,10 +1,12 @@
 // Futexes (futex(2)): sleeping on a 32-bit word of user memory.
 #pragma once
 
+#include <abi/linux/futex.hpp>
 #include <core/time.hpp>
 #include <core/wait_queue.hpp>
 #include <lib/address.hpp>
 #include <lib/result.hpp>
+#include <span>
 
 namespace linnet::process {
 
@@ -13,10 +15,19 @@ class Thread;
 /// Whether the word is known by its address in this address space or by the memory behind it.
 enum class FutexScope : u8 { Private, Shared };
 
-/// Sleeps until woken with a bit of `bitset`, while the word is `expected` (else EAGAIN). ETIMEDOUT, or EINTR
-/// class `Interrupted`, which the caller turns into its restart class.
+/// What is slept on: a word while it is `expected`, until a wake-up with a bit of `bitset`.
+struct FutexWait {
+    VirtAddr address;
+    FutexScope scope;
+    u32 expected;
+    u32 bitset = abi::FUTEX_BITSET_MATCH_ANY;
+};
+/// `Interrupted` is for the caller to turn into its restart class.
 enum class FutexWaitEnd : u8 { Woken, TimedOut, Interrupted };
-Result<FutexWaitEnd> futex_wait(VirtAddr address, FutexScope scope, u32 expected, u32 bitset, core::Deadline deadline);
+/// Sleeps until woken. EAGAIN where the word is another; EFAULT; EINVAL (misaligned, no bits).
+Result<FutexWaitEnd> futex_wait(const FutexWait& wait, core::Deadline deadline);
+/// The same on several words at once; `which` is the place of one that was woken. ENOMEM.
+Result<FutexWaitEnd> futex_wait_any(std::span<const FutexWait> waits, core::Deadline deadline, usize& which);
 /// Wakes up to `count` waiters; how many it woke.
 Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset);
 /// Wakes `wake_count` and moves up to `requeue_count` to another word; with `expected`, only while the word

@@ -14,6 +14,17 @@ inline constexpr u32 FUTEX_BITSET_MATCH_ANY = 0xffffffff;
 
 inline constexpr u32 FUTEX_WAITERS = 0x80000000, FUTEX_OWNER_DIED = 0x40000000, FUTEX_TID_MASK = 0x3fffffff;
 
+// futex_waitv(2) and its relatives (linux/futex.h): flags of each word.
+inline constexpr u32 FUTEX2_SIZE_U32 = 2, FUTEX2_PRIVATE = FUTEX_PRIVATE_FLAG;
+inline constexpr u32 FUTEX_WAITV_MAX = 128;
+struct futex_waitv {
+    u64 val;
+    u64 uaddr;
+    u32 flags;
+    u32 __reserved;
+};
+static_assert(sizeof(futex_waitv) == 24);
+
 // FUTEX_WAKE_OP's packed operation
 inline constexpr u32 FUTEX_OP_SET = 0, FUTEX_OP_ADD = 1, FUTEX_OP_OR = 2, FUTEX_OP_ANDN = 3, FUTEX_OP_XOR = 4,
                      FUTEX_OP_OPARG_SHIFT = 8;
