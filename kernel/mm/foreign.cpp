@@ -121,9 +121,9 @@ Result<MemoryIdentity> AddressSpace::identify(VirtAddr address) {
     core::ReadGuard guard(mmap_lock_);
     Vma* vma = vmas_.find(address);
     if (!vma) return error(Errno::EFAULT);
-    if (!vma->is(vma_shared)) return MemoryIdentity{this, address.value};
+    if (!vma->is(vma_shared)) return private_identity(address);
     u64 offset = (vma->index_of(page_floor(address)) << arch::page_shift) | (address.value & (arch::page_size - 1));
-    return MemoryIdentity{vma->object.get(), offset};
+    return MemoryIdentity{vma->object->identity(), offset};
 }
 
 } // namespace linnet::mm

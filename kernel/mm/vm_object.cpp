@@ -28,6 +28,15 @@ VmObject::~VmObject() {
     drop_pages(0, ~u64{0});
 }
 
+u64 VmObject::identity() {
+    static constinit std::atomic<u64> last{0};
+    u64 identity = identity_.load(std::memory_order_relaxed);
+    if (identity != 0) return identity;
+    const u64 fresh = last.fetch_add(1, std::memory_order_relaxed) + 1;
+    // Where another thread was faster, its number holds.
+    return identity_.compare_exchange_strong(identity, fresh, std::memory_order_relaxed) ? fresh : identity;
+}
+
 PageRef VmObject::find_any_page(u64 index) {
     core::SpinGuard guard(pages_lock_);
     Page* page = pages_.find(index);

@@ -43,7 +43,7 @@ constexpr usize bucket_count = 256;
 constinit Bucket buckets[bucket_count];
 
 Bucket& bucket_of(const mm::MemoryIdentity& key) {
-    u64 hash = (reinterpret_cast<u64>(key.owner) ^ (key.offset >> 2)) * 0x9e37'79b9'7f4a'7c15u;
+    u64 hash = (key.owner ^ (key.offset >> 2)) * 0x9e37'79b9'7f4a'7c15u;
     return buckets[hash >> 56];
 }
 
@@ -63,10 +63,11 @@ Result<mm::MemoryIdentity> key_of(VirtAddr address, FutexScope scope) {
     if (address.value % 4 != 0) return error(Errno::EINVAL);
     if (!arch::is_user_range(address, 4)) return error(Errno::EFAULT);
     mm::AddressSpace& space = current().own_address_space();
-    if (scope == FutexScope::Private) return mm::MemoryIdentity{&space, address.value};
+    const mm::MemoryIdentity own = space.private_identity(address);
+    if (scope == FutexScope::Private) return own;
     mm::MemoryIdentity key = TRY(space.identify(address));
     // In memory of its own a process still has two queues for a word, one for each scope.
-    if (key.owner == &space) key.offset |= 1;
+    if (key == own) key.offset |= 1;
     return key;
 }
 

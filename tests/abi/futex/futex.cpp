@@ -106,6 +106,30 @@ static void check_shared() {
 
 static void handler(int) {}
 
+// A sleeper on memory that is gone is woken by nobody else's wake-up, whatever memory comes after it.
+static void* sleep_on(void* place) {
+    waiter_id = gettid();
+    CHECK_ERRNO(futex((std::atomic<int>*)place, FUTEX_WAIT, 0), EINTR);
+    return nullptr;
+}
+static void check_unmapped() {
+    auto map = [] { return mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); };
+    check::handle(SIGUSR1, handler);
+    void* place = map();
+    pthread_t thread;
+    waiter_id = 0;
+    pthread_create(&thread, nullptr, sleep_on, place);
+    CHECK(check::eventually([] { return waiter_id != 0; }) && check::wait_asleep(waiter_id));
+    CHECK_OK(munmap(place, 4096));
+    for (int i = 0; i < 100; i++) {
+        void* other = map();
+        CHECK_EQ(futex((std::atomic<int>*)other, FUTEX_WAKE, 1), 0);
+        CHECK_OK(munmap(other, 4096));
+    }
+    pthread_kill(thread, SIGUSR1);
+    pthread_join(thread, nullptr);
+}
+
 static void check_interruption() {
     struct sigaction action = {};
     action.sa_handler = handler;
@@ -216,6 +240,7 @@ int main() {
     check_wakes();
     check_requeue();
     check_shared();
+    check_unmapped();
     check_interruption();
     check_robust();
     check_robust_list();

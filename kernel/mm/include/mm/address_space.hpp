@@ -138,10 +138,9 @@ struct PageState {
 /// What /proc/PID/clear_refs clears the marks of.
 enum class ReferencedPages : u8 { All, Anonymous, OfObjects };
 
-/// Names a futex's or lock's place independent of who asks: shared memory by object and offset, private by address
-/// space.
+/// Names a futex's place independent of who asks: shared memory by object and offset, private by address space.
 struct MemoryIdentity {
-    const void* owner = nullptr;
+    u64 owner = 0; // VmObject::identity(), or the address of the AddressSpace, which the asking process keeps
     u64 offset = 0;
     bool operator==(const MemoryIdentity&) const = default;
 };
@@ -221,6 +220,10 @@ public:
     Result<void> use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
     /// EFAULT where nothing is mapped.
     Result<MemoryIdentity> identify(VirtAddr address);
+    /// The same of memory that nobody shares, mapped or not.
+    [[nodiscard]] MemoryIdentity private_identity(VirtAddr address) const {
+        return {reinterpret_cast<uintptr_t>(this), address.value};
+    }
 
     // ---- switching (tlb.cpp) ----
     /// Makes this the address space of `cpu`, which is the calling one. Interrupts off.

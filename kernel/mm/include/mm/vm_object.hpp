@@ -99,6 +99,8 @@ public:
     void allow_writable_mappings() { writable_mappings_.fetch_add(1); }
     /// memfd_secret(2): only those who map it may see it; it stays locked in memory.
     [[nodiscard]] bool is_secret() const { return is_secret_; }
+    /// A number that no other object ever has, nor any address in the kernel.
+    u64 identity();
     [[nodiscard]] bool is_mapped() const { return mapping_count_.load() != 0; }
 
     [[nodiscard]] u32 mapping_count() const { return mapping_count_.load(); }
@@ -173,6 +175,7 @@ private:
     IntrusiveList<ObjectMapping, &ObjectMapping::object_node> mappings_;
     std::atomic<u64> size_;
     std::atomic<u64> resident_{0};
+    std::atomic<u64> identity_{0}; // 0: nobody has asked
     std::atomic<u32> mapping_count_{0};
     std::atomic<i32> writable_mappings_{0}; // -1: denied
     Kind kind_;
