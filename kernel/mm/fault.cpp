@@ -209,10 +209,17 @@ FaultResult AddressSpace::fault_anonymous(Vma& vma, Page& table, VirtAddr addres
     return FaultResult::Resolved;
 }
 
+static bool is_copy_on_write(arch::PagingPolicy::Entry entry) {
+    return !arch::PagingPolicy::is_empty(entry) && !arch::PagingPolicy::flags(entry, 0).writable;
+}
+
 /// Something is mapped there: a spurious fault, a write to what is shared copy-on-write or watched, or marks to set.
 FaultResult AddressSpace::fault_present(Vma& vma, Page& table, VirtAddr address, arch::Access access,
                                         ForeignAccess how) {
-    Entry entry;
+    Entry entry = Table::load(Table::entries(table) + Table::index(address, 0));
+    // Whether that still holds is looked at under the lock, but most often it does.
+    if (access == arch::Access::Write && !vma.is(vma_shared) && is_copy_on_write(entry))
+        return break_copy_on_write(vma, table, address, entry);
     {
         Cursor cursor(table, address);
         entry = cursor.entry();
@@ -240,21 +247,22 @@ FaultResult AddressSpace::fault_present(Vma& vma, Page& table, VirtAddr address,
 
 /// A private page gets an own frame, unless nobody else has it any more.
 FaultResult AddressSpace::break_copy_on_write(Vma& vma, Page& table, VirtAddr address, Entry seen) {
+    Page* page = counted_page(vma, Policy::address(seen, 0));
+    if (!page) return copy_private_page(vma, table, address, seen, {});
     PageRef original;
     {
         Cursor cursor(table, address);
         Entry entry = cursor.entry();
         if (Policy::is_empty(entry) || Policy::address(entry, 0) != Policy::address(seen, 0))
             return FaultResult::Resolved;
-        Page* page = counted_page(vma, Policy::address(entry, 0));
-        if (page && page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1) {
+        if (page->kind == PageKind::Anonymous && page->refs.load(std::memory_order_acquire) == 1) {
             // Only this entry refers to it, and new references are made under this lock.
             cursor.set(Policy::at_frame(full_model(vma), page_address(*page)));
             cursor.unlock();
             flush_here(address);
             return FaultResult::Resolved;
         }
-        if (page) original = PageRef::share(*page);
+        original = PageRef::share(*page);
     }
     return copy_private_page(vma, table, address, seen, std::move(original));
 }
