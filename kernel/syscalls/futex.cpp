@@ -3,10 +3,10 @@
 #include <abi/linux/prctl.hpp>
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
+#include <process/access.hpp>
 #include <process/futex.hpp>
 #include <process/process.hpp>
 #include <syscalls/futex.hpp>
-#include <vfs/credentials.hpp>
 
 #include "futex_timeout.hpp"
 
@@ -121,10 +121,7 @@ Result<long> sys_get_robust_list(Thread& thread, process::Pid pid, mm::UserPtr<m
     NullableRefPtr<Thread> target(&thread);
     if (pid != 0) target = process::find_thread(pid);
     if (!target) return error(Errno::ESRCH);
-    const vfs::Credentials& own = thread.own_credentials();
-    RefPtr<const vfs::Credentials> theirs = target->credentials();
-    if (own.uid != theirs->euid && own.euid != theirs->euid && !own.has(vfs::Capability::SysPtrace))
-        return error(Errno::EPERM);
+    if (!process::may_access(thread, *target, process::AccessBy::RealIds)) return error(Errno::EPERM);
     TRY(length.copy_out(sizeof(abi::robust_list_head)));
     TRY(head.copy_out(target->robust_list.value));
     return 0;

@@ -3,6 +3,7 @@
 #include <abi/linux/wait.hpp>
 #include <abi_arch/clone.hpp>
 #include <algorithm>
+#include <process/access.hpp>
 #include <process/exec.hpp>
 #include <process/fork.hpp>
 #include <process/pidfd.hpp>
@@ -313,13 +314,7 @@ Result<long> sys_pidfd_getfd(Thread& thread, int pidfd, int fd, u32 flags) {
     NullableRefPtr<Process> target = record->process();
     NullableRefPtr<Thread> owner = target ? target->any_living_thread() : nullptr;
     if (!owner) return error(Errno::ESRCH);
-    // ptrace(2)'s attach rule: the same user in all ids and nothing more permitted, or the capability.
-    const vfs::Credentials& own = thread.own_credentials();
-    RefPtr<const vfs::Credentials> theirs = owner->credentials();
-    bool same = own.uid == theirs->uid && own.uid == theirs->euid && own.uid == theirs->suid &&
-                own.gid == theirs->gid && own.gid == theirs->egid && own.gid == theirs->sgid &&
-                !(theirs->permitted.bits & ~own.permitted.bits);
-    if (!same && !own.has(vfs::Capability::SysPtrace)) return error(Errno::EPERM);
+    if (!process::may_access(thread, *owner, process::AccessBy::RealIds)) return error(Errno::EPERM);
     NullableRefPtr<vfs::FdTable> files = owner->files();
     if (!files) return error(Errno::ESRCH);
     RefPtr<vfs::File> wanted = TRY(files->get(fd));

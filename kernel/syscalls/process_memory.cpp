@@ -2,6 +2,7 @@
 #include <core/sched.hpp>
 #include <lib/array_list.hpp>
 #include <mm/address_space.hpp>
+#include <process/access.hpp>
 #include <process/pidfd.hpp>
 #include <syscalls/memory.hpp>
 #include <vfs/credentials.hpp>
@@ -43,19 +44,6 @@ Result<void> copy_vectors(ArrayList<abi::iovec>& to, mm::UserPtr<mm::In, abi::io
     return {};
 }
 
-/// Reading another's memory takes what attaching with ptrace(2) takes.
-Result<void> check_may_access(Thread& thread, Thread& other) {
-    if (&thread.process() == &other.process()) return {};
-    const vfs::Credentials& own = thread.own_credentials();
-    if (own.has(vfs::Capability::SysPtrace)) return {};
-    RefPtr<const vfs::Credentials> theirs = other.credentials();
-    bool same = own.uid == theirs->euid && own.uid == theirs->suid && own.uid == theirs->uid &&
-                own.gid == theirs->egid && own.gid == theirs->sgid && own.gid == theirs->gid;
-    NullableRefPtr<mm::AddressSpace> space = other.address_space();
-    if (!same || !space || space->dumpable.load() != 1) return error(Errno::EPERM);
-    return {};
-}
-
 enum class Transfer : u8 { FromRemote, ToRemote };
 
 /// Copies up to the end of a remote page between the caller's memory and the other's, by way of `buffer`, a page:
@@ -83,7 +71,7 @@ Result<long> process_vm(Thread& thread, process::Pid pid, mm::UserPtr<mm::In, ab
     if (here.at_end()) return 0;
     NullableRefPtr<Thread> other = process::find_thread(pid);
     if (!other) return error(Errno::ESRCH);
-    TRY(check_may_access(thread, *other));
+    if (!process::may_access(thread, *other, process::AccessBy::RealIds)) return error(Errno::EPERM);
     NullableRefPtr<mm::AddressSpace> space = other->address_space();
     if (!space) return error(Errno::ESRCH);
     mm::PageRef buffer = TRY(mm::allocate_page(mm::PageZeroing::Uninitialised));
@@ -159,13 +147,8 @@ bool is_advice_for_others(int advice) {
 /// PTRACE_MODE_READ by the file-system ids (ptrace(2)), then the capability to slow others down.
 Result<void> check_may_advise(Thread& thread, const SpaceOfProcess& other) {
     if (other.space.get() == &thread.own_address_space()) return {};
-    const vfs::Credentials& own = thread.own_credentials();
-    RefPtr<const vfs::Credentials> theirs = other.thread->credentials();
-    bool same = own.fsuid == theirs->euid && own.fsuid == theirs->suid && own.fsuid == theirs->uid &&
-                own.fsgid == theirs->egid && own.fsgid == theirs->sgid && own.fsgid == theirs->gid &&
-                other.space->dumpable.load() == 1;
-    if (!same && !own.has(vfs::Capability::SysPtrace)) return error(Errno::EACCES);
-    if (!own.has(vfs::Capability::SysNice)) return error(Errno::EPERM);
+    if (!process::may_access(thread, *other.thread, process::AccessBy::FileIds)) return error(Errno::EACCES);
+    if (!thread.own_credentials().has(vfs::Capability::SysNice)) return error(Errno::EPERM);
     return {};
 }
 

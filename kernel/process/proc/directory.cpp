@@ -1,6 +1,7 @@
 // /proc itself (its numbers), /proc/PID, /proc/PID/task.
 #include "task.hpp"
 
+#include <process/access.hpp>
 #include <process/proc_nodes.hpp>
 #include <vfs/current.hpp>
 
@@ -30,13 +31,7 @@ Result<Task> resolve(const TaskKey& key) {
 
 Result<void> check_may_inspect(const Task& task) {
     Thread* self = current_or_null();
-    if (self && &self->process() == task.process.get()) return {};
-    const vfs::Credentials& mine = vfs::current_credentials();
-    if (mine.has(vfs::Capability::SysPtrace)) return {};
-    RefPtr<const vfs::Credentials> theirs = task.representative()->credentials();
-    const bool same_user = theirs->uid == mine.fsuid && theirs->euid == mine.fsuid && theirs->suid == mine.fsuid;
-    const bool same_group = theirs->gid == mine.fsgid && theirs->egid == mine.fsgid && theirs->sgid == mine.fsgid;
-    if (!same_user || !same_group) return error(Errno::EACCES);
+    if (self && !may_access(*self, *task.representative(), AccessBy::FileIds)) return error(Errno::EACCES);
     return {};
 }
 
