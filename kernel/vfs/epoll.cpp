@@ -51,6 +51,13 @@ EpollItem* EpollFile::find(File& file, int fd) {
     return found == items_.end() ? nullptr : &*found;
 }
 
+const File* EpollFile::find_watched(int fd, u32 position) {
+    core::MutexGuard guard(mutex_);
+    for (const EpollItem& item : items_)
+        if (item.key.fd == fd && position-- == 0) return &item.file;
+    return nullptr;
+}
+
 /// How deep the instances below `from` nest; more than max_depth when `sought` is among them.
 u32 EpollFile::depth_below(EpollFile& from, const EpollFile& sought, u32 depth) {
     if (&from == &sought || depth > max_depth) return max_depth + 1;

@@ -26,6 +26,7 @@ Result<long> sys_getpid(process::Thread&);
 Result<long> sys_getppid(process::Thread&);
 Result<long> sys_getsid(process::Thread&, Pid pid);
 Result<long> sys_gettid(process::Thread&);
+Result<long> sys_kcmp(process::Thread&, Pid first, Pid second, i32 type, u64 first_index, u64 second_index);
 Result<long> sys_pidfd_getfd(process::Thread&, int pidfd, int fd, u32 flags);
 Result<long> sys_pidfd_open(process::Thread&, Pid pid, u32 flags);
 Result<long> sys_pidfd_send_signal(process::Thread&, int pidfd, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info,
@@ -54,6 +55,7 @@ inline constexpr Entry process_calls[] = {
     entry<sys_getppid>("getppid", nr::getppid),
     entry<sys_getsid>("getsid", nr::getsid),
     entry<sys_gettid>("gettid", nr::gettid),
+    entry<sys_kcmp>("kcmp", nr::kcmp),
     entry<sys_pidfd_getfd>("pidfd_getfd", nr::pidfd_getfd),
     entry<sys_pidfd_open>("pidfd_open", nr::pidfd_open),
     entry<sys_pidfd_send_signal>("pidfd_send_signal", nr::pidfd_send_signal),

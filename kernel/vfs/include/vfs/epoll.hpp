@@ -59,6 +59,9 @@ public:
     Result<usize> wait(usize limit, core::Deadline deadline,
                        FunctionRef<Result<void>(usize, abi::epoll_event)> deliver);
 
+    /// The `position`-th of the watched files with that descriptor, to compare with; null when there is none.
+    const File* find_watched(int fd, u32 position);
+
     u32 poll() override;
     EventSource* event_source() override { return &source_; }
     EpollFile* as_epoll() override { return this; }
