@@ -16,6 +16,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->limits.stack.store(limits.stack.load());
     child->limits.locked.store(limits.locked.load());
     child->dumpable.store(dumpable.load());
+    child->membarrier_registrations.store(membarrier_registrations.load());
     core::WriteGuard guard(mmap_lock_);
     child->layout = layout;
     child->mmap_base = mmap_base;

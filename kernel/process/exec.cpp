@@ -209,7 +209,6 @@ Result<void> unshare_parts(Thread& self) {
 void reset_thread_state(Thread& self, Program& program) {
     Process& process = self.process();
     process.actions->reset_handlers();
-    process.has_registered_membarrier = false;
     self.signals.alternate_stack = {.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};
     self.restart = {};
     self.rseq = {};

@@ -115,7 +115,6 @@ Result<RefPtr<Process>> make_process(Thread& maker, Thread& child, const CloneRe
     process->limits.copy_from(from.limits);
     process->oom_score_adj = from.oom_score_adj.load();
     process->oom_score_adj_floor = from.oom_score_adj_floor.load();
-    process->has_registered_membarrier = from.has_registered_membarrier.load();
     process->exit_signal = (request.flags & CLONE_PARENT) ? from.exit_signal : request.exit_signal;
     TRY(apply_cpu_limit(*process));
     NullableRefPtr<vfs::File> executable = from.executable();

@@ -157,33 +157,59 @@ Result<long> sys_rseq(Thread& thread, VirtAddr area, u32 size, u32 flags, u32 si
 
 namespace {
 
-constexpr int supported_barriers =
-    abi::MEMBARRIER_CMD_GLOBAL | abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED | abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+using abi::MEMBARRIER_CMD_GLOBAL, abi::MEMBARRIER_CMD_GLOBAL_EXPEDITED, abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED,
+    abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, abi::MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED,
+    abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE,
+    abi::MEMBARRIER_CMD_GET_REGISTRATIONS;
 
-/// A full barrier on each CPU that runs one of the address spaces: the interrupt itself orders, the fence
-/// makes it plain.
+constexpr int registrations = MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED |
+                              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE;
+constexpr int supported_barriers = MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED |
+                                   MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE |
+                                   registrations | MEMBARRIER_CMD_GET_REGISTRATIONS;
+
+/// A full barrier on each of the CPUs: the interrupt itself orders, the fence makes it plain.
 void barrier_on(u64 cpus) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     core::run_on_cpus(cpus, [](void*) { std::atomic_thread_fence(std::memory_order_seq_cst); }, nullptr);
     std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
+/// No CPU goes on with instructions fetched before: all of them, for a thread may come to any.
+void synchronise_all_instruction_streams() {
+    core::PreemptionGuard guard;
+    barrier_on(core::online_cpus());
+    core::run_on_cpus(core::online_cpus(), [](void*) { arch::synchronise_instruction_stream(); }, nullptr);
+    arch::synchronise_instruction_stream();
+}
+
 } // namespace
 
 Result<long> sys_membarrier(Thread& thread, int command, u32 flags, int) {
     if (flags != 0) return error(Errno::EINVAL);
+    mm::AddressSpace& space = thread.own_address_space();
+    const u32 registered = space.membarrier_registrations.load();
     switch (command) {
     case abi::MEMBARRIER_CMD_QUERY:
         return supported_barriers;
-    case abi::MEMBARRIER_CMD_GLOBAL:
+    case MEMBARRIER_CMD_GET_REGISTRATIONS:
+        return registered;
+    case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
+    case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
+    case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+        space.membarrier_registrations.fetch_or(static_cast<u32>(command));
+        return 0;
+    case MEMBARRIER_CMD_GLOBAL:
+    case MEMBARRIER_CMD_GLOBAL_EXPEDITED: // those who did not register may be reached too
         barrier_on(core::online_cpus());
         return 0;
-    case abi::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
-        thread.process().has_registered_membarrier = true;
+    case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
+        if (!(registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)) return error(Errno::EPERM);
+        barrier_on(space.active_cpus());
         return 0;
-    case abi::MEMBARRIER_CMD_PRIVATE_EXPEDITED:
-        if (!thread.process().has_registered_membarrier) return error(Errno::EPERM);
-        barrier_on(thread.own_address_space().active_cpus());
+    case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
+        if (!(registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)) return error(Errno::EPERM);
+        synchronise_all_instruction_streams();
         return 0;
     default:
         return error(Errno::EINVAL);

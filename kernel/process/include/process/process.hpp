@@ -124,7 +124,6 @@ public:
     std::atomic<u32> living_threads{0};
     u64 start_time_ns = 0;
     std::atomic<bool> has_proc_names{false};            // somebody looked into /proc/PID: names are cached
-    std::atomic<bool> has_registered_membarrier{false}; // membarrier(2); until execve
     std::atomic<ProcessTimers*> timers{nullptr};        // setitimer(2), timer_create(2); made on first use, owned
 
     explicit Process(RefPtr<PidRecord> pid_record, RefPtr<SignalActions> signal_actions);

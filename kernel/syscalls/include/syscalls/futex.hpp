@@ -29,8 +29,7 @@ inline constexpr Entry futex_calls[] = {
     entry<sys_futex_waitv>("futex_waitv", nr::futex_waitv),
     entry<sys_futex_wake>("futex_wake", nr::futex_wake),
     entry<sys_get_robust_list>("get_robust_list", nr::get_robust_list),
-    entry<sys_membarrier>("membarrier", nr::membarrier, Support::Partial,
-                          "GLOBAL and PRIVATE_EXPEDITED with its registration; others EINVAL"),
+    entry<sys_membarrier>("membarrier", nr::membarrier, Support::Partial, "the one for restartable sequences: EINVAL"),
     entry<sys_rseq>("rseq", nr::rseq),
     entry<sys_set_robust_list>("set_robust_list", nr::set_robust_list),
 };
