@@ -27,12 +27,14 @@ void enqueue(Thread& thread);
 
 void finish_switch(Thread& previous) {
     Cpu& self = this_cpu();
-    bool moves = previous.must_migrate;
+    const bool moves = previous.must_migrate;
     previous.must_migrate = false;
+    // Asked before it may run elsewhere: there it could have died, and gone, by the time this CPU comes to look again.
+    const bool is_dead = previous.state.load(std::memory_order_relaxed) == ThreadState::Dead;
     previous.on_cpu.store(false, std::memory_order_release);
     self.run_queue->lock.release();
     if (moves) enqueue(previous);
-    if (previous.state.load(std::memory_order_relaxed) == ThreadState::Dead) previous.on_final_switch();
+    if (is_dead) previous.on_final_switch();
 }
 
 /// Takes work from the busiest queue when this one is empty. This CPU's queue lock is held; others are only tried, so
