@@ -2,10 +2,11 @@
 // and hands out the following blocks, so that a later look at memory does not reveal earlier output.
 #include <arch/cpu.hpp>
 #include <arch/time.hpp>
-#include <bit>
 #include <core/random.hpp>
 #include <core/spinlock.hpp>
+#include <core/vdso_random.hpp>
 #include <cstring>
+#include <lib/chacha20.hpp>
 
 namespace linnet::core {
 namespace {
@@ -17,41 +18,11 @@ constinit InterruptSpinLock random_lock{random_class};
 constinit u32 key[8] = {};
 constinit u64 block_counter = 0;
 constinit std::atomic<u32> credited{0};
+constinit u64 generation = 0; // of keys in user space (vdso_random.hpp)
+constinit VdsoRandom* mirror = nullptr;
+constexpr u32 reseeding_bits = 64; // less than that at once changes no generation
 
-void quarter_round(u32& a, u32& b, u32& c, u32& d) {
-    a += b, d = std::rotl(d ^ a, 16);
-    c += d, b = std::rotl(b ^ c, 12);
-    a += b, d = std::rotl(d ^ a, 8);
-    c += d, b = std::rotl(b ^ c, 7);
-}
-
-/// One ChaCha20 block under the current key (RFC 8439 section 2.3, with a 64-bit counter).
-void next_block(u32 (&out)[16]) {
-    const u32 start[16] = {0x61707865,
-                           0x3320646e,
-                           0x79622d32,
-                           0x6b206574,
-                           key[0],
-                           key[1],
-                           key[2],
-                           key[3],
-                           key[4],
-                           key[5],
-                           key[6],
-                           key[7],
-                           static_cast<u32>(block_counter),
-                           static_cast<u32>(block_counter >> 32),
-                           0,
-                           0};
-    memcpy(out, start, sizeof(start));
-    for (int round = 0; round < 10; ++round) {
-        for (int i = 0; i < 4; ++i) quarter_round(out[i], out[4 + i], out[8 + i], out[12 + i]);
-        for (int i = 0; i < 4; ++i)
-            quarter_round(out[i], out[4 + (i + 1) % 4], out[8 + (i + 2) % 4], out[12 + (i + 3) % 4]);
-    }
-    for (int i = 0; i < 16; ++i) out[i] += start[i];
-    ++block_counter;
-}
+void next_block(u32 (&out)[chacha20_words]) { chacha20_block(key, block_counter++, out); }
 
 void mix_locked(std::span<const u8> bytes) {
     auto* raw = reinterpret_cast<u8*>(key);
@@ -73,8 +44,17 @@ void add_entropy(std::span<const u8> bytes, u32 credited_bits) {
     u64 now = arch::read_counter();
     mix_locked({reinterpret_cast<const u8*>(&now), sizeof(now)});
     u32 before = credited.load(std::memory_order_relaxed);
-    credited.store(before + credited_bits > wanted_bits ? wanted_bits : before + credited_bits,
-                   std::memory_order_relaxed);
+    const u32 after = before + credited_bits > wanted_bits ? wanted_bits : before + credited_bits;
+    credited.store(after, std::memory_order_relaxed);
+    if (after < wanted_bits || (before == wanted_bits && credited_bits < reseeding_bits)) return;
+    ++generation;
+    if (mirror) mirror->generation.store(generation, std::memory_order_release);
+}
+
+void mirror_random_generation(VdsoRandom& page) {
+    InterruptSpinGuard guard(random_lock);
+    page.generation.store(generation, std::memory_order_release);
+    mirror = &page;
 }
 
 bool random_is_seeded() { return credited.load(std::memory_order_relaxed) >= wanted_bits; }

@@ -1,99 +1,287 @@
-// The fair class's arithmetic and its tree.
-#include <algorithm>
-#include <array>
-#include <core/time.hpp>
-
+// The order of the classes, what a running thread is charged, and when the timer has to look again.
 #include "run_queue.hpp"
 
+#include <algorithm>
+#include <core/time.hpp>
+
 namespace linnet::core {
+
+constinit RealtimeShare realtime_share;
+constinit std::atomic<u64> round_ns{100'000'000};
+
 namespace {
 
-consteval std::array<u32, 40> make_weights() {
-    std::array<u32, 40> weights{};
-    for (usize at = 0; at < weights.size(); ++at) {
-        const int nice = static_cast<int>(at) - 20;
-        double weight = 1024;
-        for (int i = nice; i < 0; ++i) weight *= 1.25;
-        for (int i = 0; i < nice; ++i) weight /= 1.25;
-        // NOLINTNEXTLINE(bugprone-incorrect-roundings): lround() is no constant expression, and no weight is negative
-        weights[at] = static_cast<u32>(weight + 0.5);
-    }
-    return weights;
+constinit std::atomic<u64> urgent_cpus{0};
+
+constexpr u64 balance_interval_ns = 10'000'000;
+
+u64 to_ns(u64 now) { return monotonic_at(now); }
+
+SchedulingClass runs_as(const Thread& thread) { return thread.urgency.scheduling_class(); }
+
+/// The thread has waited up to `now`, which may have been read before another CPU queued it.
+void add_waited(Thread& thread, u64 now) {
+    if (now <= thread.waiting_since) return;
+    const u64 before = thread.waited_ticks.load(std::memory_order_relaxed);
+    thread.waited_ticks.store(before + (now - thread.waiting_since), std::memory_order_relaxed);
 }
-constexpr auto weights = make_weights();
 
 } // namespace
 
-u32 nice_weight(int nice) { return weights[static_cast<unsigned>(std::clamp(nice, -20, 19) + 20)]; }
+u64 RunQueue::cpus_with_urgent_waiting() { return urgent_cpus.load(std::memory_order_relaxed); }
 
-void RunQueue::insert(Thread& thread) {
-    tree_.insert(thread);
-    waiting_.fetch_add(1, std::memory_order_relaxed);
+// ---- who waits ----
+
+void RunQueue::publish_waiting(u8 level) {
+    const u8 before = waiting_level();
+    waiting_level_.store(level, std::memory_order_relaxed);
+    const bool is_urgent = level < Urgency::fair_level, was_urgent = before < Urgency::fair_level;
+    if (is_urgent && !was_urgent) urgent_cpus.fetch_or(u64{1} << number_, std::memory_order_seq_cst);
+    if (!is_urgent && was_urgent) urgent_cpus.fetch_and(~(u64{1} << number_), std::memory_order_relaxed);
+}
+
+u8 RunQueue::highest_waiting_level() const {
+    if (!deadline_.empty()) return Urgency::deadline_level;
+    if (!realtime_.is_empty()) return realtime_.first_level();
+    return fair_.is_empty() ? Urgency::idle_level : Urgency::fair_level;
+}
+
+void RunQueue::insert(Thread& thread, u64 now) {
+    thread.place = Place::Waiting;
+    thread.waiting_since = now;
+    switch (runs_as(thread)) {
+    case SchedulingClass::Deadline:
+        deadline_.insert(thread);
+        break;
+    case SchedulingClass::Realtime:
+        // Who was preempted, and has time left, goes on before its equals.
+        if (thread.goes_last)
+            realtime_.push_back(thread);
+        else
+            realtime_.push_front(thread);
+        thread.goes_last = false;
+        break;
+    case SchedulingClass::Fair:
+        fair_.insert(thread);
+        break;
+    }
+    waiting_.store(waiting() + 1, std::memory_order_relaxed);
+    if (thread.urgency.level < waiting_level()) publish_waiting(thread.urgency.level);
 }
 
 void RunQueue::remove(Thread& thread) {
-    tree_.erase(tree_.iterator_to(thread));
-    waiting_.fetch_sub(1, std::memory_order_relaxed);
+    switch (runs_as(thread)) {
+    case SchedulingClass::Deadline:
+        deadline_.erase(deadline_.iterator_to(thread));
+        break;
+    case SchedulingClass::Realtime:
+        realtime_.remove(thread);
+        break;
+    case SchedulingClass::Fair:
+        fair_.remove(thread);
+        break;
+    }
+    waiting_.store(waiting() - 1, std::memory_order_relaxed);
+    if (thread.urgency.level == waiting_level())
+        if (const u8 level = highest_waiting_level(); level != waiting_level()) publish_waiting(level);
 }
 
-void RunQueue::activate(Thread& thread, Cpu& owner) {
-    u64 floor = minimum_ > slice_ns / 2 ? minimum_ - slice_ns / 2 : 0;
-    thread.virtual_runtime = std::max(thread.virtual_runtime, floor);
-    // A thread from another queue may carry a far-off virtual time.
-    thread.virtual_runtime = std::min(thread.virtual_runtime, minimum_ + 10 * slice_ns);
+void RunQueue::activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
     thread.cpu = &owner;
     thread.last_cpu = owner.number;
-    thread.is_active = true;
-    insert(thread);
-    runnable_.fetch_add(1, std::memory_order_relaxed);
+    thread.must_migrate.store(false, std::memory_order_relaxed);
+    if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);
+    insert(thread, now);
+    runnable_.store(runnable() + 1, std::memory_order_relaxed);
 }
 
-void RunQueue::put_back(Thread& thread) { insert(thread); }
-
-void RunQueue::deactivate(Thread& thread) {
-    thread.is_active = false;
-    runnable_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-Thread* RunQueue::take_next() {
-    if (tree_.empty()) return nullptr;
-    Thread& thread = *tree_.begin();
-    remove(thread);
-    minimum_ = std::max(minimum_, thread.virtual_runtime);
-    return &thread;
-}
-
-Thread* RunQueue::steal_for(u32 cpu) {
-    // From the far end: the one that would wait longest here.
-    for (auto it = tree_.end(); it != tree_.begin();) {
-        --it;
-        if (!it->affinity.has(cpu)) continue;
-        Thread& thread = *it;
+void RunQueue::deactivate(Thread& thread, u64 now) {
+    if (thread.place == Place::Waiting) {
         remove(thread);
-        deactivate(thread);
-        return &thread;
+        add_waited(thread, now);
+    } else {
+        running_ = nullptr;
     }
+    if (runs_as(thread) == SchedulingClass::Fair) fair_.leave(thread);
+    thread.place = Place::Away;
+    runnable_.store(runnable() - 1, std::memory_order_relaxed);
+}
+
+void RunQueue::put_back(Thread& thread, u64 now) {
+    running_ = nullptr;
+    insert(thread, now);
+}
+
+void RunQueue::throttle(Thread& thread, Cpu& owner, u64 now) {
+    if (thread.place == Place::Running) deactivate(thread, now);
+    thread.cpu = &owner;
+    thread.must_migrate.store(false, std::memory_order_relaxed);
+    thread.place = Place::Throttled;
+    arm_timer(*thread.reservation, thread.reservation->next_period_ns());
+}
+
+Urgency RunQueue::most_urgent_waiting() {
+    if (!deadline_.empty()) return deadline_.begin()->urgency;
+    return {.level = waiting_level(), .deadline_ns = 0};
+}
+
+Thread* RunQueue::take_next(u64 now) {
+    Thread* next = nullptr;
+    if (!deadline_.empty())
+        next = &*deadline_.begin();
+    else if (!realtime_.is_empty() && !is_realtime_over(to_ns(now)))
+        next = realtime_.first();
+    else
+        next = fair_.first();
+    if (next) {
+        remove(*next);
+        next->place = Place::Running;
+        add_waited(*next, now);
+        if (runs_as(*next) == SchedulingClass::Realtime && next->round_left_ns == 0)
+            next->round_left_ns = round_ns.load(std::memory_order_relaxed);
+    }
+    running_ = next;
+    accounted_ = now;
+    is_slice_over_ = false;
+    running_level_.store(next ? next->urgency.level : Urgency::idle_level, std::memory_order_relaxed);
+    return next;
+}
+
+Thread* RunQueue::fair_waiter_for(u32 cpu) { return fair_.last_for(cpu); }
+
+Thread* RunQueue::urgent_waiter_for(u32 cpu) {
+    for (Thread& thread : deadline_)
+        if (thread.affinity.has(cpu)) return &thread;
+    for (Thread* thread = realtime_.first(); thread; thread = realtime_.next(*thread))
+        if (thread->affinity.has(cpu)) return thread;
     return nullptr;
 }
 
-void RunQueue::charge(Thread& thread, u64 now_ticks) {
-    u64 ns = ticks_to_ns(thread.run_clock.charge(now_ticks));
-    thread.virtual_runtime += thread.nice == 0 ? ns : ns * 1024 / nice_weight(thread.nice);
+// ---- who runs ----
+
+bool RunQueue::is_used_up(const Thread& thread) {
+    // Who has inherited its urgency runs on, for somebody waits for it.
+    return thread.reservation && thread.urgency != thread.inherited && thread.reservation->is_used_up();
 }
 
-bool RunQueue::should_preempt(const Thread& thread, const Thread& current, u64 now_ticks) const {
-    // A quarter of a slice of lead, so that threads that wake one another in turn don't switch at every wake.
-    return thread.virtual_runtime + slice_ns / 4 <
-           current.virtual_runtime + ticks_to_ns(now_ticks - current.run_clock.since());
+void RunQueue::account(u64 now) {
+    if (!running_ || now <= accounted_) return;
+    const u64 ns = ticks_to_ns(now - accounted_);
+    accounted_ = now;
+    Thread& thread = *running_;
+    switch (runs_as(thread)) {
+    case SchedulingClass::Deadline:
+        if (!thread.reservation) break;
+        thread.reservation->left_ns -= static_cast<i64>(ns);
+        if (is_used_up(thread) && thread.scheduling.tells_overrun) {
+            thread.has_overrun.store(true, std::memory_order_relaxed);
+            thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
+        }
+        break;
+    case SchedulingClass::Realtime:
+        realtime_used_ns_ += ns;
+        thread.realtime_run_ns += ns;
+        if (thread.realtime_run_ns >= thread.realtime_alarm_ns) {
+            thread.realtime_alarm_ns = ~u64{0}; // once, until it is set anew
+            thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
+        }
+        if (thread.scheduling.policy != Policy::RoundRobin) break;
+        thread.round_left_ns -= std::min(thread.round_left_ns, ns);
+        if (thread.round_left_ns != 0) break;
+        thread.round_left_ns = round_ns.load(std::memory_order_relaxed);
+        if (realtime_.has(thread.urgency.level)) thread.goes_last = is_slice_over_ = true;
+        break;
+    case SchedulingClass::Fair:
+        is_slice_over_ |= fair_.charge(thread, ns);
+        break;
+    }
 }
 
-void RunQueue::start_slice(u64 now_ns) { slice_deadline_ns_ = waiting() > 0 ? now_ns + slice_ns : ~u64{0}; }
+void RunQueue::yield(u64 now) {
+    account(now);
+    switch (runs_as(*running_)) {
+    case SchedulingClass::Deadline:
+        if (running_->reservation) running_->reservation->must_wait = true;
+        break;
+    case SchedulingClass::Realtime:
+        running_->goes_last = true;
+        break;
+    case SchedulingClass::Fair:
+        fair_.yield(*running_);
+        break;
+    }
+}
 
-void RunQueue::tick(u64 now_ns) {
-    InterruptSpinGuard guard(lock);
-    if (now_ns < slice_deadline_ns_) return;
-    if (waiting() > 0) current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
-    slice_deadline_ns_ = ~u64{0};
+bool RunQueue::is_realtime_over(u64 now_ns) {
+    const u64 period = realtime_share.period_ns.load(std::memory_order_relaxed);
+    if (now_ns - realtime_period_start_ns_ >= period) {
+        realtime_period_start_ns_ = now_ns - now_ns % period;
+        realtime_used_ns_ = 0;
+    }
+    const bool has_fair = !fair_.is_empty() || (running_ && runs_as(*running_) == SchedulingClass::Fair);
+    return has_fair && realtime_used_ns_ >= realtime_share.runtime_ns.load(std::memory_order_relaxed);
+}
+
+bool RunQueue::should_switch(u64 now) {
+    if (!running_) return waiting() > 0;
+    if (is_used_up(*running_)) return true;
+    if (waiting() == 0) return false;
+    const bool runs_fair = runs_as(*running_) == SchedulingClass::Fair;
+    if (!deadline_.empty() && deadline_.begin()->urgency < running_->urgency) return true;
+    if (!realtime_.is_empty() && realtime_.first_level() < running_->urgency.level && !is_realtime_over(to_ns(now)))
+        return true;
+    if (runs_as(*running_) == SchedulingClass::Realtime)
+        return (is_slice_over_ && realtime_.has(running_->urgency.level)) || is_realtime_over(to_ns(now));
+    return runs_fair && is_slice_over_;
+}
+
+bool RunQueue::should_preempt(const Thread& thread, u64 now) {
+    if (!running_) return true;
+    if (runs_as(thread) != SchedulingClass::Fair)
+        return thread.urgency < running_->urgency &&
+               (runs_as(thread) == SchedulingClass::Deadline || !is_realtime_over(to_ns(now)));
+    return runs_as(*running_) == SchedulingClass::Fair && fair_.should_preempt(thread, *running_);
+}
+
+void RunQueue::plan_event(u64 now) {
+    if (waiting() == 0 && (!running_ || runs_as(*running_) == SchedulingClass::Fair)) return cancel_event();
+    u64 wait = no_event;
+    const auto within = [&wait](u64 ns) { wait = std::min(wait, ns); };
+    const auto realtime_period_left = [&] {
+        const u64 end = realtime_period_start_ns_ + realtime_share.period_ns.load(std::memory_order_relaxed);
+        return end - std::min(end, to_ns(now));
+    };
+    if (running_) switch (runs_as(*running_)) {
+        case SchedulingClass::Deadline:
+            if (running_->reservation && !is_used_up(*running_))
+                within(static_cast<u64>(std::max<i64>(running_->reservation->left_ns, 0)) + 1);
+            break;
+        case SchedulingClass::Realtime:
+            if (running_->realtime_alarm_ns != ~u64{0})
+                within(running_->realtime_alarm_ns - std::min(running_->realtime_alarm_ns, running_->realtime_run_ns));
+            if (running_->scheduling.policy == Policy::RoundRobin && realtime_.has(running_->urgency.level))
+                within(running_->round_left_ns);
+            if (fair_.is_empty()) break;
+            within(balance_interval_ns); // another CPU may have room for them
+            if (const u64 share = realtime_share.runtime_ns.load(std::memory_order_relaxed); share != ~u64{0})
+                within(std::min(share - std::min(share, realtime_used_ns_), realtime_period_left()));
+            break;
+        case SchedulingClass::Fair:
+            if (waiting() > 0) within(FairQueue::slice_left_ns(*running_));
+            if (!realtime_.is_empty()) within(realtime_period_left());
+            break;
+        }
+    event_ns_ = wait == no_event ? no_event : to_ns(now) + wait;
+}
+
+void RunQueue::begin_change(Thread& thread) {
+    if (runs_as(thread) == SchedulingClass::Fair) fair_.leave(thread);
+}
+
+void RunQueue::end_change(Thread& thread) {
+    if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, FairQueue::Arrival::Back);
+    is_slice_over_ = false;
+    running_level_.store(thread.urgency.level, std::memory_order_relaxed);
 }
 
 } // namespace linnet::core

@@ -1,10 +1,10 @@
-// The scheduler: switching, waking, placing and stealing.
+// The scheduler: switching and waking.
 //
-// A thread is active while it is current or in a queue's tree. It goes to sleep by setting its state first and then
-// calling schedule(), which takes it out under the queue's lock; a wake-up in between finds it active and merely sets
-// the state back. `on_cpu` stays true until the next thread has left the sleeper's stack, so a waker on another CPU
-// waits for that before it queues the thread elsewhere. The queue's lock is held across the stack switch and released
-// by finish_switch() on the other side.
+// A thread is in a queue while it is current or waits for the CPU (Place). It goes to sleep by setting its state first
+// and then calling schedule(), which takes it out under the queue's lock; a wake-up in between finds it still there and
+// merely sets the state back. `on_cpu` stays true until the next thread has left the sleeper's stack, so a waker on
+// another CPU waits for that before it queues the thread elsewhere. The queue's lock is held across the stack switch
+// and released by finish_switch() on the other side.
 //
 // Lock order: Thread::scheduling_lock, RunQueue::lock (lower CPU number first).
 #include <arch/smp.hpp>
@@ -16,48 +16,63 @@
 #include <core/work_queue.hpp>
 #include <new>
 
-#include "run_queue.hpp"
+#include "sched_internal.hpp"
 
 namespace linnet::core {
 namespace {
 
-enum class Voluntary : u8 { Yes, No };
+using Arrival = FairQueue::Arrival;
 
-void enqueue(Thread& thread);
+enum class Why : u8 { Sleep, Preempted, Yield };
 
 void finish_switch(Thread& previous) {
     Cpu& self = this_cpu();
-    const bool moves = previous.must_migrate;
-    previous.must_migrate = false;
     // Asked before it may run elsewhere: there it could have died, and gone, by the time this CPU comes to look again.
+    const bool moves = previous.must_migrate.load(std::memory_order_relaxed);
     const bool is_dead = previous.state.load(std::memory_order_relaxed) == ThreadState::Dead;
+    const bool waits = previous.place == Place::Waiting;
+    const u8 level = previous.urgency.level;
+    const u64 allowed = previous.affinity.value();
     previous.on_cpu.store(false, std::memory_order_release);
+    // A fair thread may have had to make room for an urgent one while another CPU has nothing to do.
+    const bool wants_room = level < Urgency::fair_level || self.run_queue->running_level() < Urgency::fair_level;
     self.run_queue->lock.release();
-    if (moves) enqueue(previous);
+    if (moves) {
+        previous.goes_last = true;
+        enqueue(previous, Arrival::Back);
+    }
     if (is_dead) previous.on_final_switch();
+    if (waits && wants_room) find_room_for(level, allowed);
 }
 
-/// Takes work from the busiest queue when this one is empty. This CPU's queue lock is held; others are only tried, so
-/// no order between queues is needed.
-Thread* steal(Cpu& self) {
-    Cpu* busiest = nullptr;
-    u32 most = 0;
-    for (u32 i = 0; i < cpu_count(); ++i) {
-        Cpu& other = cpu(i);
-        if (&other == &self || !other.online.load(std::memory_order_relaxed)) continue;
-        u32 waiting = other.run_queue->waiting();
-        if (waiting > most) most = waiting, busiest = &other;
+/// The current thread's way out of the CPU, back into the queue or elsewhere.
+void leave_cpu(Cpu& self, Thread& previous, Why why, u64 now) {
+    RunQueue& queue = *self.run_queue;
+    // A preempted thread stays ready even when it has already said that it is about to sleep.
+    const bool is_ready = previous.state.load(std::memory_order_relaxed) == ThreadState::Running;
+    if (why == Why::Sleep && !is_ready) {
+        previous.realtime_run_ns = 0;
+        queue.deactivate(previous, now);
+    } else if (is_ready && !previous.affinity.has(self.number)) {
+        previous.must_migrate.store(true, std::memory_order_relaxed); // finish_switch() queues it where it may be
+        queue.deactivate(previous, now);
+    } else if (RunQueue::is_used_up(previous)) {
+        queue.throttle(previous, self, now);
+    } else {
+        queue.put_back(previous, now);
     }
-    if (!busiest || !busiest->run_queue->lock.try_acquire()) return nullptr;
-    Thread* thread = busiest->run_queue->steal_for(self.number);
-    busiest->run_queue->lock.release();
-    if (!thread) return nullptr;
-    self.run_queue->activate(*thread, self);
-    return self.run_queue->take_next();
+}
+
+/// Whether leave_cpu() will put the thread back into the queue. Accounted.
+bool stays_on(const Cpu& self, const Thread& previous, Why why) {
+    const bool is_ready = previous.state.load(std::memory_order_relaxed) == ThreadState::Running;
+    if (why == Why::Sleep && !is_ready) return false;
+    const bool yields_reservation = why == Why::Yield && previous.reservation;
+    return previous.affinity.has(self.number) && !RunQueue::is_used_up(previous) && !yields_reservation;
 }
 
 /// Chooses and runs the next thread. Interrupts off.
-void switch_threads(Voluntary voluntary) {
+void switch_threads(Why why) {
     Cpu& self = this_cpu();
     RunQueue& queue = *self.run_queue;
     Thread& previous = current_thread();
@@ -65,33 +80,40 @@ void switch_threads(Voluntary voluntary) {
     if (previous.pending_work.load(std::memory_order_relaxed) & work_reschedule)
         previous.pending_work.fetch_and(~u32{work_reschedule}, std::memory_order_relaxed);
     self.must_reschedule.store(false, std::memory_order_relaxed);
-    u64 now = arch::read_counter();
-    if (&previous != self.idle_thread) {
-        queue.charge(previous, now);
-        // A preempted thread stays ready even when it has already said that it is about to sleep.
-        bool is_ready = previous.state.load(std::memory_order_relaxed) == ThreadState::Running;
-        previous.must_migrate = is_ready && !previous.affinity.has(self.number);
-        if ((voluntary == Voluntary::No || is_ready) && !previous.must_migrate)
-            queue.put_back(previous);
-        else
-            queue.deactivate(previous); // asleep, or on its way to a CPU it may use: finish_switch() queues it there
-    } else {
-        self.idle_ticks += previous.run_clock.charge(now);
+    const bool was_idle = &previous == self.idle_thread;
+    if ((RunQueue::cpus_with_urgent_waiting() & ~cpu_bit(self)) != 0) {
+        const u64 now = arch::read_counter();
+        queue.account(now);
+        pull_urgent(self, !was_idle && stays_on(self, previous, why), now);
     }
-    Thread* next = queue.take_next();
-    if (!next) next = steal(self);
+    const u64 now = arch::read_counter();
+    if (was_idle) {
+        self.idle_ticks += previous.run_clock.charge(now);
+    } else {
+        if (why == Why::Yield)
+            queue.yield(now);
+        else
+            queue.account(now);
+        previous.run_clock.charge(now);
+        leave_cpu(self, previous, why, now);
+    }
+    Thread* next = queue.take_next(now);
+    if (!next) {
+        steal(self, now);
+        next = queue.take_next(now);
+    }
     if (!next) next = self.idle_thread;
     if (next != &previous) {
         previous.run_clock.stop();
         next->run_clock.start(now);
     }
-    queue.start_slice(ticks_to_ns(now - clock_scale().base_counter));
+    queue.plan_event(now);
     if (next == &previous) {
         queue.lock.release();
         return;
     }
     ++self.context_switches;
-    ++(voluntary == Voluntary::Yes ? previous.voluntary_switches : previous.involuntary_switches);
+    ++(why == Why::Sleep ? previous.voluntary_switches : previous.involuntary_switches);
     next->on_cpu.store(true, std::memory_order_relaxed);
     next->cpu = &self;
     if (previous.user_context && !next->user_context) hooks::user_tables_rest(self);
@@ -100,30 +122,15 @@ void switch_threads(Voluntary voluntary) {
     finish_switch(*left);
 }
 
-void switch_and_program(Voluntary voluntary) {
+void switch_and_program(Why why) {
     arch::InterruptState state = arch::save_and_disable_interrupts();
-    switch_threads(voluntary);
-    program_hardware_timer();
+    switch_threads(why);
+    program_event_timer();
     arch::restore_interrupts(state);
 }
 
-/// Where a woken thread should run: where it ran last if that CPU is idle, else an idle CPU, else where it ran last.
-Cpu& choose_cpu(const Thread& thread) {
-    u64 allowed = thread.affinity.value() & online_cpus();
-    auto is_idle = [](Cpu& candidate) { return candidate.run_queue->runnable() == 0; };
-    Cpu& last = cpu(thread.last_cpu);
-    bool last_allowed = (allowed >> thread.last_cpu) & 1;
-    if (last_allowed && is_idle(last)) return last;
-    Cpu* best = last_allowed ? &last : nullptr;
-    for (u64 rest = allowed; rest; rest &= rest - 1) {
-        Cpu& candidate = cpu(static_cast<u32>(std::countr_zero(rest)));
-        if (is_idle(candidate)) return candidate;
-        if (!best || candidate.run_queue->runnable() < best->run_queue->runnable()) best = &candidate;
-    }
-    return best ? *best : last;
-}
+} // namespace
 
-/// Makes `target` look at its queue again. Interrupts off; its queue lock may be held.
 void request_reschedule(Cpu& target) {
     if (&target == &this_cpu()) {
         current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
@@ -132,45 +139,69 @@ void request_reschedule(Cpu& target) {
     if (!target.must_reschedule.exchange(true)) arch::send_ipi(target);
 }
 
-/// Puts an inactive thread on a queue. Its scheduling_lock is held (or nobody else knows it yet), interrupts off.
-void enqueue(Thread& thread) {
+void reprogram_timer(Cpu& target) {
+    if (&target == &this_cpu())
+        program_event_timer();
+    else
+        arch::send_ipi(target);
+}
+
+void enqueue(Thread& thread, Arrival arrival) {
+    const u64 now = arch::read_counter();
+    if (thread.reservation) thread.urgency = urgency_of(thread); // its deadline has moved on
+    if (thread.reservation && RunQueue::is_used_up(thread)) {
+        Cpu& last = cpu(thread.last_cpu);
+        last.run_queue->lock.acquire();
+        last.run_queue->throttle(thread, last, now);
+        last.run_queue->lock.release();
+        return;
+    }
     Cpu& target = choose_cpu(thread);
     RunQueue& queue = *target.run_queue;
+    // The thread is anybody's once it is queued.
+    const u8 level = thread.urgency.level;
+    const u64 allowed = thread.affinity.value();
     queue.lock.acquire();
-    queue.activate(thread, target);
-    auto* running = static_cast<Thread*>(target.current);
-    bool preempt = running == target.idle_thread || queue.should_preempt(thread, *running, arch::read_counter());
-    if (preempt) request_reschedule(target);
-    bool slice_needed = !preempt && queue.slice_deadline_ns() == ~u64{0};
-    if (slice_needed) queue.start_slice(monotonic_ns());
+    queue.account(now);
+    queue.activate(thread, target, arrival, now);
+    const bool preempts = queue.should_preempt(thread, now);
+    bool is_sooner = false;
+    if (preempts) {
+        request_reschedule(target);
+    } else if (const u64 planned = queue.event_ns(); planned == RunQueue::no_event || level < Urgency::fair_level ||
+                                                     queue.running_level() < Urgency::fair_level) {
+        // Among fair threads one more changes nothing about the end of a slice that is planned already.
+        queue.plan_event(now);
+        is_sooner = queue.event_ns() < planned;
+    }
     queue.lock.release();
-    // The slice of a thread that was alone begins now; a remote CPU learns of it by an interrupt.
-    if (slice_needed) {
-        if (&target == &this_cpu())
-            program_hardware_timer();
-        else
-            arch::send_ipi(target);
+    if (is_sooner) reprogram_timer(target);
+    if (!preempts && level < Urgency::fair_level) find_room_for(level, allowed);
+}
+
+Cpu* lock_queue_of(Thread& thread) {
+    for (;;) {
+        auto* owner = static_cast<Cpu*>(thread.cpu);
+        if (!owner) return nullptr;
+        owner->run_queue->lock.acquire();
+        if (thread.cpu == owner && !thread.must_migrate.load(std::memory_order_relaxed)) return owner;
+        owner->run_queue->lock.release();
+        arch::relax();
     }
 }
 
-} // namespace
-
-void schedule() { switch_and_program(Voluntary::Yes); }
+void schedule() { switch_and_program(Why::Sleep); }
 
 void reschedule() {
     if (current_thread().pending_work.load(std::memory_order_relaxed) & work_reschedule)
-        switch_and_program(Voluntary::No);
+        switch_and_program(Why::Preempted);
 }
 
 void yield() {
     arch::InterruptState state = arch::save_and_disable_interrupts();
-    Thread& self = current_thread();
-    RunQueue& queue = *this_cpu().run_queue;
-    if (queue.waiting() > 0) {
-        // Behind everybody who waits now: a slice's worth of virtual time.
-        self.virtual_runtime += RunQueue::slice_ns;
-        switch_threads(Voluntary::No);
-        program_hardware_timer();
+    if (this_cpu().run_queue->waiting() > 0 || current_thread().reservation) {
+        switch_threads(Why::Yield);
+        program_event_timer();
     }
     arch::restore_interrupts(state);
 }
@@ -180,17 +211,18 @@ void enable_preemption() {
     Thread& self = current_thread();
     if (self.preempt_count == 0 && (self.pending_work.load(std::memory_order_relaxed) & work_reschedule) &&
         arch::interrupts_enabled())
-        switch_and_program(Voluntary::No);
+        switch_and_program(Why::Preempted);
 }
 
 void spin_unlock_preemption() { enable_preemption(); }
 
 void start_thread(Thread& thread) {
     arch::InterruptState state = arch::save_and_disable_interrupts();
-    thread.virtual_runtime = current_thread().virtual_runtime;
     thread.last_cpu = this_cpu().number;
+    thread.goes_last = true;
+    thread.urgency = urgency_of(thread);
     thread.state.store(ThreadState::Running, std::memory_order_relaxed);
-    enqueue(thread);
+    enqueue(thread, Arrival::Fresh);
     arch::restore_interrupts(state);
 }
 
@@ -198,25 +230,16 @@ bool wake_thread(Thread& thread, u32 states) {
     InterruptSpinGuard guard(thread.scheduling_lock);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!(state_bit(thread.state.load(std::memory_order_relaxed)) & states)) return false;
-    for (;;) {
-        auto* owner = static_cast<Cpu*>(thread.cpu);
-        owner->run_queue->lock.acquire();
-        if (thread.cpu != owner) {
-            owner->run_queue->lock.release();
-            continue;
-        }
-        // Still active: it hasn't gone to sleep yet, or was preempted on the way there.
-        if (thread.is_active) {
-            thread.state.store(ThreadState::Running, std::memory_order_relaxed);
-            owner->run_queue->lock.release();
-            return true;
-        }
-        owner->run_queue->lock.release();
-        break;
-    }
+    Cpu* owner = lock_queue_of(thread);
+    // Still there: it hasn't gone to sleep yet, or was preempted on the way there.
+    const bool is_away = thread.place == Place::Away;
     thread.state.store(ThreadState::Running, std::memory_order_relaxed);
+    owner->run_queue->lock.release();
+    if (!is_away) return true;
     while (thread.on_cpu.load(std::memory_order_acquire)) arch::relax();
-    enqueue(thread);
+    thread.goes_last = true;
+    if (thread.reservation) thread.reservation->wake(monotonic_ns());
+    enqueue(thread, Arrival::Back);
     return true;
 }
 
@@ -230,9 +253,10 @@ void kick_thread(Thread& thread) {
 }
 
 void exit_current() {
+    give_up_reservation(current_thread());
     arch::disable_interrupts();
     current_thread().state.store(ThreadState::Dead, std::memory_order_relaxed);
-    switch_threads(Voluntary::Yes);
+    switch_threads(Why::Sleep);
     panic("a dead thread was scheduled");
 }
 
@@ -248,23 +272,6 @@ void Thread::interrupt_fatal() {
     if (!wake_thread(*this, states)) kick_thread(*this);
 }
 
-void set_nice(Thread& thread, int nice) { thread.nice = static_cast<i8>(nice < -20 ? -20 : nice > 19 ? 19 : nice); }
-
-Result<void> set_affinity(Thread& thread, u64 cpu_bits) {
-    if (!(cpu_bits & online_cpus())) return error(Errno::EINVAL);
-    thread.affinity = CpuMask(cpu_bits);
-    // A thread that runs where it may no longer be is made to pass through the scheduler, which moves it.
-    if (&thread == &current_thread()) {
-        schedule();
-        return {};
-    }
-    arch::InterruptState state = arch::save_and_disable_interrupts();
-    auto* where = static_cast<Cpu*>(thread.cpu);
-    if (where && where->current == &thread) request_reschedule(*where);
-    arch::restore_interrupts(state);
-    return {};
-}
-
 u64 runnable_threads() {
     u64 total = 0;
     for (u32 i = 0; i < cpu_count(); ++i)
@@ -275,10 +282,25 @@ u64 runnable_threads() {
 void initialise_scheduler() {
     current_thread().run_clock.start(arch::read_counter());
     for (u32 i = 0; i < cpu_count(); ++i) {
-        cpu(i).run_queue = new (std::nothrow) RunQueue;
+        cpu(i).run_queue = new (std::nothrow) RunQueue(i);
         VERIFY(cpu(i).run_queue); // at boot, the heap has room
     }
     initialise_timers();
+}
+
+void tick(Cpu& self, u64 now_ns) {
+    RunQueue& queue = *self.run_queue;
+    if (now_ns < queue.event_ns()) return;
+    InterruptSpinGuard guard(queue.lock);
+    const u64 now = arch::read_counter();
+    queue.account(now);
+    if (queue.should_switch(now)) {
+        current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);
+        queue.cancel_event();
+    } else {
+        queue.plan_event(now);
+    }
+    if (queue.has_fair_waiter()) balance(self, now);
 }
 
 void run_idle_loop() {
@@ -287,8 +309,8 @@ void run_idle_loop() {
         arch::disable_interrupts();
         if (self.run_queue->runnable() > 0 || self.must_reschedule.load(std::memory_order_relaxed) ||
             (current_thread().pending_work.load(std::memory_order_relaxed) & work_reschedule)) {
-            switch_threads(Voluntary::Yes);
-            program_hardware_timer();
+            switch_threads(Why::Sleep);
+            program_event_timer();
             arch::enable_interrupts();
             continue;
         }
@@ -309,7 +331,7 @@ namespace linnet::hooks {
 void thread_entry(arch::ThreadHeader* previous) {
     using namespace core;
     finish_switch(static_cast<Thread&>(*previous));
-    program_hardware_timer();
+    program_event_timer();
     arch::enable_interrupts();
     current_thread().run();
     panic("thread {} returned from run()", current_thread().name());
@@ -320,8 +342,8 @@ void preemption_point() {
     Thread& self = current_thread();
     if (self.preempt_count != 0 || this_cpu().interrupt_depth != 0) return;
     if (self.pending_work.load(std::memory_order_relaxed) & work_reschedule) {
-        switch_threads(Voluntary::No);
-        program_hardware_timer();
+        switch_threads(Why::Preempted);
+        program_event_timer();
     }
 }
 

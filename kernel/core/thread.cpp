@@ -17,6 +17,7 @@ public:
 constinit BootThread boot_thread;
 constinit Cpu cpus[boot::BootInfo::max_cpus];
 constinit u32 known_cpus = 1;
+constinit std::atomic<u64> online{0};
 
 class KernelThread final : public Thread {
 public:
@@ -43,11 +44,11 @@ private:
 Cpu& cpu(u32 number) { return cpus[number]; }
 u32 cpu_count() { return known_cpus; }
 
-u64 online_cpus() {
-    u64 bits = 0;
-    for (u32 i = 0; i < known_cpus; ++i)
-        if (cpus[i].online.load(std::memory_order_relaxed)) bits |= u64{1} << i;
-    return bits;
+u64 online_cpus() { return online.load(std::memory_order_relaxed); }
+
+void set_online(Cpu& cpu) {
+    online.fetch_or(u64{1} << cpu.number);
+    cpu.online.store(true, std::memory_order_release);
 }
 
 void set_cpu_count(u32 count) {

@@ -1,12 +1,13 @@
 // Per-CPU timer queues. Owns the hardware timer of each CPU together with the scheduler's slice deadline.
 //
 // Lock order: a queue's lock is a leaf; callbacks run without it.
+#include <arch/smp.hpp>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
 #include <new>
 
-#include "run_queue.hpp"
+#include "sched_internal.hpp"
 
 namespace linnet::core {
 namespace {
@@ -17,6 +18,7 @@ struct TimerQueue {
     InterruptSpinLock lock{timer_class};
     IntrusiveMultiTree<Timer, &Timer::node, Timer::DeadlineOf> timers;
     u64 programmed_ns = ~u64{0}; // what the hardware is armed for; interrupts off on the owner
+    u32 programmed_under = 0;    // clock_rate_changes() then
 };
 
 constexpr u32 idle_timer = ~0u;
@@ -49,15 +51,32 @@ void initialise_timers() {
 void program_hardware_timer() {
     Cpu& self = this_cpu();
     TimerQueue& queue = queue_of(self.number);
-    u64 wanted = self.run_queue ? self.run_queue->slice_deadline_ns() : ~u64{0};
+    u64 wanted = self.run_queue ? self.run_queue->event_ns() : ~u64{0};
     {
         InterruptSpinGuard guard(queue.lock);
         if (!queue.timers.empty()) wanted = std::min(wanted, queue.timers.begin()->deadline_ns);
     }
     // An earlier programming is left to fire for nothing: cheaper than touching the hardware at every change.
-    if (wanted >= queue.programmed_ns) return;
+    const u32 rate_changes = clock_rate_changes();
+    if (wanted >= queue.programmed_ns && (rate_changes == queue.programmed_under || wanted == ~u64{0})) return;
     queue.programmed_ns = wanted;
-    arch::set_timer_deadline(clock_scale().base_counter + ns_to_ticks(wanted) + 1);
+    queue.programmed_under = rate_changes;
+    arch::set_timer_deadline(counter_at(wanted));
+}
+
+void program_event_timer() {
+    Cpu& self = this_cpu();
+    const TimerQueue& queue = queue_of(self.number);
+    if (self.run_queue->event_ns() < queue.programmed_ns || clock_rate_changes() != queue.programmed_under)
+        program_hardware_timer();
+}
+
+void reprogram_all_timers() {
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    const u64 others = online_cpus() & ~(u64{1} << this_cpu().number);
+    for (u64 rest = others; rest; rest &= rest - 1) arch::send_ipi(cpu(static_cast<u32>(std::countr_zero(rest))));
+    if (this_cpu().timer_queue) program_hardware_timer();
+    arch::restore_interrupts(state);
 }
 
 void arm_timer(Timer& timer, u64 deadline_ns) {
@@ -111,7 +130,7 @@ void timer_interrupt() {
         due->callback(*due);
         due->running.store(false, std::memory_order_release);
     }
-    if (self.run_queue) self.run_queue->tick(now);
+    if (self.run_queue) tick(self, now);
     --self.interrupt_depth;
     program_hardware_timer();
 }

@@ -4,6 +4,7 @@
 #include <core/sched.hpp>
 #include <core/timer.hpp>
 #include <core/wait_queue.hpp>
+#include <core/wall_clock.hpp>
 
 namespace linnet::core {
 namespace {
@@ -11,6 +12,18 @@ namespace {
 struct SleepTimer : Timer {
     explicit SleepTimer(Thread& sleeper)
         : Timer([](Timer& timer) { wake_thread(*static_cast<SleepTimer&>(timer).thread); }), thread(&sleeper) {}
+    Thread* thread;
+};
+
+/// Begins the sleep anew when the clock of its deadline is set.
+struct WallClockSleeper : WallClockListener {
+    explicit WallClockSleeper(Thread& sleeper)
+        : WallClockListener(
+              [](WallClockListener& listener) { wake_thread(*static_cast<WallClockSleeper&>(listener).thread); }),
+          thread(&sleeper) {
+        add_wall_clock_listener(*this);
+    }
+    ~WallClockSleeper() { remove_wall_clock_listener(*this); }
     Thread* thread;
 };
 
@@ -80,19 +93,35 @@ void prepare_to_sleep(Sleep kind) {
 
 void cancel_sleep() { current_thread().state.store(ThreadState::Running, std::memory_order_relaxed); }
 
+namespace {
+
+/// Whether the deadline has passed when the sleep is over.
+bool sleep_with_timer(Thread& self, Deadline deadline) {
+    const u64 due_ns = deadline.monotonic_ns();
+    if (monotonic_ns() >= due_ns) return cancel_sleep(), true;
+    SleepTimer timer(self);
+    arm_timer(timer, due_ns);
+    schedule();
+    cancel_timer_sync(timer);
+    return monotonic_ns() >= deadline.monotonic_ns();
+}
+
+} // namespace
+
 WaitResult sleep_until(Sleep kind, Deadline deadline) {
     Thread& self = current_thread();
     if (must_give_up(self, kind)) return cancel_sleep(), WaitResult::Interrupted;
+    bool is_over = false;
     if (deadline.is_never()) {
         schedule();
+    } else if (deadline.clock == DeadlineClock::Monotonic) {
+        is_over = sleep_with_timer(self, deadline);
     } else {
-        if (monotonic_ns() >= deadline.ns) return cancel_sleep(), WaitResult::TimedOut;
-        SleepTimer timer(self);
-        arm_timer(timer, deadline.ns);
-        schedule();
-        cancel_timer_sync(timer);
-        if (monotonic_ns() >= deadline.ns) return WaitResult::TimedOut;
+        // Listening begins before the deadline is computed, so that no setting of the clock is missed.
+        WallClockSleeper listener(self);
+        is_over = sleep_with_timer(self, deadline);
     }
+    if (is_over) return WaitResult::TimedOut;
     return must_give_up(self, kind) ? WaitResult::Interrupted : WaitResult::Ready;
 }
 

@@ -63,7 +63,7 @@ void secondary_cpu(arch::CpuHeader& header) {
     if (core::IrqController* controller = core::root_controller()) controller->initialise_secondary();
     arch::initialise_timer();
     core::current_thread().run_clock.start(arch::read_counter());
-    cpu.online.store(true, std::memory_order_release);
+    core::set_online(cpu);
     core::run_idle_loop();
 }
 

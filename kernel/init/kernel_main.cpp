@@ -72,7 +72,7 @@ void seed_from_device_tree() {
 
 void initialise_core() {
     core::this_cpu().idle_thread = &core::current_thread();
-    core::this_cpu().online.store(true);
+    core::set_online(core::this_cpu());
     discover_cpus(command_line->max_cpus);
     core::initialise_scheduler();
     core::seed_random();
@@ -82,7 +82,6 @@ void initialise_core() {
 
 void start_vdso() {
     MUST(vdso::initialise()); // at boot there is memory for two pages
-    core::observe_realtime_offset(vdso::update_realtime_offset);
     process::set_vdso_mapper([](mm::AddressSpace& space) -> Result<VirtAddr> {
         vdso::Placement placement = TRY(vdso::map_into(space));
         space.layout.signal_trampoline = placement.signal_trampoline;

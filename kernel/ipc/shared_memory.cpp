@@ -12,14 +12,7 @@ namespace linnet::ipc {
 namespace {
 
 constinit SharedMemoryLimits the_limits;
-constexpr u32 permission_bits = 0777;
-
-i64 now() { return vfs::Timestamp::now().seconds; }
-
-i32 current_pid() {
-    process::Thread* thread = process::current_or_null();
-    return thread ? thread->process().pid() : 0;
-}
+[[clang::no_destroy]] constinit SegmentTable the_table;
 
 u64 pages_of(u64 bytes) { return divide_up(bytes, arch::page_size); }
 
@@ -52,17 +45,14 @@ bool may_use_huge_pages(const vfs::Credentials& who) {
     return who.has(vfs::Capability::IpcLock) || who.is_in_group(static_cast<u32>(the_limits.huge_page_group.load()));
 }
 
-bool may_change(const Segment& segment, const vfs::Credentials& who) {
-    return segment.is_owned_by(who) || who.has(vfs::Capability::SysAdmin);
-}
-
 } // namespace
 
 SharedMemoryLimits& shared_memory_limits() { return the_limits; }
+SegmentTable& segment_table() { return the_table; }
 
 Segment::Segment(mm::VmObject& object, i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner)
-    : named_key(segment_key), key(segment_key), uid(owner.euid), gid(owner.egid), cuid(owner.euid), cgid(owner.egid),
-      mode(segment_mode), change_time(now()), creator_pid(current_pid()), object_(object), size_(size) {}
+    : KeyedObject(segment_key, segment_mode, owner), named_key(segment_key), creator_pid(current_pid()),
+      object_(object), size_(size) {}
 
 namespace {
 
@@ -107,25 +97,9 @@ u64 Segment::device_number() const {
 
 u64 Segment::page_count() const { return pages_of(size()); }
 
-bool Segment::permits(const vfs::Credentials& who, u32 rights) const {
-    u32 asked = ((rights >> 6) | (rights >> 3) | rights) & 7;
-    u32 granted = mode;
-    if (is_owned_by(who))
-        granted >>= 6;
-    else if (who.is_in_group(cgid) || who.is_in_group(gid))
-        granted >>= 3;
-    return !(asked & ~granted) || who.has(vfs::Capability::IpcOwner);
-}
-
 abi::shmid_ds Segment::status() const {
     abi::shmid_ds data{};
-    data.shm_perm.key = key;
-    data.shm_perm.uid = uid;
-    data.shm_perm.gid = gid;
-    data.shm_perm.cuid = cuid;
-    data.shm_perm.cgid = cgid;
-    data.shm_perm.mode = mode;
-    data.shm_perm.seq = static_cast<u16>(id >> SegmentTable::index_bits);
+    data.shm_perm = permissions();
     data.shm_segsz = size();
     data.shm_atime = attach_time;
     data.shm_dtime = detach_time;
@@ -154,14 +128,6 @@ void Segment::note_detached() {
 
 namespace {
 
-/// What a second shmget with the key of a segment gets.
-Result<i32> open_existing(Segment& segment, u64 size, u32 flags, const vfs::Credentials& who) {
-    if ((flags & abi::IPC_CREAT) && (flags & abi::IPC_EXCL)) return error(Errno::EEXIST);
-    if (segment.size() < size) return error(Errno::EINVAL);
-    if (!segment.permits(who, flags & permission_bits)) return error(Errno::EACCES);
-    return segment.id;
-}
-
 Result<RefPtr<Segment>> make_segment(i32 key, u64 size, u32 flags, const vfs::Credentials& who) {
     if (size == 0 || size > the_limits.most_bytes.load()) return error(Errno::EINVAL);
     u64 pages = pages_of(size), total = segment_table().total_pages();
@@ -173,17 +139,13 @@ Result<RefPtr<Segment>> make_segment(i32 key, u64 size, u32 flags, const vfs::Cr
 } // namespace
 
 Result<i32> get_segment(i32 key, u64 size, u32 flags, const vfs::Credentials& who) {
-    SegmentTable& table = segment_table();
-    NullableRefPtr<Segment> fresh; // dropped without the lock
-    core::MutexGuard guard(table.lock);
-    if (key != abi::IPC_PRIVATE) {
-        if (Segment* existing = table.find_key(key)) return open_existing(*existing, size, flags, who);
-        if (!(flags & abi::IPC_CREAT)) return error(Errno::ENOENT);
-    }
-    RefPtr<Segment> segment = TRY(make_segment(key, size, flags, who));
-    fresh = NullableRefPtr<Segment>(segment);
-    TRY(table.add(std::move(segment)));
-    return fresh->id;
+    auto check = [&](Segment& segment) -> Result<void> {
+        if (segment.size() < size) return error(Errno::EINVAL);
+        if (!segment.permits(who, flags & permission_bits)) return error(Errno::EACCES);
+        return {};
+    };
+    return find_or_make(segment_table(), key, flags, the_limits.most_segments.load(), check,
+                        [&] { return make_segment(key, size, flags, who); });
 }
 
 // ---- shmat ----
@@ -225,9 +187,9 @@ Result<void> remove_segment(i32 id, const vfs::Credentials& who) {
     NullableRefPtr<Segment> gone;
     core::MutexGuard guard(segment_table().lock);
     Segment* segment = TRY(segment_table().find(id));
-    if (!may_change(*segment, who)) return error(Errno::EPERM);
+    if (!segment->may_be_changed_by(who)) return error(Errno::EPERM);
     segment->mode |= abi::SHM_DEST;
-    segment->key = abi::IPC_PRIVATE;
+    segment_table().forget_key(*segment);
     gone = remove_if_orphan(*segment);
     return {};
 }
@@ -235,14 +197,7 @@ Result<void> remove_segment(i32 id, const vfs::Credentials& who) {
 Result<void> change_segment(i32 id, const abi::ipc_perm& wanted, const vfs::Credentials& who) {
     core::MutexGuard guard(segment_table().lock);
     Segment* segment = TRY(segment_table().find(id));
-    if (!may_change(*segment, who)) return error(Errno::EPERM);
-    constexpr u32 no_id = ~u32{0};
-    if (wanted.uid == no_id || wanted.gid == no_id) return error(Errno::EINVAL);
-    segment->uid = wanted.uid;
-    segment->gid = wanted.gid;
-    segment->mode = (segment->mode & ~permission_bits) | (wanted.mode & permission_bits);
-    segment->change_time = now();
-    return {};
+    return segment->change(wanted, who);
 }
 
 namespace {

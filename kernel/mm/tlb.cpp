@@ -292,6 +292,7 @@ AddressSpace* current_address_space() {
 namespace linnet::hooks {
 
 void user_tables_rest(core::Cpu& cpu) {
+    core::release_concurrency_id(cpu);
     if (auto* space = static_cast<mm::AddressSpace*>(cpu.address_space)) space->rest_on(cpu);
 }
 

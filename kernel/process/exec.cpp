@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <mm/allocation_faults.hpp>
 #include <process/futex.hpp>
+#include <process/futex_pi.hpp>
 #include <process/process.hpp>
 #include <process/session.hpp>
 #include <process/user_account.hpp>
@@ -238,6 +239,7 @@ Result<void> take_over(Thread& self, Program& program) {
     process.note_peak(self.own_address_space());
     program.space->huge_pages_disabled = self.own_address_space().huge_pages_disabled.load();
     self.exchange_address_space(program.space);
+    begin_pi_locks(self);
     release_vfork_parent(self);
     {
         NullableRefPtr<vfs::File> old = process.exchange_executable(std::move(program.executable));

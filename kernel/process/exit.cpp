@@ -233,6 +233,7 @@ void release_parts(Thread& self, Process& process) {
         self.exchange_address_space({});
     }
     release_vfork_parent(self);
+    self.drop_semaphore_undo();
     self.exchange_files({});
     self.exchange_fs({});
 }

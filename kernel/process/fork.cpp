@@ -9,6 +9,8 @@
 #include <mm/usercopy.hpp>
 #include <process/fork.hpp>
 #include <process/pidfd.hpp>
+#include <process/realtime_limit.hpp>
+#include <process/semaphore_undo.hpp>
 #include <process/session.hpp>
 #include <process/timers.hpp>
 #include <vfs/credentials.hpp>
@@ -69,6 +71,7 @@ Result<void> give_parts(Thread& maker, Thread& child, u64 flags) {
     else
         child.fs_ = TRY(maker.own_fs().clone());
     child.credentials_ = maker.credentials_;
+    if (flags & CLONE_SYSVSEM) child.semaphore_undo_ = NullableRefPtr<SemaphoreUndo>(TRY(maker.own_semaphore_undo()));
     return {};
 }
 
@@ -83,15 +86,23 @@ void give_registers(Thread& maker, Thread& child, const CloneRequest& request) {
     if (!(request.flags & CLONE_VM)) child.rseq = maker.rseq; // the copied memory holds a copy of the area
 }
 
+/// sched(7), "Resetting scheduling policy for child processes".
+core::SchedulingAttributes inherited_scheduling(const core::SchedulingAttributes& maker) {
+    core::SchedulingAttributes child = maker;
+    if (maker.reset_on_fork && class_of(maker.policy) != core::SchedulingClass::Fair) return {};
+    if (maker.reset_on_fork && maker.nice < 0) child.nice = 0;
+    child.reset_on_fork = false;
+    return child;
+}
+
 /// fork(2): what a child inherits besides its parts. Not: pending signals, timers, locks, robust list, usage.
 void give_attributes(Thread& maker, Thread& child, u64 flags) {
     child.set_name(maker.name());
     child.affinity = maker.affinity;
-    bool reset = maker.reset_on_fork;
-    bool was_realtime = maker.policy == SCHED_FIFO || maker.policy == SCHED_RR;
-    child.policy = reset && was_realtime ? static_cast<u8>(SCHED_OTHER) : maker.policy;
-    child.realtime_priority = reset ? 0 : maker.realtime_priority;
-    child.nice = reset && maker.nice < 0 ? i8{0} : maker.nice;
+    child.scheduling = inherited_scheduling(maker.scheduling);
+    if (is_realtime_limited(maker.process()))
+        child.pending_work.fetch_or(core::work_notify,
+                                    std::memory_order_relaxed); // the limit is watched from the start
     child.io_priority = maker.io_priority;
     child.personality = maker.personality;
     child.no_new_privileges = maker.no_new_privileges.load();
@@ -180,6 +191,9 @@ void wait_for_vfork(Thread& child, core::WaitQueue& done) {
 
 Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     TRY(check_flags(maker, request));
+    // A reservation is for one thread.
+    if (maker.scheduling.policy == core::Policy::Deadline && !maker.scheduling.reset_on_fork)
+        return error(Errno::EAGAIN);
     TRY(count_task(maker));
     ScopeGuard uncount_task([&] { maker.account->tasks.fetch_sub(1, std::memory_order_relaxed); });
     RefPtr<PidRecord> record =

@@ -9,16 +9,32 @@
 // more, so it (and its stack, where the FutexWaiter lies) can't be gone while the waker still looks at it.
 #include <abi/linux/futex.hpp>
 #include <algorithm>
-#include <arch/usercopy.hpp>
 #include <core/sched.hpp>
 #include <lib/own_ptr.hpp>
 #include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
 #include <optional>
 #include <process/futex.hpp>
+#include <process/futex_pi.hpp>
 #include <process/thread.hpp>
 
+#include "futex_word.hpp"
+#include "pi_lock.hpp"
+
 namespace linnet::process {
+
+Result<mm::MemoryIdentity> futex_key(VirtAddr address, FutexScope scope) {
+    if (address.value % 4 != 0) return error(Errno::EINVAL);
+    if (!arch::is_user_range(address, 4)) return error(Errno::EFAULT);
+    mm::AddressSpace& space = current().own_address_space();
+    const mm::MemoryIdentity own = space.private_identity(address);
+    if (scope == FutexScope::Private) return own;
+    mm::MemoryIdentity key = TRY(space.identify(address));
+    // In memory of its own a process still has two queues for a word, one for each scope.
+    if (key == own) key.offset |= 1;
+    return key;
+}
+
 namespace {
 
 constinit core::LockClass bucket_class{"futex bucket"};
@@ -32,6 +48,8 @@ struct FutexWaiter {
     core::Thread* thread = nullptr;
     std::atomic<Bucket*> bucket{nullptr}; // changes only under the lock of the bucket it names
     std::atomic<bool> woken{false};       // taken out by a waker
+    PiWaiter* requeue = nullptr;          // FUTEX_WAIT_REQUEUE_PI: how it is to wait for the lock `target`
+    mm::MemoryIdentity target{};
 };
 
 struct Bucket {
@@ -59,26 +77,6 @@ private:
     std::optional<core::SpinGuard> high_;
 };
 
-Result<mm::MemoryIdentity> key_of(VirtAddr address, FutexScope scope) {
-    if (address.value % 4 != 0) return error(Errno::EINVAL);
-    if (!arch::is_user_range(address, 4)) return error(Errno::EFAULT);
-    mm::AddressSpace& space = current().own_address_space();
-    const mm::MemoryIdentity own = space.private_identity(address);
-    if (scope == FutexScope::Private) return own;
-    mm::MemoryIdentity key = TRY(space.identify(address));
-    // In memory of its own a process still has two queues for a word, one for each scope.
-    if (key == own) key.offset |= 1;
-    return key;
-}
-
-const u32* user_word(VirtAddr address) { return reinterpret_cast<const u32*>(address.value); }
-
-Result<u32> load_word(VirtAddr address) {
-    u32 value;
-    if (arch::arch_load_user_u32(&value, user_word(address)) != 0) return error(Errno::EFAULT);
-    return value;
-}
-
 /// Takes the waiter out of its queue; false when a waker was quicker, who then has finished with it.
 bool take_back(FutexWaiter& waiter) {
     for (;;) {
@@ -91,11 +89,13 @@ bool take_back(FutexWaiter& waiter) {
     }
 }
 
-/// Wakes up to `count` waiters of `key`. The bucket's lock is held.
-u32 wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bitset) {
+/// Wakes up to `count` waiters of `key`. EINVAL at one whom only FUTEX_CMP_REQUEUE_PI may wake. The bucket's lock is
+/// held.
+Result<u32> wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bitset) {
     u32 woken = 0;
     for (FutexWaiter* waiter = bucket.waiters.first(); waiter && woken < count;) {
         FutexWaiter* next = bucket.waiters.next(*waiter);
+        if (waiter->key == key && waiter->requeue) return error(Errno::EINVAL);
         if (waiter->key == key && (waiter->bitset & bitset)) {
             bucket.waiters.remove(*waiter);
             waiter->woken.store(true, std::memory_order_release);
@@ -119,7 +119,7 @@ Result<void> join_queue(FutexWaiter& waiter, const FutexWait& wait) {
         bucket.waiters.push_back(waiter);
     }
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (TRY(load_word(wait.address)) != wait.expected) return error(Errno::EAGAIN);
+    if (TRY(load_futex_word(wait.address)) != wait.expected) return error(Errno::EAGAIN);
     return {};
 }
 
@@ -128,7 +128,7 @@ Result<FutexWaitEnd> wait_with(std::span<FutexWaiter> waiters, std::span<const F
                                core::Deadline deadline, usize& which) {
     for (usize i = 0; i < waits.size(); ++i) {
         if (waits[i].bitset == 0) return error(Errno::EINVAL);
-        waiters[i].key = TRY(key_of(waits[i].address, waits[i].scope));
+        waiters[i].key = TRY(futex_key(waits[i].address, waits[i].scope));
         waiters[i].bitset = waits[i].bitset;
         waiters[i].thread = &current();
         waiters[i].bucket.store(&bucket_of(waiters[i].key), std::memory_order_relaxed);
@@ -177,10 +177,10 @@ Result<FutexWaitEnd> futex_wait_any(std::span<const FutexWait> waits, core::Dead
 
 Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset) {
     if (bitset == 0) return error(Errno::EINVAL);
-    mm::MemoryIdentity key = TRY(key_of(address, scope));
+    mm::MemoryIdentity key = TRY(futex_key(address, scope));
     Bucket& bucket = bucket_of(key);
     core::SpinGuard guard(bucket.lock);
-    return wake_locked(bucket, key, count, bitset);
+    return TRY(wake_locked(bucket, key, count, bitset));
 }
 
 namespace {
@@ -190,12 +190,13 @@ struct RequeueCounts {
     u32 requeued = 0;
 };
 
-RequeueCounts requeue_locked(Bucket& from, const mm::MemoryIdentity& from_key, Bucket& to,
-                             const mm::MemoryIdentity& to_key, u32 wake_count, u32 requeue_count) {
-    RequeueCounts counts{.woken = wake_locked(from, from_key, wake_count, abi::FUTEX_BITSET_MATCH_ANY)};
+Result<RequeueCounts> requeue_locked(Bucket& from, const mm::MemoryIdentity& from_key, Bucket& to,
+                                     const mm::MemoryIdentity& to_key, u32 wake_count, u32 requeue_count) {
+    RequeueCounts counts{.woken = TRY(wake_locked(from, from_key, wake_count, abi::FUTEX_BITSET_MATCH_ANY))};
     for (FutexWaiter* waiter = from.waiters.first(); waiter && counts.requeued < requeue_count;) {
         FutexWaiter* next = from.waiters.next(*waiter);
         if (waiter->key == from_key) {
+            if (waiter->requeue) return error(Errno::EINVAL);
             ++counts.requeued;
             if (&from != &to || !(from_key == to_key)) {
                 from.waiters.remove(*waiter);
@@ -214,21 +215,96 @@ RequeueCounts requeue_locked(Bucket& from, const mm::MemoryIdentity& from_key, B
 
 Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wake_count, u32 requeue_count,
                            const u32* expected) {
-    mm::MemoryIdentity from_key = TRY(key_of(from, scope));
-    mm::MemoryIdentity to_key = TRY(key_of(to, scope));
+    mm::MemoryIdentity from_key = TRY(futex_key(from, scope));
+    mm::MemoryIdentity to_key = TRY(futex_key(to, scope));
     Bucket& from_bucket = bucket_of(from_key);
     Bucket& to_bucket = bucket_of(to_key);
     for (;;) {
-        if (expected) TRY(load_word(from));
+        if (expected) TRY(load_futex_word(from));
         TwoBuckets guard(from_bucket, to_bucket);
         if (expected) {
             u32 value;
-            if (arch::arch_load_user_u32(&value, user_word(from)) != 0) continue; // paged out again: bring it back
+            if (arch::arch_load_user_u32(&value, futex_word(from)) != 0) continue; // paged out again: bring it back
             if (value != *expected) return error(Errno::EAGAIN);
         }
-        RequeueCounts counts = requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count);
+        const RequeueCounts counts =
+            TRY(requeue_locked(from_bucket, from_key, to_bucket, to_key, wake_count, requeue_count));
         return counts.woken + (expected ? counts.requeued : 0);
     }
+}
+
+// ---- requeueing to a lock with priority inheritance ----
+
+Result<void> futex_wait_requeue_pi(const FutexWait& wait, VirtAddr target, core::Deadline deadline) {
+    PiWaiter inheriting(current());
+    FutexWaiter waiter;
+    waiter.requeue = &inheriting;
+    waiter.target = TRY(futex_key(target, wait.scope));
+    if (waiter.target == TRY(futex_key(wait.address, wait.scope))) return error(Errno::EINVAL);
+    usize which;
+    switch (TRY(wait_with({&waiter, 1}, {&wait, 1}, deadline, which))) {
+    case FutexWaitEnd::Woken:
+        break;
+    case FutexWaitEnd::TimedOut:
+        return error(Errno::ETIMEDOUT);
+    case FutexWaitEnd::Interrupted:
+        return error(Errno::RestartAlways);
+    }
+    const Result<void> locked = wait_for_pi_lock(inheriting, target, deadline);
+    // It no longer waits for the first word, so the call can't be begun anew.
+    if (!locked && locked.error() == Errno::RestartAlways) return error(Errno::EAGAIN);
+    return locked;
+}
+
+namespace {
+
+enum class Step : u8 { Moved, Again, NobodyLeft };
+
+/// Gives the lock to the first waiter of `from`, or queues it for that. The bucket's lock is held.
+Result<Step> move_first(Bucket& bucket, const mm::MemoryIdentity& from, VirtAddr target,
+                        const mm::MemoryIdentity& target_key, PiAttempt& prepared) {
+    FutexWaiter* waiter = bucket.waiters.first();
+    while (waiter && !(waiter->key == from)) waiter = bucket.waiters.next(*waiter);
+    if (!waiter) return Step::NobodyLeft;
+    if (!waiter->requeue || !(waiter->target == target_key)) return error(Errno::EINVAL);
+    PiWaiter& inheriting = *waiter->requeue;
+    const PiOutcome outcome =
+        TRY(prepared.make({.address = target, .key = target_key, .thread = inheriting.thread, .waiter = &inheriting}));
+    if (outcome == PiOutcome::Changed) return Step::Again;
+    bucket.waiters.remove(*waiter);
+    if (outcome == PiOutcome::Locked) inheriting.owns.store(true, std::memory_order_release);
+    waiter->woken.store(true, std::memory_order_release);
+    // Who is only queued sleeps on: the one who hands over the lock wakes it.
+    if (outcome == PiOutcome::Locked) core::wake_thread(inheriting.thread);
+    return Step::Moved;
+}
+
+} // namespace
+
+Result<long> futex_requeue_pi(VirtAddr from, VirtAddr target, FutexScope scope, u32 requeue_count, u32 expected) {
+    const mm::MemoryIdentity from_key = TRY(futex_key(from, scope));
+    const mm::MemoryIdentity target_key = TRY(futex_key(target, scope));
+    if (from_key == target_key) return error(Errno::EINVAL);
+    Bucket& bucket = bucket_of(from_key);
+    long moved = 0;
+    for (bool is_compared = false; moved <= static_cast<long>(requeue_count);) {
+        PiAttempt prepared(PiAttempt::For::Waiter);
+        TRY(prepared.look_at(target));
+        if (!is_compared) TRY(load_futex_word(from));
+        if (current().has_fatal_signal()) return error(Errno::EINTR);
+        core::SpinGuard guard(bucket.lock);
+        if (!is_compared) {
+            const auto value = load_futex_word(from);
+            if (!value) continue; // paged out again: bring it back
+            if (*value != expected) return error(Errno::EAGAIN);
+            is_compared = true;
+        }
+        const Result<Step> step = move_first(bucket, from_key, target, target_key, prepared);
+        if (!step && moved == 0) return error(step.error());
+        if (!step || *step == Step::NobodyLeft) break;
+        if (*step == Step::Moved) ++moved;
+    }
+    return moved;
 }
 
 namespace {
@@ -286,10 +362,10 @@ bool compare(const WakeOperation& operation, i32 old) {
 /// The atomic read-modify-write of FUTEX_WAKE_OP; false when the page isn't there for writing.
 bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
     u32 value;
-    if (arch::arch_load_user_u32(&value, user_word(address)) != 0) return false;
+    if (arch::arch_load_user_u32(&value, futex_word(address)) != 0) return false;
     for (;;) {
         u32 observed;
-        auto* word = const_cast<u32*>(user_word(address));
+        u32* word = futex_word(address);
         if (arch::arch_compare_exchange_user_u32(&observed, word, value, apply(operation, value)) != 0) return false;
         if (observed == value) break;
         value = observed;
@@ -298,32 +374,23 @@ bool try_operation(const WakeOperation& operation, VirtAddr address, u32& old) {
     return true;
 }
 
-/// Brings the word's page in, writable, without changing it.
-Result<void> make_writable(VirtAddr address) {
-    u32 value = TRY(load_word(address));
-    u32 observed;
-    if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(address)), value, value) != 0)
-        return error(Errno::EFAULT);
-    return {};
-}
-
 } // namespace
 
 Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
                            u32 packed) {
     WakeOperation operation = TRY(decode(packed));
-    mm::MemoryIdentity first_key = TRY(key_of(first, scope));
-    mm::MemoryIdentity second_key = TRY(key_of(second, scope));
+    mm::MemoryIdentity first_key = TRY(futex_key(first, scope));
+    mm::MemoryIdentity second_key = TRY(futex_key(second, scope));
     Bucket& first_bucket = bucket_of(first_key);
     Bucket& second_bucket = bucket_of(second_key);
     for (;;) {
-        TRY(make_writable(second));
+        TRY(make_futex_word_writable(second));
         TwoBuckets guard(first_bucket, second_bucket);
         u32 old;
         if (!try_operation(operation, second, old)) continue;
-        u32 woken = wake_locked(first_bucket, first_key, first_count, abi::FUTEX_BITSET_MATCH_ANY);
+        u32 woken = TRY(wake_locked(first_bucket, first_key, first_count, abi::FUTEX_BITSET_MATCH_ANY));
         if (compare(operation, static_cast<i32>(old)))
-            woken += wake_locked(second_bucket, second_key, second_count, abi::FUTEX_BITSET_MATCH_ANY);
+            woken += TRY(wake_locked(second_bucket, second_key, second_count, abi::FUTEX_BITSET_MATCH_ANY));
         return woken;
     }
 }
@@ -333,26 +400,27 @@ Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u3
 namespace {
 
 enum class Pending : u8 { No, Yes };
+enum class Inherits : u8 { No, Yes }; // a lock with priority inheritance: its waiters are release_pi_locks()'s business
 
 /// Marks one word of the robust list if the dying thread owns it. False when the list can't be followed
 /// further.
-bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending) {
+bool mark_owner_dead(VirtAddr word, Pid tid, Pending pending, Inherits inherits) {
     if (word.value % 4 != 0 || !arch::is_user_range(word, 4)) return false;
-    Result<u32> value = load_word(word);
+    Result<u32> value = load_futex_word(word);
     if (!value) return false;
     for (;;) {
         // Released, but the waiter that should have been told may not have been.
-        if (*value == 0 && pending == Pending::Yes)
+        if (*value == 0 && pending == Pending::Yes && inherits == Inherits::No)
             return (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY), true;
         if ((*value & abi::FUTEX_TID_MASK) != static_cast<u32>(tid)) return true;
         u32 dead = (*value & abi::FUTEX_WAITERS) | abi::FUTEX_OWNER_DIED;
         u32 observed;
-        if (arch::arch_compare_exchange_user_u32(&observed, const_cast<u32*>(user_word(word)), *value, dead) != 0)
-            return false;
+        if (arch::arch_compare_exchange_user_u32(&observed, futex_word(word), *value, dead) != 0) return false;
         if (observed == *value) break;
         value = observed;
     }
-    if (*value & abi::FUTEX_WAITERS) (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
+    if ((*value & abi::FUTEX_WAITERS) && inherits == Inherits::No)
+        (void)futex_wake(word, FutexScope::Shared, 1, abi::FUTEX_BITSET_MATCH_ANY);
     return true;
 }
 
@@ -364,14 +432,17 @@ void walk_robust_list(Thread& thread) {
     if (!head) return;
     auto word_of = [&](u64 entry) { return VirtAddr{(entry & ~u64{1}) + static_cast<u64>(head->futex_offset)}; };
     u64 entry = head->list;
+    auto inherits = [](u64 link) { return link & 1 ? Inherits::Yes : Inherits::No; };
     u64 pending = head->list_op_pending & ~u64{1};
     for (u32 i = 0; i < abi::ROBUST_LIST_LIMIT && (entry & ~u64{1}) != head_address.value; ++i) {
         auto next = mm::UserPtr<mm::In, u64>(VirtAddr{entry & ~u64{1}}).copy_in();
-        if ((entry & ~u64{1}) != pending && !mark_owner_dead(word_of(entry), thread.tid(), Pending::No)) return;
+        if ((entry & ~u64{1}) != pending &&
+            !mark_owner_dead(word_of(entry), thread.tid(), Pending::No, inherits(entry)))
+            return;
         if (!next) return;
         entry = *next;
     }
-    if (pending) mark_owner_dead(word_of(pending), thread.tid(), Pending::Yes);
+    if (pending) mark_owner_dead(word_of(pending), thread.tid(), Pending::Yes, inherits(head->list_op_pending));
 }
 
 } // namespace
@@ -379,6 +450,7 @@ void walk_robust_list(Thread& thread) {
 void release_futexes(Thread& thread) {
     if (thread.robust_list.value) walk_robust_list(thread);
     thread.robust_list = {};
+    release_pi_locks(thread);
     VirtAddr word = std::exchange(thread.clear_child_tid, {});
     // With nobody left who could look, the store would only cost a copied page.
     if (word.value == 0 || thread.own_address_space().ref_count() <= 1) return;

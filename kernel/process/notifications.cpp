@@ -4,7 +4,10 @@
 // sequence: its pc is moved to the sequence's abort handler. The area is user memory and may hold anything;
 // what can't be right kills the program with SIGSEGV, as on Linux.
 #include <abi/linux/prctl.hpp>
+#include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
+#include <process/process.hpp>
+#include <process/realtime_limit.hpp>
 #include <process/run_loop.hpp>
 
 namespace linnet::process {
@@ -24,31 +27,57 @@ Result<void> leave_critical_section(Thread& thread) {
         return error(Errno::EINVAL);
     u64 pc = thread.registers.pc().value;
     bool inside = pc >= section.start_ip && pc < end;
-    // Left already, or about to be: the pointer goes either way, so that the next look is short.
-    TRY(pointer.copy_out(0));
-    if (!inside) return {};
+    // Left already: the pointer goes, so that the next look is short.
+    if (!inside) return pointer.copy_out(0);
+    if (section.flags & abi::RSEQ_CS_FLAG_NO_RESTART) return error(Errno::EINVAL);
     if (section.abort_ip >= section.start_ip && section.abort_ip < end) return error(Errno::EINVAL);
     // The word before the handler must be the one named at registration: nobody else's code is jumped into.
     u32 signature = TRY((mm::UserPtr<mm::In, u32>(VirtAddr{section.abort_ip - sizeof(u32)}).copy_in()));
     if (signature != thread.rseq.signature) return error(Errno::EINVAL);
+    TRY(pointer.copy_out(0));
     thread.registers.set_pc({section.abort_ip});
     return {};
 }
 
+/// The lowest id that no other thread of the same memory has which runs now; it stays this CPU's until another memory
+/// or none is in use on it. Preemption off.
+u32 take_concurrency_id(Thread& thread) {
+    arch::InterruptState state = arch::save_and_disable_interrupts();
+    core::Cpu& self = core::this_cpu();
+    std::atomic<u64>& used = thread.own_address_space().concurrency_ids;
+    if (self.concurrency_ids != &used) {
+        core::release_concurrency_id(self);
+        u64 before = used.load(std::memory_order_relaxed);
+        // There are as many ids as there can be CPUs.
+        while (!used.compare_exchange_weak(before, before | (before + 1), std::memory_order_acquire)) {
+        }
+        self.concurrency_ids = &used;
+        self.concurrency_id = static_cast<u32>(std::countr_one(before));
+    }
+    const u32 id = self.concurrency_id;
+    arch::restore_interrupts(state);
+    return id;
+}
+
 /// Stores where the thread runs now. It may be moved right after: then on_switched_in() asks for another
 /// round.
-Result<void> store_cpu(Thread& thread) {
-    u32 cpu;
+Result<void> store_numbers(Thread& thread) {
+    u32 cpu, id;
     {
         core::PreemptionGuard guard;
         cpu = core::this_cpu().number;
+        id = take_concurrency_id(thread);
     }
-    mm::UserPtr<mm::Out, u32> words(thread.rseq.address);
+    RseqArea& area = thread.rseq;
+    if (area.stored_cpu == cpu && area.stored_id == id) return {};
+    area.stored_cpu = RseqArea::nothing; // should only a part of them be stored
+    mm::UserPtr<mm::Out, u32> words(area.address);
     TRY(words.element(__builtin_offsetof(abi::rseq, cpu_id_start) / sizeof(u32)).copy_out(cpu));
     TRY(words.element(__builtin_offsetof(abi::rseq, cpu_id) / sizeof(u32)).copy_out(cpu));
     TRY(words.element(__builtin_offsetof(abi::rseq, node_id) / sizeof(u32)).copy_out(0));
-    // Unique among the threads that run at one time, and below the number of CPUs: the CPU's number is both.
-    return words.element(__builtin_offsetof(abi::rseq, mm_cid) / sizeof(u32)).copy_out(cpu);
+    TRY(words.element(__builtin_offsetof(abi::rseq, mm_cid) / sizeof(u32)).copy_out(id));
+    area.stored_cpu = cpu, area.stored_id = id;
+    return {};
 }
 
 } // namespace
@@ -56,16 +85,20 @@ Result<void> store_cpu(Thread& thread) {
 void update_rseq(Thread& thread) {
     if (thread.rseq.size == 0) return;
     Result<void> done = leave_critical_section(thread);
-    if (done) done = store_cpu(thread);
+    if (done) done = store_numbers(thread);
     if (done) return;
-    VirtAddr address = thread.rseq.address;
-    thread.rseq = {};
-    force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, address);
+    // What can't be right is not looked at again before a handler is entered.
+    mm::UserPtr<mm::Out, u64> pointer(thread.rseq.address + __builtin_offsetof(abi::rseq, rseq_cs));
+    if (!pointer.copy_out(0)) thread.rseq = {};
+    force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, VirtAddr{0});
 }
 
 void handle_notifications(Thread& thread) {
     thread.pending_work.fetch_and(~u32{core::work_notify}, std::memory_order_acq_rel);
     update_rseq(thread);
+    if (class_of(thread.scheduling.policy) == core::SchedulingClass::Fair) return;
+    if (thread.has_overrun.exchange(false, std::memory_order_relaxed)) send_kernel_signal(thread, abi::SIGXCPU);
+    enforce_realtime_limit(thread);
 }
 
 } // namespace linnet::process

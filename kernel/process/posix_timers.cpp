@@ -5,6 +5,7 @@
 // that its callback never meets a freed one.
 #include <algorithm>
 #include <process/posix_timers.hpp>
+#include <process/user_account.hpp>
 #include <vfs/credentials.hpp>
 
 #include "process_timers.hpp"
@@ -15,7 +16,10 @@ namespace {
 constexpr int most_timers = 4096;
 constexpr u64 delay_max = 0x7fffffff; // DELAYTIMER_MAX
 
-bool is_on_wall_clock(int clock) { return clock == abi::CLOCK_REALTIME || clock == abi::CLOCK_TAI; }
+core::DeadlineClock deadline_clock(int clock) {
+    if (clock == abi::CLOCK_REALTIME) return core::DeadlineClock::Realtime;
+    return clock == abi::CLOCK_TAI ? core::DeadlineClock::Tai : core::DeadlineClock::Monotonic;
+}
 
 PendingSignals& pending_of(Process& process, Thread* thread) {
     return thread ? thread->signals.pending : process.signals.pending;
@@ -59,7 +63,35 @@ PosixTimer::PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock)
           auto& timer = static_cast<PosixTimer&>(fired);
           timer.owner.on_posix_timer(timer);
       }),
-      owner(timers), id(timer_id), clock(timer_clock) {}
+      WallClockListener([](core::WallClockListener& told) {
+          auto& timer = static_cast<PosixTimer&>(told);
+          timer.owner.on_wall_clock_set(timer);
+      }),
+      owner(timers), id(timer_id), clock(timer_clock) {
+    if (deadline_clock(clock) != core::DeadlineClock::Monotonic) core::add_wall_clock_listener(*this);
+}
+
+PosixTimer::~PosixTimer() {
+    core::remove_wall_clock_listener(*this);
+    if (charged_to) charged_to->queued_signals.fetch_sub(1, std::memory_order_relaxed);
+}
+
+PosixTimer::OnCpuClock::OnCpuClock(PosixTimer& posix_timer)
+    : CpuTimer([](CpuTimer& fired, u64 expirations) {
+          PosixTimer& timer = static_cast<OnCpuClock&>(fired).timer;
+          send_expiry(timer.owner.process(), timer, expirations);
+      }),
+      timer(posix_timer) {}
+
+/// What was to expire at a time of the wall clock still does so.
+void ProcessTimers::on_wall_clock_set(PosixTimer& timer) {
+    core::InterruptSpinGuard guard(lock);
+    if (timer.expiry_ns == 0 || !timer.is_absolute) return;
+    const u64 wall = timer.expiry_ns + timer.clock_offset_ns;
+    timer.clock_offset_ns = core::clock_offset_ns(deadline_clock(timer.clock));
+    timer.expiry_ns = wall > timer.clock_offset_ns ? wall - timer.clock_offset_ns : 1;
+    core::arm_timer(timer, timer.expiry_ns);
+}
 
 void ProcessTimers::on_posix_timer(PosixTimer& timer) {
     core::InterruptSpinGuard guard(lock);
@@ -100,6 +132,13 @@ PosixTimer* ProcessTimers::find_posix_timer_locked(int id) {
     return nullptr;
 }
 
+PosixTimer* ProcessTimers::find_posix_timer_after_locked(int id) {
+    PosixTimer* best = nullptr;
+    for (PosixTimer& timer : posix_timers_)
+        if (timer.id > id && (!best || timer.id < best->id)) best = &timer;
+    return best;
+}
+
 void ProcessTimers::link_posix_timer(PosixTimer& timer) {
     core::InterruptSpinGuard guard(lock);
     posix_timers_.push_back(timer);
@@ -115,6 +154,7 @@ Result<void> ProcessTimers::delete_posix_timer(int id) {
         posix_timers_.remove(*timer);
     }
     core::cancel_timer_sync(*timer);
+    cancel_cpu_timer(timer->cpu);
     withdraw_signal(process_, *timer);
     delete timer;
     return {};
@@ -131,6 +171,7 @@ void ProcessTimers::delete_posix_timers() {
         }
         if (!timer) return;
         core::cancel_timer_sync(*timer);
+        cancel_cpu_timer(timer->cpu);
         withdraw_signal(process_, *timer);
         delete timer;
     }
@@ -161,18 +202,43 @@ Result<void> check_clock(int clock) {
     case abi::CLOCK_BOOTTIME:
     case abi::CLOCK_TAI:
         return {};
-    case abi::CLOCK_PROCESS_CPUTIME_ID:
-    case abi::CLOCK_THREAD_CPUTIME_ID:
     case abi::CLOCK_MONOTONIC_RAW:
     case abi::CLOCK_REALTIME_COARSE:
     case abi::CLOCK_MONOTONIC_COARSE:
         return error(Errno::EOPNOTSUPP);
     default:
-        return error(clock < 0 ? Errno::EOPNOTSUPP : Errno::EINVAL);
+        return error(Errno::EINVAL);
     }
 }
 
-TimerSetting setting_of(const PosixTimer& timer) {
+/// The timer's signal, which is always at hand, counts like one that is queued (RLIMIT_SIGPENDING).
+Result<void> charge(Thread& maker, PosixTimer& timer) {
+    NullableRefPtr<UserAccount> account = maker.account;
+    if (!account) return {};
+    const u64 before = account->queued_signals.fetch_add(1, std::memory_order_relaxed);
+    timer.charged_to = std::move(account);
+    if (before >= maker.process().limits.soft(abi::RLIMIT_SIGPENDING)) return error(Errno::EAGAIN);
+    return {};
+}
+
+/// All that can fail before anybody can name the timer.
+Result<void> prepare(Thread& maker, PosixTimer& timer, const abi::sigevent* event) {
+    timer.signal = abi::SIGALRM;
+    timer.value = static_cast<u64>(timer.id);
+    TRY(charge(maker, timer));
+    if (event) TRY(apply_event(maker.process(), timer, *event));
+    if (!is_cpu_clock(timer.clock)) return {};
+    CpuClock clock = TRY(CpuClock::open(maker, timer.clock));
+    TRY(timers_of(*clock.process));
+    timer.cpu.measure(clock);
+    return {};
+}
+
+TimerSetting setting_of(PosixTimer& timer) {
+    if (is_cpu_clock(timer.clock)) {
+        const CpuTimerValue value = cpu_timer_value(timer.cpu);
+        return {value.remaining_ns, value.interval_ns};
+    }
     u64 now = core::monotonic_ns();
     if (timer.expiry_ns == 0) return {0, timer.interval_ns};
     return {timer.expiry_ns > now ? timer.expiry_ns - now : 1, timer.interval_ns};
@@ -180,22 +246,35 @@ TimerSetting setting_of(const PosixTimer& timer) {
 
 } // namespace
 
-Result<int> create_timer(Process& process, int clock, const abi::sigevent* event) {
-    TRY(check_clock(clock));
-    ProcessTimers* timers = TRY(timers_of(process));
+Result<int> create_timer(Thread& maker, int clock, const abi::sigevent* event) {
+    if (is_cpu_clock(clock))
+        TRY(CpuClock::open(maker, clock));
+    else
+        TRY(check_clock(clock));
+    ProcessTimers* timers = TRY(timers_of(maker.process()));
     PosixTimer* timer = TRY(timers->add_posix_timer(clock));
-    timer->signal = abi::SIGALRM;
-    timer->value = static_cast<u64>(timer->id);
-    if (event) {
-        if (Result<void> applied = apply_event(process, *timer, *event); !applied) {
-            delete timer;
-            return error(applied.error());
-        }
+    if (Result<void> prepared = prepare(maker, *timer, event); !prepared) {
+        delete timer;
+        return error(prepared.error());
     }
     int id = timer->id;
     timers->link_posix_timer(*timer);
     return id;
 }
+
+namespace {
+
+void set_cpu_timer(PosixTimer& timer, TimerMode mode, const TimerSetting& setting) {
+    u64 expiry = setting.value_ns;
+    if (expiry != 0 && mode == TimerMode::Relative &&
+        __builtin_add_overflow(timer.cpu.now_ns(), setting.value_ns, &expiry))
+        expiry = ~u64{0};
+    timer.overrun = 0;
+    // Made with the timer.
+    timer.cpu.process->timers.load(std::memory_order_acquire)->cpu.set(timer.cpu, expiry, setting.interval_ns);
+}
+
+} // namespace
 
 Result<TimerSetting> set_timer(Process& process, int id, TimerMode mode, const TimerSetting& setting) {
     ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
@@ -204,16 +283,21 @@ Result<TimerSetting> set_timer(Process& process, int id, TimerMode mode, const T
     PosixTimer* timer = timers->find_posix_timer_locked(id);
     if (!timer) return error(Errno::EINVAL);
     TimerSetting old = setting_of(*timer);
+    if (is_cpu_clock(timer->clock)) {
+        set_cpu_timer(*timer, mode, setting);
+        return old;
+    }
     core::cancel_timer(*timer);
     timer->interval_ns = setting.interval_ns;
     timer->expiry_ns = 0;
     timer->overrun = 0;
     if (setting.value_ns == 0) return old;
     u64 now = core::monotonic_ns();
-    if (mode == TimerMode::Relative) {
+    timer->is_absolute = mode == TimerMode::Absolute;
+    if (!timer->is_absolute) {
         if (__builtin_add_overflow(now, setting.value_ns, &timer->expiry_ns)) timer->expiry_ns = ~u64{0} - 1;
     } else {
-        u64 offset = is_on_wall_clock(timer->clock) ? core::realtime_offset_ns() : 0;
+        u64 offset = timer->clock_offset_ns = core::clock_offset_ns(deadline_clock(timer->clock));
         timer->expiry_ns = setting.value_ns > offset ? setting.value_ns - offset : 1;
     }
     core::arm_timer(*timer, timer->expiry_ns);
@@ -242,6 +326,21 @@ Result<void> delete_timer(Process& process, int id) {
     ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
     if (!timers) return error(Errno::EINVAL);
     return timers->delete_posix_timer(id);
+}
+
+bool next_timer(Process& process, int after, TimerDescription& out) {
+    ProcessTimers* timers = process.timers.load(std::memory_order_acquire);
+    if (!timers) return false;
+    core::InterruptSpinGuard guard(timers->lock);
+    const PosixTimer* next = timers->find_posix_timer_after_locked(after);
+    if (!next) return false;
+    out = {.id = next->id,
+           .clock = next->clock,
+           .notify = next->notify,
+           .signal = next->signal,
+           .value = next->value,
+           .tid = next->target ? next->target->number() : 0};
+    return true;
 }
 
 } // namespace linnet::process

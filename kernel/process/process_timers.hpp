@@ -1,20 +1,30 @@
 // Timers of a process: the three interval timers of setitimer(2), alarm(2), the timers of timer_create(2),
 // and the limit on CPU time. Made on first use.
 //
-// Lock: ProcessTimers::lock, taken in timer callbacks; outside of Process::signal_lock, which sending and
-// summing CPU time take inside it.
+// Lock: ProcessTimers::lock, taken in timer callbacks; outside of that of CPU timers (cpu_timers.hpp) and of
+// Process::signal_lock, which sending takes.
 #pragma once
 
 #include <core/timer.hpp>
+#include <core/wall_clock.hpp>
 #include <process/timers.hpp>
+
+#include "cpu_timers.hpp"
 
 namespace linnet::process {
 
 class ProcessTimers;
 
 /// A timer of timer_create(2); guarded by ProcessTimers::lock.
-struct PosixTimer : core::Timer {
+struct PosixTimer : core::Timer, core::WallClockListener {
     PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock);
+    ~PosixTimer();
+
+    /// Of a timer on a CPU-time clock, in place of the kernel timer.
+    struct OnCpuClock : CpuTimer {
+        explicit OnCpuClock(PosixTimer& posix_timer);
+        PosixTimer& timer;
+    };
 
     ProcessTimers& owner;
     const int id;
@@ -24,10 +34,14 @@ struct PosixTimer : core::Timer {
     u64 value = 0;                    // sigev_value
     NullableRefPtr<PidRecord> target; // SIGEV_THREAD_ID
     u64 interval_ns = 0;
-    u64 expiry_ns = 0;   // monotonic; 0: off
+    u64 expiry_ns = 0;       // monotonic; 0: off
+    u64 clock_offset_ns = 0; // of a settable clock when expiry_ns was computed
+    bool is_absolute = false;
     int overrun = 0;     // of the signal sent last
     QueuedSignal record; // that signal, while it is pending; guarded by signal_lock
     ListNode list_node;
+    OnCpuClock cpu{*this};
+    NullableRefPtr<UserAccount> charged_to; // against RLIMIT_SIGPENDING, as long as the timer exists
 };
 
 class ProcessTimers {
@@ -39,19 +53,21 @@ public:
     IntervalTimerValue get(int which);
     /// Sets and returns the old value.
     IntervalTimerValue set(int which, const IntervalTimerValue& value);
-    /// The limit on CPU time has changed.
-    void check_cpu_limit();
     /// A timer that nobody can name before link_posix_timer(). EAGAIN: too many.
     Result<PosixTimer*> add_posix_timer(int clock);
     void link_posix_timer(PosixTimer& timer);
     /// Null when there is none of that id. lock held.
     PosixTimer* find_posix_timer_locked(int id);
+    /// The one of the next greater id.
+    PosixTimer* find_posix_timer_after_locked(int id);
     Result<void> delete_posix_timer(int id);
     void delete_posix_timers();
     void on_posix_timer(PosixTimer& timer);
+    void on_wall_clock_set(PosixTimer& timer);
     Process& process() { return process_; }
 
     core::InterruptSpinLock lock;
+    CpuTimers cpu;
 
     /// Stops everything and waits for callbacks that run. No locks held.
     void stop();
@@ -63,33 +79,26 @@ private:
         u64 interval_ns = 0;
         bool is_set = false;
     };
-    struct CpuTimer {
-        u64 expiry_ns = 0; // of the process's CPU time; 0: off
-        u64 interval_ns = 0;
-    };
-    struct CpuCheck : core::Timer {
-        explicit CpuCheck(ProcessTimers& timers);
-        ProcessTimers& owner;
+    /// ITIMER_VIRTUAL and ITIMER_PROF.
+    struct CpuIntervalTimer : CpuTimer {
+        explicit CpuIntervalTimer(int number)
+            : CpuTimer([](CpuTimer& timer, u64) {
+                  send_kernel_signal(*timer.process, static_cast<CpuIntervalTimer&>(timer).signal);
+              }),
+              signal(number) {}
+        int signal;
     };
 
     void on_real_timer();
-    void on_cpu_check();
-    /// Arms the check for when the nearest CPU-time expiry can be reached at the earliest. lock held.
-    void arm_cpu_check_locked();
-    u64 user_ns_locked() const;
-    u64 total_ns_locked() const;
-    IntervalTimerValue value_locked(int which) const;
-    void expire_cpu_timer_locked(CpuTimer& timer, u64 now_ns, int signal);
-    void expire_cpu_limit_locked(u64 now_ns);
+    IntervalTimerValue real_value_locked() const;
+    IntervalTimerValue set_cpu_timer(CpuIntervalTimer& timer, CpuClock::Which which, const IntervalTimerValue& value);
 
     Process& process_;
     IntrusiveList<PosixTimer, &PosixTimer::list_node> posix_timers_;
     int next_timer_id_ = 0;
     RealTimer real_;
-    CpuTimer virtual_;
-    CpuTimer profiling_;
-    CpuCheck cpu_check_;
-    u64 next_limit_signal_ns_ = 0;
+    CpuIntervalTimer virtual_{abi::SIGVTALRM};
+    CpuIntervalTimer profiling_{abi::SIGPROF};
     bool stopped_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
+#include <process/cpu_clock.hpp>
 #include <process/process.hpp>
 
 namespace linnet::process {
@@ -41,6 +42,7 @@ void handle_pending_work(Thread& thread) {
         exit_thread(process.group_exiting ? process.group_exit_status : thread.exit_status);
     }
     if (work & core::work_reschedule) core::reschedule();
+    if (work & core::work_cpu_timers) check_cpu_timers(thread);
     if (work & (core::work_signal | core::work_stop)) handle_pending_signals(thread);
     if (work & core::work_notify) handle_notifications(thread);
 }

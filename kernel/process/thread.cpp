@@ -5,6 +5,7 @@
 #include <mm/address_space.hpp>
 #include <mm/kernel_area.hpp>
 #include <process/process.hpp>
+#include <process/semaphore_undo.hpp>
 #include <process/user_account.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
@@ -37,8 +38,13 @@ Thread::~Thread() {
 bool Thread::is_leader() const { return process_->leader_ == this; }
 
 void Thread::on_switched_in(core::Cpu& on_cpu) {
+    // A thread of the same memory goes on with the id that this CPU has taken.
+    if (!address_space_ || on_cpu.concurrency_ids != &address_space_->concurrency_ids)
+        core::release_concurrency_id(on_cpu);
     if (!address_space_) return;
     address_space_->activate(on_cpu);
+    if (process_->awaits_cpu_time.load(std::memory_order_relaxed))
+        pending_work.fetch_or(core::work_cpu_timers, std::memory_order_relaxed);
     if (rseq.size) pending_work.fetch_or(core::work_notify, std::memory_order_relaxed);
 }
 
@@ -90,6 +96,7 @@ void Thread::set_credentials(RefPtr<const vfs::Credentials> fresh) {
 
 NullableRefPtr<mm::AddressSpace> Thread::exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh) {
     core::PreemptionGuard no_switch; // on_switched_in() must not see the new one before it is active here
+    core::release_concurrency_id(core::this_cpu());
     {
         core::InterruptSpinGuard guard(parts_lock);
         std::swap(address_space_, fresh);
@@ -110,6 +117,24 @@ NullableRefPtr<vfs::FsContext> Thread::exchange_fs(NullableRefPtr<vfs::FsContext
     core::InterruptSpinGuard guard(parts_lock);
     std::swap(fs_, fresh);
     return fresh;
+}
+
+Result<SemaphoreUndo*> Thread::own_semaphore_undo() {
+    if (!semaphore_undo_) {
+        NullableRefPtr<SemaphoreUndo> fresh = TRY(SemaphoreUndo::create());
+        core::InterruptSpinGuard guard(parts_lock);
+        std::swap(semaphore_undo_, fresh);
+    }
+    return semaphore_undo_.get();
+}
+void Thread::drop_semaphore_undo() {
+    NullableRefPtr<SemaphoreUndo> old; // goes without the lock
+    core::InterruptSpinGuard guard(parts_lock);
+    std::swap(semaphore_undo_, old);
+}
+const void* Thread::semaphore_undo_identity() const {
+    core::InterruptSpinGuard guard(parts_lock);
+    return semaphore_undo_.get();
 }
 
 core::CpuTimes Thread::cpu_times() const {

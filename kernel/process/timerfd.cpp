@@ -1,42 +1,27 @@
 // timerfds. The count of expirations is computed when the timer fires or is read, so a short interval costs
 // no interrupts that nobody looks at.
 //
-// Locks: clock_lock (list of timers on the wall clock), then TimerFd::lock_, which the timer's callback takes
-// too.
+// Lock: TimerFd::lock_, which the timer's callback takes too, and which is taken when the wall clock was set.
 #include <abi/linux/poll.hpp>
 #include <algorithm>
 #include <core/timer.hpp>
+#include <core/wall_clock.hpp>
 #include <process/timerfd.hpp>
 
 namespace linnet::process {
 namespace {
 
-constinit core::LockClass clock_class{"timerfd wall clock"};
 constinit core::LockClass timer_class{"timerfd"};
-
-class TimerFd;
-struct WallClockNode {
-    ListNode node;
-    TimerFd* timer = nullptr;
-};
-constinit core::InterruptSpinLock clock_lock{clock_class};
-constinit IntrusiveList<WallClockNode, &WallClockNode::node> wall_clock_timers;
 
 class TimerFd final : public vfs::File {
 public:
     TimerFd(int clock, u32 flags)
         : File(vfs::anonymous_inode(), abi::O_RDWR | flags, Positioning::Stream), clock_(clock), timer_(*this),
-          lock_(timer_class) {
-        if (!is_on_wall_clock()) return;
-        wall_clock_.timer = this;
-        core::InterruptSpinGuard guard(clock_lock);
-        wall_clock_timers.push_back(wall_clock_);
+          wall_clock_(*this), lock_(timer_class) {
+        if (is_on_wall_clock()) core::add_wall_clock_listener(wall_clock_);
     }
     ~TimerFd() override {
-        {
-            core::InterruptSpinGuard guard(clock_lock);
-            wall_clock_.node.unlink();
-        }
+        core::remove_wall_clock_listener(wall_clock_);
         core::cancel_timer_sync(timer_);
     }
 
@@ -64,6 +49,13 @@ private:
             : Timer([](core::Timer& fired) { static_cast<Alarm&>(fired).owner.on_alarm(); }), owner(timer) {}
         TimerFd& owner;
     };
+    struct WallClock : core::WallClockListener {
+        explicit WallClock(TimerFd& timer)
+            : WallClockListener(
+                  [](core::WallClockListener& told) { static_cast<WallClock&>(told).owner.on_clock_set(); }),
+              owner(timer) {}
+        TimerFd& owner;
+    };
 
     bool is_on_wall_clock() const { return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM; }
     void on_alarm();
@@ -74,7 +66,7 @@ private:
 
     const int clock_;
     Alarm timer_;
-    WallClockNode wall_clock_;
+    WallClock wall_clock_;
     vfs::EventSource events_;
     core::InterruptSpinLock lock_;
     u64 deadline_ns_ = 0; // monotonic; 0: off
@@ -145,6 +137,7 @@ void TimerFd::on_clock_set() {
         core::InterruptSpinGuard guard(lock_);
         if (!is_absolute_) return;
         u64 offset = core::realtime_offset_ns();
+        if (offset == clock_offset_) return; // CLOCK_TAI was set
         if (deadline_ns_ != 0) {
             u64 wall = deadline_ns_ + clock_offset_;
             deadline_ns_ = wall > offset ? wall - offset : 1;
@@ -191,10 +184,5 @@ Result<TimerSetting> set_timerfd(vfs::File& file, u32 flags, const TimerSetting&
 }
 
 Result<TimerSetting> get_timerfd(vfs::File& file) { return TRY(timerfd_of(file))->get(); }
-
-void wall_clock_was_set() {
-    core::InterruptSpinGuard guard(clock_lock);
-    for (WallClockNode& each : wall_clock_timers) each.timer->on_clock_set();
-}
 
 } // namespace linnet::process

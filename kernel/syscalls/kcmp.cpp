@@ -82,8 +82,9 @@ Result<long> sys_kcmp(Thread& thread, process::Pid first_pid, process::Pid secon
         return compare(first->fs().get(), second->fs().get());
     case abi::KCMP_SIGHAND:
         return compare(actions_of(*first), actions_of(*second));
-    case abi::KCMP_IO:
     case abi::KCMP_SYSVSEM:
+        return compare(first->semaphore_undo_identity(), second->semaphore_undo_identity());
+    case abi::KCMP_IO:
         return 0; // nobody has any, as on Linux before the first use
     case abi::KCMP_EPOLL_TFD:
         return compare_watched(*first, *second, first_index, {second_index});

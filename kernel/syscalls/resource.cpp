@@ -1,6 +1,7 @@
 // Limits and usage.
 #include <mm/address_space.hpp>
 #include <process/process.hpp>
+#include <process/realtime_limit.hpp>
 #include <process/timers.hpp>
 #include <syscalls/resource.hpp>
 #include <vfs/credentials.hpp>
@@ -46,6 +47,7 @@ Result<abi::rlimit64> set_limit(Thread& thread, Process& target, u32 resource, c
     abi::rlimit64 old = TRY(target.limits.set(resource, fresh, raise));
     tell_memory(target, resource, fresh.rlim_cur);
     if (resource == abi::RLIMIT_CPU) TRY(process::apply_cpu_limit(target));
+    if (resource == abi::RLIMIT_RTTIME) process::update_realtime_limit(target);
     return old;
 }
 

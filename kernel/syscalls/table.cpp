@@ -9,12 +9,15 @@
 #include <syscalls/identity.hpp>
 #include <syscalls/log.hpp>
 #include <syscalls/memory.hpp>
+#include <syscalls/message_queues.hpp>
 #include <syscalls/mount.hpp>
 #include <syscalls/path.hpp>
 #include <syscalls/poll.hpp>
+#include <syscalls/posix_queues.hpp>
 #include <syscalls/process.hpp>
 #include <syscalls/resource.hpp>
 #include <syscalls/sched.hpp>
+#include <syscalls/semaphores.hpp>
 #include <syscalls/shared_memory.hpp>
 #include <syscalls/signal.hpp>
 #include <syscalls/stat.hpp>
@@ -30,9 +33,10 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls,    file_calls,   futex_calls, identity_calls, log_calls,      memory_calls,
-    mount_calls,         path_calls,   poll_calls,  process_calls,  resource_calls, sched_calls,
-    shared_memory_calls, signal_calls, stat_calls,  time_calls,     timer_calls,
+    credential_calls,    file_calls,          futex_calls,    identity_calls, log_calls,
+    memory_calls,        message_queue_calls, mount_calls,    path_calls,     poll_calls,
+    posix_queue_calls,   process_calls,       resource_calls, sched_calls,    semaphore_calls,
+    shared_memory_calls, signal_calls,        stat_calls,     time_calls,     timer_calls,
 };
 
 consteval usize table_size() {

@@ -1,7 +1,8 @@
 // Time calls: which clock shows what, sleeps with their restart classes, interval timers.
 #include <algorithm>
+#include <core/clock_discipline.hpp>
+#include <process/cpu_clock.hpp>
 #include <process/process.hpp>
-#include <process/timerfd.hpp>
 #include <process/timers.hpp>
 #include <syscalls/time.hpp>
 #include <vfs/credentials.hpp>
@@ -11,50 +12,19 @@
 
 namespace linnet::syscalls {
 
-using process::Process;
 using process::Thread;
 
 namespace {
 
 constexpr u64 ns_per_us = 1000;
 
-/// Dynamic clock ids (clock_getcpuclockid(3)): the pid inverted above three bits: thread or process, and
-/// which of its times.
-struct CpuClock {
-    process::Pid pid;
-    bool per_thread;
-    enum class Which : u8 { Profiling, Virtual, Scheduler } which;
-};
-
-Result<CpuClock> decode_cpu_clock(int clock) {
-    if (clock == abi::CLOCK_PROCESS_CPUTIME_ID) return CpuClock{0, false, CpuClock::Which::Scheduler};
-    if (clock == abi::CLOCK_THREAD_CPUTIME_ID) return CpuClock{0, true, CpuClock::Which::Scheduler};
-    if (clock >= 0 || (clock & 3) == 3) return error(Errno::EINVAL);
-    return CpuClock{~(clock >> 3), (clock & 4) != 0, static_cast<CpuClock::Which>(clock & 3)};
-}
-
-u64 select_time(const core::CpuTimes& times, CpuClock::Which which) {
-    return core::ticks_to_ns(which == CpuClock::Which::Virtual ? times.user : times.user + times.system);
-}
-
-Result<u64> cpu_clock_ns(Thread& thread, int clock) {
-    CpuClock decoded = TRY(decode_cpu_clock(clock));
-    if (decoded.per_thread) {
-        NullableRefPtr<Thread> target(&thread);
-        if (decoded.pid != 0) target = process::find_thread(decoded.pid);
-        if (!target || &target->process() != &thread.process()) return error(Errno::EINVAL);
-        return select_time(target->cpu_times(), decoded.which);
-    }
-    NullableRefPtr<Process> target(&thread.process());
-    if (decoded.pid != 0) target = process::find_process(decoded.pid);
-    if (!target) return error(Errno::EINVAL);
-    return select_time(target->usage().times, decoded.which);
-}
+Result<u64> cpu_clock_ns(Thread& thread, int clock) { return TRY(process::CpuClock::open(thread, clock)).now_ns(); }
 
 Result<u64> clock_ns(Thread& thread, int clock) {
     switch (clock) {
-    case abi::CLOCK_MONOTONIC:
     case abi::CLOCK_MONOTONIC_RAW:
+        return core::raw_ns();
+    case abi::CLOCK_MONOTONIC:
     case abi::CLOCK_MONOTONIC_COARSE:
     case abi::CLOCK_BOOTTIME: // the machine doesn't suspend
     case abi::CLOCK_BOOTTIME_ALARM:
@@ -62,14 +32,20 @@ Result<u64> clock_ns(Thread& thread, int clock) {
     case abi::CLOCK_REALTIME:
     case abi::CLOCK_REALTIME_COARSE:
     case abi::CLOCK_REALTIME_ALARM:
-    case abi::CLOCK_TAI: // its offset is 0 until adjtimex(2) sets one
         return core::realtime_ns();
+    case abi::CLOCK_TAI:
+        return core::tai_ns();
     default:
         return cpu_clock_ns(thread, clock);
     }
 }
 
 } // namespace
+
+Result<void> check_clock(Thread& thread, int clock) {
+    TRY(clock_ns(thread, clock));
+    return {};
+}
 
 Result<long> sys_clock_gettime(Thread& thread, int clock, TimeSpecOut time) {
     TRY(time.copy_out(to_timespec(TRY(clock_ns(thread, clock)))));
@@ -85,7 +61,10 @@ Result<long> sys_clock_getres(Thread& thread, int clock, TimeSpecOut resolution)
 Result<long> sys_gettimeofday(Thread&, mm::UserPtr<mm::Out, abi::timeval> time,
                               mm::UserPtr<mm::Out, abi::timezone> zone) {
     if (time) TRY(time.copy_out(to_timeval(core::realtime_ns())));
-    if (zone) TRY(zone.copy_out({.tz_minuteswest = 0, .tz_dsttime = 0}));
+    if (zone) {
+        const core::TimeZone set = core::time_zone();
+        TRY(zone.copy_out({.tz_minuteswest = set.minutes_west, .tz_dsttime = set.dst_time}));
+    }
     return 0;
 }
 
@@ -97,33 +76,58 @@ Result<long> sys_time(Thread&, mm::UserPtr<mm::Out, i64> time) {
 
 namespace {
 
-Result<long> set_real_time(Thread& thread, u64 ns) {
+/// Linux keeps thirty years of running time free at the end of its clock.
+constexpr i64 most_set_seconds = most_clock_seconds - i64{30} * 365 * 86'400;
+
+Result<void> check_may_set(Thread& thread) {
     if (!thread.own_credentials().has(vfs::Capability::SysTime)) return error(Errno::EPERM);
-    u64 now = core::monotonic_ns();
-    if (ns < now) return error(Errno::EINVAL); // the clock would have been before 1970 at boot
-    core::set_realtime_offset_ns(ns - now);
-    process::wall_clock_was_set();
-    return 0;
+    return {};
+}
+
+template <typename Time>
+Result<void> set_real_time(Thread& thread, const Time& time) {
+    const u64 ns = TRY(to_ns(time));
+    if (time.tv_sec >= most_set_seconds) return error(Errno::EINVAL);
+    TRY(check_may_set(thread));
+    return core::set_realtime(ns);
+}
+
+constinit std::atomic<bool> zone_was_set{false};
+
+/// The first call after boot, if it sets no time, says that the machine's clock runs at local time (settimeofday(2)).
+Result<void> set_zone(const abi::timezone& zone, bool sets_time) {
+    constexpr i32 most_minutes = 15 * 60;
+    if (zone.tz_minuteswest < -most_minutes || zone.tz_minuteswest > most_minutes) return error(Errno::EINVAL);
+    core::set_time_zone({.minutes_west = zone.tz_minuteswest, .dst_time = zone.tz_dsttime});
+    if (zone_was_set.exchange(true) || sets_time || zone.tz_minuteswest == 0) return {};
+    const i64 step_s = i64{zone.tz_minuteswest} * 60;
+    return core::set_realtime(core::realtime_ns() + static_cast<u64>(step_s) * core::ns_per_second);
 }
 
 } // namespace
 
 Result<long> sys_clock_settime(Thread& thread, int clock, TimeSpecIn time) {
-    u64 ns = TRY(to_ns(TRY(time.copy_in())));
-    if (clock != abi::CLOCK_REALTIME) return error(Errno::EINVAL);
-    return set_real_time(thread, ns);
+    if (clock < 0) TRY(cpu_clock_ns(thread, clock));
+    if (clock > 0) return error(Errno::EINVAL);
+    const abi::timespec wanted = TRY(time.copy_in());
+    if (clock < 0) return error(Errno::EPERM); // a CPU clock: nobody may
+    TRY(set_real_time(thread, wanted));
+    return 0;
 }
 
 Result<long> sys_settimeofday(Thread& thread, mm::UserPtr<mm::In, abi::timeval> time,
                               mm::UserPtr<mm::In, abi::timezone> zone) {
-    if (zone) {
-        // The kernel's time zone is obsolete (settimeofday(2)); UTC is the only one there is.
-        abi::timezone wanted = TRY(zone.copy_in());
-        if (!thread.own_credentials().has(vfs::Capability::SysTime)) return error(Errno::EPERM);
-        if (wanted.tz_minuteswest != 0) return error(Errno::EINVAL);
+    abi::timeval wanted{};
+    abi::timezone wanted_zone{};
+    if (time) {
+        wanted = TRY(time.copy_in());
+        TRY(to_ns(wanted));
     }
-    if (!time) return 0;
-    return set_real_time(thread, TRY(to_ns(TRY(time.copy_in()))));
+    if (zone) wanted_zone = TRY(zone.copy_in());
+    TRY(check_may_set(thread));
+    if (zone) TRY(set_zone(wanted_zone, !time.is_null()));
+    if (time) TRY(set_real_time(thread, wanted));
+    return 0;
 }
 
 // ---- sleeping ----
@@ -150,22 +154,37 @@ Result<long> sleep_to(core::Deadline deadline, TimeSpecOut left) {
     return error(Errno::RestartBlock);
 }
 
-/// Absolute sleeps are simply begun anew; those on the realtime clock follow it when it is set, at the latest
-/// each second.
-Result<long> sleep_until_realtime(u64 target_ns) {
-    for (;;) {
-        u64 now = core::realtime_ns();
-        if (now >= target_ns) return 0;
-        u64 step = std::min(target_ns - now, core::ns_per_second);
-        core::WaitResult result = core::wait_until(nobody_wakes, core::Sleep::Interruptible,
-                                                   core::Deadline::after(step), [] { return false; });
-        if (result == core::WaitResult::Interrupted) return error(Errno::RestartNoHandler);
-    }
+/// The same on a CPU-time clock.
+Result<long> sleep_on_cpu(const process::CpuClock& clock, int id, u64 expiry_ns, TimeSpecOut left);
+
+Result<long> resume_cpu_sleep(Thread& thread) {
+    const u64* saved = thread.restart.data;
+    const int id = static_cast<int>(saved[0]);
+    return sleep_on_cpu(TRY(process::CpuClock::open(thread, id)), id, saved[1], TimeSpecOut(VirtAddr{saved[2]}));
 }
 
-Result<long> sleep_until_monotonic(u64 target_ns) {
+Result<long> sleep_on_cpu(const process::CpuClock& clock, int id, u64 expiry_ns, TimeSpecOut left) {
+    if (TRY(process::sleep_on_cpu_clock(clock, expiry_ns)) == core::WaitResult::Ready) return 0;
+    const u64 now = clock.now_ns();
+    if (now >= expiry_ns) return 0;
+    if (left) TRY(left.copy_out(to_timespec(expiry_ns - now)));
+    process::current().restart = {.resume = resume_cpu_sleep,
+                                  .data = {static_cast<u64>(id), expiry_ns, left.address().value}};
+    return error(Errno::RestartBlock);
+}
+
+Result<long> sleep_on_cpu_clock(Thread& thread, int id, bool is_absolute, u64 ns, TimeSpecOut left) {
+    const process::CpuClock clock = TRY(process::CpuClock::open(thread, id));
+    if (clock.is_of(thread)) return error(Errno::EINVAL); // it would never pass
+    if (!is_absolute) return sleep_on_cpu(clock, id, clock.now_ns() + ns, left);
+    const core::WaitResult result = TRY(process::sleep_on_cpu_clock(clock, ns));
+    return result == core::WaitResult::Interrupted ? Result<long>(error(Errno::RestartNoHandler)) : 0;
+}
+
+/// Absolute sleeps are simply begun anew. When the clock is set the wait looks at it again.
+Result<long> sleep_until(core::Deadline deadline) {
     core::WaitResult result =
-        core::wait_until(nobody_wakes, core::Sleep::Interruptible, core::Deadline{target_ns}, [] { return false; });
+        core::wait_until(nobody_wakes, core::Sleep::Interruptible, deadline, [] { return false; });
     return result == core::WaitResult::Interrupted ? Result<long>(error(Errno::RestartNoHandler)) : 0;
 }
 
@@ -177,28 +196,30 @@ Result<long> sys_nanosleep(Thread&, TimeSpecIn time, TimeSpecOut left) {
 }
 
 Result<long> sys_clock_nanosleep(Thread& thread, int clock, u32 flags, TimeSpecIn time, TimeSpecOut left) {
-    bool is_realtime = false;
+    auto deadline_clock = core::DeadlineClock::Monotonic;
     switch (clock) {
     case abi::CLOCK_REALTIME:
+        deadline_clock = core::DeadlineClock::Realtime;
+        break;
     case abi::CLOCK_TAI:
-        is_realtime = true;
+        deadline_clock = core::DeadlineClock::Tai;
         break;
     case abi::CLOCK_MONOTONIC:
     case abi::CLOCK_BOOTTIME:
         break;
-    case abi::CLOCK_THREAD_CPUTIME_ID:
-        return error(Errno::EINVAL);
+    case abi::CLOCK_PROCESS_CPUTIME_ID:
+        break;
     case abi::CLOCK_MONOTONIC_RAW:
     case abi::CLOCK_REALTIME_COARSE:
     case abi::CLOCK_MONOTONIC_COARSE:
         return error(Errno::EOPNOTSUPP);
     default:
-        TRY(cpu_clock_ns(thread, clock));
-        return error(Errno::EOPNOTSUPP);
+        if (clock >= 0) return error(Errno::EINVAL);
     }
     u64 ns = TRY(to_ns(TRY(time.copy_in())));
+    if (process::is_cpu_clock(clock)) return sleep_on_cpu_clock(thread, clock, flags & abi::TIMER_ABSTIME, ns, left);
     if (!(flags & abi::TIMER_ABSTIME)) return sleep_to(core::Deadline::after(ns), left);
-    return is_realtime ? sleep_until_realtime(ns) : sleep_until_monotonic(ns);
+    return sleep_until({.ns = ns, .clock = deadline_clock});
 }
 
 // ---- interval timers ----

@@ -30,7 +30,7 @@ Result<long> sys_timer_create(Thread& thread, int clock, mm::UserPtr<mm::In, abi
                               mm::UserPtr<mm::Out, int> id) {
     abi::sigevent wanted{};
     if (event) wanted = TRY(event.copy_in());
-    int number = TRY(process::create_timer(thread.process(), clock, event ? &wanted : nullptr));
+    int number = TRY(process::create_timer(thread, clock, event ? &wanted : nullptr));
     if (Result<void> told = id.copy_out(number); !told) {
         (void)process::delete_timer(thread.process(), number);
         return error(told.error());

@@ -1,11 +1,12 @@
 // Keeps the image and the data page as pages that every process maps.
 #include <abi/linux/mman.hpp>
+#include <core/clock_data.hpp>
 #include <core/panic.hpp>
-#include <core/spinlock.hpp>
+#include <core/random.hpp>
 #include <core/time.hpp>
+#include <core/vdso_random.hpp>
 #include <cstring>
 #include <mm/page.hpp>
-#include <vdso/data.hpp>
 #include <vdso/vdso.hpp>
 
 #include <vdso_symbols.hpp>
@@ -16,8 +17,6 @@ extern "C" const char vdso_image_end[];
 namespace linnet::vdso {
 namespace {
 
-constinit core::InterruptSpinLock data_lock;
-constinit Data* data = nullptr;
 constinit NullableRefPtr<mm::VmObject> object; // page 0: data; then the image
 constinit u64 image_size = 0;
 constinit mm::ConstantLabel data_label("[vvar]");
@@ -31,16 +30,14 @@ Result<void> initialise() {
     RefPtr<mm::AnonObject> pages =
         TRY(mm::AnonObject::create(arch::page_size + image_size, mm::VmObject::Commitment::None));
     mm::PageRef first = TRY(pages->get_page(0, arch::Access::Write));
-    data = static_cast<Data*>(first.data());
     for (u64 at = 0; at < bytes; at += arch::page_size) {
         mm::PageRef page = TRY(pages->get_page(1 + at / arch::page_size, arch::Access::Write));
         memcpy(page.data(), vdso_image_begin + at, bytes - at < arch::page_size ? bytes - at : arch::page_size);
     }
-    const core::ClockScale& scale = core::clock_scale();
-    data->mult = scale.mult;
-    data->shift = scale.shift;
-    data->base_counter = scale.base_counter;
-    data->realtime_offset_ns = core::realtime_offset_ns();
+    core::mirror_clock_data(*static_cast<core::ClockData*>(first.data()));
+    static_assert(sizeof(core::ClockData) <= core::vdso_random_offset);
+    auto* bytes_of_page = static_cast<u8*>(first.data());
+    core::mirror_random_generation(*reinterpret_cast<core::VdsoRandom*>(bytes_of_page + core::vdso_random_offset));
     object = pages;
     return {};
 }
@@ -69,14 +66,6 @@ Result<Placement> map_into(mm::AddressSpace& space) {
     placement.image = TRY(space.map(request));
     if (trampoline_offset) placement.signal_trampoline = placement.image + trampoline_offset;
     return placement;
-}
-
-void update_realtime_offset(u64 offset_ns) {
-    core::InterruptSpinGuard guard(data_lock);
-    if (!data) return;
-    data->sequence.fetch_add(1, std::memory_order_acq_rel);
-    data->realtime_offset_ns = offset_ns;
-    data->sequence.fetch_add(1, std::memory_order_release);
 }
 
 } // namespace linnet::vdso

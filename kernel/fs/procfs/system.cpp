@@ -127,6 +127,7 @@ Result<void> register_proc_files() {
     TRY(root.add_text("cpuinfo", show_cpuinfo));
     TRY(add_device_files(root));
     TRY(add_memory_files(root));
+    TRY(add_scheduling_files(root));
     TRY(add_sysrq(root));
     Directory& random = *TRY(root.add_path("sys/kernel/random"));
     TRY(random.add_text("uuid", show_uuid));

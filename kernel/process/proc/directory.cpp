@@ -3,7 +3,6 @@
 
 #include <process/access.hpp>
 #include <process/proc_nodes.hpp>
-#include <vfs/current.hpp>
 
 namespace linnet::process::proc {
 
@@ -139,9 +138,11 @@ constexpr Entry entries[] = {
     {"status", EntryKind::Text, 0444, show_status},
     {"personality", EntryKind::PrivateText, 0400, show_personality},
     {"limits", EntryKind::Text, 0444, show_limits},
+    {"timers", EntryKind::Text, 0444, show_timers},
     {"comm", EntryKind::Text, 0644, show_comm, store_comm},
     {"cmdline", EntryKind::Text, 0444, show_cmdline},
     {"stat", EntryKind::Text, 0444, show_stat},
+    {"schedstat", EntryKind::Text, 0444, show_schedstat},
     {"statm", EntryKind::Text, 0444, show_statm},
     list_of_mappings("maps", show_maps),
     {"mem", EntryKind::Memory, 0600},

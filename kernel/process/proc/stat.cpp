@@ -68,7 +68,7 @@ void show_usage(const Task& task, TextSink sink) {
               children.major_faults);
     format_to(sink, " {} {} {} {}", clock_ticks(own.times.user), clock_ticks(own.times.system),
               clock_ticks(children.times.user), clock_ticks(children.times.system));
-    const int nice = task.thread->nice;
+    const int nice = task.thread->scheduling.nice;
     format_to(sink, " {} {} {} 0 {}", priority_of(*task.thread), nice, task.process->thread_count(),
               task.thread->start_time_ns / (core::ns_per_second / 100));
 }
@@ -76,7 +76,25 @@ void show_usage(const Task& task, TextSink sink) {
 } // namespace
 
 i64 priority_of(const Thread& thread) {
-    return thread.realtime_priority > 0 ? -1 - i64{thread.realtime_priority} : 20 + i64{thread.nice};
+    // What it runs with: an inherited urgency counts.
+    switch (thread.urgency.scheduling_class()) {
+    case core::SchedulingClass::Deadline:
+        return -101;
+    case core::SchedulingClass::Realtime:
+        return -1 - i64{thread.urgency.realtime_priority()};
+    case core::SchedulingClass::Fair:
+        return 20 + i64{thread.scheduling.nice};
+    }
+    __builtin_unreachable();
+}
+
+Result<void> show_schedstat(const Task& task, TextSink sink) {
+    const Thread& thread = *task.thread;
+    const u64 left = thread.voluntary_switches + thread.involuntary_switches;
+    const bool is_running = thread.on_cpu.load(std::memory_order_relaxed);
+    format_to(sink, "{} {} {}\n", core::ticks_to_ns(thread.run_clock.total()),
+              core::ticks_to_ns(thread.waited_ticks.load(std::memory_order_relaxed)), left + (is_running ? 1 : 0));
+    return {};
 }
 
 Result<void> show_stat(const Task& task, TextSink sink) {
@@ -100,7 +118,8 @@ Result<void> show_stat(const Task& task, TextSink sink) {
     format_to(sink, " {} {} {} {}", (signals.pending | signals.shared_pending) & old_signals,
               signals.blocked & old_signals, signals.ignored & old_signals, signals.caught & old_signals);
     format_to(sink, " 0 0 0 {} {} {} {} 0 0 0", task.is_whole_process() ? task.process->exit_signal : -1,
-              task.thread->last_cpu, u32{task.thread->realtime_priority}, u32{task.thread->policy});
+              task.thread->last_cpu, u32{task.thread->scheduling.realtime_priority},
+              static_cast<u32>(task.thread->scheduling.policy));
     format_to(sink, " {} {} {} {} {} {} {} {}\n", address(&mm::ExecLayout::data_begin),
               address(&mm::ExecLayout::data_end), address(&mm::ExecLayout::brk_begin),
               address(&mm::ExecLayout::arg_begin), address(&mm::ExecLayout::arg_end),

@@ -75,7 +75,7 @@ CpuFigures figures_of(const core::Cpu& cpu) {
     figures.idle = cpu.idle_ticks;
     if (const u64 since = cpu.idle_thread->run_clock.since(); cpu.current == cpu.idle_thread && now > since)
         figures.idle += now - since;
-    const u64 elapsed = now - core::clock_scale().base_counter;
+    const u64 elapsed = now - core::boot_counter();
     const u64 known = figures.user + figures.idle;
     figures.system = elapsed > known ? elapsed - known : 0;
     return figures;

@@ -66,9 +66,12 @@ Result<i64> parse_integer(std::string_view text, i64 least, i64 most);
 
 // ---- generators, by file ----
 Result<void> show_stat(const Task& task, TextSink sink); // stat.cpp
+/// Nanoseconds on a CPU and ready for one, and how often it got one.
+Result<void> show_schedstat(const Task& task, TextSink sink);
 Result<void> show_statm(const Task& task, TextSink sink);
 Result<void> show_status(const Task& task, TextSink sink); // status.cpp
 Result<void> show_limits(const Task& task, TextSink sink);
+Result<void> show_timers(const Task& task, TextSink sink);
 Result<u64> show_maps(const Task& task, u64 from, TextSink sink); // maps.cpp
 Result<u64> show_numa_maps(const Task& task, u64 from, TextSink sink);
 Result<u64> show_smaps(const Task& task, u64 from, TextSink sink); // smaps.cpp

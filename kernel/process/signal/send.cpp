@@ -137,6 +137,7 @@ void send_signal(ProcessGroup& group, const abi::siginfo_t& info) {
     group.for_each_member([&](Process& member) { send_signal(member, info); });
 }
 
+void send_kernel_signal(Thread& thread, int signal) { send_signal(thread, kernel_info(signal)); }
 void send_kernel_signal(Process& process, int signal) { send_signal(process, kernel_info(signal)); }
 void send_kernel_signal(ProcessGroup& group, int signal) { send_signal(group, kernel_info(signal)); }
 

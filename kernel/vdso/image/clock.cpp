@@ -1,11 +1,11 @@
 // The vDSO's functions (vdso(7)). Runs in user space: no kernel header with code, no relocation, nothing writable.
 #include <abi_arch/vdso_machine.hpp>
-#include <vdso/data.hpp>
+#include <core/clock_data.hpp>
 
 using namespace linnet;
 
 extern "C" {
-[[gnu::visibility("hidden")]] extern const volatile vdso::Data vdso_data; // placed by the linker script
+[[gnu::visibility("hidden")]] extern const core::ClockData vdso_data; // placed by the linker script
 }
 
 namespace {
@@ -27,39 +27,40 @@ struct Timezone {
     int dst_time;
 };
 
-struct Now {
-    u64 monotonic_ns;
-    u64 offset_ns;
-    u64 tai_offset_s;
-};
+[[gnu::always_inline]] inline u64 read_monotonic() {
+    return vdso_data.read([](const core::ClockData& data) { return data.monotonic_at(abi::vdso_read_counter()); });
+}
 
-[[gnu::always_inline]] inline Now read_clock() {
-    auto& data = const_cast<const vdso::Data&>(vdso_data);
-    for (;;) {
-        u32 before = data.sequence.load(std::memory_order_acquire);
-        u64 ticks = abi::vdso_read_counter() - data.base_counter;
-        auto ns = static_cast<u64>((static_cast<unsigned __int128>(ticks) * data.mult) >> data.shift);
-        Now now{ns, data.realtime_offset_ns, data.tai_offset_s};
-        std::atomic_thread_fence(std::memory_order_acquire);
-        if (!(before & 1) && data.sequence.load(std::memory_order_relaxed) == before) return now;
-    }
+[[gnu::always_inline]] inline u64 read_realtime() {
+    return vdso_data.read([](const core::ClockData& data) {
+        return data.monotonic_at(abi::vdso_read_counter()) + data.realtime_offset_ns.load(std::memory_order_relaxed);
+    });
+}
+
+[[gnu::always_inline]] inline u64 read_tai() {
+    return vdso_data.read([](const core::ClockData& data) {
+        return data.monotonic_at(abi::vdso_read_counter()) + data.realtime_offset_ns.load(std::memory_order_relaxed) +
+               data.tai_offset_ns.load(std::memory_order_relaxed);
+    });
 }
 
 [[gnu::always_inline]] inline int get_time(int clock, Timespec* out) {
-    Now now = read_clock();
-    u64 ns = now.monotonic_ns;
+    u64 ns;
     switch (clock) {
     case realtime:
     case realtime_coarse:
-        ns += now.offset_ns;
+        ns = read_realtime();
         break;
     case tai:
-        ns += now.offset_ns + now.tai_offset_s * ns_per_second;
+        ns = read_tai();
         break;
     case monotonic:
-    case monotonic_raw:
     case monotonic_coarse:
-    case boottime:
+    case boottime: // the machine doesn't suspend
+        ns = read_monotonic();
+        break;
+    case monotonic_raw:
+        ns = vdso_data.raw_at(abi::vdso_read_counter());
         break;
     default:
         return static_cast<int>(abi::vdso_syscall2(abi::vdso_nr_clock_gettime, clock, reinterpret_cast<long>(out)));
@@ -77,12 +78,14 @@ int VDSO_NAME(clock_gettime)(int clock, Timespec* out) { return get_time(clock, 
 
 int VDSO_NAME(gettimeofday)(Timeval* out, Timezone* zone) {
     if (out) {
-        Now now = read_clock();
-        u64 ns = now.monotonic_ns + now.offset_ns;
+        u64 ns = read_realtime();
         out->seconds = static_cast<long>(ns / ns_per_second);
         out->microseconds = static_cast<long>(ns % ns_per_second / 1000);
     }
-    if (zone) *zone = {0, 0};
+    if (zone) {
+        *zone = {vdso_data.minutes_west.load(std::memory_order_relaxed),
+                 vdso_data.dst_time.load(std::memory_order_relaxed)};
+    }
     return 0;
 }
 
@@ -92,8 +95,7 @@ int VDSO_NAME(clock_getres)(int clock, Timespec* out) {
 
 #ifdef VDSO_HAS_TIME
 long VDSO_NAME(time)(long* out) {
-    Now now = read_clock();
-    auto seconds = static_cast<long>((now.monotonic_ns + now.offset_ns) / ns_per_second);
+    auto seconds = static_cast<long>(read_realtime() / ns_per_second);
     if (out) *out = seconds;
     return seconds;
 }

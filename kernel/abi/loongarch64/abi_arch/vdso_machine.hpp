@@ -9,7 +9,8 @@
 
 namespace linnet::abi {
 
-inline constexpr long vdso_nr_clock_gettime = 113, vdso_nr_clock_getres = 114, vdso_nr_getcpu = 168;
+inline constexpr long vdso_nr_clock_gettime = 113, vdso_nr_clock_getres = 114, vdso_nr_getcpu = 168,
+                      vdso_nr_getrandom = 278;
 
 inline u64 vdso_read_counter() {
     u64 value;
@@ -17,16 +18,18 @@ inline u64 vdso_read_counter() {
     return value;
 }
 
-inline long vdso_syscall2(long number, long first, long second) {
+inline long vdso_syscall3(long number, long first, long second, long third) {
     register long a7 asm("$a7") = number;
     register long a0 asm("$a0") = first;
     register long a1 asm("$a1") = second;
-    register long a2 asm("$a2") = 0;
+    register long a2 asm("$a2") = third;
     asm volatile("syscall 0"
                  : "+r"(a0)
                  : "r"(a7), "r"(a1), "r"(a2)
                  : "$t0", "$t1", "$t2", "$t3", "$t4", "$t5", "$t6", "$t7", "$t8", "memory");
     return a0;
 }
+
+inline long vdso_syscall2(long number, long first, long second) { return vdso_syscall3(number, first, second, 0); }
 
 } // namespace linnet::abi

@@ -18,4 +18,8 @@ bool random_is_seeded();
 /// First seeding, from the CPU and the counter; boot, once.
 void seed_random();
 
+struct VdsoRandom;
+/// From now on `page` tells the generator's generation to user space; once, for the vDSO.
+void mirror_random_generation(VdsoRandom& page);
+
 } // namespace linnet::core

@@ -1,6 +1,7 @@
-// The scheduler: per-CPU run queues, fair by weighted virtual runtime (the classes of sched(7) come with their calls).
+// The scheduler: per-CPU run queues with the classes of sched(7).
 #pragma once
 
+#include <core/scheduling.hpp>
 #include <core/thread.hpp>
 #include <core/wait_queue.hpp>
 
@@ -28,9 +29,34 @@ void reschedule();
 /// Sleeps for a time, not interruptibly. For kernel threads and drivers.
 void sleep_for(u64 nanoseconds);
 
-/// Sets nice or affinity of any thread and puts it where it now belongs.
+/// Sets what any thread asks for, or where it may run, and puts it where it now belongs. The attributes are valid
+/// (values and combinations); EBUSY when the CPUs can't promise what a deadline thread wants, ENOMEM. Not for a thread
+/// that has not been started. May sleep.
+Result<void> set_scheduling(Thread& thread, const SchedulingAttributes& attributes);
 void set_nice(Thread& thread, int nice);
 Result<void> set_affinity(Thread& thread, u64 cpu_bits);
+/// The thread holds what somebody of this urgency waits for; Urgency{} for nobody. Any context.
+void set_inherited_urgency(Thread& thread, Urgency urgency);
+/// How long the current thread has run in the real-time class since it last slept.
+u64 realtime_run_ns();
+/// At this much time in the real-time class without sleep, work_notify is set once; ~0 for never. Of the current
+/// thread.
+void set_realtime_alarm(u64 run_ns);
+
+/// Parameters of the real-time class, as /proc/sys/kernel/sched_rt_* give them. All or nothing: EBUSY when deadline
+/// threads have been promised more than the share would leave.
+struct RealtimeLimits {
+    u64 period_ns;
+    u64 runtime_ns; // ~0: no limit
+};
+RealtimeLimits realtime_limits();
+Result<void> set_realtime_limits(RealtimeLimits limits);
+u64 round_robin_slice_ns();
+void set_round_robin_slice_ns(u64 ns);
+/// What a fair thread may ask for as its slice: the nearest to `ns` that is allowed.
+u64 limit_fair_slice(u64 ns);
+/// The slice of a fair thread.
+u64 fair_slice_ns(const SchedulingAttributes& attributes);
 
 /// Runs `function(context)` on every CPU in `cpu_bits` except this one, in interrupt context, and waits until all have
 /// returned. Interrupts on, preemption off or on.

@@ -4,6 +4,7 @@
 
 #include <arch/cpu.hpp>
 #include <core/run_clock.hpp>
+#include <core/scheduling.hpp>
 #include <core/spinlock.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/intrusive_tree.hpp>
@@ -13,7 +14,9 @@
 namespace linnet::core {
 
 class RunQueue;
+class FairQueue;
 struct Cpu;
+struct Reservation;
 
 /// Bits of ThreadHeader::pending_work: why a thread must not enter user code at once. One word, tested once.
 enum PendingWork : u32 {
@@ -22,7 +25,8 @@ enum PendingWork : u32 {
     work_exit = 1u << 2,       // the thread must die
     work_notify = 1u << 3,     // task work queued by others
     work_single_step = 1u << 4,
-    work_stop = 1u << 5, // group stop or tracer stop requested
+    work_stop = 1u << 5,       // group stop or tracer stop requested
+    work_cpu_timers = 1u << 6, // a CPU-time clock of the process may have reached a timer
 };
 
 /// A set of CPU numbers.
@@ -54,10 +58,40 @@ struct CpuTimes {
     u64 system = 0;
 };
 
+/// A point of a fair queue's time, in nanoseconds weighted by nice value; only differences mean something.
+struct VirtualTime {
+    u64 value = 0;
+    constexpr VirtualTime operator+(i64 ns) const { return {value + static_cast<u64>(ns)}; }
+    constexpr i64 operator-(VirtualTime other) const { return static_cast<i64>(value - other.value); }
+    constexpr bool operator==(const VirtualTime&) const = default;
+    constexpr bool operator<(VirtualTime other) const { return *this - other < 0; }
+};
+
+/// What the fair class knows of a thread (core/fair_queue.hpp).
+struct FairState {
+    VirtualTime time;     // had so far; while active
+    VirtualTime deadline; // of its slice
+    i64 lag = 0;          // virtual time it was owed when it left, negative when it had had too much
+    const FairQueue* left = nullptr;
+    VirtualTime left_at; // that queue's time then
+    u32 weight = 0;      // as it counts in the queue
+    bool is_due = false; // in which of the queue's trees it waits
+};
+
+/// Where the scheduler has a thread; guarded by the lock of its CPU's run queue.
+enum class Place : u8 {
+    Away,      // asleep, dead or on its way between queues
+    Waiting,   // for the CPU
+    Running,   // current on its CPU
+    Throttled, // used up its reservation: a timer brings it back
+};
+
 class Thread : public arch::ThreadHeader {
 public:
     constexpr Thread() {}
-    virtual ~Thread() {}
+    virtual ~Thread() {
+        if (reservation) discard_reservation();
+    }
     Thread(const Thread&) = delete;
     Thread& operator=(const Thread&) = delete;
 
@@ -79,29 +113,43 @@ public:
     /// The same for state SleepingKillable too.
     void interrupt_fatal();
 
+    /// Of a thread that never runs again (core/scheduling.cpp).
+    void discard_reservation();
+
     std::atomic<ThreadState> state{ThreadState::Running};
     std::atomic<bool> interrupt_pending{false}; // owned by process/signal: set by interrupt(), cleared at the loop edge
     CpuMask affinity{~u64{0}};
-    i8 nice = 0;
-    u64 user_ticks = 0; // counter ticks in user code, charged at each return from it
-    RunClock run_clock; // ticks on a CPU, kept by the scheduler; system = run - user
+    SchedulingAttributes scheduling; // changed by set_scheduling() and its like only; others read it as it is
+    u64 user_ticks = 0;              // counter ticks in user code, charged at each return from it
+    RunClock run_clock;              // ticks on a CPU, kept by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
-    bool allocations_may_fail = false; // mm: fault injection concerns it; inherited
-    bool is_reclaiming = false;        // mm: frees memory, so it waits for nobody else to
-    bool asks_for_memory = false;      // mm: its caller asks the out-of-memory killer itself, or it is being asked
-    u32 allocation_to_fail = 0;        // mm: counts down to the allocation that fails
+    std::atomic<bool> has_overrun{false}; // its reservation, and asked to be told; work_notify is set with it
+    bool allocations_may_fail = false;    // mm: fault injection concerns it; inherited
+    bool is_reclaiming = false;           // mm: frees memory, so it waits for nobody else to
+    bool asks_for_memory = false;         // mm: its caller asks the out-of-memory killer itself, or it is being asked
+    u32 allocation_to_fail = 0;           // mm: counts down to the allocation that fails
 
     // ---- the scheduler's own; others keep away ----
-    InterruptSpinLock scheduling_lock; // orders wake-ups against one another
+    InterruptSpinLock scheduling_lock; // orders wake-ups and changes of attributes against one another
     union {                            // not initialised, so that a Thread can be constinit
         char no_node_ = 0;
         TreeNode run_queue_node;
     };
-    u64 virtual_runtime = 0; // fair-class time, weighted nanoseconds
+    ListNode realtime_node;
+    FairState fair;
+    Urgency inherited;                  // from those that wait for what this thread holds
+    Urgency urgency;                    // the more urgent of its own and the inherited one
+    u64 round_left_ns = 0;              // ROUND ROBIN: of its turn
+    u64 realtime_run_ns = 0;            // in the real-time class since it last slept (RLIMIT_RTTIME)
+    u64 realtime_alarm_ns = ~u64{0};    // at so much of that, work_notify is set
+    Reservation* reservation = nullptr; // DEADLINE only; owned
+    u64 waiting_since = 0;              // ticks; while it waits
+    std::atomic<u64> waited_ticks{0};   // ready, but not running
     u32 last_cpu = 0;
-    bool must_migrate = false;       // set and cleared across one switch
-    bool is_active = false;          // current on a CPU or in its tree; guarded by that run queue's lock
+    std::atomic<bool> must_migrate{false}; // from a switch's decision until it is in its new CPU's queue
+    bool goes_last = false;                // ROUND ROBIN, yield: behind its equals
+    Place place = Place::Away;
     std::atomic<bool> on_cpu{false}; // its stack is in use; a remote wake waits for this
 };
 
@@ -117,16 +165,24 @@ struct Cpu : arch::CpuHeader {
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};
-    void* page_cache = nullptr;               // mm: per-CPU page lists
-    void* slab_cache = nullptr;               // mm: per-CPU magazines
-    void* address_space = nullptr;            // mm: the AddressSpace whose tables are loaded
-    void* timer_queue = nullptr;              // core/timer
+    void* page_cache = nullptr;                  // mm: per-CPU page lists
+    void* slab_cache = nullptr;                  // mm: per-CPU magazines
+    void* address_space = nullptr;               // mm: the AddressSpace whose tables are loaded
+    void* timer_queue = nullptr;                 // core/timer
+    std::atomic<u64>* concurrency_ids = nullptr; // process: of the memory in which its thread has taken one, null: none
+    u32 concurrency_id = 0;
     std::atomic<void*> mapping_hint{nullptr}; // mm: the mapping of address_space that a fault found last
 };
 
 inline Thread& current_thread() { return static_cast<Thread&>(*arch::current_thread()); }
 /// Only with preemption off.
 inline Cpu& this_cpu() { return static_cast<Cpu&>(*arch::current_thread()->cpu); }
+/// Gives back what process::update_rseq() took. Interrupts off, on that CPU.
+inline void release_concurrency_id(Cpu& cpu) {
+    if (!cpu.concurrency_ids) return;
+    cpu.concurrency_ids->fetch_and(~(u64{1} << cpu.concurrency_id), std::memory_order_release);
+    cpu.concurrency_ids = nullptr;
+}
 /// CPU numbers run from 0 to cpu_count()-1.
 Cpu& cpu(u32 number);
 u32 cpu_count();
@@ -134,6 +190,8 @@ u32 cpu_count();
 void set_cpu_count(u32 count);
 /// Bits of the CPUs that run threads.
 u64 online_cpus();
+/// The CPU runs threads from now on.
+void set_online(Cpu& cpu);
 
 inline void disable_preemption() {
     ++arch::current_thread()->preempt_count;

@@ -1,4 +1,4 @@
-// Kernel time: nanoseconds since boot, deadlines and the conversion from counter ticks.
+// Kernel time: the clocks, deadlines on them and the conversion from counter ticks.
 #pragma once
 
 #include <arch/time.hpp>
@@ -6,6 +6,8 @@
 #include <lib/types.hpp>
 
 namespace linnet::core {
+
+struct ClockData;
 
 inline constexpr u64 ns_per_second = 1'000'000'000;
 
@@ -15,35 +17,61 @@ struct Nanoseconds {
     constexpr auto operator<=>(const Nanoseconds&) const = default;
 };
 
-/// A point of monotonic time at which a wait gives up.
+/// A clock of deadlines. The last two can be set: sleepers follow them (core/wall_clock.hpp).
+enum class DeadlineClock : u8 { Monotonic, Realtime, Tai };
+
+/// A point of time at which a wait gives up, of monotonic time unless `clock` says otherwise.
 struct Deadline {
     u64 ns = ~u64{0};
+    DeadlineClock clock = DeadlineClock::Monotonic;
     static constexpr Deadline never() { return {}; }
     static Deadline after(u64 nanoseconds);
     [[nodiscard]] constexpr bool is_never() const { return ns == ~u64{0}; }
+    /// What CLOCK_MONOTONIC shows at the deadline, as the clocks are set now.
+    [[nodiscard]] u64 monotonic_ns() const;
     constexpr auto operator<=>(const Deadline&) const = default;
 };
 
-/// Fixed-point conversion of counter ticks; the same numbers go into the vDSO's data page.
-struct ClockScale {
-    u64 base_counter = 0; // counter value at boot (time 0)
-    u32 mult = 0;         // ns = (ticks * mult) >> shift
-    u32 shift = 0;
-};
-const ClockScale& clock_scale();
-
 /// CLOCK_MONOTONIC in nanoseconds.
 u64 monotonic_ns();
-/// CLOCK_REALTIME = monotonic + this offset, in nanoseconds since 1970.
+/// The same at a value that the counter had a moment ago.
+u64 monotonic_at(u64 counter);
+/// CLOCK_MONOTONIC_RAW: at the counter's own rate.
+u64 raw_ns();
+u64 realtime_ns();
+u64 tai_ns();
+/// CLOCK_REALTIME and CLOCK_TAI = monotonic + these, in nanoseconds since 1970.
 u64 realtime_offset_ns();
-void set_realtime_offset_ns(u64 offset);
-/// Told of every new offset (the vDSO's data page). Set once at boot.
-void observe_realtime_offset(void (*observer)(u64 offset));
-inline u64 realtime_ns() { return monotonic_ns() + realtime_offset_ns(); }
+u64 clock_offset_ns(DeadlineClock clock);
+/// When the counter shows `monotonic_ns`, as the clock runs now. Never before it does.
+u64 counter_at(u64 monotonic_ns);
+
+/// Lengths of time at the counter's own rate.
 u64 ticks_to_ns(u64 ticks);
 u64 ns_to_ticks(u64 ns);
+/// The counter's value at boot.
+u64 boot_counter();
+
+/// Sets CLOCK_REALTIME to monotonic + `offset`; whoever waits for it is told. Not from a listener.
+void set_realtime_offset_ns(u64 offset);
+/// The same with CLOCK_TAI's offset to CLOCK_REALTIME, at one moment.
+void step_clocks(i64 realtime_step_ns, i64 tai_offset_s);
+[[nodiscard]] i64 tai_offset_s();
+/// From now on a second of the counter's own time is this long on the clocks but the raw one: 2^-32 ns. Timers follow.
+void set_clock_rate(u64 second_length);
+/// Counts the changes of the rate.
+u32 clock_rate_changes();
+
+struct TimeZone {
+    i32 minutes_west = 0;
+    i32 dst_time = 0;
+};
+TimeZone time_zone();
+void set_time_zone(TimeZone zone);
 
 /// Calibrates and starts the clock; boot CPU, once.
 void initialise_time();
+/// From now on `page` is kept like the kernel's own data; once, for the vDSO.
+void mirror_clock_data(ClockData& page);
 
 } // namespace linnet::core

@@ -31,6 +31,8 @@ struct Timer {
 void initialise_timers();
 /// Programs this CPU's hardware timer for its earliest deadline: of the queue and of the running slice.
 void program_hardware_timer();
+/// The clock's rate has changed: every CPU programs its timer anew. Any context.
+void reprogram_all_timers();
 
 /// Periods that programs ask for are served at most this often: expirations between are counted, not interrupted for,
 /// so that no period is short enough to keep a CPU from its work.

@@ -2,11 +2,10 @@
 // process has detached them.
 #pragma once
 
-#include <abi/linux/ipc.hpp>
+#include <ipc/keyed_object.hpp>
 #include <mm/huge_pool.hpp>
 #include <mm/vm_object.hpp>
 #include <mm/vma.hpp>
-#include <vfs/credentials.hpp>
 
 namespace linnet::ipc {
 
@@ -21,7 +20,7 @@ SharedMemoryLimits& shared_memory_limits();
 
 /// What a segment is beside its pages, and its name in /proc/PID/maps. It is attached as often as it is mapped; it
 /// lives as long as its object.
-class Segment : public mm::MappingLabel {
+class Segment : public mm::MappingLabel, public KeyedObject {
 public:
     /// `flags` are shmget's. EINVAL for a size of huge pages that there is none of; ENOMEM.
     static Result<RefPtr<Segment>> create(i32 key, u64 size, u32 flags, const vfs::Credentials& owner);
@@ -35,24 +34,15 @@ public:
     u64 device_number() const override;
     u64 inode_number() const override { return static_cast<u64>(id); }
 
-    /// Whether `who` has the rights asked for, three bits or those of all classes (shmget's mode, 0444 …).
-    [[nodiscard]] bool permits(const vfs::Credentials& who, u32 rights) const;
-    [[nodiscard]] bool is_owned_by(const vfs::Credentials& who) const { return who.euid == uid || who.euid == cuid; }
     [[nodiscard]] u64 page_count() const;
     [[nodiscard]] abi::shmid_ds status() const;
 
-    i32 id = 0;          // set once, when it enters the table
     const i32 named_key; // at creation: for its name
-    // ---- the table's lock ----
-    i32 key;
-    u32 uid, gid;
-    const u32 cuid, cgid;
-    u32 mode; // permissions, SHM_DEST, SHM_LOCKED
+    // ---- the table's lock, as for what KeyedObject has; `mode` also has SHM_DEST and SHM_LOCKED ----
     u32 locked_by = 0;
-    i64 attach_time = 0, detach_time = 0, change_time = 0;
+    i64 attach_time = 0, detach_time = 0;
     i32 creator_pid = 0, last_pid = 0;
     u32 pending_attaches = 0; // shmat(2) calls under way
-    bool is_listed = false;
 
 protected:
     Segment(mm::VmObject& object, i32 segment_key, u64 size, u32 segment_mode, const vfs::Credentials& owner);

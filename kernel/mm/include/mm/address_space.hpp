@@ -256,6 +256,7 @@ public:
     VirtAddr mmap_base{};
     std::atomic<u32> dumpable{1};
     std::atomic<u32> membarrier_registrations{0}; // those of membarrier(2), as it reports them
+    std::atomic<u64> concurrency_ids{0};          // those in use (process/notifications.cpp)
     std::atomic<bool> out_of_memory{false};       // chosen to die: allocations for it may fail early
     std::atomic<bool> huge_pages_disabled{false}; // prctl(PR_SET_THP_DISABLE)
 

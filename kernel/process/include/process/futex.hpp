@@ -34,6 +34,12 @@ Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitse
 /// is that (EAGAIN). Returns woken (+ requeued when comparing).
 Result<long> futex_requeue(VirtAddr from, VirtAddr to, FutexScope scope, u32 wake_count, u32 requeue_count,
                            const u32* expected);
+/// Sleeps on a word until FUTEX_CMP_REQUEUE_PI has moved this thread to the lock `target` (futex_pi.hpp) and that is
+/// its own. EINVAL: both are one word. ETIMEDOUT; RestartAlways, and EAGAIN once it has been moved, after a signal.
+Result<void> futex_wait_requeue_pi(const FutexWait& wait, VirtAddr target, core::Deadline deadline);
+/// Moves the first waiter of `from`, and up to `requeue_count` more, to the lock `target`, which the first one gets if
+/// it is free; how many. EAGAIN: `from` isn't `expected`. EINVAL: somebody waits there for other things.
+Result<long> futex_requeue_pi(VirtAddr from, VirtAddr target, FutexScope scope, u32 requeue_count, u32 expected);
 /// FUTEX_WAKE_OP with its packed operation.
 Result<long> futex_wake_op(VirtAddr first, VirtAddr second, FutexScope scope, u32 first_count, u32 second_count,
                            u32 operation);

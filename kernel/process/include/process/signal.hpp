@@ -104,6 +104,7 @@ void send_signal(Process& process, const abi::siginfo_t& info);
 void send_signal(Thread& thread, const abi::siginfo_t& info);
 void send_signal(ProcessGroup& group, const abi::siginfo_t& info);
 /// The kernel's own signals: SI_KERNEL without sender.
+void send_kernel_signal(Thread& thread, int signal);
 void send_kernel_signal(Process& process, int signal);
 void send_kernel_signal(ProcessGroup& group, int signal);
 /// A synchronous fault of the current thread: when blocked or ignored, the default action is taken (U5).

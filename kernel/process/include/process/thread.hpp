@@ -13,6 +13,7 @@
 #include <core/thread.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
+#include <process/pi_state.hpp>
 #include <process/pid.hpp>
 #include <process/signal.hpp>
 
@@ -27,6 +28,7 @@ class Credentials;
 
 namespace linnet::process {
 
+class SemaphoreUndo;
 class UserAccount;
 
 /// How an interrupted call goes on after a stop or a signal without handler (restart class RestartBlock):
@@ -38,9 +40,11 @@ struct RestartBlock {
 
 /// The area registered with rseq(2); size 0 when there is none.
 struct RseqArea {
+    static constexpr u32 nothing = ~u32{0};
     VirtAddr address{};
     u32 size = 0;
     u32 signature = 0;
+    u32 stored_cpu = nothing, stored_id = nothing; // what the area says: storing the same again is left out
 };
 
 class Thread final : public core::Thread, public RefCounted<Thread> {
@@ -83,6 +87,12 @@ public:
     NullableRefPtr<mm::AddressSpace> exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh);
     NullableRefPtr<vfs::FdTable> exchange_files(NullableRefPtr<vfs::FdTable> fresh);
     NullableRefPtr<vfs::FsContext> exchange_fs(NullableRefPtr<vfs::FsContext> fresh);
+    /// What semop(2) takes back at the end; made at the first use. ENOMEM.
+    Result<SemaphoreUndo*> own_semaphore_undo();
+    /// Gives it up: whoever shares it last makes it happen.
+    void drop_semaphore_undo();
+    /// Which one it is, for comparing (kcmp(2)); null before the first use.
+    [[nodiscard]] const void* semaphore_undo_identity() const;
 
     /// Times in counter ticks, exact up to now, also for a running thread.
     [[nodiscard]] core::CpuTimes cpu_times() const;
@@ -100,14 +110,12 @@ public:
     VirtAddr set_child_tid{};   // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
     VirtAddr clear_child_tid{}; // set_tid_address(2)
     VirtAddr robust_list{};     // get_robust_list(2)
+    PiState pi;
     RseqArea rseq;
     std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
     std::atomic<bool> no_new_privileges{false};
-    u8 policy = 0; // SCHED_*
-    u8 realtime_priority = 0;
-    bool reset_on_fork = false;
     u16 io_priority = 0;
     u64 timer_slack_ns = 50'000;
     u64 default_timer_slack_ns = 50'000;
@@ -125,7 +133,8 @@ public:
     NullableRefPtr<vfs::FdTable> files_;
     NullableRefPtr<vfs::FsContext> fs_;
     NullableRefPtr<const vfs::Credentials> credentials_;
-    NullableRefPtr<UserAccount> account; // of the real user id
+    NullableRefPtr<SemaphoreUndo> semaphore_undo_; // no reference but those of the threads that share it
+    NullableRefPtr<UserAccount> account;           // of the real user id
     char name_[name_size] = {};
 };
 

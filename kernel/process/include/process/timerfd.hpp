@@ -19,8 +19,4 @@ Result<RefPtr<vfs::File>> create_timerfd(int clock, u32 flags);
 /// timerfd.
 Result<TimerSetting> set_timerfd(vfs::File& file, u32 flags, const TimerSetting& setting);
 Result<TimerSetting> get_timerfd(vfs::File& file);
-/// The wall clock was set: absolute timers on it are armed anew, those with TFD_TIMER_CANCEL_ON_SET are
-/// cancelled.
-void wall_clock_was_set();
-
 } // namespace linnet::process

@@ -1,4 +1,5 @@
-// What is counted for each real user id: tasks (RLIMIT_NPROC) and queued signals (RLIMIT_SIGPENDING).
+// What is counted for each real user id: tasks (RLIMIT_NPROC), queued signals (RLIMIT_SIGPENDING) and what POSIX
+// message queues may need (RLIMIT_MSGQUEUE).
 #pragma once
 
 #include <core/spinlock.hpp>
@@ -17,6 +18,7 @@ public:
 
     std::atomic<u64> tasks{0};
     std::atomic<u64> queued_signals{0};
+    std::atomic<u64> message_queue_bytes{0};
     ListNode node;
 
 private:

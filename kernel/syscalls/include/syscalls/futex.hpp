@@ -23,13 +23,13 @@ Result<long> sys_rseq(process::Thread&, VirtAddr area, u32 size, u32 flags, u32 
 Result<long> sys_set_robust_list(process::Thread&, VirtAddr head, u64 length);
 
 inline constexpr Entry futex_calls[] = {
-    entry<sys_futex>("futex", nr::futex, Support::Partial, "priority inheritance: ENOSYS"),
+    entry<sys_futex>("futex", nr::futex),
     entry<sys_futex_requeue>("futex_requeue", nr::futex_requeue),
     entry<sys_futex_wait>("futex_wait", nr::futex_wait),
     entry<sys_futex_waitv>("futex_waitv", nr::futex_waitv),
     entry<sys_futex_wake>("futex_wake", nr::futex_wake),
     entry<sys_get_robust_list>("get_robust_list", nr::get_robust_list),
-    entry<sys_membarrier>("membarrier", nr::membarrier, Support::Partial, "the one for restartable sequences: EINVAL"),
+    entry<sys_membarrier>("membarrier", nr::membarrier),
     entry<sys_rseq>("rseq", nr::rseq),
     entry<sys_set_robust_list>("set_robust_list", nr::set_robust_list),
 };

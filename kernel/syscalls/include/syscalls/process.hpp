@@ -55,7 +55,7 @@ inline constexpr Entry process_calls[] = {
     entry<sys_getppid>("getppid", nr::getppid),
     entry<sys_getsid>("getsid", nr::getsid),
     entry<sys_gettid>("gettid", nr::gettid),
-    entry<sys_kcmp>("kcmp", nr::kcmp),
+    entry<sys_kcmp>("kcmp", nr::kcmp, Support::Partial, "nobody has I/O contexts: always equal"),
     entry<sys_pidfd_getfd>("pidfd_getfd", nr::pidfd_getfd),
     entry<sys_pidfd_open>("pidfd_open", nr::pidfd_open),
     entry<sys_pidfd_send_signal>("pidfd_send_signal", nr::pidfd_send_signal),

@@ -28,9 +28,6 @@ Result<long> sys_sched_setscheduler(process::Thread&, Pid pid, int policy, Sched
 Result<long> sys_sched_yield(process::Thread&);
 Result<long> sys_setpriority(process::Thread&, int which, u32 who, int nice);
 
-inline constexpr const char* only_fair_classes =
-    "OTHER, BATCH and IDLE, all scheduled by nice; FIFO, RR, DEADLINE: EINVAL";
-
 inline constexpr Entry sched_calls[] = {
     entry<sys_getcpu>("getcpu", nr::getcpu),
     entry<sys_getpriority>("getpriority", nr::getpriority),
@@ -39,14 +36,15 @@ inline constexpr Entry sched_calls[] = {
     entry<sys_sched_get_priority_max>("sched_get_priority_max", nr::sched_get_priority_max),
     entry<sys_sched_get_priority_min>("sched_get_priority_min", nr::sched_get_priority_min),
     entry<sys_sched_getaffinity>("sched_getaffinity", nr::sched_getaffinity),
-    entry<sys_sched_getattr>("sched_getattr", nr::sched_getattr, Support::Partial, only_fair_classes),
+    entry<sys_sched_getattr>("sched_getattr", nr::sched_getattr),
     entry<sys_sched_getparam>("sched_getparam", nr::sched_getparam),
     entry<sys_sched_getscheduler>("sched_getscheduler", nr::sched_getscheduler),
     entry<sys_sched_rr_get_interval>("sched_rr_get_interval", nr::sched_rr_get_interval),
     entry<sys_sched_setaffinity>("sched_setaffinity", nr::sched_setaffinity),
-    entry<sys_sched_setattr>("sched_setattr", nr::sched_setattr, Support::Partial, only_fair_classes),
+    entry<sys_sched_setattr>("sched_setattr", nr::sched_setattr, Support::Partial,
+                             "SCHED_FLAG_RECLAIM is kept, but unused time is not given to others"),
     entry<sys_sched_setparam>("sched_setparam", nr::sched_setparam),
-    entry<sys_sched_setscheduler>("sched_setscheduler", nr::sched_setscheduler, Support::Partial, only_fair_classes),
+    entry<sys_sched_setscheduler>("sched_setscheduler", nr::sched_setscheduler),
     entry<sys_sched_yield>("sched_yield", nr::sched_yield),
     entry<sys_setpriority>("setpriority", nr::setpriority),
 };

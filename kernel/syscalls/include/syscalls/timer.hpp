@@ -20,7 +20,7 @@ Result<long> sys_timerfd_gettime(process::Thread&, int fd, ITimerSpecOut setting
 Result<long> sys_timerfd_settime(process::Thread&, int fd, u32 flags, ITimerSpecIn fresh, ITimerSpecOut old);
 
 inline constexpr Entry timer_calls[] = {
-    entry<sys_timer_create>("timer_create", nr::timer_create, Support::Partial, "CPU-time clocks: EOPNOTSUPP"),
+    entry<sys_timer_create>("timer_create", nr::timer_create),
     entry<sys_timer_delete>("timer_delete", nr::timer_delete),
     entry<sys_timer_getoverrun>("timer_getoverrun", nr::timer_getoverrun),
     entry<sys_timer_gettime>("timer_gettime", nr::timer_gettime),

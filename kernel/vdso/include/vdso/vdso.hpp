@@ -18,7 +18,4 @@ struct Placement {
 /// Maps data page and image somewhere in `space`.
 Result<Placement> map_into(mm::AddressSpace& space);
 
-/// The wall clock was set: readers see the new offset from now on. Any context.
-void update_realtime_offset(u64 offset_ns);
-
 } // namespace linnet::vdso

@@ -1,5 +1,5 @@
-// System V IPC: numbers and structures of shmget(2) and its relatives (asm-generic layouts; the four architectures
-// share them).
+// System V IPC: numbers and structures of shmget(2), semget(2), msgget(2) and their relatives. The layouts are those of
+// all four architectures, but for semid_ds: abi_arch/ipc.hpp.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@ namespace linnet::abi {
 
 inline constexpr i32 IPC_PRIVATE = 0;
 inline constexpr u32 IPC_CREAT = 01000, IPC_EXCL = 02000;
+inline constexpr u32 IPC_NOWAIT = 04000;
 inline constexpr i32 IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3;
 
 inline constexpr u32 SHM_HUGETLB = 04000, SHM_NORESERVE = 010000; // shmget
@@ -51,5 +52,67 @@ struct shm_info {
     u64 swap_attempts, swap_successes;
 };
 static_assert(sizeof(shm_info) == 48);
+
+// ---- semaphores ----
+
+inline constexpr i32 GETPID = 11, GETVAL = 12, GETALL = 13, GETNCNT = 14, GETZCNT = 15, SETVAL = 16, SETALL = 17,
+                     SEM_STAT = 18, SEM_INFO = 19, SEM_STAT_ANY = 20;
+inline constexpr i32 SEMVMX = 32767; // the greatest value of a semaphore
+inline constexpr i32 SEMAEM = 32767; // and of what undoing changes it by
+inline constexpr i32 SEMUME = 500, SEMUSZ = 20;
+inline constexpr u32 SEM_UNDO = 0x1000;
+
+struct sembuf {
+    u16 sem_num;
+    i16 sem_op;
+    i16 sem_flg;
+};
+static_assert(sizeof(sembuf) == 6);
+
+struct seminfo {
+    i32 semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem;
+};
+static_assert(sizeof(seminfo) == 40);
+
+/// semid_ds, where nothing lies between the times …
+struct semid_ds_dense {
+    ipc_perm sem_perm;
+    i64 sem_otime, sem_ctime;
+    u64 sem_nsems;
+    u64 unused[2];
+};
+static_assert(sizeof(semid_ds_dense) == 88);
+/// … and where a word follows each.
+struct semid_ds_spaced {
+    ipc_perm sem_perm;
+    i64 sem_otime;
+    u64 gap1;
+    i64 sem_ctime;
+    u64 gap2;
+    u64 sem_nsems;
+    u64 unused[2];
+};
+static_assert(sizeof(semid_ds_spaced) == 104);
+
+// ---- message queues ----
+
+inline constexpr i32 MSG_STAT = 11, MSG_INFO = 12, MSG_STAT_ANY = 13;
+inline constexpr u32 MSG_NOERROR = 010000, MSG_EXCEPT = 020000, MSG_COPY = 040000;
+inline constexpr i32 MSGSSZ = 16, MSGSEG = 0xffff;
+
+struct msqid_ds {
+    ipc_perm msg_perm;
+    i64 msg_stime, msg_rtime, msg_ctime;
+    u64 msg_cbytes, msg_qnum, msg_qbytes;
+    i32 msg_lspid, msg_lrpid;
+    u64 unused[2];
+};
+static_assert(sizeof(msqid_ds) == 120 && offsetof(msqid_ds, msg_lspid) == 96);
+
+struct msginfo {
+    i32 msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql;
+    u16 msgseg;
+};
+static_assert(sizeof(msginfo) == 32);
 
 } // namespace linnet::abi

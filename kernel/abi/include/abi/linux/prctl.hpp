@@ -44,6 +44,7 @@ inline constexpr int MEMBARRIER_CMD_QUERY = 0, MEMBARRIER_CMD_GLOBAL = 1 << 0, M
                      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE = 1 << 6,
                      MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ = 1 << 7,
                      MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ = 1 << 8, MEMBARRIER_CMD_GET_REGISTRATIONS = 1 << 9;
+inline constexpr int MEMBARRIER_CMD_FLAG_CPU = 1 << 0;
 
 /// The first 32 bytes of the area that rseq(2) registers.
 struct rseq {
@@ -66,6 +67,7 @@ struct rseq_cs {
 static_assert(sizeof(rseq_cs) == 32);
 inline constexpr u32 RSEQ_CPU_ID_UNINITIALIZED = ~0u, RSEQ_CPU_ID_REGISTRATION_FAILED = ~0u - 1;
 inline constexpr int RSEQ_FLAG_UNREGISTER = 1;
+inline constexpr u32 RSEQ_CS_FLAG_NO_RESTART = 7; // on preemption, signal, migration: no longer taken
 
 inline constexpr u32 GRND_NONBLOCK = 1, GRND_RANDOM = 2, GRND_INSECURE = 4;
 

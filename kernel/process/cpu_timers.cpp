@@ -1,0 +1,221 @@
+// CPU-time clocks, their timers and RLIMIT_CPU; cpu_timers.hpp says how.
+#include "cpu_timers.hpp"
+
+#include <abi/linux/time.hpp>
+#include <algorithm>
+
+#include "process_timers.hpp"
+
+namespace linnet::process {
+namespace {
+
+constinit core::LockClass cpu_timers_class{"CPU timers"};
+constinit core::InterruptSpinLock cpu_timers_lock{cpu_timers_class};
+constexpr u64 shortest_check_ns = 50'000;
+constexpr u64 second_look_ns = 1'000'000;
+
+u64 select_ns(const core::CpuTimes& times, CpuClock::Which which) {
+    return core::ticks_to_ns(which == CpuClock::Which::Virtual ? times.user : times.user + times.system);
+}
+
+u64 shown_ns(Process& process, const Thread* thread, CpuClock::Which which) {
+    return select_ns(thread ? thread->cpu_times() : process.usage().times, which);
+}
+
+} // namespace
+
+// ---- clocks ----
+
+Result<CpuClock> CpuClock::open(Thread& caller, int id) {
+    Pid pid = 0;
+    bool per_thread = id == abi::CLOCK_THREAD_CPUTIME_ID;
+    auto which = Which::Scheduler;
+    if (id < 0) {
+        // The pid inverted above three bits: thread or process, and which of its times.
+        if ((id & 3) == 3) return error(Errno::EINVAL);
+        pid = ~(id >> 3);
+        per_thread = id & 4;
+        which = static_cast<Which>(id & 3);
+    } else if (id != abi::CLOCK_PROCESS_CPUTIME_ID && !per_thread) {
+        return error(Errno::EINVAL);
+    }
+    RefPtr<Process> own(caller.process());
+    if (per_thread) {
+        NullableRefPtr<Thread> thread(&caller);
+        if (pid != 0) thread = find_thread(pid);
+        if (!thread || &thread->process() != own.get()) return error(Errno::EINVAL);
+        return CpuClock{std::move(own), std::move(thread), which};
+    }
+    if (pid == 0 || pid == caller.tid()) return CpuClock{std::move(own), nullptr, which};
+    NullableRefPtr<Process> other = find_process(pid);
+    if (!other) return error(Errno::EINVAL);
+    return CpuClock{RefPtr<Process>(other), nullptr, which};
+}
+
+u64 CpuClock::now_ns() const { return shown_ns(*process, thread.get(), which); }
+
+// ---- timers ----
+
+void CpuTimer::measure(const CpuClock& clock) {
+    process = clock.process;
+    thread = clock.thread;
+    which = clock.which;
+}
+
+u64 CpuTimer::now_ns() const { return shown_ns(*process, thread.get(), which); }
+
+void CpuTimers::set(CpuTimer& timer, u64 expiry_ns, u64 interval_ns) {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    timer.node.unlink();
+    timer.expiry_ns = expiry_ns;
+    timer.interval_ns = interval_ns;
+    if (expiry_ns == 0 || stopped_) return;
+    timers_.push_back(timer);
+    look_locked();
+}
+
+CpuTimerValue cpu_timer_value(CpuTimer& timer) {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    if (timer.expiry_ns == 0) return {0, timer.interval_ns};
+    const u64 now = timer.now_ns();
+    // A timer that is set never reads as off.
+    return {timer.expiry_ns > now ? timer.expiry_ns - now : 1, timer.interval_ns};
+}
+
+void cancel_cpu_timer(CpuTimer& timer) {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    timer.node.unlink();
+    timer.expiry_ns = 0;
+}
+
+/// RLIMIT_CPU (getrlimit(2)): SIGXCPU at the soft limit and each second after it, SIGKILL at the hard one.
+void CpuTimers::expire_limit_locked(u64 now_ns) {
+    const u64 soft = process_.limits.soft(abi::RLIMIT_CPU);
+    const u64 hard = process_.limits.hard(abi::RLIMIT_CPU);
+    if (hard != abi::RLIM_INFINITY && now_ns / core::ns_per_second >= hard)
+        return send_kernel_signal(process_, abi::SIGKILL);
+    if (soft > ~u64{0} / core::ns_per_second) return; // RLIM_INFINITY too
+    next_limit_signal_ns_ = std::max(next_limit_signal_ns_, std::max<u64>(soft, 1) * core::ns_per_second);
+    if (now_ns < next_limit_signal_ns_) return;
+    next_limit_signal_ns_ += core::ns_per_second;
+    send_kernel_signal(process_, abi::SIGXCPU);
+}
+
+void CpuTimers::look_locked() {
+    const core::CpuTimes times = process_.usage().times;
+    for (CpuTimer* timer = timers_.first(); timer;) {
+        CpuTimer* next = timers_.next(*timer);
+        const u64 now = timer->thread ? timer->now_ns() : select_ns(times, timer->which);
+        if (now >= timer->expiry_ns) {
+            u64 expirations = 1;
+            if (timer->interval_ns) {
+                expirations += (now - timer->expiry_ns) / timer->interval_ns;
+                timer->expiry_ns += expirations * timer->interval_ns;
+            } else {
+                timer->node.unlink();
+                timer->expiry_ns = 0;
+            }
+            timer->expire(*timer, expirations);
+        }
+        timer = next;
+    }
+    expire_limit_locked(select_ns(times, CpuClock::Which::Scheduler));
+    arm_locked();
+}
+
+void CpuTimers::arm_locked() {
+    const core::CpuTimes times = process_.usage().times;
+    const u64 width = std::max<u64>(std::min<u64>(process_.thread_count(), core::cpu_count()), 1);
+    u64 left = ~u64{0};
+    auto consider = [&](u64 expiry, u64 now, u64 speed) {
+        left = std::min(left, expiry > now ? (expiry - now) / speed : 0);
+    };
+    for (CpuTimer& timer : timers_) {
+        if (timer.thread)
+            consider(timer.expiry_ns, timer.now_ns(), 1);
+        else
+            consider(timer.expiry_ns, select_ns(times, timer.which), width);
+    }
+    const u64 soft = process_.limits.soft(abi::RLIMIT_CPU), hard = process_.limits.hard(abi::RLIMIT_CPU);
+    const u64 total = select_ns(times, CpuClock::Which::Scheduler);
+    if (soft < ~u64{0} / core::ns_per_second)
+        consider(std::max(next_limit_signal_ns_, soft * core::ns_per_second), total, width);
+    if (hard < ~u64{0} / core::ns_per_second) consider(hard * core::ns_per_second, total, width);
+    if (left == ~u64{0}) return;
+    core::arm_timer(check_, core::monotonic_ns() + std::max(left, shortest_check_ns));
+}
+
+void CpuTimers::look() {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    process_.awaits_cpu_time.store(false, std::memory_order_relaxed);
+    if (!stopped_) look_locked();
+}
+
+void CpuTimers::limit_changed() {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    next_limit_signal_ns_ = 0;
+    if (!stopped_) arm_locked();
+}
+
+void CpuTimers::stop() {
+    {
+        core::InterruptSpinGuard guard(cpu_timers_lock);
+        stopped_ = true;
+        while (timers_.pop_front()) {
+        }
+        process_.awaits_cpu_time.store(false, std::memory_order_relaxed);
+    }
+    core::cancel_timer_sync(check_);
+}
+
+void CpuTimers::send_threads_to_look() {
+    core::InterruptSpinGuard guard(cpu_timers_lock);
+    if (stopped_) return;
+    const bool was_waiting = process_.awaits_cpu_time.exchange(true);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    bool any = false;
+    core::InterruptSpinGuard threads_guard(process_.signal_lock);
+    for (Thread& thread : process_.threads) {
+        if (!thread.on_cpu.load(std::memory_order_relaxed)) continue;
+        any = true;
+        thread.pending_work.fetch_or(core::work_cpu_timers, std::memory_order_relaxed);
+        core::kick_thread(thread);
+    }
+    // A thread that was being switched in may have been missed, and have missed the flag; not for so long.
+    if (!any && !was_waiting) core::arm_timer(check_, core::monotonic_ns() + second_look_ns);
+}
+
+void check_cpu_timers(Thread& thread) {
+    thread.pending_work.fetch_and(~u32{core::work_cpu_timers}, std::memory_order_acq_rel);
+    if (ProcessTimers* timers = thread.process().timers.load(std::memory_order_acquire)) timers->cpu.look();
+}
+
+// ---- sleeping ----
+
+namespace {
+
+struct CpuSleeper : CpuTimer {
+    CpuSleeper()
+        : CpuTimer([](CpuTimer& timer, u64) {
+              auto& sleeper = static_cast<CpuSleeper&>(timer);
+              sleeper.is_over.store(true, std::memory_order_release);
+              sleeper.queue.wake_all();
+          }) {}
+    std::atomic<bool> is_over{false};
+    core::WaitQueue queue;
+};
+
+} // namespace
+
+Result<core::WaitResult> sleep_on_cpu_clock(const CpuClock& clock, u64 expiry_ns) {
+    ProcessTimers* timers = TRY(timers_of(*clock.process));
+    CpuSleeper sleeper;
+    sleeper.measure(clock);
+    timers->cpu.set(sleeper, std::max<u64>(expiry_ns, 1), 0);
+    core::WaitResult result = core::wait_until(sleeper.queue, core::Sleep::Interruptible, core::Deadline::never(),
+                                               [&] { return sleeper.is_over.load(std::memory_order_acquire); });
+    cancel_cpu_timer(sleeper);
+    return result;
+}
+
+} // namespace linnet::process
