@@ -87,6 +87,15 @@ static void check_requeue() {
     int operation = FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 5);
     CHECK_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 2, (timespec*)1, &second_word, operation), 2);
     CHECK_EQ(second_word.load(), 8);
+    // Asked for none of either, it wakes one of each.
+    pthread_join(threads[0], nullptr);
+    pthread_join(threads[1], nullptr);
+    start(threads, 2, -1);
+    operation = FUTEX_OP(FUTEX_OP_SET, 8, FUTEX_OP_CMP_EQ, 8);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 0, nullptr, &second_word, operation), 1);
+    CHECK_EQ(
+        futex(&second_word, FUTEX_WAKE_OP_PRIVATE, 0, nullptr, &word, FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0)),
+        1);
     pthread_join(threads[0], nullptr);
     pthread_join(threads[1], nullptr);
 }

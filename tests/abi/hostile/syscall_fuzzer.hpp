@@ -11,8 +11,10 @@
 #include <cstring>
 #include <ctime>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -192,6 +194,26 @@ inline long available_kib() {
     return kib;
 }
 
+/// What the children made of System V's semaphores and message queues, which outlive them.
+inline void remove_queues() {
+    msginfo info;
+    const int highest = msgctl(0, MSG_INFO, reinterpret_cast<msqid_ds*>(&info));
+    for (int index = 0; index <= highest; ++index) {
+        msqid_ds data;
+        const int id = msgctl(index, MSG_STAT, &data);
+        if (id >= 0) msgctl(id, IPC_RMID, nullptr);
+    }
+}
+inline void remove_semaphores() {
+    seminfo info;
+    const int highest = semctl(0, 0, SEM_INFO, &info);
+    for (int index = 0; index <= highest; ++index) {
+        semid_ds data;
+        const int id = semctl(index, 0, SEM_STAT, &data);
+        if (id >= 0) semctl(id, 0, IPC_RMID);
+    }
+}
+
 /// What all those calls may leave behind: files of a few names, caches.
 inline constexpr long leak_limit_kib = 32 * 1024;
 
@@ -225,6 +247,8 @@ inline int run(uint64_t wanted_calls) {
         while (waitpid(-1, nullptr, WNOHANG) > 0) {
         }
     }
+    remove_queues();
+    remove_semaphores();
     const long lost = before - available_kib();
     printf("%lu calls, %lu children, %ld KiB less available\n", static_cast<unsigned long>(*calls),
            static_cast<unsigned long>(seed), lost);

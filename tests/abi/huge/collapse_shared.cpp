@@ -2,6 +2,7 @@
 // MADV_COLLAPSE) and in the background. Least Linux: 6.1.
 #include "asleep.hpp"
 #include "huge.hpp"
+#include "khugepaged.hpp"
 #include <fcntl.h>
 #include <pthread.h>
 
@@ -13,7 +14,6 @@ namespace {
 
 using namespace huge;
 
-#define KNOB(name) "/sys/kernel/mm/transparent_hugepage/" name
 const char* const mode_file = KNOB("shmem_enabled");
 
 long long mapped_huge(char* place) {
@@ -108,8 +108,7 @@ void test_refused() {
 
 // khugepaged collapses what has become advised after its pages were touched, and maps it where it was asked for.
 void test_background() {
-    const proc_text::Setting often(KNOB("khugepaged/scan_sleep_millisecs"), "10");
-    const proc_text::Setting much(KNOB("khugepaged/pages_to_scan"), "1000000");
+    const EagerKhugepaged eager;
     CHECK(proc_text::write_file(mode_file, "advise"));
     // Linux 6.12 doesn't notice a process by its first advice about shared memory, but by memory of its own.
     char* own = memory::map_at(memory::reserve_aligned(span), span);

@@ -1,6 +1,7 @@
 // Transparent huge pages: made at the first touch, split when a part changes, copied on write, collapsed on request and
 // in the background; none of it may show in the contents. Least Linux: 5.8; MADV_COLLAPSE is tested from 6.1 on.
 #include "child.hpp"
+#include "khugepaged.hpp"
 #include "memory.hpp"
 #include "proc_text.hpp"
 #include <fcntl.h>
@@ -19,8 +20,6 @@ using memory::page;
 using memory::span; // what a huge page maps
 
 constexpr int rw = PROT_READ | PROT_WRITE;
-
-#define KNOB(name) "/sys/kernel/mm/transparent_hugepage/" name
 
 // Bytes in huge pages of the mappings that lie in [begin, begin + size).
 size_t huge_bytes(const char* begin, size_t size, const char* name = "AnonHugePages:") {
@@ -299,8 +298,7 @@ void test_collapse_on_request() {
 }
 
 void test_collapse_in_background() {
-    const proc_text::Setting often(KNOB("khugepaged/scan_sleep_millisecs"), "10");
-    const proc_text::Setting much(KNOB("khugepaged/pages_to_scan"), "1000000");
+    const EagerKhugepaged eager;
     Region region(1, MADV_NOHUGEPAGE);
     fill(region.begin, span, 5);
     CHECK_EQ(madvise(region.begin, span, MADV_HUGEPAGE), 0);

@@ -2,59 +2,17 @@
 // The vDSO: its functions answer as the calls do, time never runs backwards from one processor to another, and its
 // symbols are found as glibc finds them.
 #include <cstdint>
-#include <elf.h>
-#include <link.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "asleep.hpp"
+#include "vdso_function.hpp"
 
 using namespace check;
 
 namespace {
-
-/// Looks a function up in the vDSO's dynamic symbols; null when it has none of that name.
-void* find(const char* name) {
-    const auto base = getauxval(AT_SYSINFO_EHDR);
-    REQUIRE(base != 0);
-    const auto* file = reinterpret_cast<const ElfW(Ehdr)*>(base);
-    const auto* headers = reinterpret_cast<const ElfW(Phdr)*>(base + file->e_phoff);
-    const ElfW(Dyn)* dynamic = nullptr;
-    uint64_t shift = base;
-    for (int i = 0; i < file->e_phnum; ++i) {
-        if (headers[i].p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const ElfW(Dyn)*>(base + headers[i].p_offset);
-        if (headers[i].p_type == PT_LOAD) shift = base + headers[i].p_offset - headers[i].p_vaddr;
-    }
-    REQUIRE(dynamic != nullptr);
-    const ElfW(Sym)* symbols = nullptr;
-    const char* strings = nullptr;
-    const uint32_t *hash = nullptr, *gnu_hash = nullptr;
-    for (; dynamic->d_tag != DT_NULL; ++dynamic) {
-        const uint64_t at = shift + dynamic->d_un.d_ptr;
-        if (dynamic->d_tag == DT_SYMTAB) symbols = reinterpret_cast<const ElfW(Sym)*>(at);
-        if (dynamic->d_tag == DT_STRTAB) strings = reinterpret_cast<const char*>(at);
-        if (dynamic->d_tag == DT_HASH) hash = reinterpret_cast<const uint32_t*>(at);
-        if (dynamic->d_tag == DT_GNU_HASH) gnu_hash = reinterpret_cast<const uint32_t*>(at);
-    }
-    REQUIRE(symbols && strings && (hash || gnu_hash));
-    // The symbol table has no length of its own: it ends where its strings begin, or as the hash table says.
-    const uint64_t count = hash ? hash[1] : (uint64_t(strings) - uint64_t(symbols)) / sizeof *symbols;
-    for (uint64_t i = 1; i < count; ++i)
-        if (symbols[i].st_value && !strcmp(strings + symbols[i].st_name, name))
-            return reinterpret_cast<void*>(shift + symbols[i].st_value);
-    return nullptr;
-}
-
-#if defined(__x86_64__)
-#define NAME(x) "__vdso_" x
-#elif defined(__aarch64__)
-#define NAME(x) "__kernel_" x
-#else
-#define NAME(x) "__vdso_" x
-#endif
 
 using ClockGetTime = int (*)(clockid_t, timespec*);
 using GetTimeOfDay = int (*)(timeval*, struct timezone*);
@@ -69,8 +27,8 @@ int64_t by_call(clockid_t clock) {
 }
 
 void agrees_with_the_call() {
-    const auto get = reinterpret_cast<ClockGetTime>(find(NAME("clock_gettime")));
-    const auto resolution = reinterpret_cast<ClockGetTime>(find(NAME("clock_getres")));
+    const auto get = reinterpret_cast<ClockGetTime>(vdso_function("clock_gettime"));
+    const auto resolution = reinterpret_cast<ClockGetTime>(vdso_function("clock_getres"));
     REQUIRE(get != nullptr);
     for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, CLOCK_MONOTONIC_RAW,
                             CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_PROCESS_CPUTIME_ID}) {
@@ -91,7 +49,7 @@ void agrees_with_the_call() {
     }
     timespec time;
     CHECK_EQ(get(99, &time), -EINVAL);
-    if (const auto day = reinterpret_cast<GetTimeOfDay>(find(NAME("gettimeofday")))) {
+    if (const auto day = reinterpret_cast<GetTimeOfDay>(vdso_function("gettimeofday"))) {
         const int64_t before = by_call(CLOCK_REALTIME);
         timeval value = {};
         CHECK_EQ(day(&value, nullptr), 0);
@@ -105,7 +63,7 @@ void agrees_with_the_call() {
 }
 
 void tells_the_processor() {
-    const auto get = reinterpret_cast<GetCpu>(find(NAME("getcpu")));
+    const auto get = reinterpret_cast<GetCpu>(vdso_function("getcpu"));
     cpu_set_t all;
     sched_getaffinity(0, sizeof all, &all);
     for (unsigned cpu = 0; cpu < 4; ++cpu) {
@@ -162,7 +120,7 @@ void across_processors() {
 void bad_pointers() {
     CHECK_ERRNO(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, 8), EFAULT);
     const int status = in_child([] {
-        const auto get = reinterpret_cast<ClockGetTime>(find(NAME("clock_gettime")));
+        const auto get = reinterpret_cast<ClockGetTime>(vdso_function("clock_gettime"));
         handle(SIGSEGV, SIG_DFL);
         get(CLOCK_MONOTONIC, reinterpret_cast<timespec*>(8));
     });

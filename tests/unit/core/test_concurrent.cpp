@@ -5,11 +5,6 @@
 #include <gtest/gtest.h>
 #include <random>
 
-namespace linnet::core {
-/// Time is a number that the tests move; a tick is a nanosecond.
-u64 ticks_to_ns(u64 ticks) { return ticks; }
-} // namespace linnet::core
-
 namespace {
 
 using namespace linnet;
@@ -26,7 +21,7 @@ TEST(ConcurrentRunQueues, ThreadsAreStolenAndWokenButNeverLost) {
             threads.push_back(std::make_unique<Thread>());
             new (&threads.back()->run_queue_node) TreeNode();
             InterruptSpinGuard guard(queues[i].lock);
-            queues[i].activate(*threads.back(), owners[i]);
+            queues[i].activate(*threads.back(), owners[i], FairQueue::Arrival::Fresh, 0);
         }
     }
     test::on_threads([](unsigned self) {
@@ -36,39 +31,39 @@ TEST(ConcurrentRunQueues, ThreadsAreStolenAndWokenButNeverLost) {
             Thread* next = nullptr;
             {
                 InterruptSpinGuard guard(mine.lock);
-                next = mine.take_next();
+                next = mine.take_next(now);
             }
             if (!next) {
-                RunQueue& victim = queues[random() % test::thread_count];
-                InterruptSpinGuard guard(victim.lock);
-                Thread* stolen = victim.steal_for(self);
-                guard.unlock();
-                if (!stolen) continue;
-                InterruptSpinGuard own(mine.lock);
-                mine.activate(*stolen, owners[self]);
+                const unsigned whose = random() % test::thread_count;
+                if (whose == self) continue;
+                InterruptSpinGuard low(queues[std::min(self, whose)].lock);
+                InterruptSpinGuard high(queues[std::max(self, whose)].lock);
+                if (Thread* stolen = queues[whose].fair_waiter_for(self)) {
+                    queues[whose].deactivate(*stolen, now);
+                    mine.activate(*stolen, owners[self], FairQueue::Arrival::Back, now);
+                }
                 continue;
             }
             ASSERT_FALSE(next->on_cpu.exchange(true)); // it runs nowhere else
             next->on_cpu.store(false);
             InterruptSpinGuard guard(mine.lock);
-            next->run_clock.start(now);
-            mine.charge(*next, now + random() % 1000);
+            mine.account(now + random() % 1000);
             if (random() % 16) {
-                mine.put_back(*next);
+                mine.put_back(*next, now);
                 continue;
             }
-            mine.deactivate(*next);
+            mine.deactivate(*next, now);
             guard.unlock();
             // Somebody else wakes it up.
             unsigned target = random() % test::thread_count;
             InterruptSpinGuard other(queues[target].lock);
-            queues[target].activate(*next, owners[target]);
+            queues[target].activate(*next, owners[target], FairQueue::Arrival::Back, now);
         }
     });
     usize found = 0;
     for (auto& queue : queues) {
         EXPECT_EQ(queue.runnable(), queue.waiting());
-        while (queue.take_next()) ++found;
+        while (Thread* next = queue.take_next(0)) queue.deactivate(*next, 0), ++found;
     }
     EXPECT_EQ(found, threads.size());
 }

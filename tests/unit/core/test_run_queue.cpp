@@ -1,173 +1,278 @@
-// The scheduler's run queue: the order in which threads run, their shares by nice value, what a sleeper gets back, and
-// stealing. Time is a number that the test moves (test_concurrent.cpp defines the clock).
+// A CPU's run queue: the order of the classes, the real-time share, turns and reservations, and its counts.
 #include "run_queue.hpp"
 
 #include <core/time.hpp>
+#include <deque>
 #include <gtest/gtest.h>
+#include <map>
+#include <random>
 
 namespace {
 
 using namespace linnet;
 using namespace linnet::core;
 
+constexpr u64 ms = 1'000'000;
+
 struct RunQueueTest : testing::Test {
-    RunQueue queue;
+    RunQueue queue{3};
     Cpu owner;
     std::deque<Thread> threads;
-    u64 now = 0;
+    u64 now = 1;
 
     RunQueueTest() { owner.number = 3; }
     ~RunQueueTest() override {
-        while (queue.take_next()) {
-        } // the tree must not outlive what is in it
+        // The trees must not outlive what is in them.
+        if (queue.running()) queue.deactivate(*queue.running(), now);
+        while (Thread* next = queue.take_next(now)) queue.deactivate(*next, now);
+        for (Thread& thread : threads) delete std::exchange(thread.reservation, nullptr);
     }
-    Thread& thread(int nice = 0) {
+    Thread& make(const SchedulingAttributes& attributes = {}) {
         Thread& made = threads.emplace_back();
-        made.nice = static_cast<i8>(nice);
         new (&made.run_queue_node) TreeNode();
+        made.scheduling = attributes;
+        if (class_of(attributes.policy) == SchedulingClass::Realtime)
+            made.urgency = Urgency::realtime(attributes.realtime_priority);
         return made;
     }
-    Thread& ready(int nice = 0) {
-        Thread& made = thread(nice);
-        queue.activate(made, owner);
+    Thread& ready(const SchedulingAttributes& attributes = {}) {
+        Thread& made = make(attributes);
+        wake(made);
         return made;
     }
-    /// Lets the next thread run for `ns` and puts it back.
-    Thread& run(u64 ns) {
-        Thread& next = *queue.take_next();
-        next.run_clock.start(now);
-        now += ns;
-        queue.charge(next, now);
-        queue.put_back(next);
+    void wake(Thread& thread) {
+        thread.goes_last = true;
+        queue.activate(thread, owner, FairQueue::Arrival::Back, now);
+    }
+    static SchedulingAttributes fifo(u8 priority) { return {.policy = Policy::Fifo, .realtime_priority = priority}; }
+    static SchedulingAttributes rr(u8 priority) {
+        return {.policy = Policy::RoundRobin, .realtime_priority = priority};
+    }
+    /// A thread with a reservation that begins now.
+    Thread& reserved(u64 runtime_ns, u64 period_ns) {
+        Thread& made = make(
+            {.policy = Policy::Deadline, .runtime_ns = runtime_ns, .deadline_ns = period_ns, .period_ns = period_ns});
+        made.reservation = new Reservation(made, [](Timer&) {});
+        made.reservation->begin(now);
+        made.urgency = {.level = Urgency::deadline_level, .deadline_ns = made.reservation->deadline_ns};
+        wake(made);
+        return made;
+    }
+    /// What the owner's timer and switch do: time passes, and who has to make room does.
+    Thread* run_for(u64 ns) {
+        for (const u64 end = now + ns; now < end;) {
+            const u64 step = std::min(end - now, queue.event_ns() > now ? queue.event_ns() - now : 1);
+            now += step;
+            queue.account(now);
+            if (queue.should_switch(now)) switch_thread();
+            queue.plan_event(now);
+        }
+        return queue.running();
+    }
+    Thread* switch_thread() {
+        if (Thread* running = queue.running()) {
+            queue.account(now);
+            if (RunQueue::is_used_up(*running))
+                queue.throttle(*running, owner, now);
+            else
+                queue.put_back(*running, now);
+        }
+        Thread* next = queue.take_next(now);
+        queue.plan_event(now);
         return next;
     }
 };
 
-TEST_F(RunQueueTest, WeightsAreLinuxs) {
-    EXPECT_EQ(nice_weight(0), 1024u);
-    EXPECT_NEAR(nice_weight(-20), 88761, 100); // sched(7): each step is a factor of about 1.25
-    EXPECT_NEAR(nice_weight(19), 15, 1);
-    EXPECT_EQ(nice_weight(-100), nice_weight(-20));
-    EXPECT_EQ(nice_weight(100), nice_weight(19));
-    for (int nice = -20; nice < 19; ++nice) EXPECT_GT(nice_weight(nice), nice_weight(nice + 1));
-}
-
-TEST_F(RunQueueTest, CountsAndOrder) {
-    EXPECT_EQ(queue.take_next(), nullptr);
+TEST_F(RunQueueTest, CountsAndPlaces) {
+    EXPECT_EQ(queue.take_next(now), nullptr);
+    EXPECT_EQ(queue.running_level(), Urgency::idle_level);
     Thread &a = ready(), &b = ready();
     EXPECT_EQ(queue.runnable(), 2u);
     EXPECT_EQ(queue.waiting(), 2u);
     EXPECT_EQ(a.cpu, &owner);
     EXPECT_EQ(a.last_cpu, 3u);
-    Thread* first = queue.take_next();
+    Thread* first = switch_thread();
+    EXPECT_EQ(first->place, Place::Running);
     EXPECT_EQ(queue.waiting(), 1u);
     EXPECT_EQ(queue.runnable(), 2u);
-    first->run_clock.start(0);
-    queue.charge(*first, 1000);
-    queue.put_back(*first);
-    Thread* second = queue.take_next();
-    EXPECT_NE(first, second); // the one that has run waits behind the other
-    queue.deactivate(*second);
-    EXPECT_FALSE(second->is_active);
+    now += ms;
+    queue.account(now);
+    queue.deactivate(*first, now);
+    EXPECT_EQ(first->place, Place::Away);
     EXPECT_EQ(queue.runnable(), 1u);
-    EXPECT_EQ(queue.take_next(), first);
-    EXPECT_TRUE((first == &a && second == &b) || (first == &b && second == &a));
+    EXPECT_EQ(queue.take_next(now), first == &a ? &b : &a);
+    EXPECT_EQ((first == &a ? b : a).waited_ticks.load(), ms);
 }
 
-TEST_F(RunQueueTest, SharesFollowWeights) {
-    Thread &normal = ready(0), &other = ready(0), &favoured = ready(-5), &modest = ready(5);
-    std::map<Thread*, u64> got;
-    for (int i = 0; i < 20000; ++i) got[&run(100'000)] += 100'000;
-    double unit = static_cast<double>(got[&normal]) / 1024;
-    EXPECT_NEAR(static_cast<double>(got[&other]) / unit, 1024, 20);
-    EXPECT_NEAR(static_cast<double>(got[&favoured]) / unit, nice_weight(-5), nice_weight(-5) * 0.05);
-    EXPECT_NEAR(static_cast<double>(got[&modest]) / unit, nice_weight(5), nice_weight(5) * 0.05);
-}
-
-TEST_F(RunQueueTest, ASleeperGetsHalfASliceAndNoMore) {
-    Thread& sleeper = thread();
-    ready();
-    for (int i = 0; i < 1000; ++i) run(1'000'000);
-    u64 others = queue.take_next()->virtual_runtime;
-    queue.activate(sleeper, owner);
-    EXPECT_LE(sleeper.virtual_runtime, others);
-    EXPECT_GE(sleeper.virtual_runtime + RunQueue::slice_ns, others);
-    // Nor does one that comes from a queue whose time is far ahead wait for ever.
-    Thread& stranger = thread();
-    stranger.virtual_runtime = ~u64{0} / 2;
-    queue.activate(stranger, owner);
-    EXPECT_LE(stranger.virtual_runtime, others + 11 * RunQueue::slice_ns);
-}
-
-TEST_F(RunQueueTest, Preemption) {
-    Thread &current = thread(), &woken = thread();
-    current.virtual_runtime = woken.virtual_runtime = 10'000'000;
-    current.run_clock.start(0);
-    EXPECT_FALSE(queue.should_preempt(woken, current, 100'000));
-    EXPECT_TRUE(queue.should_preempt(woken, current, RunQueue::slice_ns));
-    woken.virtual_runtime = 0;
-    EXPECT_TRUE(queue.should_preempt(woken, current, 0));
-}
-
-TEST_F(RunQueueTest, SlicesEndOnlyWhenSomebodyWaits) {
-    queue.start_slice(100);
-    EXPECT_EQ(queue.slice_deadline_ns(), ~u64{0});
-    ready();
-    queue.start_slice(100);
-    EXPECT_EQ(queue.slice_deadline_ns(), 100 + RunQueue::slice_ns);
-    current_thread().pending_work.store(0);
-    queue.tick(99 + RunQueue::slice_ns);
-    EXPECT_EQ(current_thread().pending_work.load(), 0u);
-    queue.tick(100 + RunQueue::slice_ns);
-    EXPECT_EQ(current_thread().pending_work.exchange(0), work_reschedule);
-}
-
-TEST_F(RunQueueTest, StealingTakesWhoMay) {
-    Thread &bound = ready(), &free = ready();
-    bound.affinity = CpuMask(1u << 3);
-    EXPECT_EQ(queue.steal_for(0), &free);
-    EXPECT_FALSE(free.is_active);
-    EXPECT_EQ(queue.runnable(), 1u);
-    EXPECT_EQ(queue.steal_for(0), nullptr);
-    EXPECT_EQ(queue.steal_for(3), &bound);
-    EXPECT_EQ(queue.waiting(), 0u);
-}
-
-TEST_F(RunQueueTest, RandomWorkKeepsCountsAndStarvesNobody) {
-    std::mt19937 random(5);
-    std::vector<Thread*> sleeping, waiting;
-    for (int i = 0; i < 50; ++i) sleeping.push_back(&thread(static_cast<int>(random() % 40) - 20));
-    std::map<Thread*, int> passed_over;
-    for (int step = 0; step < 50000; ++step) {
-        unsigned choice = random() % 8;
-        if (choice == 0 && !sleeping.empty()) {
-            std::swap(sleeping[random() % sleeping.size()], sleeping.back());
-            queue.activate(*sleeping.back(), owner);
-            waiting.push_back(sleeping.back());
-            sleeping.pop_back();
-        } else if (choice == 1 && !waiting.empty()) {
-            Thread* stolen = queue.steal_for(random() % 64);
-            ASSERT_TRUE(stolen);
-            std::erase(waiting, stolen);
-            sleeping.push_back(stolen);
-        } else if (!waiting.empty()) {
-            Thread& ran = run(random() % 5'000'000);
-            for (Thread* other : waiting) ++passed_over[other];
-            passed_over[&ran] = 0;
-            if (random() % 8 == 0) {
-                Thread* next = queue.take_next();
-                queue.deactivate(*next);
-                std::erase(waiting, next);
-                sleeping.push_back(next);
-            }
-        }
-        ASSERT_EQ(queue.waiting(), waiting.size());
-        ASSERT_EQ(queue.runnable(), waiting.size());
+TEST_F(RunQueueTest, ClassesInOrder) {
+    Thread &fair = ready(), &low = ready(fifo(1)), &high = ready(fifo(99)), &late = reserved(10 * ms, 900 * ms),
+           &early = reserved(10 * ms, 100 * ms);
+    EXPECT_EQ(queue.waiting_level(), Urgency::deadline_level);
+    EXPECT_TRUE(RunQueue::cpus_with_urgent_waiting() & (1u << 3));
+    for (Thread* expected : {&early, &late, &high, &low, &fair}) {
+        Thread* next = queue.take_next(now);
+        EXPECT_EQ(next, expected);
+        queue.deactivate(*next, now);
     }
-    while (Thread* next = queue.take_next()) std::erase(waiting, next);
-    EXPECT_TRUE(waiting.empty());
-    // Nice 19 beside nice -20 is one in six thousand.
-    for (auto& [thread, times] : passed_over) EXPECT_LT(times, 50000) << static_cast<int>(thread->nice);
+    EXPECT_EQ(queue.take_next(now), nullptr);
+    EXPECT_FALSE(RunQueue::cpus_with_urgent_waiting() & (1u << 3));
+}
+
+TEST_F(RunQueueTest, FifoRunsOnAndIsPreemptedInPlace) {
+    Thread &first = ready(fifo(5)), &second = ready(fifo(5));
+    EXPECT_EQ(switch_thread(), &first);
+    EXPECT_EQ(run_for(500 * ms), &first);
+    Thread& urgent = ready(fifo(6));
+    EXPECT_TRUE(queue.should_preempt(urgent, now));
+    EXPECT_EQ(switch_thread(), &urgent);
+    queue.deactivate(urgent, now);
+    EXPECT_EQ(queue.take_next(now), &first); // preempted, it stays the first of its list
+    queue.yield(now);
+    EXPECT_EQ(switch_thread(), &second);
+    Thread& equal = ready(fifo(5));
+    EXPECT_FALSE(queue.should_preempt(equal, now));
+}
+
+TEST_F(RunQueueTest, RoundRobinTakesTurns) {
+    ready(rr(5)), ready(rr(5)), ready(rr(5));
+    switch_thread();
+    std::map<Thread*, u64> got;
+    for (int i = 0; i < 90; ++i) got[run_for(10 * ms)] += 1;
+    // One period's share for all of them: 950 ms; nobody else waits, so they have it all.
+    for (Thread& thread : threads) EXPECT_NEAR(static_cast<double>(got[&thread]), 30, 1);
+}
+
+TEST_F(RunQueueTest, RealtimeThreadsLeaveAShareToFairOnes) {
+    Thread &greedy = ready(fifo(50)), &fair = ready();
+    switch_thread();
+    std::map<Thread*, u64> got;
+    for (int i = 0; i < 4000; ++i) got[run_for(ms)] += 1;
+    EXPECT_NEAR(static_cast<double>(got[&fair]), 200, 8); // 5 % of four seconds
+    EXPECT_NEAR(static_cast<double>(got[&greedy]), 3800, 8);
+}
+
+TEST_F(RunQueueTest, AnAlarmRingsOnceAfterSoMuchRealtime) {
+    Thread& thread = ready(fifo(5));
+    thread.realtime_alarm_ns = 30 * ms;
+    switch_thread();
+    run_for(29 * ms);
+    EXPECT_EQ(thread.pending_work.load(), 0u);
+    run_for(2 * ms);
+    EXPECT_EQ(thread.pending_work.exchange(0), work_notify);
+    EXPECT_EQ(thread.realtime_alarm_ns, ~u64{0});
+}
+
+TEST_F(RunQueueTest, AReservationIsNeverExceeded) {
+    Thread &server = reserved(3 * ms, 10 * ms), &fair = ready();
+    switch_thread();
+    u64 got = 0;
+    for (int i = 0; i < 10000; ++i) {
+        if (server.place == Place::Throttled && server.reservation->Timer::deadline_ns <= now) {
+            server.place = Place::Away;
+            server.reservation->replenish(now);
+            server.urgency.deadline_ns = server.reservation->deadline_ns;
+            wake(server);
+            EXPECT_TRUE(queue.should_preempt(server, now));
+            switch_thread();
+        }
+        if (run_for(ms / 10) == &server) ++got;
+    }
+    EXPECT_NEAR(static_cast<double>(got) / 10000, 0.3, 0.02);
+    EXPECT_EQ(fair.place == Place::Running, server.place != Place::Running);
+}
+
+TEST(Reservation, ASleeperGetsNoMoreThanItsShare) {
+    // Wakes and sleeps at random: in the long run no more than runtime / period.
+    std::mt19937 random(7);
+    Thread thread;
+    thread.scheduling = {
+        .policy = Policy::Deadline, .runtime_ns = 2 * ms, .deadline_ns = 10 * ms, .period_ns = 10 * ms};
+    Reservation reservation(thread, [](Timer&) {});
+    u64 now = 1, got = 0;
+    reservation.begin(now);
+    for (int i = 0; i < 100000; ++i) {
+        reservation.wake(now);
+        if (reservation.is_used_up()) {
+            now = std::max(now, reservation.next_period_ns());
+            reservation.replenish(now);
+        }
+        ASSERT_GT(reservation.left_ns, 0);
+        ASSERT_LE(reservation.left_ns, static_cast<i64>(2 * ms));
+        ASSERT_GT(reservation.deadline_ns, now);
+        const u64 ran = random() % (2 * ms);
+        now += ran, got += std::min(ran, static_cast<u64>(reservation.left_ns));
+        reservation.left_ns -= static_cast<i64>(ran);
+        now += random() % (ms / 2);
+    }
+    EXPECT_LE(static_cast<double>(got) / static_cast<double>(now), 0.21);
+}
+
+TEST(Reservation, OneThatYieldedWaitsForItsPeriod) {
+    Thread thread;
+    thread.scheduling = {.policy = Policy::Deadline, .runtime_ns = 2 * ms, .deadline_ns = 5 * ms, .period_ns = 10 * ms};
+    Reservation reservation(thread, [](Timer&) {});
+    reservation.begin(1000);
+    reservation.must_wait = true;
+    EXPECT_TRUE(reservation.is_used_up());
+    EXPECT_EQ(reservation.next_period_ns(), 1000 + 10 * ms);
+    reservation.replenish(reservation.next_period_ns());
+    EXPECT_EQ(reservation.left_ns, static_cast<i64>(2 * ms));
+    EXPECT_EQ(reservation.deadline_ns, 1000 + 15 * ms);
+    // Its deadline over, the period not: it waits.
+    reservation.wake(1000 + 16 * ms);
+    EXPECT_TRUE(reservation.is_used_up());
+}
+
+TEST_F(RunQueueTest, WaitersForOtherCpus) {
+    Thread &bound = ready(), &free = ready(), &urgent = ready(fifo(3));
+    bound.affinity = urgent.affinity = CpuMask(1u << 3);
+    EXPECT_EQ(queue.fair_waiter_for(0), &free);
+    queue.deactivate(free, now);
+    EXPECT_EQ(queue.fair_waiter_for(0), nullptr);
+    EXPECT_EQ(queue.fair_waiter_for(3), &bound);
+    EXPECT_EQ(queue.urgent_waiter_for(0), nullptr);
+    EXPECT_EQ(queue.urgent_waiter_for(3), &urgent);
+}
+
+TEST_F(RunQueueTest, RandomWorkKeepsCounts) {
+    std::mt19937 random(5);
+    std::vector<Thread*> asleep;
+    for (int i = 0; i < 60; ++i) {
+        const unsigned kind = random() % 4;
+        asleep.push_back(&make(kind == 0   ? fifo(static_cast<u8>(1 + random() % 99))
+                               : kind == 1 ? rr(static_cast<u8>(1 + random() % 99))
+                                           : SchedulingAttributes{.nice = static_cast<i8>(random() % 40 - 20)}));
+    }
+    usize active = 0;
+    for (int step = 0; step < 100000; ++step) {
+        now += random() % (2 * ms);
+        queue.account(now);
+        const unsigned choice = random() % 4;
+        if (choice == 0 && !asleep.empty()) {
+            std::swap(asleep[random() % asleep.size()], asleep.back());
+            wake(*asleep.back());
+            if (queue.should_preempt(*asleep.back(), now)) switch_thread();
+            asleep.pop_back();
+            ++active;
+        } else if (choice == 1 && queue.running()) {
+            Thread* running = queue.running();
+            queue.deactivate(*running, now);
+            asleep.push_back(running);
+            queue.take_next(now);
+            --active;
+        } else if (choice == 2 && queue.waiting() > 0) {
+            Thread* stolen = queue.fair_waiter_for(7);
+            if (!stolen) stolen = queue.urgent_waiter_for(7);
+            ASSERT_TRUE(stolen);
+            queue.deactivate(*stolen, now);
+            asleep.push_back(stolen);
+            --active;
+        } else if (queue.should_switch(now)) {
+            switch_thread();
+        }
+        ASSERT_EQ(queue.runnable(), active);
+        ASSERT_EQ(queue.waiting(), active - (queue.running() ? 1 : 0));
+    }
 }
 
 } // namespace

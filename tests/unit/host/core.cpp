@@ -23,6 +23,9 @@ void must_failed(const char* expression, Errno code, const char* file, int line)
     std::abort();
 }
 
+/// Only tests of the scheduler make reservations, and they take them back.
+void core::Thread::discard_reservation() { std::abort(); }
+
 namespace {
 
 core::Cpu host_cpus[core::CpuMask::max_cpus];
