@@ -18,44 +18,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "counter.hpp"
+#include "measure.hpp"
+
+using namespace measuring;
 
 namespace {
 
-constexpr int rounds = 7;
 constexpr const char* path = "/etc/passwd";
 const char* self;
-
-[[noreturn]] void die(const char* what) {
-    perror(what);
-    exit(1);
-}
-
-void must(bool holds, const char* what) {
-    if (!holds) die(what);
-}
-
-void report(const char* name, double value) {
-    printf("bench %s %.1f\n", name, value);
-    fflush(stdout);
-}
-
-// The least cost of one of `count` operations that `body(count)` does.
-template <typename Body>
-double least(int count, Body body) {
-    double best = 1e18;
-    for (int round = 0; round < rounds; round++) {
-        uint64_t start = counter::now();
-        body(count);
-        best = std::min(best, counter::units(counter::now() - start) / count);
-    }
-    return best;
-}
-
-template <typename Body>
-void measure(const char* name, int count, Body body) {
-    report(name, least(count, body));
-}
 
 void null_call(int count) {
     for (int i = 0; i < count; i++) syscall(SYS_getppid);

@@ -22,7 +22,7 @@ from .guest import Guest
 from .paths import BUILD, ROOT, ensure
 from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory", "mm", "wall", "mm-wall")
+KINDS = ("boot", "core", "memory", "mm", "sched", "wall", "mm-wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
 MM_TIMEOUT = 900
@@ -36,8 +36,13 @@ WALL_PAIRS = 15
 WALL_PROCESSORS = 2
 MM_WALL_PROCESSORS = (2, 4)
 
-# Before the names of bench/mm.cpp; they have a plot of their own.
+# Before the names of bench/mm.cpp and bench/sched.cpp; they have plots of their own.
 MM_PREFIX = "mm:"
+SCHED_PREFIX = "sched:"
+
+
+def prefix_of(row):
+    return row[:row.index(":") + 1] if ":" in row else ""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,12 @@ class Document:
     title: str
     about: str
     marker: str  # of the README's comments around the table
-    is_memory: bool
+    prefix: str  # of its rows
+    kinds: tuple  # that make it worth writing
     left_out: tuple = ()  # of the README
 
     def wanted(self, row):
-        return row.startswith(MM_PREFIX) == self.is_memory
+        return prefix_of(row) == self.prefix
 
     @property
     def begin(self):
@@ -65,12 +71,14 @@ class Document:
 
 DOCUMENTS = (
     Document("bench", "Benchmarks", "Instructions (memory: KiB, image: bytes) under QEMU's -icount on one processor; what each row "
-             "means: `bench/core.cpp`.", "measured", False),
+             "means: `bench/core.cpp`.", "measured", "", ("boot", "core", "memory", "wall")),
     Document("mm", "Memory benchmarks", "Instructions (idle: KiB for a thousand processes; flushes: events) under QEMU's "
-             "-icount on one processor; what each row means: `bench/mm.cpp`.", "measured: memory", True,
+             "-icount on one processor; what each row means: `bench/mm.cpp`.", "measured: memory", MM_PREFIX, ("mm", "mm-wall"),
              tuple(MM_PREFIX + row for row in ("fork-1m-again", "fork-64m-again", "fork-1g-again", "mmap+touch+munmap",
                                                "mprotect-split", "idle-slab", "idle-stacks", "idle-page-tables",
                                                "flushes-fork", "flushes-mmap+munmap", "flushes-mprotect", "flushes-dontneed"))),
+    Document("sched", "Scheduling benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
+             "`bench/sched.cpp`.", "measured: scheduling", SCHED_PREFIX, ("sched",)),
 )
 
 RIVALS = ("linux-bench", "linnet")
@@ -146,15 +154,19 @@ def results(text):
 # -- the kinds ---------------------------------------------------------------------------------------------------------
 
 
-def measure_core(arch, rival):
-    program = compile_program(arch, "core")
+def measure_core(arch, rival, name="core", prefix=""):
+    program = compile_program(arch, name)
     setup = boot.Setup(arch, kernel=rival, smp=1, icount=True)
     with Batch(setup) as guest:
         guest.put("/.linnet/t/bench", program.read_bytes())
         outcome = guest.run(["/.linnet/t/bench"], CORE_TIMEOUT)
     if outcome.status != 0:
         raise GuestLost(f"the benchmark ended with status {outcome.status}: {outcome.both.decode(errors='replace')}")
-    return results(outcome.stdout.decode())
+    return {prefix + row: value for row, value in results(outcome.stdout.decode()).items()}
+
+
+def measure_sched(arch, rival):
+    return measure_core(arch, rival, "sched", SCHED_PREFIX)
 
 
 def measure_mm(arch, rival):
@@ -187,6 +199,7 @@ def measure_wall(arch, name="core", words=(), processors=WALL_PROCESSORS, key="w
     stored = load(arch)
     stored[key] = {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
                       for name in pairs[0][0]}
+    stored[key]["version"] = commit()
     store(arch, stored)
 
 
@@ -256,7 +269,8 @@ def stripped_size(arch):
         return len(open(out.name, "rb").read())
 
 
-MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory, "mm": measure_mm}
+MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory, "mm": measure_mm,
+            "sched": measure_sched}
 
 # -- what comes of it ----------------------------------------------------------------------------------------------------
 
@@ -278,9 +292,12 @@ def table(arch, stored, wanted=lambda name: True):
     for key, (prefix, processors) in walls.items():
         if not wanted(prefix):
             continue
-        if stored.get(key):
-            lines.append(f"  by the clock, {processors} CPUs, {WALL_PAIRS} pairs: median ratio and its 95 % interval")
-        for name, (median, low, high) in stored.get(key, {}).items():
+        measured = dict(stored.get(key, {}))
+        version = measured.pop("version", "of an unknown version")
+        if measured:
+            lines.append(f"  by the clock, {processors} CPUs, {WALL_PAIRS} pairs, Linnet {version}: median ratio and its "
+                         "95 % interval")
+        for name, (median, low, high) in measured.items():
             lines.append(f"  {prefix + name:<22}{'':>26}{median:>9.3f}  [{low:.3f}, {high:.3f}]")
     return lines
 
@@ -310,7 +327,7 @@ def summarise(shown):
         (BUILD / "bench" / f"{document.name}.md").write_text("\n".join(markdown))
         (BUILD / "bench" / f"{document.name}.svg").write_text(plot.bars(part_of(everything, document.wanted)))
     say(f"written to {(BUILD / 'bench').relative_to(ROOT) if BUILD.is_relative_to(ROOT) else BUILD / 'bench'}/"
-        "{bench.md,mm.md,*.svg,*.json}")
+        "{bench.md,mm.md,sched.md,*.svg,*.json}")
 
 
 def part_of(everything, wanted):
@@ -323,7 +340,7 @@ def record(kinds):
     home = ensure(ROOT / "docs" / "results")
     readme = ROOT / "README.md"
     for document in DOCUMENTS:
-        if not any(kind.startswith("mm") == document.is_memory for kind in kinds):
+        if not any(kind in document.kinds for kind in kinds):
             continue
         name = f"{time.strftime('%Y-%m-%d')}-{document.name}"
         text = (f"# {document.title}, {time.strftime('%Y-%m-%d')}\n\n{document.about} `./linnet bench` makes them again. "
@@ -349,7 +366,7 @@ def readme_table(document, name):
         ours, theirs = stored["linnet"].get(row), stored["linux"].get(row)
         return f"{ours / theirs:.{2 if ours > theirs / 10 else 3}f}" if ours is not None and theirs else "—"
 
-    if not document.is_memory:
+    if not document.prefix:
         rows.insert(0, "boot")
     for row in rows:
         cells = []
@@ -358,9 +375,9 @@ def readme_table(document, name):
             cells.append(", ".join(f"{ratio(stored, key)} ({key[5:]})" for key in boots) if row == "boot"
                          else ratio(stored, row))
         values = ["—", "—"] if row == "boot" else [show(everything[first][who].get(row)) for who in ("linux", "linnet")]
-        label = {"boot": "reset to PID 1", "memory": "memory at the prompt (KiB)"}.get(row, row.removeprefix(MM_PREFIX))
+        label = {"boot": "reset to PID 1", "memory": "memory at the prompt (KiB)"}.get(row, row.removeprefix(document.prefix))
         lines.append(f"| {label} | " + " | ".join(values + cells) + " |")
-    if not document.is_memory:
+    if not document.prefix:
         means = [f"**{geometric_mean(mean_ratios(stored)):.2f}**" for stored in everything.values()]
         lines.append(f"| geometric mean of {', '.join(MEAN_OF)} | | | " + " | ".join(means) + " |")
     rivals = "; ".join(f"{arch}: {stored['linux']['version']}" for arch, stored in everything.items())
