@@ -54,6 +54,14 @@ set(CMAKE_CXX_FLAGS_DEBUG "")
 set(CMAKE_ASM_FLAGS_RELEASE "")
 set(CMAKE_ASM_FLAGS_DEBUG "")
 
+# Most calls cross from one room into the next: a call by pipe costs an eighth less when the linker may inline across them.
+# What runs before the image is in its place, and what the compiler itself calls (memcpy), stays as its file says.
+set(rooms_on_their_own arch boot lib vdso)
+set(optimise_across_rooms OFF)
+if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT LINNET_SANITIZE)
+    set(optimise_across_rooms ON)
+endif()
+
 # linnet_uninstrumented(FILES…): what implements the sanitizers, or runs before they can.
 function(linnet_uninstrumented)
     if(LINNET_SANITIZE)
@@ -80,6 +88,9 @@ function(linnet_room name)
         target_include_directories(${name} ${scope} ${CMAKE_CURRENT_SOURCE_DIR}/include)
     endif()
     target_link_libraries(${name} ${scope} kernel_flags ${ROOM_DEPENDS})
+    if(ROOM_SOURCES AND optimise_across_rooms AND NOT name IN_LIST rooms_on_their_own)
+        target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-flto=thin>)
+    endif()
     # The standard library's headers are most of a file's compile time: parsed once, by lib, for everybody.
     if(name STREQUAL "lib")
         target_precompile_headers(lib PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.hpp)

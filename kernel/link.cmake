@@ -14,6 +14,10 @@ endforeach()
 set(script ${CMAKE_CURRENT_SOURCE_DIR}/arch/${LINNET_ARCH}/kernel.ld)
 set(tools ${CMAKE_SOURCE_DIR}/tools/build)
 set(link_flags -nostdlib --gc-sections -T ${script} -z max-page-size=65536 --build-id=none -z noexecstack)
+if(optimise_across_rooms)
+    # What the first link compiled, the second takes from the cache; so does the next build, where nothing changed.
+    list(APPEND link_flags --thinlto-cache-dir=${CMAKE_BINARY_DIR}/thinlto --thinlto-cache-policy=cache_size_bytes=256m)
+endif()
 # Addresses that the image holds of itself are listed in .relr.dyn, one bit for most.
 list(APPEND link_flags -pie --no-dynamic-linker --pack-dyn-relocs=relr)
 
