@@ -44,7 +44,7 @@ Cpu& choose_for_fair(u64 allowed, Cpu& last) {
     const bool last_is_allowed = (allowed & cpu_bit(last)) != 0;
     if (last_is_allowed && crowd(last) == 0) return last;
     Cpu* best = last_is_allowed ? &last : nullptr;
-    for (u64 rest = allowed; rest != 0; rest &= rest - 1) {
+    for (u64 rest = allowed & ~cpu_bit(last); rest != 0; rest &= rest - 1) {
         Cpu& candidate = cpu(static_cast<u32>(std::countr_zero(rest)));
         if (crowd(candidate) == 0) return candidate;
         if (!best || crowd(candidate) < crowd(*best)) best = &candidate;

@@ -82,8 +82,9 @@ void RunQueue::remove(Thread& thread) {
         break;
     }
     waiting_.store(waiting() - 1, std::memory_order_relaxed);
-    if (thread.urgency.level == waiting_level())
-        if (const u8 level = highest_waiting_level(); level != waiting_level()) publish_waiting(level);
+    if (thread.urgency.level != waiting_level()) return;
+    const u8 level = waiting() == 0 ? Urgency::idle_level : highest_waiting_level();
+    if (level != waiting_level()) publish_waiting(level);
 }
 
 void RunQueue::activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
@@ -244,7 +245,11 @@ bool RunQueue::should_preempt(const Thread& thread, u64 now) {
 }
 
 void RunQueue::plan_event(u64 now) {
-    if (waiting() == 0 && (!running_ || runs_as(*running_) == SchedulingClass::Fair)) return cancel_event();
+    if (!needs_event()) return cancel_event();
+    if (running_ && runs_as(*running_) == SchedulingClass::Fair && realtime_.is_empty()) {
+        event_ns_ = to_ns(now) + FairQueue::slice_left_ns(*running_);
+        return;
+    }
     u64 wait = no_event;
     const auto within = [&wait](u64 ns) { wait = std::min(wait, ns); };
     const auto realtime_period_left = [&] {

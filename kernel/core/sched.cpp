@@ -107,7 +107,10 @@ void switch_threads(Why why) {
         previous.run_clock.stop();
         next->run_clock.start(now);
     }
-    queue.plan_event(now);
+    if (queue.needs_event())
+        queue.plan_event(now);
+    else
+        queue.cancel_event();
     if (next == &previous) {
         queue.lock.release();
         return;

@@ -173,7 +173,7 @@ void give_children_away_locked(Process& dying, ProcessList& unwanted) {
     while (Process* child = dying.children.first()) {
         dying.children.remove(*child);
         reaper.children.push_back(*child);
-        child->parent = &reaper;
+        child->set_parent_locked(&reaper);
         child->parent_tid = reaper.pid();
         send_parent_death_signal_locked(*child, dying);
         child->exit_signal = abi::SIGCHLD;
@@ -286,7 +286,7 @@ void unlink_process_locked(Process& process) {
     parent->reaped_usage.add(process.reaped_usage);
     process.sibling_node.unlink();
     process.group_node.unlink();
-    process.parent = nullptr;
+    process.set_parent_locked(nullptr);
 }
 
 // NOLINTNEXTLINE(performance-unnecessary-value-param): it takes over the reference that being a child was

@@ -156,7 +156,7 @@ Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<Us
     TRY(check_no_interruption(maker));
     Process* parent = (flags & CLONE_PARENT) ? from.parent : &from;
     if (!parent) return error(Errno::EINVAL);
-    process.parent = parent;
+    process.set_parent_locked(parent);
     process.parent_tid = (flags & CLONE_PARENT) ? from.parent_tid : maker.tid();
     process.group = from.group;
     process.leader_ = NullableRefPtr<Thread>(&child);

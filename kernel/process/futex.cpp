@@ -123,8 +123,10 @@ Result<void> join_queue(FutexWaiter& waiter, const FutexWait& wait) {
     return {};
 }
 
-/// One waiter for each word. A wake-up counts even where another word is not as expected, or time is over.
-Result<FutexWaitEnd> wait_with(std::span<FutexWaiter> waiters, std::span<const FutexWait> waits,
+/// One waiter for each word. A wake-up counts even where another word is not as expected, or time is over. The number
+/// is part of the type where it is known, for most calls wait on one word.
+template <usize extent>
+Result<FutexWaitEnd> wait_with(std::span<FutexWaiter, extent> waiters, std::span<const FutexWait, extent> waits,
                                core::Deadline deadline, usize& which) {
     for (usize i = 0; i < waits.size(); ++i) {
         if (waits[i].bitset == 0) return error(Errno::EINVAL);
@@ -166,13 +168,14 @@ Result<FutexWaitEnd> wait_with(std::span<FutexWaiter> waiters, std::span<const F
 Result<FutexWaitEnd> futex_wait(const FutexWait& wait, core::Deadline deadline) {
     FutexWaiter waiter;
     usize which;
-    return wait_with({&waiter, 1}, {&wait, 1}, deadline, which);
+    return wait_with<1>(std::span<FutexWaiter, 1>{&waiter, 1}, std::span<const FutexWait, 1>{&wait, 1}, deadline,
+                        which);
 }
 
 Result<FutexWaitEnd> futex_wait_any(std::span<const FutexWait> waits, core::Deadline deadline, usize& which) {
     OwnPtr<FutexWaiter[]> waiters(new (std::nothrow) FutexWaiter[waits.size()]);
     if (!waiters) return error(Errno::ENOMEM);
-    return wait_with({waiters.get(), waits.size()}, waits, deadline, which);
+    return wait_with<std::dynamic_extent>({waiters.get(), waits.size()}, waits, deadline, which);
 }
 
 Result<long> futex_wake(VirtAddr address, FutexScope scope, u32 count, u32 bitset) {
@@ -242,7 +245,8 @@ Result<void> futex_wait_requeue_pi(const FutexWait& wait, VirtAddr target, core:
     waiter.target = TRY(futex_key(target, wait.scope));
     if (waiter.target == TRY(futex_key(wait.address, wait.scope))) return error(Errno::EINVAL);
     usize which;
-    switch (TRY(wait_with({&waiter, 1}, {&wait, 1}, deadline, which))) {
+    switch (TRY(wait_with<1>(std::span<FutexWaiter, 1>{&waiter, 1}, std::span<const FutexWait, 1>{&wait, 1}, deadline,
+                             which))) {
     case FutexWaitEnd::Woken:
         break;
     case FutexWaitEnd::TimedOut:

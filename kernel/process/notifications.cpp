@@ -39,37 +39,16 @@ Result<void> leave_critical_section(Thread& thread) {
     return {};
 }
 
-/// The lowest id that no other thread of the same memory has which runs now; it stays this CPU's until another memory
-/// or none is in use on it. Preemption off.
-u32 take_concurrency_id(Thread& thread) {
-    arch::InterruptState state = arch::save_and_disable_interrupts();
-    core::Cpu& self = core::this_cpu();
-    std::atomic<u64>& used = thread.own_address_space().concurrency_ids;
-    if (self.concurrency_ids != &used) {
-        core::release_concurrency_id(self);
-        u64 before = used.load(std::memory_order_relaxed);
-        // There are as many ids as there can be CPUs.
-        while (!used.compare_exchange_weak(before, before | (before + 1), std::memory_order_acquire)) {
-        }
-        self.concurrency_ids = &used;
-        self.concurrency_id = static_cast<u32>(std::countr_one(before));
-    }
-    const u32 id = self.concurrency_id;
-    arch::restore_interrupts(state);
-    return id;
-}
-
 /// Stores where the thread runs now. It may be moved right after: then on_switched_in() asks for another
 /// round.
 Result<void> store_numbers(Thread& thread) {
-    u32 cpu, id;
-    {
-        core::PreemptionGuard guard;
-        cpu = core::this_cpu().number;
-        id = take_concurrency_id(thread);
-    }
+    const arch::InterruptState state = arch::save_and_disable_interrupts();
+    core::Cpu& self = core::this_cpu();
+    const u32 cpu = self.number;
+    const u32 id = core::take_concurrency_id(self, thread.own_address_space().concurrency_ids);
+    arch::restore_interrupts(state);
     RseqArea& area = thread.rseq;
-    if (area.stored_cpu == cpu && area.stored_id == id) return {};
+    if (area.says(cpu, id)) return {};
     area.stored_cpu = RseqArea::nothing; // should only a part of them be stored
     mm::UserPtr<mm::Out, u32> words(area.address);
     TRY(words.element(__builtin_offsetof(abi::rseq, cpu_id_start) / sizeof(u32)).copy_out(cpu));

@@ -70,11 +70,6 @@ RefPtr<const vfs::Credentials> Process::credentials() {
     return leader_ ? leader_->credentials() : RefPtr<const vfs::Credentials>(last_credentials_);
 }
 
-Pid Process::parent_pid() {
-    core::InterruptSpinGuard guard(tree_lock);
-    return parent ? parent->pid() : 0;
-}
-
 NullableRefPtr<Process> Process::parent_process() {
     core::InterruptSpinGuard guard(tree_lock);
     return NullableRefPtr<Process>(parent);

@@ -57,12 +57,14 @@ void Thread::run() {
             handle_pending_work(*this);
             arch::disable_interrupts();
         }
+        in_call = false;
         u64 entered = arch::read_counter();
         arch::TrapReason reason = arch::enter_user(registers);
         u64 spent = arch::read_counter() - entered;
         user_ticks += spent, static_cast<core::Cpu*>(cpu)->user_ticks += spent;
         switch (reason.kind) {
-        case arch::TrapReason::Kind::Syscall:
+        [[likely]] case arch::TrapReason::Kind::Syscall:
+            in_call = true;
             syscalls::dispatch(*this);
             break;
         case arch::TrapReason::Kind::PageFault:

@@ -45,7 +45,12 @@ void Thread::on_switched_in(core::Cpu& on_cpu) {
     address_space_->activate(on_cpu);
     if (process_->awaits_cpu_time.load(std::memory_order_relaxed))
         pending_work.fetch_or(core::work_cpu_timers, std::memory_order_relaxed);
-    if (rseq.size) pending_work.fetch_or(core::work_notify, std::memory_order_relaxed);
+    if (rseq.size == 0) return;
+    // A call is made outside of restartable sequences (rseq(2)): who slept in one, and is where it was, has missed
+    // nothing.
+    const u32 id = core::take_concurrency_id(on_cpu, address_space_->concurrency_ids);
+    if (in_call && rseq.says(on_cpu.number, id)) return;
+    pending_work.fetch_or(core::work_notify, std::memory_order_relaxed);
 }
 
 void Thread::on_final_switch() {

@@ -18,7 +18,7 @@ Result<RefPtr<Pipe>> Pipe::create() {
 
 Result<usize> Pipe::read(IoBuffer& to) {
     if (to.remaining() == 0) return 0;
-    bool freed = false;
+    bool was_full = false, freed = false;
     Result<usize> moved = 0;
     {
         core::MutexGuard guard(lock_);
@@ -26,9 +26,11 @@ Result<usize> Pipe::read(IoBuffer& to) {
             if (writers() == 0) return 0;
             return error(Errno::EAGAIN);
         }
+        was_full = used() == slot_count_.load(std::memory_order_relaxed);
         moved = drain(to, freed);
     }
-    if (freed) events.notify(POLLOUT | POLLWRNORM);
+    // Nobody waits to write while there is room.
+    if (was_full && freed) events.notify(POLLOUT | POLLWRNORM);
     return moved;
 }
 

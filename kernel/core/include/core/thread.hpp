@@ -177,11 +177,24 @@ struct Cpu : arch::CpuHeader {
 inline Thread& current_thread() { return static_cast<Thread&>(*arch::current_thread()); }
 /// Only with preemption off.
 inline Cpu& this_cpu() { return static_cast<Cpu&>(*arch::current_thread()->cpu); }
-/// Gives back what process::update_rseq() took. Interrupts off, on that CPU.
+/// The lowest number that no other CPU has which runs threads of the same memory (`used`: those taken); it stays this
+/// CPU's until another memory or none is in use on it. Interrupts off, on that CPU.
+inline u32 take_concurrency_id(Cpu& cpu, std::atomic<u64>& used);
+/// Gives it back, if one has been taken. Interrupts off, on that CPU.
 inline void release_concurrency_id(Cpu& cpu) {
     if (!cpu.concurrency_ids) return;
     cpu.concurrency_ids->fetch_and(~(u64{1} << cpu.concurrency_id), std::memory_order_release);
     cpu.concurrency_ids = nullptr;
+}
+inline u32 take_concurrency_id(Cpu& cpu, std::atomic<u64>& used) {
+    if (cpu.concurrency_ids == &used) return cpu.concurrency_id;
+    release_concurrency_id(cpu);
+    u64 before = used.load(std::memory_order_relaxed);
+    // There are as many ids as there can be CPUs.
+    while (!used.compare_exchange_weak(before, before | (before + 1), std::memory_order_acquire)) {
+    }
+    cpu.concurrency_ids = &used;
+    return cpu.concurrency_id = static_cast<u32>(std::countr_one(before));
 }
 /// CPU numbers run from 0 to cpu_count()-1.
 Cpu& cpu(u32 number);

@@ -51,8 +51,13 @@ public:
     NullableRefPtr<Thread> leader();
     /// The leader's credentials, also once the process has been reaped.
     RefPtr<const vfs::Credentials> credentials();
-    /// Parent's pid, 0 for PID 1.
-    Pid parent_pid();
+    /// Parent's pid, 0 for PID 1. Takes no lock.
+    [[nodiscard]] Pid parent_pid() const { return parent_pid_.load(std::memory_order_relaxed); }
+    /// Makes `now` (null: nobody) the parent; lists of children are the caller's. Under tree_lock.
+    void set_parent_locked(Process* now) {
+        parent = now;
+        parent_pid_.store(now ? now->pid() : 0, std::memory_order_relaxed);
+    }
     /// Null for PID 1 and for a process that has been reaped.
     NullableRefPtr<Process> parent_process();
     /// Null once reaped.
@@ -85,7 +90,8 @@ public:
 
     // ---- tree_lock ----
     Pid parent_tid = 0;        // the thread that made it (PR_SET_PDEATHSIG, __WNOTHREAD)
-    Process* parent = nullptr; // null only for PID 1 and once reaped
+    Process* parent = nullptr; // null only for PID 1 and once reaped; set_parent_locked() changes it
+    std::atomic<Pid> parent_pid_{0};
     ListNode sibling_node;
     IntrusiveList<Process, &Process::sibling_node> children;
     NullableRefPtr<ProcessGroup> group;

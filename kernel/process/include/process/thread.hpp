@@ -45,6 +45,8 @@ struct RseqArea {
     u32 size = 0;
     u32 signature = 0;
     u32 stored_cpu = nothing, stored_id = nothing; // what the area says: storing the same again is left out
+
+    [[nodiscard]] bool says(u32 cpu, u32 id) const { return stored_cpu == cpu && stored_id == id; }
 };
 
 class Thread final : public core::Thread, public RefCounted<Thread> {
@@ -112,6 +114,7 @@ public:
     VirtAddr robust_list{};     // get_robust_list(2)
     PiState pi;
     RseqArea rseq;
+    bool in_call = false; // it came into the kernel by a system call, and has not left again
     std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
