@@ -25,15 +25,22 @@ PendingSignals& pending_of(Process& process, Thread* thread) {
     return thread ? thread->signals.pending : process.signals.pending;
 }
 
-void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
-    if (timer.notify == abi::SIGEV_NONE) return;
+/// What became of an expiry.
+enum class Expiry : u8 { Sent, WasPending, Unheard };
+
+void add_overrun(PosixTimer& timer, u64 expirations) {
+    timer.overrun = static_cast<int>(std::min(static_cast<u64>(timer.overrun) + expirations, delay_max));
+}
+
+Expiry send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
+    if (timer.notify == abi::SIGEV_NONE) return Expiry::Unheard;
     NullableRefPtr<Thread> thread = timer.target ? timer.target->thread() : nullptr;
-    if (timer.target && !thread) return;
+    if (timer.target && !thread) return Expiry::Unheard;
     {
         core::InterruptSpinGuard guard(process.signal_lock);
         bool is_pending = timer.record.node.is_linked();
-        u64 counted = is_pending ? static_cast<u64>(timer.overrun) + expirations : expirations - 1;
-        timer.overrun = static_cast<int>(std::min(counted, delay_max));
+        if (!is_pending) timer.overrun = 0;
+        add_overrun(timer, is_pending ? expirations : expirations - 1);
         abi::siginfo_t& info = timer.record.info;
         if (!is_pending) {
             info = {};
@@ -43,10 +50,10 @@ void send_expiry(Process& process, PosixTimer& timer, u64 expirations) {
             info.timer.value.sival_ptr = timer.value;
         }
         info.timer.overrun = timer.overrun;
-        if (is_pending) return;
+        if (is_pending) return Expiry::WasPending;
     }
     // Nobody else queues this record: expiries of one timer come one after the other.
-    send_prepared_signal(process, thread.get(), timer.record);
+    return send_prepared_signal(process, thread.get(), timer.record) ? Expiry::Sent : Expiry::Unheard;
 }
 
 /// A timer that goes takes its pending signal with it.
@@ -101,11 +108,39 @@ void ProcessTimers::on_posix_timer(PosixTimer& timer) {
     if (timer.interval_ns) {
         expirations += (now - timer.expiry_ns) / timer.interval_ns;
         timer.expiry_ns += expirations * timer.interval_ns;
-        core::arm_timer(timer, std::max(timer.expiry_ns, now + core::shortest_period_ns));
     } else {
         timer.expiry_ns = 0;
     }
-    send_expiry(process_, timer, expirations);
+    const Expiry expiry = send_expiry(process_, timer, expirations);
+    // One that sends nothing has only to be read.
+    if (timer.expiry_ns == 0 || timer.notify == abi::SIGEV_NONE) return;
+    timer.stands_still = expiry == Expiry::WasPending;
+    const u64 pause = timer.stands_still          ? standstill_ns
+                      : expiry == Expiry::Unheard ? ignored_ns
+                                                  : core::shortest_period_ns;
+    core::arm_timer(timer, std::max(timer.expiry_ns, now + pause));
+}
+
+void ProcessTimers::posix_timer_goes_on(abi::siginfo_t& info) {
+    core::InterruptSpinGuard guard(lock);
+    PosixTimer* timer = find_posix_timer_locked(info.timer.timer_id);
+    if (!timer || timer->expiry_ns == 0 || timer->interval_ns == 0 || is_cpu_clock(timer->clock)) return;
+    {
+        // Sent again already: what is counted now belongs to that one.
+        core::InterruptSpinGuard signals(process_.signal_lock);
+        if (timer->record.node.is_linked()) return;
+    }
+    const u64 now = core::monotonic_ns();
+    bool moves = std::exchange(timer->stands_still, false);
+    if (now >= timer->expiry_ns) {
+        // An alarm for what is counted here would find nothing to do, and not arm for the next.
+        moves = true;
+        const u64 expirations = 1 + (now - timer->expiry_ns) / timer->interval_ns;
+        timer->expiry_ns += expirations * timer->interval_ns;
+        add_overrun(*timer, expirations);
+        info.timer.overrun = timer->overrun;
+    }
+    if (moves) core::arm_timer(*timer, std::max(timer->expiry_ns, now + core::shortest_period_ns));
 }
 
 Result<PosixTimer*> ProcessTimers::add_posix_timer(int clock) {
@@ -241,7 +276,9 @@ TimerSetting setting_of(PosixTimer& timer) {
     }
     u64 now = core::monotonic_ns();
     if (timer.expiry_ns == 0) return {0, timer.interval_ns};
-    return {timer.expiry_ns > now ? timer.expiry_ns - now : 1, timer.interval_ns};
+    if (timer.expiry_ns > now) return {timer.expiry_ns - now, timer.interval_ns};
+    if (timer.interval_ns == 0) return {timer.notify == abi::SIGEV_NONE ? 0u : 1u, 0};
+    return {timer.interval_ns - (now - timer.expiry_ns) % timer.interval_ns, timer.interval_ns};
 }
 
 } // namespace
@@ -291,6 +328,7 @@ Result<TimerSetting> set_timer(Process& process, int id, TimerMode mode, const T
     timer->interval_ns = setting.interval_ns;
     timer->expiry_ns = 0;
     timer->overrun = 0;
+    timer->stands_still = false;
     if (setting.value_ns == 0) return old;
     u64 now = core::monotonic_ns();
     timer->is_absolute = mode == TimerMode::Absolute;
@@ -320,6 +358,10 @@ Result<int> timer_overrun(Process& process, int id) {
     PosixTimer* timer = timers->find_posix_timer_locked(id);
     if (!timer) return error(Errno::EINVAL);
     return timer->overrun;
+}
+
+void posix_timer_goes_on(Process& process, abi::siginfo_t& info) {
+    if (ProcessTimers* timers = process.timers.load(std::memory_order_acquire)) timers->posix_timer_goes_on(info);
 }
 
 Result<void> delete_timer(Process& process, int id) {

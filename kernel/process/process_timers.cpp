@@ -19,22 +19,33 @@ void ProcessTimers::on_real_timer() {
         core::InterruptSpinGuard guard(lock);
         if (stopped_ || !real_.is_set) return;
         u64 now = core::monotonic_ns();
-        if (now < real_.deadline_ns) return; // set anew meanwhile
+        if (now < real_.expiry_ns) return; // set anew meanwhile
         real_.is_set = real_.interval_ns != 0;
         if (real_.is_set) {
-            u64 missed = (now - real_.deadline_ns) / real_.interval_ns;
-            u64 next = real_.deadline_ns + (missed + 1) * real_.interval_ns;
-            core::arm_timer(real_, std::max(next, now + core::shortest_period_ns));
+            real_.expiry_ns += ((now - real_.expiry_ns) / real_.interval_ns + 1) * real_.interval_ns;
+            real_.stands_still = is_pending_or_ignored(process_, abi::SIGALRM);
+            const u64 pause = real_.stands_still ? ignored_ns : core::shortest_period_ns;
+            core::arm_timer(real_, std::max(real_.expiry_ns, now + pause));
         }
     }
     send_kernel_signal(process_, abi::SIGALRM);
 }
 
+void ProcessTimers::real_timer_goes_on() {
+    core::InterruptSpinGuard guard(lock);
+    if (stopped_ || !real_.is_set || !std::exchange(real_.stands_still, false)) return;
+    const u64 now = core::monotonic_ns();
+    if (now > real_.expiry_ns) real_.expiry_ns += (now - real_.expiry_ns) / real_.interval_ns * real_.interval_ns;
+    core::arm_timer(real_, std::max(real_.expiry_ns, now + core::shortest_period_ns));
+}
+
 IntervalTimerValue ProcessTimers::real_value_locked() const {
     if (!real_.is_set) return {};
-    u64 now = core::monotonic_ns();
+    const u64 now = core::monotonic_ns();
+    if (real_.expiry_ns > now) return {real_.expiry_ns - now, real_.interval_ns};
     // A timer that is set never reads as off.
-    return {real_.deadline_ns > now ? real_.deadline_ns - now : 1000, real_.interval_ns};
+    const u64 left = real_.interval_ns ? real_.interval_ns - (now - real_.expiry_ns) % real_.interval_ns : 0;
+    return {std::max(left, u64{1000}), real_.interval_ns};
 }
 
 IntervalTimerValue ProcessTimers::get(int which) {
@@ -64,7 +75,9 @@ IntervalTimerValue ProcessTimers::set(int which, const IntervalTimerValue& value
     core::cancel_timer(real_);
     real_.interval_ns = value.interval_ns;
     real_.is_set = value.remaining_ns != 0;
-    if (real_.is_set) core::arm_timer(real_, core::Deadline::after(value.remaining_ns).ns);
+    real_.stands_still = false;
+    real_.expiry_ns = core::Deadline::after(value.remaining_ns).ns;
+    if (real_.is_set) core::arm_timer(real_, real_.expiry_ns);
     return old;
 }
 
@@ -97,6 +110,10 @@ IntervalTimerValue get_interval_timer(Process& process, int which) {
 Result<IntervalTimerValue> set_interval_timer(Process& process, int which, const IntervalTimerValue& value) {
     if (value.remaining_ns == 0 && !process.timers.load(std::memory_order_acquire)) return IntervalTimerValue{};
     return TRY(timers_of(process))->set(which, value);
+}
+
+void real_timer_goes_on(Process& process) {
+    if (ProcessTimers* timers = process.timers.load(std::memory_order_acquire)) timers->real_timer_goes_on();
 }
 
 Result<void> apply_cpu_limit(Process& process) {

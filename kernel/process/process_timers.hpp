@@ -1,6 +1,10 @@
 // Timers of a process: the three interval timers of setitimer(2), alarm(2), the timers of timer_create(2),
 // and the limit on CPU time. Made on first use.
 //
+// A timer whose signal is pending or ignored when it expires again stands still, but for a look now and then, until the
+// signal is taken; what it would have done meanwhile is computed. So timers that nobody listens to keep no CPU busy,
+// however many and however short.
+//
 // Lock: ProcessTimers::lock, taken in timer callbacks; outside of that of CPU timers (cpu_timers.hpp) and of
 // Process::signal_lock, which sending takes.
 #pragma once
@@ -14,6 +18,9 @@
 namespace linnet::process {
 
 class ProcessTimers;
+
+/// How often a timer looks whether anybody listens again.
+inline constexpr u64 standstill_ns = 100'000'000, ignored_ns = 10'000'000;
 
 /// A timer of timer_create(2); guarded by ProcessTimers::lock.
 struct PosixTimer : core::Timer, core::WallClockListener {
@@ -37,8 +44,9 @@ struct PosixTimer : core::Timer, core::WallClockListener {
     u64 expiry_ns = 0;       // monotonic; 0: off
     u64 clock_offset_ns = 0; // of a settable clock when expiry_ns was computed
     bool is_absolute = false;
-    int overrun = 0;     // of the signal sent last
-    QueuedSignal record; // that signal, while it is pending; guarded by signal_lock
+    bool stands_still = false; // armed for a look only
+    int overrun = 0;           // of the signal sent last
+    QueuedSignal record;       // that signal, while it is pending; guarded by signal_lock
     ListNode list_node;
     OnCpuClock cpu{*this};
     NullableRefPtr<UserAccount> charged_to; // against RLIMIT_SIGPENDING, as long as the timer exists
@@ -63,6 +71,8 @@ public:
     Result<void> delete_posix_timer(int id);
     void delete_posix_timers();
     void on_posix_timer(PosixTimer& timer);
+    void posix_timer_goes_on(abi::siginfo_t& info);
+    void real_timer_goes_on();
     void on_wall_clock_set(PosixTimer& timer);
     Process& process() { return process_; }
 
@@ -77,7 +87,9 @@ private:
         explicit RealTimer(ProcessTimers& timers);
         ProcessTimers& owner;
         u64 interval_ns = 0;
+        u64 expiry_ns = 0; // it may be armed for later
         bool is_set = false;
+        bool stands_still = false;
     };
     /// ITIMER_VIRTUAL and ITIMER_PROF.
     struct CpuIntervalTimer : CpuTimer {

@@ -1,5 +1,6 @@
-// timerfds. The count of expirations is computed when the timer fires or is read, so a short interval costs
-// no interrupts that nobody looks at.
+// timerfds. A periodic one that has expired is armed again only when somebody reads its count or its setting, as on
+// Linux; what expired meanwhile is computed then. So however short the interval, nobody who does not look costs an
+// interrupt: a thousand unread timers of a microsecond would otherwise keep the CPUs in the timer interrupt for ever.
 //
 // Lock: TimerFd::lock_, which the timer's callback takes too, and which is taken when the wall clock was set.
 #include <abi/linux/poll.hpp>
@@ -37,6 +38,7 @@ public:
     TimerSetting set(u32 flags, const TimerSetting& setting);
     TimerSetting get() {
         core::InterruptSpinGuard guard(lock_);
+        advance_and_arm_locked();
         return remaining_locked();
     }
     void on_clock_set();
@@ -59,8 +61,9 @@ private:
 
     bool is_on_wall_clock() const { return clock_ == abi::CLOCK_REALTIME || clock_ == abi::CLOCK_REALTIME_ALARM; }
     void on_alarm();
-    /// Counts what has expired by now and arms for the next.
-    void advance_locked(u64 now_ns);
+    /// Counts what has expired by now; says whether there is a next expiration to arm for.
+    bool advance_locked(u64 now_ns);
+    void advance_and_arm_locked();
     TimerSetting remaining_locked();
     Result<u64> take();
 
@@ -79,17 +82,25 @@ private:
 };
 const char TimerFd::tag = 0;
 
-void TimerFd::advance_locked(u64 now_ns) {
-    if (deadline_ns_ == 0 || now_ns < deadline_ns_) return;
+bool TimerFd::advance_locked(u64 now_ns) {
+    if (deadline_ns_ == 0 || now_ns < deadline_ns_) return false;
     if (interval_ns_ == 0) {
         ++expirations_;
         deadline_ns_ = 0;
-        return;
+        return false;
     }
     u64 passed = 1 + (now_ns - deadline_ns_) / interval_ns_;
     expirations_ += passed;
     deadline_ns_ += passed * interval_ns_;
-    core::arm_timer(timer_, std::max(deadline_ns_, now_ns + core::shortest_period_ns));
+    return true;
+}
+
+void TimerFd::advance_and_arm_locked() {
+    // What the alarm counted has left the timer without one.
+    const bool expired = expirations_ > 0;
+    const u64 now = core::monotonic_ns();
+    if (advance_locked(now) || (expired && deadline_ns_ != 0))
+        core::arm_timer(timer_, std::max(deadline_ns_, now + core::shortest_period_ns));
 }
 
 void TimerFd::on_alarm() {
@@ -153,7 +164,7 @@ void TimerFd::on_clock_set() {
 Result<u64> TimerFd::take() {
     core::InterruptSpinGuard guard(lock_);
     if (std::exchange(was_cancelled_, false)) return error(Errno::ECANCELED);
-    advance_locked(core::monotonic_ns());
+    advance_and_arm_locked();
     if (expirations_ == 0) return error(Errno::EAGAIN);
     return std::exchange(expirations_, 0);
 }

@@ -24,20 +24,22 @@ struct Dequeued {
 /// Takes the next signal to act on: the thread's own before the process's, faults first, then the lowest number.
 bool dequeue_next(Thread& thread, Dequeued& out) {
     Process& process = thread.process();
-    core::InterruptSpinGuard guard(process.signal_lock);
-    SigSet open{~thread.signals.blocked.bits};
-    bool found = dequeue_locked(thread.signals.pending, open, out.info) ||
-                 dequeue_locked(process.signals.pending, open, out.info);
-    if (found) {
-        out.action = process.actions->get(out.info.si_signo);
-        if (out.action.handler > abi::SIG_IGN && (out.action.flags & abi::SA_RESETHAND)) {
-            SignalAction reset = out.action;
-            reset.handler = abi::SIG_DFL;
-            process.actions->set(out.info.si_signo, reset);
+    Taken taken;
+    {
+        core::InterruptSpinGuard guard(process.signal_lock);
+        taken = dequeue_for_locked(thread, SigSet{~thread.signals.blocked.bits}, out.info);
+        if (taken != Taken::Nothing) {
+            out.action = process.actions->get(out.info.si_signo);
+            if (out.action.handler > abi::SIG_IGN && (out.action.flags & abi::SA_RESETHAND)) {
+                SignalAction reset = out.action;
+                reset.handler = abi::SIG_DFL;
+                process.actions->set(out.info.si_signo, reset);
+            }
         }
+        recalculate_locked(thread);
     }
-    recalculate_locked(thread);
-    return found;
+    timer_goes_on(process, taken, out.info);
+    return taken != Taken::Nothing;
 }
 
 bool is_restart_code(long result) {

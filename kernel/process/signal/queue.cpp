@@ -1,6 +1,8 @@
 // Pending signals: standard ones once, real-time ones in order, with siginfo where there was memory for it.
 #include <core/thread.hpp>
 #include <new>
+#include <process/posix_timers.hpp>
+#include <process/timers.hpp>
 #include <process/user_account.hpp>
 
 #include "queue.hpp"
@@ -84,9 +86,9 @@ Enqueued enqueue_locked(Process& process, Thread* only, const abi::siginfo_t& in
     return Enqueued::Added;
 }
 
-bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out) {
+Taken dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out) {
     u64 candidates = pending.set.bits & wanted.bits;
-    if (!candidates) return false;
+    if (!candidates) return Taken::Nothing;
     int signal = first_of(candidates);
     QueuedSignal* found = nullptr;
     bool more = false;
@@ -99,7 +101,9 @@ bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out)
         found = &record;
     }
     if (!more) pending.set.remove(signal);
+    Taken taken = Taken::Signal;
     if (found) {
+        if (!found->charged_to) taken = Taken::TimerSignal;
         pending.queue.remove(*found);
         out = found->info;
         free_record(found);
@@ -109,7 +113,19 @@ bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out)
         out.si_code = pending.from_kernel.has(signal) ? abi::SI_KERNEL : abi::SI_USER;
     }
     if (!more) pending.from_kernel.remove(signal);
-    return true;
+    return taken;
+}
+
+Taken dequeue_for_locked(Thread& thread, SigSet wanted, abi::siginfo_t& out) {
+    const Taken own = dequeue_locked(thread.signals.pending, wanted, out);
+    return own != Taken::Nothing ? own : dequeue_locked(thread.process().signals.pending, wanted, out);
+}
+
+void timer_goes_on(Process& process, Taken taken, abi::siginfo_t& info) {
+    if (taken == Taken::TimerSignal)
+        posix_timer_goes_on(process, info);
+    else if (taken == Taken::Signal && info.si_signo == abi::SIGALRM)
+        real_timer_goes_on(process);
 }
 
 void drop_locked(PendingSignals& pending, SigSet which) {
@@ -170,11 +186,14 @@ bool has_pending_signal(Thread& thread) {
 }
 
 bool take_pending_signal(Thread& thread, SigSet wanted, abi::siginfo_t& out) {
-    core::InterruptSpinGuard guard(thread.process().signal_lock);
-    bool found = signal_detail::dequeue_locked(thread.signals.pending, wanted, out) ||
-                 signal_detail::dequeue_locked(thread.process().signals.pending, wanted, out);
-    signal_detail::recalculate_locked(thread);
-    return found;
+    signal_detail::Taken taken;
+    {
+        core::InterruptSpinGuard guard(thread.process().signal_lock);
+        taken = signal_detail::dequeue_for_locked(thread, wanted, out);
+        signal_detail::recalculate_locked(thread);
+    }
+    signal_detail::timer_goes_on(thread.process(), taken, out);
+    return taken != signal_detail::Taken::Nothing;
 }
 
 void withdraw_prepared_locked(PendingSignals& pending, QueuedSignal& record) {

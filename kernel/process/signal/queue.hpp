@@ -25,8 +25,16 @@ void enqueue_prepared_locked(PendingSignals& pending, QueuedSignal& record);
 /// signal is pending already or, for a real-time signal, because the limit is reached.
 enum class Enqueued : u8 { Added, AlreadyPending, LimitReached };
 Enqueued enqueue_locked(Process& process, Thread* only, const abi::siginfo_t& info);
-/// Takes the lowest signal of `pending & wanted`, those of faults first. False: none.
-bool dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out);
+/// What dequeue_locked() found: nothing, a signal, or one whose record its timer keeps.
+enum class Taken : u8 { Nothing, Signal, TimerSignal };
+/// Takes the lowest signal of `pending & wanted`, those of faults first.
+Taken dequeue_locked(PendingSignals& pending, SigSet wanted, abi::siginfo_t& out);
+/// Takes one that is the thread's own, else one of the process. signal_lock is held here, and before timer_goes_on()
+/// not.
+Taken dequeue_for_locked(Thread& thread, SigSet wanted, abi::siginfo_t& out);
+/// A timer that stood still because its signal was pending goes on once that is taken; `info` is told how often it has
+/// expired meanwhile. No locks held.
+void timer_goes_on(Process& process, Taken taken, abi::siginfo_t& info);
 /// Drops all pending signals of `which`.
 void drop_locked(PendingSignals& pending, SigSet which);
 void drop_everywhere_locked(Process& process, SigSet which);

@@ -126,11 +126,17 @@ Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info) {
     return send(thread.process(), &thread, info);
 }
 
-void send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record) {
+bool send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record) {
     core::InterruptSpinGuard guard(process.signal_lock);
-    if (process.exit_state.load(std::memory_order_relaxed) != ExitState::Alive) return;
-    if (thread && thread->is_dead()) return;
+    if (process.exit_state.load(std::memory_order_relaxed) != ExitState::Alive) return false;
+    if (thread && thread->is_dead()) return false;
     (void)send_locked(process, thread, record.info, &record);
+    return record.node.is_linked();
+}
+
+bool is_pending_or_ignored(Process& process, int signal) {
+    core::InterruptSpinGuard guard(process.signal_lock);
+    return process.signals.pending.set.has(signal) || is_ignored_locked(process, nullptr, signal);
 }
 
 void send_signal(ProcessGroup& group, const abi::siginfo_t& info) {

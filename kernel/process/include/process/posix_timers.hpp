@@ -18,6 +18,10 @@ Result<TimerSetting> get_timer(Process& process, int id);
 Result<int> timer_overrun(Process& process, int id);
 Result<void> delete_timer(Process& process, int id);
 
+/// A timer's signal was taken: what has expired since it was sent joins its overrun, and a timer that stood still goes
+/// on. No locks held.
+void posix_timer_goes_on(Process& process, abi::siginfo_t& info);
+
 /// What /proc/PID/timers shows of one.
 struct TimerDescription {
     int id;

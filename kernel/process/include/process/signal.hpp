@@ -118,7 +118,10 @@ Result<void> try_send_signal(Process& process, const abi::siginfo_t& info);
 Result<void> try_send_signal(Thread& thread, const abi::siginfo_t& info);
 /// Queues `record`, which its owner keeps (a POSIX timer: its signals must not be lost for want of memory) and which is
 /// not queued now. `thread` null: to the process. Any context.
-void send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record);
+/// False: it is not pending now, because it is ignored or its target dies.
+bool send_prepared_signal(Process& process, Thread* thread, QueuedSignal& record);
+/// Whether one more `signal` for the whole process would change nothing: one is pending, or it is ignored.
+bool is_pending_or_ignored(Process& process, int signal);
 /// Takes such a record out of wherever it is pending. signal_lock held.
 void withdraw_prepared_locked(PendingSignals& pending, QueuedSignal& record);
 /// Whether the current thread may send `signal` to `target` (kill(2)): EPERM.

@@ -13,6 +13,8 @@ struct IntervalTimerValue {
 IntervalTimerValue get_interval_timer(Process& process, int which);
 /// Sets and returns the old value. ENOMEM.
 Result<IntervalTimerValue> set_interval_timer(Process& process, int which, const IntervalTimerValue& value);
+/// SIGALRM was taken: ITIMER_REAL, if it stood still, goes on. No locks held.
+void real_timer_goes_on(Process& process);
 /// RLIMIT_CPU has changed.
 Result<void> apply_cpu_limit(Process& process);
 
