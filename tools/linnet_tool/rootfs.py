@@ -1,4 +1,5 @@
-"""Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), or a folder or tar. A tree is kept as cpio."""
+"""Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), or a
+folder or tar. A tree is kept as cpio."""
 
 import io
 import json
@@ -12,7 +13,7 @@ from . import cpio, debian
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress")
+NAMES = ("busybox", "debian", "stress", "realtime", "python")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -23,6 +24,9 @@ PACKAGES = {
                "findutils", "grep", "gzip", "libc-bin", "mawk", "mount", "ncurses-base", "perl-base", "procps",
                "python3", "sed", "tar", "util-linux"],
     "stress": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "libc-bin", "stress-ng"],
+    "realtime": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "libc-bin", "mawk", "rt-tests", "sed"],
+    "python": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin",
+               r"^libpython3\.[0-9]+-testsuite$", "python3", "sed"],  # apt takes a regular expression
 }
 
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
