@@ -4,6 +4,7 @@
 // signal_lock. The last one to leave finishes the process: hangs up the terminal, hands the children over,
 // becomes a zombie and tells the parent, under tree_lock. The kernel stack goes back in core's final switch.
 #include <abi/linux/poll.hpp>
+#include <bit>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
@@ -120,7 +121,7 @@ bool notify_exit_locked(Process& process) {
         unwanted = ignored || (action.flags & abi::SA_NOCLDWAIT);
         WaitStatus status = decode_wait_status(process.exit_status);
         if (!ignored) send_signal(*parent, child_info(process, status.code, status.value));
-    } else if (process.exit_signal != 0) {
+    } else if (process.exit_signal != 0 && process.exit_signal <= abi::signal_count) { // clone(2) takes others too
         WaitStatus status = decode_wait_status(process.exit_status);
         abi::siginfo_t info = child_info(process, status.code, status.value);
         info.si_signo = process.exit_signal;
@@ -146,17 +147,32 @@ void hang_up_if_orphaned_locked(Process& process, const Process& parent, const P
     }
 }
 
+/// To the child as a whole, for each of its threads that asked (PR_SET_PDEATHSIG).
 void send_parent_death_signal_locked(Process& child, Process& parent) {
-    core::InterruptSpinGuard guard(child.signal_lock);
-    NullableRefPtr<Thread> leader = child.leader_;
-    int signal = leader->parent_death_signal;
-    guard.unlock();
-    if (signal == 0 || leader->is_dead()) return;
-    abi::siginfo_t info{};
-    info.si_signo = signal;
-    info.si_code = abi::SI_USER;
-    info.kill.pid = parent.pid();
-    send_signal(child, info);
+    u64 wanted = 0; // bit n: signal n + 1
+    {
+        core::InterruptSpinGuard guard(child.signal_lock);
+        for (Thread& thread : child.threads)
+            if (thread.parent_death_signal != 0 && !thread.is_dead())
+                wanted |= u64{1} << (thread.parent_death_signal - 1);
+    }
+    for (; wanted != 0; wanted &= wanted - 1) {
+        abi::siginfo_t info{};
+        info.si_signo = std::countr_zero(wanted) + 1;
+        info.si_code = abi::SI_USER;
+        info.kill.pid = parent.pid();
+        info.kill.uid = current().own_credentials().uid;
+        send_signal(child, info);
+    }
+}
+
+/// A thread of `process` that children can be the children of: one that has not given its own away. The process's
+/// number when there is none.
+Pid tid_of_heir_locked(Process& process) {
+    core::InterruptSpinGuard guard(process.signal_lock);
+    for (Thread& thread : process.threads)
+        if (!thread.gave_children_away) return thread.tid();
+    return process.pid();
 }
 
 Process& choose_reaper_locked(Process& dying) {
@@ -170,11 +186,12 @@ Process& choose_reaper_locked(Process& dying) {
 void give_children_away_locked(Process& dying, ProcessList& unwanted) {
     if (dying.children.is_empty()) return;
     Process& reaper = choose_reaper_locked(dying);
+    const Pid heir = tid_of_heir_locked(reaper);
     while (Process* child = dying.children.first()) {
         dying.children.remove(*child);
         reaper.children.push_back(*child);
         child->set_parent_locked(&reaper);
-        child->parent_tid = reaper.pid();
+        child->parent_tid = heir;
         send_parent_death_signal_locked(*child, dying);
         child->exit_signal = abi::SIGCHLD;
         if (child->exit_state.load() == ExitState::Zombie && notify_exit_locked(*child)) {
@@ -186,8 +203,9 @@ void give_children_away_locked(Process& dying, ProcessList& unwanted) {
     }
 }
 
-/// The last thread has left: what belongs to the process as a whole goes.
-void finish_process(Process& process) {
+/// The last thread has left: what belongs to the process as a whole goes. Where nothing ended them all together, the
+/// status of the last one is the process's, as on Linux since 5.18.
+void finish_process(Process& process, int last_status) {
     drop_all_timers(process);
     if (NullableRefPtr<vfs::File> executable = process.exchange_executable({}))
         executable->inode().allow_write_access();
@@ -200,7 +218,7 @@ void finish_process(Process& process) {
     core::InterruptSpinGuard guard(tree_lock);
     {
         core::InterruptSpinGuard signal_guard(process.signal_lock);
-        process.exit_status = process.group_exiting ? process.group_exit_status : process.leader_->exit_status;
+        process.exit_status = process.group_exiting ? process.group_exit_status : last_status;
         process.stop_signal = 0;
         process.stop_reportable = process.continue_reportable = false;
     }
@@ -216,12 +234,15 @@ void finish_process(Process& process) {
     release_all(unwanted);
 }
 
-/// Children that asked for a signal when this very thread dies.
-void notify_children_of_thread(Thread& self, Process& process) {
+/// Children of this very thread become another's, and those that asked for it are told.
+void give_children_of_thread_away(Thread& self, Process& process) {
     core::InterruptSpinGuard guard(tree_lock);
+    self.gave_children_away = true;
+    Pid heir = 0;
     for (Process& child : process.children) {
         if (child.parent_tid != self.tid()) continue;
-        child.parent_tid = process.pid();
+        if (heir == 0) heir = tid_of_heir_locked(process);
+        child.parent_tid = heir;
         send_parent_death_signal_locked(child, process);
     }
 }
@@ -266,8 +287,8 @@ void exit_thread(int status) {
         core::panic("Attempted to kill init! exitcode={#08x}",
                     static_cast<u32>(process.group_exiting ? process.group_exit_status : status));
     release_parts(self, process);
-    notify_children_of_thread(self, process);
-    if (leave_process(self, process, status)) finish_process(process);
+    give_children_of_thread_away(self, process);
+    if (leave_process(self, process, status)) finish_process(process, status);
     core::exit_current();
 }
 
@@ -281,9 +302,6 @@ void notify_parent_locked(Process& process, int code, int status) {
 }
 
 void unlink_process_locked(Process& process) {
-    Process* parent = process.parent;
-    parent->reaped_usage.add(process.usage());
-    parent->reaped_usage.add(process.reaped_usage);
     process.sibling_node.unlink();
     process.group_node.unlink();
     process.set_parent_locked(nullptr);

@@ -39,7 +39,6 @@ Result<void> check_flags(Thread& maker, const CloneRequest& request) {
     if ((flags & CLONE_SIGHAND) && (flags & CLONE_CLEAR_SIGHAND)) return error(Errno::EINVAL);
     if ((flags & CLONE_PIDFD) && (flags & (CLONE_DETACHED | CLONE_THREAD))) return error(Errno::EINVAL);
     if ((flags & CLONE_PARENT) && maker.process().pid() == 1) return error(Errno::EINVAL);
-    if (request.exit_signal < 0 || request.exit_signal > signal_count) return error(Errno::EINVAL);
     return {};
 }
 

@@ -25,6 +25,8 @@ void release_vfork_parent(Thread& thread);
 void release_process(RefPtr<Process> process);
 /// Takes what the names of /proc/PID cache away, once nobody finds the process any more (proc/directory.cpp).
 void forget_proc_names(Process& process);
+/// The process whose folder /proc/PID was opened as `file`. EBADF: it is nothing like that; ESRCH: the process is gone.
+Result<RefPtr<Process>> process_of_folder(vfs::File& file);
 /// Unlinks a zombie that has just been claimed and charges its usage to the parent. tree_lock held.
 void unlink_process_locked(Process& process);
 

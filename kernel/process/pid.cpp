@@ -67,6 +67,7 @@ Result<RefPtr<PidRecord>> PidRecord::allocate() {
     pid_table->last = record->number_;
     ++pid_table->given;
     pid_table->records.insert(*record);
+    record->is_listed_ = true;
     return adopt_ref(*record);
 }
 
@@ -94,15 +95,23 @@ Result<RefPtr<PidRecord>> PidRecord::allocate_exactly(Pid pid) {
         return error(Errno::EEXIST);
     }
     pid_table->records.insert(*record);
+    record->is_listed_ = true;
     return adopt_ref(*record);
 }
 
 void PidRecord::last_reference_dropped() {
     {
         core::InterruptSpinGuard guard(pid_table->lock);
-        pid_table->records.erase(pid_table->records.iterator_to(*this));
+        if (is_listed_) pid_table->records.erase(pid_table->records.iterator_to(*this));
     }
     delete this;
+}
+
+/// Whoever keeps the record from then on keeps a number that may be another's. The table's lock is held.
+void PidRecord::free_unless_borne_locked() {
+    if (!is_listed_ || thread_ || process_ || group_ || session_) return;
+    pid_table->records.erase(pid_table->records.iterator_to(*this));
+    is_listed_ = false;
 }
 
 NullableRefPtr<Thread> PidRecord::thread() {
@@ -125,27 +134,35 @@ NullableRefPtr<Session> PidRecord::session() {
 void PidRecord::set_thread(Thread* thread) {
     core::InterruptSpinGuard guard(pid_table->lock);
     thread_ = thread;
+    free_unless_borne_locked();
 }
 void PidRecord::set_process(Process* process) {
     core::InterruptSpinGuard guard(pid_table->lock);
     process_ = process;
+    free_unless_borne_locked();
 }
 void PidRecord::set_group(ProcessGroup* group) {
     core::InterruptSpinGuard guard(pid_table->lock);
     group_ = group;
+    free_unless_borne_locked();
 }
 void PidRecord::set_session(Session* session) {
     core::InterruptSpinGuard guard(pid_table->lock);
     session_ = session;
+    free_unless_borne_locked();
 }
 
 void PidRecord::forget_group(const ProcessGroup& group) {
     core::InterruptSpinGuard guard(pid_table->lock);
-    if (group_ == &group) group_ = nullptr;
+    if (group_ != &group) return;
+    group_ = nullptr;
+    free_unless_borne_locked();
 }
 void PidRecord::forget_session(const Session& session) {
     core::InterruptSpinGuard guard(pid_table->lock);
-    if (session_ == &session) session_ = nullptr;
+    if (session_ != &session) return;
+    session_ = nullptr;
+    free_unless_borne_locked();
 }
 
 NullableRefPtr<PidRecord> find_pid(Pid number) {

@@ -1,6 +1,8 @@
-// pidfds: an anonymous file over a PidRecord. The number stays taken while a pidfd remembers it.
+// pidfds: an anonymous file over a PidRecord, which tells a process from a later one of the same number.
 #include <abi/linux/poll.hpp>
 #include <process/pidfd.hpp>
+
+#include "internal.hpp"
 
 namespace linnet::process {
 namespace {
@@ -39,6 +41,13 @@ Result<RefPtr<vfs::File>> create_pidfd(RefPtr<PidRecord> record, u32 flags) {
 Result<RefPtr<PidRecord>> pidfd_record(vfs::File& file) {
     if (file.kind() != &PidFd::tag) return error(Errno::EBADF);
     return static_cast<PidFd&>(file).record;
+}
+
+Result<RefPtr<Process>> process_of_descriptor(vfs::File& file) {
+    if (file.kind() != &PidFd::tag) return process_of_folder(file);
+    NullableRefPtr<Process> process = static_cast<PidFd&>(file).record->process();
+    if (!process) return error(Errno::ESRCH);
+    return RefPtr<Process>(std::move(process));
 }
 
 } // namespace linnet::process

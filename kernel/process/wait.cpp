@@ -16,8 +16,10 @@ using namespace abi;
 bool is_wanted(const WaitRequest& request, Process& child, const Thread& waiter) {
     switch (request.id_type) {
     case P_PID:
-    case P_PIDFD:
         if (child.pid() != request.id) return false;
+        break;
+    case P_PIDFD:
+        if (child.record.get() != request.record.get()) return false;
         break;
     case P_PGID:
         if (!child.group || child.group->pgid() != request.id) return false;
@@ -75,6 +77,8 @@ Search look(Thread& waiter, const WaitRequest& request, WaitOutcome& outcome, Nu
             if (!(request.options & WEXITED)) continue;
             fill(outcome, child, child.exit_status);
             if (!(request.options & WNOWAIT)) {
+                // getrusage(2): RUSAGE_CHILDREN are those that were waited for, and theirs.
+                parent.reaped_usage.add(outcome.usage);
                 child.exit_state = ExitState::Reaped;
                 unlink_process_locked(child);
                 reaped = NullableRefPtr<Process>::adopt(&child); // the reference that being a child was

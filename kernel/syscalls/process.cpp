@@ -66,7 +66,7 @@ Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
     if (arguments.flags & abi::CLONE_INTO_CGROUP) return error(Errno::EINVAL);
     if ((arguments.flags & (abi::CLONE_THREAD | abi::CLONE_PARENT)) && arguments.exit_signal)
         return error(Errno::EINVAL);
-    if (arguments.exit_signal & ~abi::CSIGNAL) return error(Errno::EINVAL);
+    if (arguments.exit_signal > abi::signal_count) return error(Errno::EINVAL);
     bool has_stack = arguments.stack != 0;
     if (has_stack != (arguments.stack_size != 0)) return error(Errno::EINVAL);
     if (has_stack && !arch::is_user_range({arguments.stack}, arguments.stack_size)) return error(Errno::EINVAL);
@@ -115,16 +115,15 @@ Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAd
     if (flags & ~(abi::AT_EMPTY_PATH | abi::AT_SYMLINK_NOFOLLOW)) return error(Errno::EINVAL);
     mm::OwnedString name = TRY(path.copy_in());
     bool by_descriptor = name.is_empty() && (flags & abi::AT_EMPTY_PATH);
+    u32 lookup = (by_descriptor ? vfs::lookup_empty_path : 0u) |
+                 ((flags & abi::AT_SYMLINK_NOFOLLOW) ? vfs::lookup_no_follow : 0u);
     if (dirfd == abi::AT_FDCWD || (!name.is_empty() && name.view().front() == '/')) {
-        u32 lookup = (flags & abi::AT_SYMLINK_NOFOLLOW) ? vfs::lookup_no_follow : vfs::lookup_default;
         RefPtr<vfs::File> file = TRY(vfs::open_executable(nullptr, name, lookup));
         return execute(thread, std::move(file), name, argv, envp);
     }
     RefPtr<vfs::File> start = TRY(thread.own_files().use_any(dirfd)).share();
-    if (start->path().is_empty()) return error(Errno::EACCES);
-    u32 lookup = (by_descriptor ? vfs::lookup_empty_path : 0u) |
-                 ((flags & abi::AT_SYMLINK_NOFOLLOW) ? vfs::lookup_no_follow : 0u);
-    RefPtr<vfs::File> file = TRY(vfs::open_executable(&start->path(), name, lookup));
+    vfs::Path place = TRY(vfs::place_of(*start));
+    RefPtr<vfs::File> file = TRY(vfs::open_executable(&place, name, lookup));
     // What the program sees as its path (execveat(2)): /dev/fd/N or /dev/fd/N/PATH.
     OwnPtr<char[]> buffer(new (std::nothrow) char[name.length() + 32]);
     if (!buffer) return error(Errno::ENOMEM);
@@ -191,7 +190,7 @@ Result<process::WaitRequest> make_waitid_request(Thread& thread, int id_type, Pi
     case abi::P_PIDFD: {
         if (id < 0) return error(Errno::EINVAL);
         RefPtr<vfs::File> file = TRY(thread.own_files().get(id));
-        request.id = TRY(process::pidfd_record(*file))->number();
+        request.record = TRY(process::pidfd_record(*file));
         if (file->is_nonblocking()) request.options |= abi::WNOHANG;
         return request;
     }
@@ -287,9 +286,7 @@ Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal, mm::Us
                                    u32 flags) {
     if (flags != 0 || signal < 0 || signal > abi::signal_count) return error(Errno::EINVAL);
     RefPtr<vfs::File> file = TRY(thread.own_files().get(pidfd));
-    RefPtr<process::PidRecord> record = TRY(process::pidfd_record(*file));
-    NullableRefPtr<Process> target = record->process();
-    if (!target) return error(Errno::ESRCH);
+    RefPtr<Process> target = TRY(process::process_of_descriptor(*file));
     abi::siginfo_t sent{};
     if (info) {
         sent = TRY(info.copy_in());

@@ -133,6 +133,14 @@ Result<RefPtr<File>> open_path(const Path& path, u32 flags, const Credentials& w
     return open_found(path, flags, who, Created::No);
 }
 
+Result<Path> place_of(File& file) {
+    if (!file.path().is_empty()) return file.path();
+    SuperBlock& superblock = file.inode().superblock();
+    RefPtr<Dentry> dentry = TRY(Dentry::create_root(superblock, RefPtr<Inode>(file.inode())));
+    RefPtr<Mount> mount = TRY(Mount::create(RefPtr<SuperBlock>(superblock), dentry, "none", 0));
+    return Path(std::move(mount), std::move(dentry));
+}
+
 Result<RefPtr<File>> open_executable(LookupStart start, std::string_view path, u32 lookup_flags) {
     const Credentials& who = current_credentials();
     Path found = TRY(lookup(start, path, lookup_flags, who));

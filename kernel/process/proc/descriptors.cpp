@@ -5,6 +5,7 @@
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/operations.hpp>
 
 namespace linnet::process::proc {
 
@@ -52,16 +53,6 @@ Result<RefPtr<vfs::File>> file_of(const Task& task, int fd) {
     return file;
 }
 
-/// Where a descriptor's link leads. A file without a place in the tree (a pipe) gets one for this walk: a
-/// mount that nobody else sees, of the inode alone.
-Result<Path> place_of(vfs::File& file) {
-    if (!file.path().is_empty()) return file.path();
-    vfs::SuperBlock& superblock = file.inode().superblock();
-    RefPtr<vfs::Dentry> dentry = TRY(vfs::Dentry::create_root(superblock, RefPtr<Inode>(file.inode())));
-    RefPtr<vfs::Mount> mount = TRY(vfs::Mount::create(RefPtr<vfs::SuperBlock>(superblock), dentry, "none", 0));
-    return Path(std::move(mount), std::move(dentry));
-}
-
 class DescriptorLink final : public Node, public TaskNode {
 public:
     DescriptorLink(const TaskKey& key, Owner owner, int fd, const vfs::File& file)
@@ -81,7 +72,7 @@ public:
         RefPtr<vfs::File> file = TRY(open_file());
         return target_from([&](TextSink sink) { file->format_name(sink); });
     }
-    Result<std::optional<Path>> follow_link() override { return TRY(place_of(*TRY(open_file()))); }
+    Result<std::optional<Path>> follow_link() override { return TRY(vfs::place_of(*TRY(open_file()))); }
 
 private:
     Result<RefPtr<vfs::File>> open_file() {

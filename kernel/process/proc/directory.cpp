@@ -165,7 +165,7 @@ constexpr Entry entries[] = {
     {"uid_map", EntryKind::Text, 0444, show_identity_map},
     {"gid_map", EntryKind::Text, 0444, show_identity_map},
 };
-constexpr u32 first_entry_kind = 16;
+constexpr u32 folder_kind = 1, thread_list_kind = 2, first_entry_kind = 16;
 
 template <typename Kind, typename... Args>
 Result<RefPtr<Inode>> make(Args&&... args) {
@@ -221,7 +221,8 @@ bool is_shown(const TaskKey& key, const Entry& entry) {
 class TaskDirectory final : public Node, public TaskNode {
 public:
     TaskDirectory(const TaskKey& key, Owner owner)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 1), abi::S_IFDIR | 0555, owner.uid, owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, folder_kind), abi::S_IFDIR | 0555, owner.uid,
+               owner.gid),
           TaskNode(key, owner) {
         set_link_count(2);
     }
@@ -254,7 +255,8 @@ TaskKey key_of(Process& process, Thread& thread) {
 class ThreadList final : public Node, public TaskNode {
 public:
     ThreadList(const TaskKey& key, Owner owner)
-        : Node(vfs::pseudo::proc().superblock(), inode_number(key, 2), abi::S_IFDIR | 0555, owner.uid, owner.gid),
+        : Node(vfs::pseudo::proc().superblock(), inode_number(key, thread_list_kind), abi::S_IFDIR | 0555, owner.uid,
+               owner.gid),
           TaskNode(key, owner) {
         set_link_count(2);
     }
@@ -275,8 +277,8 @@ public:
             if (thread->is_dead()) continue;
             char name[12];
             const TaskKey thread_key = key_of(*task.process, *thread);
-            const DirectoryEntry entry{format_into(name, "{}", thread->tid()), inode_number(thread_key, 1), abi::DT_DIR,
-                                       static_cast<u64>(from) + 2};
+            const DirectoryEntry entry{format_into(name, "{}", thread->tid()), inode_number(thread_key, folder_kind),
+                                       abi::DT_DIR, static_cast<u64>(from) + 2};
             if (!sink(entry)) return {};
         }
     }
@@ -304,8 +306,9 @@ public:
             if (!process) return {};
             from = process->pid() + 1;
             char name[12];
-            const DirectoryEntry entry{format_into(name, "{}", process->pid()), inode_number(key_of(*process), 1),
-                                       abi::DT_DIR, first + static_cast<u64>(from)};
+            const DirectoryEntry entry{format_into(name, "{}", process->pid()),
+                                       inode_number(key_of(*process), folder_kind), abi::DT_DIR,
+                                       first + static_cast<u64>(from)};
             if (!sink(entry)) return {};
         }
     }
@@ -332,6 +335,16 @@ void forget_proc_names(Process& process) {
     vfs::Dentry& root = vfs::pseudo::proc().superblock().root();
     if (auto cached = vfs::DentryCache::find(root, name, vfs::NameHash::of(name)))
         vfs::DentryCache::invalidate(*cached);
+}
+
+Result<RefPtr<Process>> process_of_folder(vfs::File& file) {
+    vfs::Inode& inode = file.inode();
+    const u64 pid = inode.number() >> 32;
+    if (&inode.superblock() != &vfs::pseudo::proc().superblock() || pid == 0) return error(Errno::EBADF);
+    // Of the nodes below a number only the folder of a process has this kind.
+    if (inode.number() != proc::inode_number({.pid = 0, .tid = static_cast<Pid>(pid)}, proc::folder_kind))
+        return error(Errno::EBADF);
+    return TRY(proc::resolve(static_cast<proc::TaskDirectory&>(inode).key())).process;
 }
 
 Result<void> register_proc_nodes() {

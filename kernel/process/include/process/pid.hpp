@@ -1,7 +1,7 @@
 // Pids: one number space for threads, processes, process groups and sessions (credentials(7), "Process ID").
 //
-// A PidRecord is one number in use. It lives as long as anything with that number does (a group may outlive
-// its leader), and while somebody like a pidfd remembers it; only then is the number free again. Which
+// A PidRecord is one number in use. The number is free again once no object bears it any more (a group may outlive
+// its leader); the record lives on while somebody like a pidfd remembers it, and never means a later bearer. Which
 // objects bear the number is guarded by the table's lock, a leaf lock that masks interrupts:
 //
 //     tree_lock                     relations between processes (process.hpp)
@@ -68,7 +68,9 @@ private:
     friend NullableRefPtr<ProcessGroup> find_group(Pid);
     friend NullableRefPtr<Session> find_session(Pid);
     friend NullableRefPtr<Process> next_process(Pid);
+    void free_unless_borne_locked();
     Pid number_;
+    bool is_listed_ = false;   // in the table
     Thread* thread_ = nullptr; // no references: each object withdraws itself before it dies
     Process* process_ = nullptr;
     ProcessGroup* group_ = nullptr;

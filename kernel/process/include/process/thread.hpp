@@ -106,8 +106,9 @@ public:
     RestartBlock restart;
 
     std::atomic<bool> exited{false};
-    int exit_status = 0;         // wait status, once the thread dies by itself
-    int parent_death_signal = 0; // PR_SET_PDEATHSIG; tree_lock
+    int exit_status = 0;             // wait status, once the thread dies by itself
+    int parent_death_signal = 0;     // PR_SET_PDEATHSIG; tree_lock
+    bool gave_children_away = false; // it dies: no child becomes its; tree_lock
 
     VirtAddr set_child_tid{};   // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
     VirtAddr clear_child_tid{}; // set_tid_address(2)

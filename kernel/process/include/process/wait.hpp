@@ -6,9 +6,10 @@
 namespace linnet::process {
 
 struct WaitRequest {
-    int id_type = 0; // abi::P_*; P_PIDFD has been resolved to its pid
+    int id_type = 0; // abi::P_*
     Pid id = 0;
-    u32 options = 0; // abi::WEXITED and so on; wait4 sets WEXITED
+    NullableRefPtr<PidRecord> record{}; // in place of the id for P_PIDFD
+    u32 options = 0;                    // abi::WEXITED and so on; wait4 sets WEXITED
 };
 
 struct WaitOutcome {

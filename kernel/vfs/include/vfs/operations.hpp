@@ -26,6 +26,10 @@ Result<RefPtr<File>> open_path(const Path& path, u32 flags, const Credentials& w
 /// inode().deny_write_access() for as long as it runs. EACCES.
 Result<RefPtr<File>> open_executable(LookupStart start, std::string_view path, u32 lookup_flags = 0);
 
+/// Where an open file lies in the tree. One without a place (a pipe, a memfd file) gets one for this walk: a mount that
+/// nobody else sees, of the inode alone.
+Result<Path> place_of(File& file);
+
 /// Reads the whole file, at most `limit` bytes (EFBIG).
 Result<ArrayList<u8>> read_file(std::string_view path, usize limit);
 
