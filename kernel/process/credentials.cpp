@@ -28,6 +28,11 @@ void fix_capabilities(vfs::Credentials& fresh, const vfs::Credentials& old) {
 
 } // namespace
 
+bool are_rights_changed(const vfs::Credentials& fresh, const vfs::Credentials& old) {
+    return fresh.euid != old.euid || fresh.egid != old.egid || fresh.fsuid != old.fsuid || fresh.fsgid != old.fsgid ||
+           (fresh.permitted.bits & ~old.permitted.bits) != 0;
+}
+
 Result<void> commit_credentials(Thread& thread, RefPtr<vfs::Credentials> fresh) {
     const vfs::Credentials& old = thread.own_credentials();
     if (fresh->uid != old.uid) {
@@ -41,9 +46,7 @@ Result<void> commit_credentials(Thread& thread, RefPtr<vfs::Credentials> fresh) 
     bool user_changed =
         fresh->uid != old.uid || fresh->euid != old.euid || fresh->suid != old.suid || fresh->fsuid != old.fsuid;
     if (user_changed) fix_capabilities(*fresh, old);
-    bool protects = fresh->euid != old.euid || fresh->egid != old.egid || fresh->fsuid != old.fsuid ||
-                    fresh->fsgid != old.fsgid || (fresh->permitted.bits & ~old.permitted.bits);
-    if (protects) {
+    if (are_rights_changed(*fresh, old)) {
         thread.own_address_space().dumpable = 0;
         core::InterruptSpinGuard guard(tree_lock);
         thread.parent_death_signal = 0;

@@ -144,14 +144,14 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     TRY(load_elf(program, {header.bytes, header.size}));
     program.space->layout.vdso = TRY(map_vdso(*program.space));
     TRY(build_stack(program, display_path, arguments, environment));
-    program.space->dumpable =
-        program.is_secure || !program.executable->inode().check_permission(4, *program.credentials) ? 0 : 1;
+    const bool is_readable{program.executable->inode().check_permission(4, *program.credentials)};
+    program.space->dumpable = program.is_secure || program.is_protected || !is_readable ? 0 : 1;
     TRY(program.executable->inode().deny_write_access());
     return program;
 }
 
 /// Kills the other threads and waits until they are gone. EAGAIN when the process is dying already or another
-/// thread is at the same; then this one dies too.
+/// thread is at the same; then this one has been ordered to die.
 Result<void> kill_other_threads(Thread& self) {
     Process& process = self.process();
     {
@@ -181,6 +181,8 @@ void become_leader(Thread& self) {
     process.dead_threads_usage.add(usage_of(*old_leader));
     process.threads.remove(*old_leader);
     old_leader->account->tasks.fetch_sub(1, std::memory_order_relaxed);
+    for (Process& child : process.children)
+        if (child.parent_tid == self.tid()) child.parent_tid = process.pid();
     self.record->set_thread(nullptr);
     old_leader->record->set_thread(nullptr);
     std::swap(self.record, old_leader->record);
@@ -214,14 +216,10 @@ void reset_thread_state(Thread& self, Program& program) {
     self.restart = {};
     self.rseq = {};
     self.robust_list = self.clear_child_tid = {};
-    if (program.is_secure) {
-        core::InterruptSpinGuard guard(tree_lock);
-        self.parent_death_signal = 0;
-        guard.unlock();
-        self.personality &= ~abi::PER_CLEAR_ON_SETID;
-    }
+    if (program.is_secure) self.personality &= ~abi::PER_CLEAR_ON_SETID;
     {
         core::InterruptSpinGuard guard(tree_lock);
+        if (program.is_secure || program.is_protected) self.parent_death_signal = 0;
         process.has_executed = true;
         process.exit_signal = abi::SIGCHLD;
     }
@@ -230,7 +228,6 @@ void reset_thread_state(Thread& self, Program& program) {
 
 /// Past the point of no return: the old image goes.
 Result<void> take_over(Thread& self, Program& program) {
-    TRY(kill_other_threads(self));
     become_leader(self);
     TRY(unshare_parts(self));
     Process& process = self.process();
@@ -268,9 +265,13 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
                   .personality = self.personality,
                   .no_new_privileges = self.no_new_privileges};
     Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
-    Result<void> done = take_over(self, program);
+    // Who comes too late for that dies alone, ordered to by the thread that was first, or with all the others.
+    Result<void> done = kill_other_threads(self);
+    const bool is_alone = done.has_value();
+    if (is_alone) done = take_over(self, program);
     if (self.process().pid() != 1) mm::mark_new_program();
-    if (!done) begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
+    if (is_alone && !done)
+        begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
     if (program.executable) program.executable->inode().allow_write_access(); // not handed over
     return done;
 }

@@ -4,6 +4,7 @@
 #include <abi/linux/fs.hpp>
 #include <abi/linux/prctl.hpp>
 #include <abi/linux/stat.hpp>
+#include <process/credentials.hpp>
 #include <vfs/inode.hpp>
 #include <vfs/mount.hpp>
 
@@ -65,6 +66,11 @@ Result<void> apply_file_credentials(Program& program, const vfs::Credentials& ca
 
     FileCapabilities capabilities = honoured ? read_file_capabilities(inode) : FileCapabilities{};
     bool is_privileged_file = capabilities.present || ids_changed;
+    // capabilities(7), "Safety checking for capability-dumb binaries": such a program, whose capabilities are effective
+    // from the start, gets all that its file says or doesn't run.
+    if (capabilities.effective && (capabilities.permitted.bits & ~caller.bounding.bits &
+                                   ~(caller.inheritable.bits & capabilities.inheritable.bits)))
+        return error(Errno::EPERM);
     apply_root_rules(*fresh, capabilities, fresh->euid == 0 && caller.uid != 0);
     fresh->ambient.bits = is_privileged_file ? 0 : caller.ambient.bits;
     fresh->permitted.bits = (caller.inheritable.bits & capabilities.inheritable.bits) |
@@ -72,8 +78,9 @@ Result<void> apply_file_credentials(Program& program, const vfs::Credentials& ca
     fresh->effective.bits = capabilities.effective ? fresh->permitted.bits : fresh->ambient.bits;
     fresh->securebits &= ~abi::SECBIT_KEEP_CAPS;
 
-    bool gained = fresh->uid != 0 && (fresh->permitted.bits & ~fresh->ambient.bits) != 0 && capabilities.effective;
+    bool gained = fresh->uid != 0 && (capabilities.effective || (fresh->permitted.bits & ~fresh->ambient.bits) != 0);
     program.is_secure = ids_changed || fresh->euid != fresh->uid || fresh->egid != fresh->gid || gained;
+    program.is_protected = are_rights_changed(*fresh, caller);
     program.credentials = fresh;
     return {};
 }

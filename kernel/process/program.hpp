@@ -18,6 +18,7 @@ struct Program {
     NullableRefPtr<const vfs::Credentials> credentials;
     mm::Randomisation randomisation = mm::Randomisation::On;
     bool is_secure = false;     // AT_SECURE: more rights than the caller had
+    bool is_protected = false;  // from who could look into the caller: its rights are other ones
     VirtAddr program_headers{}; // AT_PHDR …
     u64 program_header_count = 0;
     VirtAddr program_entry{};    // AT_ENTRY
