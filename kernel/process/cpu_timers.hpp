@@ -63,7 +63,6 @@ private:
     Process& process_;
     IntrusiveList<CpuTimer, &CpuTimer::node> timers_;
     Check check_;
-    u64 next_limit_signal_ns_ = 0;
     bool stopped_ = false;
 };
 
