@@ -17,13 +17,16 @@ struct CallSlot {
 
 constinit CallSlot slots[boot::BootInfo::max_cpus];
 
-void serve_calls(Cpu& self) {
+/// Whether there were any.
+bool serve_calls(Cpu& self) {
     u64 callers = self.calls_from.exchange(0, std::memory_order_acquire);
+    const bool any = callers != 0;
     for (; callers; callers &= callers - 1) {
         CallSlot& slot = slots[std::countr_zero(callers)];
         slot.function(slot.context);
         slot.waiting_for.fetch_and(~(u64{1} << self.number), std::memory_order_release);
     }
+    return any;
 }
 
 } // namespace
@@ -64,7 +67,7 @@ void ipi() {
     if (is_panicking()) arch::halt_forever();
     Cpu& self = this_cpu();
     ++self.interrupt_depth;
-    serve_calls(self);
+    ++(serve_calls(self) ? self.interrupts.calls : self.interrupts.reschedules);
     --self.interrupt_depth;
     if (self.must_reschedule.load(std::memory_order_acquire))
         current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);

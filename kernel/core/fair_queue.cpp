@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <core/sched.hpp>
 
 namespace linnet::core {
 namespace {
@@ -23,11 +24,6 @@ consteval std::array<u32, 40> make_weights() {
 }
 constexpr auto weights = make_weights();
 
-u32 weight_of(const Thread& thread) {
-    return thread.scheduling.policy == Policy::Idle ? FairQueue::idle_policy_weight
-                                                    : nice_weight(thread.scheduling.nice);
-}
-
 u64 slice_of(const Thread& thread) {
     const u64 asked = class_of(thread.scheduling.policy) == SchedulingClass::Fair ? thread.scheduling.runtime_ns : 0;
     return asked != 0 ? asked : FairQueue::default_slice_ns;
@@ -41,6 +37,11 @@ void set_deadline(Thread& thread) {
 }
 
 } // namespace
+
+u32 fair_weight(const Thread& thread) {
+    return thread.scheduling.policy == Policy::Idle ? FairQueue::idle_policy_weight
+                                                    : nice_weight(thread.scheduling.nice);
+}
 
 u32 nice_weight(int nice) { return weights[static_cast<unsigned>(std::clamp(nice, -20, 19) + 20)]; }
 
@@ -67,7 +68,7 @@ void FairQueue::move_base() {
 
 void FairQueue::join(Thread& thread, Arrival arrival) {
     FairState& fair = thread.fair;
-    const u32 weight = weight_of(thread);
+    const u32 weight = fair_weight(thread);
     VirtualTime time = average();
     if (arrival == Arrival::Back && weight_ != 0) {
         i64 lag = fair.lag;

@@ -4,6 +4,7 @@
 #include <arch/time.hpp>
 #include <core/irq.hpp>
 #include <core/log.hpp>
+#include <core/panic.hpp>
 #include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/thread.hpp>
@@ -15,19 +16,18 @@ namespace {
 struct Action {
     IrqHandler handler;
     void* context;
-    const char* name;
+    IrqUser user;
     std::atomic<Action*> next{nullptr};
 };
 
 constinit LockClass irq_class{"irq table"};
 constinit InterruptSpinLock irq_lock{irq_class};
 constinit std::atomic<Action*> actions[max_irqs] = {};
-constinit std::atomic<u64> counts[max_irqs] = {};
 constinit IrqController* root = nullptr;
 
-Result<void> add_action(Irq irq, IrqHandler handler, void* context, const char* name) {
+Result<void> add_action(Irq irq, IrqHandler handler, void* context, const IrqUser& user) {
     if (irq >= max_irqs) return error(Errno::EINVAL);
-    auto* action = new (std::nothrow) Action{handler, context, name};
+    auto* action = new (std::nothrow) Action{handler, context, user};
     if (!action) return error(Errno::ENOMEM);
     InterruptSpinGuard guard(irq_lock);
     action->next.store(actions[irq].load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -42,31 +42,45 @@ IrqController* root_controller() { return root; }
 
 Result<void> request_irq(Irq irq, Trigger trigger, IrqHandler handler, void* context, const char* name) {
     if (!root) return error(Errno::ENODEV);
-    TRY(add_action(irq, handler, context, name));
+    TRY(add_action(irq, handler, context, {name, root->name(), trigger}));
     return root->enable(irq, trigger);
 }
 
 Result<MsiMessage> request_msi(IrqHandler handler, void* context, const char* name) {
     if (!root) return error(Errno::ENODEV);
     MsiMessage message = TRY(root->allocate_msi());
-    TRY(add_action(message.irq, handler, context, name));
+    TRY(add_action(message.irq, handler, context, {name, "PCI-MSI", Trigger::Edge}));
     TRY(root->enable(message.irq, Trigger::Edge));
     return message;
 }
 
 void handle_irq(Irq irq) {
     if (irq >= max_irqs) return;
-    counts[irq].fetch_add(1, std::memory_order_relaxed);
+    ++this_cpu().irq_counts[irq];
     for (Action* action = actions[irq].load(std::memory_order_acquire); action;
          action = action->next.load(std::memory_order_relaxed))
         action->handler(action->context);
 }
 
-u64 irq_count(Irq irq) { return irq < max_irqs ? counts[irq].load(std::memory_order_relaxed) : 0; }
+void initialise_irq_counts() {
+    for (u32 i = 0; i < cpu_count(); ++i) {
+        cpu(i).irq_counts = new (std::nothrow) u64[max_irqs]{};
+        VERIFY(cpu(i).irq_counts); // at boot, the heap has room
+    }
+}
 
-const char* irq_name(Irq irq) {
-    Action* action = irq < max_irqs ? actions[irq].load(std::memory_order_acquire) : nullptr;
-    return action ? action->name : nullptr;
+u64 irq_count(const Cpu& cpu, Irq irq) { return cpu.irq_counts[irq]; }
+
+u64 interrupt_count(const Cpu& cpu) {
+    u64 total = cpu.interrupts.timer + cpu.interrupts.calls + cpu.interrupts.reschedules;
+    for (Irq irq = 0; irq < max_irqs; ++irq) total += cpu.irq_counts[irq];
+    return total;
+}
+
+void for_each_irq_user(Irq irq, FunctionRef<void(const IrqUser&)> visit) {
+    for (Action* action = actions[irq].load(std::memory_order_acquire); action;
+         action = action->next.load(std::memory_order_relaxed))
+        visit(action->user);
 }
 
 } // namespace linnet::core
@@ -77,7 +91,6 @@ void interrupt(u32 cause) {
     using namespace core;
     Cpu& self = this_cpu();
     ++self.interrupt_depth;
-    ++self.interrupts;
     if (!random_is_seeded()) {
         // When it came is as good a source as a machine without a random-number instruction and a seed has.
         u64 now = arch::read_counter();

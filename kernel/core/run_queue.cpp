@@ -19,18 +19,18 @@ u64 to_ns(u64 now) { return monotonic_at(now); }
 
 SchedulingClass runs_as(const Thread& thread) { return thread.urgency.scheduling_class(); }
 
-/// The thread has waited up to `now`, which may have been read before another CPU queued it.
-void add_waited(Thread& thread, u64 now) {
-    if (now <= thread.waiting_since) return;
-    const u64 before = thread.waited_ticks.load(std::memory_order_relaxed);
-    thread.waited_ticks.store(before + (now - thread.waiting_since), std::memory_order_relaxed);
-}
-
 } // namespace
 
 u64 RunQueue::cpus_with_urgent_waiting() { return urgent_cpus.load(std::memory_order_relaxed); }
 
 // ---- who waits ----
+
+void RunQueue::add_waited(Thread& thread, u64 now) {
+    if (now <= thread.waiting_since) return; // it was read before another CPU queued the thread
+    const u64 waited = now - thread.waiting_since;
+    thread.waited_ticks.store(thread.waited_ticks.load(std::memory_order_relaxed) + waited, std::memory_order_relaxed);
+    counts.waited_ticks += waited;
+}
 
 void RunQueue::publish_waiting(u8 level) {
     const u8 before = waiting_level();
@@ -89,6 +89,7 @@ void RunQueue::remove(Thread& thread) {
 
 void RunQueue::activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
     thread.cpu = &owner;
+    if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh) ++thread.migrations;
     thread.last_cpu = owner.number;
     thread.must_migrate.store(false, std::memory_order_relaxed);
     if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);
@@ -137,6 +138,7 @@ Thread* RunQueue::take_next(u64 now) {
     if (next) {
         remove(*next);
         next->place = Place::Running;
+        ++counts.slices;
         add_waited(*next, now);
         if (runs_as(*next) == SchedulingClass::Realtime && next->round_left_ns == 0)
             next->round_left_ns = round_ns.load(std::memory_order_relaxed);

@@ -83,6 +83,7 @@ public:
     [[nodiscard]] Urgency most_urgent_waiting();
     [[nodiscard]] static bool is_used_up(const Thread& thread);
 
+    QueueCounts counts;
     u64 longer_since = 0; // balance(): ticks; since when it has more threads than another queue, 0 when it hasn't
 
 private:
@@ -91,6 +92,8 @@ private:
         const u64& operator()(const Thread& thread) const { return thread.urgency.deadline_ns; }
     };
 
+    /// The thread has waited up to `now`.
+    void add_waited(Thread& thread, u64 now);
     void insert(Thread& thread, u64 now);
     void remove(Thread& thread);
     void publish_waiting(u8 level);

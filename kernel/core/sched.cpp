@@ -9,6 +9,7 @@
 // Lock order: Thread::scheduling_lock, RunQueue::lock (lower CPU number first).
 #include <arch/smp.hpp>
 #include <core/hooks.hpp>
+#include <core/irq.hpp>
 #include <core/log.hpp>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
@@ -77,6 +78,7 @@ void switch_threads(Why why) {
     RunQueue& queue = *self.run_queue;
     Thread& previous = current_thread();
     queue.lock.acquire();
+    ++queue.counts.schedules;
     if (previous.pending_work.load(std::memory_order_relaxed) & work_reschedule)
         previous.pending_work.fetch_and(~u32{work_reschedule}, std::memory_order_relaxed);
     self.must_reschedule.store(false, std::memory_order_relaxed);
@@ -102,7 +104,10 @@ void switch_threads(Why why) {
         steal(self, now);
         next = queue.take_next(now);
     }
-    if (!next) next = self.idle_thread;
+    if (!next) {
+        next = self.idle_thread;
+        ++queue.counts.idles;
+    }
     if (next != &previous) {
         previous.run_clock.stop();
         next->run_clock.start(now);
@@ -149,7 +154,7 @@ void reprogram_timer(Cpu& target) {
         arch::send_ipi(target);
 }
 
-void enqueue(Thread& thread, Arrival arrival) {
+Cpu& enqueue(Thread& thread, Arrival arrival) {
     const u64 now = arch::read_counter();
     if (thread.reservation) thread.urgency = urgency_of(thread); // its deadline has moved on
     if (thread.reservation && RunQueue::is_used_up(thread)) {
@@ -157,7 +162,7 @@ void enqueue(Thread& thread, Arrival arrival) {
         last.run_queue->lock.acquire();
         last.run_queue->throttle(thread, last, now);
         last.run_queue->lock.release();
-        return;
+        return last;
     }
     Cpu& target = choose_cpu(thread);
     RunQueue& queue = *target.run_queue;
@@ -180,6 +185,7 @@ void enqueue(Thread& thread, Arrival arrival) {
     queue.lock.release();
     if (is_sooner) reprogram_timer(target);
     if (!preempts && level < Urgency::fair_level) find_room_for(level, allowed);
+    return target;
 }
 
 Cpu* lock_queue_of(Thread& thread) {
@@ -202,6 +208,7 @@ void reschedule() {
 
 void yield() {
     arch::InterruptState state = arch::save_and_disable_interrupts();
+    ++this_cpu().run_queue->counts.yields;
     if (this_cpu().run_queue->waiting() > 0 || current_thread().reservation) {
         switch_threads(Why::Yield);
         program_event_timer();
@@ -242,7 +249,10 @@ bool wake_thread(Thread& thread, u32 states) {
     while (thread.on_cpu.load(std::memory_order_acquire)) arch::relax();
     thread.goes_last = true;
     if (thread.reservation) thread.reservation->wake(monotonic_ns());
-    enqueue(thread, Arrival::Back);
+    const Cpu& target = enqueue(thread, Arrival::Back);
+    Cpu& self = this_cpu();
+    ++self.run_queue->counts.wake_ups;
+    if (&target == &self) ++self.run_queue->counts.local_wake_ups;
     return true;
 }
 
@@ -282,7 +292,10 @@ u64 runnable_threads() {
     return total;
 }
 
+QueueCounts queue_counts(const Cpu& cpu) { return cpu.run_queue ? cpu.run_queue->counts : QueueCounts{}; }
+
 void initialise_scheduler() {
+    initialise_irq_counts();
     current_thread().run_clock.start(arch::read_counter());
     for (u32 i = 0; i < cpu_count(); ++i) {
         cpu(i).run_queue = new (std::nothrow) RunQueue(i);
@@ -303,7 +316,10 @@ void tick(Cpu& self, u64 now_ns) {
     } else {
         queue.plan_event(now);
     }
-    if (queue.has_fair_waiter()) balance(self, now);
+    if (queue.has_fair_waiter()) {
+        ++self.interrupts.balances;
+        balance(self, now);
+    }
 }
 
 void run_idle_loop() {

@@ -11,8 +11,8 @@ namespace linnet::core {
 inline u64 cpu_bit(const Cpu& cpu) { return u64{1} << cpu.number; }
 
 /// Puts a thread that is Away on a queue. Its scheduling_lock is held (or nobody else knows it yet, or it is marked
-/// must_migrate), interrupts off.
-void enqueue(Thread& thread, FairQueue::Arrival arrival);
+/// must_migrate), interrupts off. Returns whose queue that is.
+Cpu& enqueue(Thread& thread, FairQueue::Arrival arrival);
 /// Makes `target` look at its queue again. Interrupts off; its queue lock may be held.
 void request_reschedule(Cpu& target);
 /// program_hardware_timer() after a switch: only the run queue's event can have changed.

@@ -116,7 +116,9 @@ void timer_interrupt() {
     TimerQueue& queue = queue_of(self.number);
     queue.programmed_ns = ~u64{0};
     ++self.interrupt_depth;
+    ++self.interrupts.timer;
     u64 now = monotonic_ns();
+    bool any = false;
     for (;;) {
         Timer* due = nullptr;
         {
@@ -127,9 +129,11 @@ void timer_interrupt() {
             due->running.store(true, std::memory_order_relaxed);
             due->queued_on.store(idle_timer, std::memory_order_release);
         }
+        any = true;
         due->callback(*due);
         due->running.store(false, std::memory_order_release);
     }
+    if (any) ++self.interrupts.expiries;
     if (self.run_queue) tick(self, now);
     --self.interrupt_depth;
     program_hardware_timer();

@@ -108,10 +108,11 @@ Result<std::unique_ptr<Message>> PosixQueue::receive(process::Thread& self, vfs:
     return error(Errno::EINTR);
 }
 
-Result<void> PosixQueue::tell(process::PidRecord& owner, const abi::sigevent& event) {
+Result<void> PosixQueue::tell(process::Process& owner, const abi::sigevent& event) {
     core::MutexGuard guard(lock_);
     if (told_) return error(Errno::EBUSY);
-    told_ = NullableRefPtr<process::PidRecord>(&owner);
+    told_ = NullableRefPtr<process::PidRecord>(owner.record);
+    told_execution_ = owner.executions.load(std::memory_order_relaxed);
     event_ = event;
     return {};
 }
@@ -127,7 +128,7 @@ void PosixQueue::tell_owner() {
     const NullableRefPtr<process::PidRecord> owner = std::move(told_);
     if (event_.sigev_notify != abi::SIGEV_SIGNAL || event_.sigev_signo == 0) return;
     NullableRefPtr<process::Process> target = owner->process();
-    if (!target) return;
+    if (!target || target->executions.load(std::memory_order_relaxed) != told_execution_) return;
     const process::Thread& self = process::current();
     abi::siginfo_t info{};
     info.si_signo = event_.sigev_signo;

@@ -28,7 +28,8 @@ public:
                       core::Deadline deadline);
     Result<std::unique_ptr<Message>> receive(process::Thread& self, vfs::Blocking blocking, core::Deadline deadline);
     /// Tells `owner` once when a message comes into the empty queue and nobody waits for it. EBUSY.
-    Result<void> tell(process::PidRecord& owner, const abi::sigevent& event);
+    /// Not after an execve of it (mq_notify(2)).
+    Result<void> tell(process::Process& owner, const abi::sigevent& event);
     void stop_telling(const process::PidRecord& owner);
 
     [[nodiscard]] u64 most_messages() const { return most_messages_; }
@@ -66,6 +67,7 @@ private:
     u64 bytes_ = 0, last_sequence_ = 0;
     Waiters senders_, receivers_; // in the order in which they are served
     NullableRefPtr<process::PidRecord> told_;
+    u32 told_execution_ = 0; // Process::executions then
     abi::sigevent event_{};
 };
 

@@ -313,7 +313,7 @@ Result<usize> receive_posix(process::Thread& self, vfs::File& file, mm::UserSpan
 
 Result<void> notify_posix(process::Thread& self, vfs::File& file, const abi::sigevent* event) {
     PosixQueue& queue = TRY(as_queue(file))->queue();
-    if (event) return queue.tell(*self.process().record, *event);
+    if (event) return queue.tell(self.process(), *event);
     queue.stop_telling(*self.process().record);
     return {};
 }

@@ -11,7 +11,6 @@ namespace {
 
 constinit core::LockClass cpu_timers_class{"CPU timers"};
 constinit core::InterruptSpinLock cpu_timers_lock{cpu_timers_class};
-constexpr u64 shortest_check_ns = 50'000;
 constexpr u64 second_look_ns = 1'000'000;
 
 u64 select_ns(const core::CpuTimes& times, CpuClock::Which which) {
@@ -64,13 +63,26 @@ void CpuTimer::measure(const CpuClock& clock) {
 
 u64 CpuTimer::now_ns() const { return shown_ns(*process, thread.get(), which); }
 
+void CpuTimers::insert_locked(CpuTimer& timer, u64 due_ns) {
+    timer.place = {
+        .thread = timer.thread.get(), .is_virtual = timer.which == CpuClock::Which::Virtual, .due_ns = due_ns};
+    timers_.insert(timer);
+    timer.queue = this;
+}
+
+void CpuTimers::remove_locked(CpuTimer& timer) {
+    if (timer.queue != this) return;
+    timers_.erase(timers_.iterator_to(timer));
+    timer.queue = nullptr;
+}
+
 void CpuTimers::set(CpuTimer& timer, u64 expiry_ns, u64 interval_ns) {
     core::InterruptSpinGuard guard(cpu_timers_lock);
-    timer.node.unlink();
+    remove_locked(timer);
     timer.expiry_ns = expiry_ns;
     timer.interval_ns = interval_ns;
     if (expiry_ns == 0 || stopped_) return;
-    timers_.push_back(timer);
+    insert_locked(timer, expiry_ns);
     look_locked();
 }
 
@@ -84,7 +96,7 @@ CpuTimerValue cpu_timer_value(CpuTimer& timer) {
 
 void cancel_cpu_timer(CpuTimer& timer) {
     core::InterruptSpinGuard guard(cpu_timers_lock);
-    timer.node.unlink();
+    if (timer.queue) timer.queue->remove_locked(timer);
     timer.expiry_ns = 0;
 }
 
@@ -98,28 +110,51 @@ void CpuTimers::expire_limit_locked(u64 now_ns) {
     if (soft > ~u64{0} / core::ns_per_second) return; // RLIM_INFINITY too
     const u64 due = std::max<u64>(soft, 1);
     if (now_ns < due * core::ns_per_second) return;
-    process_.limits.move_soft(abi::RLIMIT_CPU, soft, due + 1);
+    process_.limits.replace_soft(abi::RLIMIT_CPU, soft, due + 1);
     send_kernel_signal(process_, abi::SIGXCPU);
+}
+
+u64 CpuTimers::now_of(const CpuTimer& timer, const core::CpuTimes& of_process) const {
+    return timer.thread ? timer.now_ns() : select_ns(of_process, timer.which);
+}
+
+template <typename Visit>
+void CpuTimers::for_each_clock_locked(Visit visit) {
+    for (auto next = timers_.begin(); next != timers_.end();) {
+        CpuTimerPlace last = next->place;
+        last.due_ns = ~u64{0};
+        visit(*next); // which may take it out
+        next = timers_.upper_bound(last);
+    }
+}
+
+/// Called for a timer that is due; it is no more afterwards.
+void CpuTimers::expire_locked(CpuTimer& timer, u64 now_ns) {
+    remove_locked(timer);
+    u64 expirations = 1;
+    if (timer.interval_ns) {
+        expirations += (now_ns - timer.expiry_ns) / timer.interval_ns;
+        timer.expiry_ns += expirations * timer.interval_ns;
+        // However short the interval, what expires till then is one expiry of many times.
+        insert_locked(timer, std::max(timer.expiry_ns, now_ns + core::shortest_period_ns));
+    } else {
+        timer.expiry_ns = 0;
+    }
+    timer.expire(timer, expirations);
 }
 
 void CpuTimers::look_locked() {
     const core::CpuTimes times = process_.usage().times;
-    for (CpuTimer* timer = timers_.first(); timer;) {
-        CpuTimer* next = timers_.next(*timer);
-        const u64 now = timer->thread ? timer->now_ns() : select_ns(times, timer->which);
-        if (now >= timer->expiry_ns) {
-            u64 expirations = 1;
-            if (timer->interval_ns) {
-                expirations += (now - timer->expiry_ns) / timer->interval_ns;
-                timer->expiry_ns += expirations * timer->interval_ns;
-            } else {
-                timer->node.unlink();
-                timer->expiry_ns = 0;
-            }
-            timer->expire(*timer, expirations);
-        }
-        timer = next;
-    }
+    for_each_clock_locked([&](CpuTimer& first) {
+        const u64 now = now_of(first, times);
+        CpuTimerPlace clock = first.place;
+        clock.due_ns = 0;
+        for (auto due = timers_.lower_bound(clock);
+             due != timers_.end() && due->place.thread == clock.thread && due->place.is_virtual == clock.is_virtual &&
+             due->place.due_ns <= now;
+             due = timers_.lower_bound(clock))
+            expire_locked(*due, now);
+    });
     expire_limit_locked(select_ns(times, CpuClock::Which::Scheduler));
     arm_locked();
 }
@@ -131,18 +166,14 @@ void CpuTimers::arm_locked() {
     auto consider = [&](u64 expiry, u64 now, u64 speed) {
         left = std::min(left, expiry > now ? (expiry - now) / speed : 0);
     };
-    for (CpuTimer& timer : timers_) {
-        if (timer.thread)
-            consider(timer.expiry_ns, timer.now_ns(), 1);
-        else
-            consider(timer.expiry_ns, select_ns(times, timer.which), width);
-    }
+    for_each_clock_locked(
+        [&](const CpuTimer& timer) { consider(timer.place.due_ns, now_of(timer, times), timer.thread ? 1 : width); });
     const u64 soft = process_.limits.soft(abi::RLIMIT_CPU), hard = process_.limits.hard(abi::RLIMIT_CPU);
     const u64 total = select_ns(times, CpuClock::Which::Scheduler);
     if (soft < ~u64{0} / core::ns_per_second) consider(std::max<u64>(soft, 1) * core::ns_per_second, total, width);
     if (hard < ~u64{0} / core::ns_per_second) consider(hard * core::ns_per_second, total, width);
     if (left == ~u64{0}) return;
-    core::arm_timer(check_, core::monotonic_ns() + std::max(left, shortest_check_ns));
+    core::arm_timer(check_, core::monotonic_ns() + std::max(left, core::shortest_period_ns));
 }
 
 void CpuTimers::look() {
@@ -160,8 +191,7 @@ void CpuTimers::stop() {
     {
         core::InterruptSpinGuard guard(cpu_timers_lock);
         stopped_ = true;
-        while (timers_.pop_front()) {
-        }
+        timers_.clear_and_dispose([](CpuTimer* timer) { timer->queue = nullptr; });
         process_.awaits_cpu_time.store(false, std::memory_order_relaxed);
     }
     core::cancel_timer_sync(check_);

@@ -221,6 +221,7 @@ void reset_thread_state(Thread& self, Program& program) {
         core::InterruptSpinGuard guard(tree_lock);
         if (program.is_secure || program.is_protected) self.parent_death_signal = 0;
         process.has_executed = true;
+        process.executions.fetch_add(1, std::memory_order_relaxed);
         process.exit_signal = abi::SIGCHLD;
     }
     self.set_name(program.name);

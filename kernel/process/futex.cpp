@@ -5,8 +5,9 @@
 // page in. Who compares and requeues in one step looks at the word under the bucket locks, where a fault
 // can't be served: then the page is brought in without the locks and the step begun anew.
 //
-// Locks: a bucket's, two of them in order of address. A woken waiter passes through its bucket's lock once
-// more, so it (and its stack, where the FutexWaiter lies) can't be gone while the waker still looks at it.
+// Locks: a bucket's, two of them in order of address; then that of priority inheritance. A woken waiter passes through
+// its bucket's lock once more, so it (and its stack, where the FutexWaiter lies) can't be gone while the waker still
+// looks at it.
 #include <abi/linux/futex.hpp>
 #include <algorithm>
 #include <core/sched.hpp>
@@ -54,6 +55,7 @@ struct FutexWaiter {
 
 struct Bucket {
     core::SpinLock lock{bucket_class};
+    std::atomic<u32> pi_locks{0}; // words of it that somebody waits for with priority inheritance
     IntrusiveList<FutexWaiter, &FutexWaiter::node> waiters;
 };
 
@@ -89,9 +91,18 @@ bool take_back(FutexWaiter& waiter) {
     }
 }
 
+/// EINVAL for a word that threads wait for with priority inheritance: only FUTEX_UNLOCK_PI may wake those.
+Result<void> check_no_pi_waiters(const mm::MemoryIdentity& key) {
+    if (bucket_of(key).pi_locks.load(std::memory_order_relaxed) == 0) [[likely]]
+        return {};
+    if (has_pi_waiters(key)) return error(Errno::EINVAL);
+    return {};
+}
+
 /// Wakes up to `count` waiters of `key`. EINVAL at one whom only FUTEX_CMP_REQUEUE_PI may wake. The bucket's lock is
 /// held.
 Result<u32> wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count, u32 bitset) {
+    TRY(check_no_pi_waiters(key));
     u32 woken = 0;
     for (FutexWaiter* waiter = bucket.waiters.first(); waiter && woken < count;) {
         FutexWaiter* next = bucket.waiters.next(*waiter);
@@ -108,6 +119,19 @@ Result<u32> wake_locked(Bucket& bucket, const mm::MemoryIdentity& key, u32 count
 }
 
 } // namespace
+
+void count_pi_lock(const mm::MemoryIdentity& key, bool exists) {
+    std::atomic<u32>& count = bucket_of(key).pi_locks;
+    exists ? count.fetch_add(1, std::memory_order_relaxed) : count.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool has_plain_waiters(const mm::MemoryIdentity& key) {
+    Bucket& bucket = bucket_of(key);
+    core::SpinGuard guard(bucket.lock);
+    for (FutexWaiter& waiter : bucket.waiters)
+        if (waiter.key == key) return true;
+    return false;
+}
 
 namespace {
 

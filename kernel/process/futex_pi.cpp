@@ -10,7 +10,7 @@
 // One spinlock guards all of this, because a chain of owners and waiters leads through any number of words and threads.
 // Only contended locks of this kind come here. Under it the word is looked at without serving faults, as in futex.cpp.
 //
-// Lock order: pi_lock, Thread::scheduling_lock.
+// Lock order: a futex bucket's lock, pi_lock, Thread::scheduling_lock.
 #include <core/sched.hpp>
 #include <process/futex_pi.hpp>
 
@@ -83,6 +83,7 @@ void set_owner(PiLock& lock, Thread& owner) {
 /// Takes a lock that nobody waits for any more out of the tables; to be deleted once pi_lock is free.
 OwnPtr<PiLock> retire_if_idle(PiLock& lock) {
     if (!lock.waiters.empty() || !lock.is_told) return {};
+    count_pi_lock(lock.key, false);
     lock.table_node.unlink();
     lock.held_node.unlink();
     return OwnPtr<PiLock>(&lock);
@@ -131,6 +132,7 @@ Result<PiOutcome> attempt(const PiRequest& request, u32 word, Thread* owner, Own
     if (!now || *now != word) return PiOutcome::Changed;
     if (tid_in(word) == tid_of(request.thread)) return error(Errno::EDEADLK);
     PiLock* lock = find_lock(request.key);
+    if (!lock && request.word_is_plain) return error(Errno::EINVAL);
     if (!lock && tid_in(word) == 0) return take_free(request, word);
     if (lock) {
         // An owner on its way out has left the word, and is about to hand over the lock.
@@ -146,6 +148,7 @@ Result<PiOutcome> attempt(const PiRequest& request, u32 word, Thread* owner, Own
     lock = fresh.release();
     lock->key = request.key;
     table_of(request.key).push_back(*lock);
+    count_pi_lock(request.key, true);
     set_owner(*lock, *owner);
     const Result<PiOutcome> queued = queue_behind(*lock, *request.waiter);
     if (!queued) fresh = retire_if_idle(*lock);
@@ -153,7 +156,8 @@ Result<PiOutcome> attempt(const PiRequest& request, u32 word, Thread* owner, Own
 }
 
 /// Tries until the answer is one.
-Result<PiOutcome> begin(const PiRequest& request) {
+Result<PiOutcome> begin(PiRequest request) {
+    request.word_is_plain = has_plain_waiters(request.key);
     PiAttempt prepared(request.waiter ? PiAttempt::For::Waiter : PiAttempt::For::Trial);
     for (;;) {
         TRY(prepared.look_at(request.address));
@@ -216,6 +220,12 @@ Result<void> wait_for_lock(PiWaiter& waiter, VirtAddr address, core::Deadline de
 
 } // namespace
 
+bool has_pi_waiters(const mm::MemoryIdentity& key) {
+    core::SpinGuard guard(pi_lock);
+    const PiLock* lock = find_lock(key);
+    return lock && !lock->waiters.empty();
+}
+
 PiAttempt::PiAttempt(For what) {
     if (what == For::Trial) return;
     fresh_ = OwnPtr<PiLock>(new (std::nothrow) PiLock);
@@ -261,10 +271,11 @@ Result<void> unlock_pi(VirtAddr address, FutexScope scope) {
         TRY(make_futex_word_writable(address));
         const u32 word = TRY(load_futex_word(address));
         if (tid_in(word) != own_tid()) return error(Errno::EPERM);
+        const bool is_plain = has_plain_waiters(key);
         OwnPtr<PiLock> idle;
         core::SpinGuard guard(pi_lock);
         PiLock* lock = find_lock(key);
-        if (lock && lock->owner != &current()) return error(Errno::EINVAL);
+        if (lock ? lock->owner != &current() : is_plain) return error(Errno::EINVAL);
         u32 next = 0;
         if (lock && !lock->waiters.empty()) next = tid_of(lock->waiters.begin()->thread) | abi::FUTEX_WAITERS;
         const auto before = exchange_futex_word(address, word, next);

@@ -39,8 +39,9 @@ struct PiLock : HeldPiLock {
 struct PiRequest {
     VirtAddr address;
     mm::MemoryIdentity key;
-    Thread& thread;   // that wants the lock; where waiters are requeued it isn't the current one
-    PiWaiter* waiter; // its, on its stack; null: does not wait
+    Thread& thread;             // that wants the lock; where waiters are requeued it isn't the current one
+    PiWaiter* waiter;           // its, on its stack; null: does not wait
+    bool word_is_plain = false; // threads wait for it by FUTEX_WAIT
 };
 
 enum class PiOutcome : u8 {
@@ -66,6 +67,15 @@ private:
     u32 word_ = 0;
     NullableRefPtr<Thread> owner_;
 };
+
+// What one file of futexes asks the other. None but the first with a lock held.
+
+/// A PiLock for the word has come, or goes. Takes no lock.
+void count_pi_lock(const mm::MemoryIdentity& key, bool exists);
+/// Whether threads wait for the word by FUTEX_WAIT or one of its kind.
+bool has_plain_waiters(const mm::MemoryIdentity& key);
+/// Whether threads wait for it as a lock.
+bool has_pi_waiters(const mm::MemoryIdentity& key);
 
 /// Sleeps until the lock that the waiter has been queued for is its own. ETIMEDOUT; RestartAlways after a signal.
 Result<void> wait_for_pi_lock(PiWaiter& waiter, VirtAddr address, core::Deadline deadline);

@@ -4,6 +4,8 @@
 // Locks: ProcessTimers::lock, then Process::signal_lock. A timer is unlinked first and then waited for, so
 // that its callback never meets a freed one.
 #include <algorithm>
+#include <bit>
+#include <lib/own_ptr.hpp>
 #include <process/posix_timers.hpp>
 #include <process/user_account.hpp>
 #include <vfs/credentials.hpp>
@@ -13,7 +15,6 @@
 namespace linnet::process {
 namespace {
 
-constexpr int most_timers = 4096;
 constexpr u64 delay_max = 0x7fffffff; // DELAYTIMER_MAX
 
 core::DeadlineClock deadline_clock(int clock) {
@@ -65,7 +66,7 @@ void withdraw_signal(Process& process, PosixTimer& timer) {
 
 } // namespace
 
-PosixTimer::PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock)
+PosixTimer::PosixTimer(ProcessTimers& timers, int timer_clock)
     : Timer([](core::Timer& fired) {
           auto& timer = static_cast<PosixTimer&>(fired);
           timer.owner.on_posix_timer(timer);
@@ -74,7 +75,7 @@ PosixTimer::PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock)
           auto& timer = static_cast<PosixTimer&>(told);
           timer.owner.on_wall_clock_set(timer);
       }),
-      owner(timers), id(timer_id), clock(timer_clock) {
+      owner(timers), clock(timer_clock) {
     if (deadline_clock(clock) != core::DeadlineClock::Monotonic) core::add_wall_clock_listener(*this);
 }
 
@@ -143,22 +144,12 @@ void ProcessTimers::posix_timer_goes_on(abi::siginfo_t& info) {
     if (moves) core::arm_timer(*timer, std::max(timer->expiry_ns, now + core::shortest_period_ns));
 }
 
-Result<PosixTimer*> ProcessTimers::add_posix_timer(int clock) {
-    int id;
-    {
-        core::InterruptSpinGuard guard(lock);
-        if (next_timer_id_ >= most_timers) {
-            // Numbers are used again once the first round is over.
-            id = 0;
-            while (id < most_timers && find_posix_timer_locked(id)) ++id;
-            if (id == most_timers) return error(Errno::EAGAIN);
-        } else {
-            id = next_timer_id_++;
-        }
-    }
-    auto* timer = new (std::nothrow) PosixTimer(*this, id, clock);
-    if (!timer) return error(Errno::ENOMEM);
-    return timer;
+/// -1 when all are in use. Numbers are used again once the first round is over.
+int ProcessTimers::choose_id_locked() {
+    if (next_timer_id_ < most_posix_timers) return next_timer_id_++;
+    for (int word = 0; word < most_posix_timers / 64; ++word)
+        if (ids_[word] != ~u64{0}) return word * 64 + std::countr_one(ids_[word]);
+    return -1;
 }
 
 PosixTimer* ProcessTimers::find_posix_timer_locked(int id) {
@@ -174,9 +165,15 @@ PosixTimer* ProcessTimers::find_posix_timer_after_locked(int id) {
     return best;
 }
 
-void ProcessTimers::link_posix_timer(PosixTimer& timer) {
+Result<int> ProcessTimers::link_posix_timer(PosixTimer& timer) {
     core::InterruptSpinGuard guard(lock);
+    const int id = choose_id_locked();
+    if (id < 0) return error(Errno::EAGAIN);
+    ids_[id / 64] |= u64{1} << id % 64;
+    timer.id = id;
+    if (timer.value_is_id) timer.value = static_cast<u64>(id);
     posix_timers_.push_back(timer);
+    return id;
 }
 
 Result<void> ProcessTimers::delete_posix_timer(int id) {
@@ -187,6 +184,7 @@ Result<void> ProcessTimers::delete_posix_timer(int id) {
         if (!timer) return error(Errno::EINVAL);
         timer->expiry_ns = 0;
         posix_timers_.remove(*timer);
+        release_id_locked(id);
     }
     core::cancel_timer_sync(*timer);
     cancel_cpu_timer(timer->cpu);
@@ -201,7 +199,10 @@ void ProcessTimers::delete_posix_timers() {
         {
             core::InterruptSpinGuard guard(lock);
             timer = posix_timers_.pop_front();
-            if (timer) timer->expiry_ns = 0;
+            if (timer) {
+                timer->expiry_ns = 0;
+                release_id_locked(timer->id);
+            }
             if (!timer) next_timer_id_ = 0;
         }
         if (!timer) return;
@@ -259,7 +260,7 @@ Result<void> charge(Thread& maker, PosixTimer& timer) {
 /// All that can fail before anybody can name the timer.
 Result<void> prepare(Thread& maker, PosixTimer& timer, const abi::sigevent* event) {
     timer.signal = abi::SIGALRM;
-    timer.value = static_cast<u64>(timer.id);
+    timer.value_is_id = !event;
     TRY(charge(maker, timer));
     if (event) TRY(apply_event(maker.process(), timer, *event));
     if (!is_cpu_clock(timer.clock)) return {};
@@ -289,13 +290,11 @@ Result<int> create_timer(Thread& maker, int clock, const abi::sigevent* event) {
     else
         TRY(check_clock(clock));
     ProcessTimers* timers = TRY(timers_of(maker.process()));
-    PosixTimer* timer = TRY(timers->add_posix_timer(clock));
-    if (Result<void> prepared = prepare(maker, *timer, event); !prepared) {
-        delete timer;
-        return error(prepared.error());
-    }
-    int id = timer->id;
-    timers->link_posix_timer(*timer);
+    OwnPtr<PosixTimer> timer(new (std::nothrow) PosixTimer(*timers, clock));
+    if (!timer) return error(Errno::ENOMEM);
+    TRY(prepare(maker, *timer, event));
+    const int id = TRY(timers->link_posix_timer(*timer));
+    (void)timer.release(); // deleted by its number
     return id;
 }
 

@@ -24,7 +24,7 @@ inline constexpr u64 standstill_ns = 100'000'000, ignored_ns = 10'000'000;
 
 /// A timer of timer_create(2); guarded by ProcessTimers::lock.
 struct PosixTimer : core::Timer, core::WallClockListener {
-    PosixTimer(ProcessTimers& timers, int timer_id, int timer_clock);
+    PosixTimer(ProcessTimers& timers, int timer_clock);
     ~PosixTimer();
 
     /// Of a timer on a CPU-time clock, in place of the kernel timer.
@@ -34,11 +34,12 @@ struct PosixTimer : core::Timer, core::WallClockListener {
     };
 
     ProcessTimers& owner;
-    const int id;
+    int id = -1; // from link_posix_timer() on
     const int clock;
     int notify = 0; // SIGEV_*
     int signal = 0;
     u64 value = 0;                    // sigev_value
+    bool value_is_id = false;         // nobody said what it is to be
     NullableRefPtr<PidRecord> target; // SIGEV_THREAD_ID
     u64 interval_ns = 0;
     u64 expiry_ns = 0;       // monotonic; 0: off
@@ -61,9 +62,8 @@ public:
     IntervalTimerValue get(int which);
     /// Sets and returns the old value.
     IntervalTimerValue set(int which, const IntervalTimerValue& value);
-    /// A timer that nobody can name before link_posix_timer(). EAGAIN: too many.
-    Result<PosixTimer*> add_posix_timer(int clock);
-    void link_posix_timer(PosixTimer& timer);
+    /// Gives the timer a number, by which it can be found from now on. EAGAIN: too many.
+    Result<int> link_posix_timer(PosixTimer& timer);
     /// Null when there is none of that id. lock held.
     PosixTimer* find_posix_timer_locked(int id);
     /// The one of the next greater id.
@@ -101,6 +101,10 @@ private:
         int signal;
     };
 
+    static constexpr int most_posix_timers = 4096;
+    [[nodiscard]] int choose_id_locked();
+    void release_id_locked(int id) { ids_[id / 64] &= ~(u64{1} << id % 64); }
+
     void on_real_timer();
     IntervalTimerValue real_value_locked() const;
     IntervalTimerValue set_cpu_timer(CpuIntervalTimer& timer, CpuClock::Which which, const IntervalTimerValue& value);
@@ -108,6 +112,7 @@ private:
     Process& process_;
     IntrusiveList<PosixTimer, &PosixTimer::list_node> posix_timers_;
     int next_timer_id_ = 0;
+    u64 ids_[most_posix_timers / 64] = {}; // those in use
     RealTimer real_;
     CpuIntervalTimer virtual_{abi::SIGVTALRM};
     CpuIntervalTimer profiling_{abi::SIGPROF};

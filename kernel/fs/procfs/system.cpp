@@ -128,6 +128,7 @@ Result<void> register_proc_files() {
     TRY(add_device_files(root));
     TRY(add_memory_files(root));
     TRY(add_scheduling_files(root));
+    TRY(add_interrupt_files(root));
     TRY(add_sysrq(root));
     Directory& random = *TRY(root.add_path("sys/kernel/random"));
     TRY(random.add_text("uuid", show_uuid));

@@ -143,6 +143,7 @@ constexpr Entry entries[] = {
     {"cmdline", EntryKind::Text, 0444, show_cmdline},
     {"stat", EntryKind::Text, 0444, show_stat},
     {"schedstat", EntryKind::Text, 0444, show_schedstat},
+    {"sched", EntryKind::Text, 0644, show_sched, reset_sched},
     {"statm", EntryKind::Text, 0444, show_statm},
     list_of_mappings("maps", show_maps),
     {"mem", EntryKind::Memory, 0600},

@@ -3,6 +3,7 @@
 #include "task.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <core/irq.hpp>
 #include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
@@ -86,9 +87,52 @@ void show_cpu(TextSink sink, const CpuFigures& figures) {
               hundredths(figures.idle));
 }
 
+/// The sum, then how often each interrupt came.
+void show_interrupts(TextSink sink) {
+    u64 total = 0;
+    core::Irq last = 0;
+    for (u32 i = 0; i < core::cpu_count(); ++i) total += core::interrupt_count(core::cpu(i));
+    for (core::Irq irq = 0; irq < core::max_irqs; ++irq)
+        core::for_each_irq_user(irq, [&](const core::IrqUser&) { last = irq; });
+    format_to(sink, "intr {}", total);
+    for (core::Irq irq = 0; irq <= last; ++irq) {
+        u64 count = 0;
+        for (u32 i = 0; i < core::cpu_count(); ++i) count += core::irq_count(core::cpu(i), irq);
+        format_to(sink, " {}", count);
+    }
+    sink("\n");
+}
+
+/// The sum, then Linux's ten kinds; fs/procfs/interrupts.cpp says which there are.
+void show_softirqs(TextSink sink) {
+    u64 balances = 0, expiries = 0;
+    for (u32 i = 0; i < core::cpu_count(); ++i) {
+        balances += core::cpu(i).interrupts.balances;
+        expiries += core::cpu(i).interrupts.expiries;
+    }
+    format_to(sink, "softirq {} 0 0 0 0 0 0 0 {} {} 0\n", balances + expiries, balances, expiries);
+}
+
+/// Version 15 of what "Scheduler Statistics" of Linux's documentation describes. There is one domain of all CPUs, and
+/// nothing is counted of it.
+Result<void> show_schedstat_of_system(TextSink sink) {
+    format_to(sink, "version 15\ntimestamp {}\n", core::monotonic_ns() / (core::ns_per_second / 100));
+    for (u32 i = 0; i < core::cpu_count(); ++i) {
+        const core::Cpu& cpu = core::cpu(i);
+        if (!cpu.online.load()) continue;
+        const core::QueueCounts counts = core::queue_counts(cpu);
+        const CpuFigures figures = figures_of(cpu);
+        format_to(sink, "cpu{} {} 0 {} {} {} {}", i, counts.yields, counts.schedules, counts.idles, counts.wake_ups,
+                  counts.local_wake_ups);
+        format_to(sink, " {} {} {}\n", core::ticks_to_ns(figures.user + figures.system),
+                  core::ticks_to_ns(counts.waited_ticks), counts.slices);
+    }
+    return {};
+}
+
 Result<void> show_stat_of_system(TextSink sink) {
     CpuFigures total;
-    u64 interrupts = 0, switches = 0;
+    u64 switches = 0;
     for (u32 i = 0; i < core::cpu_count(); ++i) {
         const core::Cpu& cpu = core::cpu(i);
         if (!cpu.online.load()) continue;
@@ -96,7 +140,6 @@ Result<void> show_stat_of_system(TextSink sink) {
         total.user += figures.user;
         total.system += figures.system;
         total.idle += figures.idle;
-        interrupts += cpu.interrupts;
         switches += cpu.context_switches;
     }
     sink("cpu ");
@@ -108,8 +151,10 @@ Result<void> show_stat_of_system(TextSink sink) {
         show_cpu(sink, figures_of(cpu));
     }
     const u64 boot_time = core::realtime_offset_ns() / core::ns_per_second;
-    format_to(sink, "intr {}\nctxt {}\nbtime {}\nprocesses {}\n", interrupts, switches, boot_time, last_pid());
-    format_to(sink, "procs_running {}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n", core::runnable_threads());
+    show_interrupts(sink);
+    format_to(sink, "ctxt {}\nbtime {}\nprocesses {}\n", switches, boot_time, last_pid());
+    format_to(sink, "procs_running {}\nprocs_blocked 0\n", core::runnable_threads());
+    show_softirqs(sink);
     return {};
 }
 
@@ -198,6 +243,7 @@ Result<void> register_system_nodes() {
     TRY(root.add_symlink("mounts", "self/mounts"));
     TRY(root.add_text("loadavg", show_loadavg));
     TRY(root.add_text("stat", show_stat_of_system));
+    TRY(root.add_text("schedstat", show_schedstat_of_system));
     TRY(root.add_text("version", show_version));
     TRY(add_kernel_names(*TRY(root.add_path("sys/kernel"))));
     TRY(register_out_of_memory_knobs());

@@ -68,6 +68,9 @@ Result<i64> parse_integer(std::string_view text, i64 least, i64 most);
 Result<void> show_stat(const Task& task, TextSink sink); // stat.cpp
 /// Nanoseconds on a CPU and ready for one, and how often it got one.
 Result<void> show_schedstat(const Task& task, TextSink sink);
+/// Scheduling of a thread (sched.cpp); what is written there changes nothing.
+Result<void> show_sched(const Task& task, TextSink sink);
+Result<void> reset_sched(const Task& task, std::string_view text);
 Result<void> show_statm(const Task& task, TextSink sink);
 Result<void> show_status(const Task& task, TextSink sink); // status.cpp
 Result<void> show_limits(const Task& task, TextSink sink);

@@ -295,6 +295,56 @@ void mixed_up_words() {
     pthread_join(other, nullptr);
 }
 
+// A word is a lock with priority inheritance or an ordinary futex; who waits for it says which.
+void two_kinds_of_waiters() {
+    static std::atomic<uint32_t> id;
+    Word word{0};
+    auto call = [](Word* on, int operation, uint32_t value, uint64_t second = 0, Word* other = nullptr,
+                   uint32_t third = 0) { return syscall(SYS_futex, on, operation, value, second, other, third); };
+    // Somebody waits for the lock.
+    id = 0;
+    CHECK_OK(lock(&word));
+    auto wait_for_lock = [&] {
+        id = tid();
+        CHECK_OK(lock(&word));
+        CHECK_OK(unlock(&word));
+    };
+    pthread_t other = thread(&wait_for_lock);
+    CHECK(asleep(id));
+    Word elsewhere{0};
+    CHECK_ERRNO(call(&word, FUTEX_WAKE, 1), EINVAL);
+    CHECK_ERRNO(call(&word, FUTEX_WAKE_BITSET, 1, 0, nullptr, 1), EINVAL);
+    CHECK_ERRNO(call(&word, FUTEX_REQUEUE, 1, 1, &elsewhere), EINVAL);
+    CHECK_ERRNO(call(&word, FUTEX_CMP_REQUEUE, 1, 1, &elsewhere, word), EINVAL);
+    CHECK_EQ(call(&elsewhere, FUTEX_WAKE, 1), 0);
+    // Waiting for it is allowed.
+    timespec soon = {0, 10000000};
+    CHECK_ERRNO(call(&word, FUTEX_WAIT, word, uint64_t(&soon)), ETIMEDOUT);
+    CHECK_ERRNO(call(&word, FUTEX_WAIT, word + 1, uint64_t(&soon)), EAGAIN);
+    CHECK_OK(unlock(&word));
+    pthread_join(other, nullptr);
+    CHECK_EQ(call(&word, FUTEX_WAKE, 1), 0);
+
+    // Somebody waits for the word.
+    id = 0;
+    auto wait_for_word = [&] {
+        id = tid();
+        CHECK_OK(call(&word, FUTEX_WAIT, 0));
+    };
+    word = 0;
+    other = thread(&wait_for_word);
+    CHECK(asleep(id));
+    CHECK_ERRNO(lock(&word), EINVAL);
+    CHECK_ERRNO(futex(&word, FUTEX_TRYLOCK_PI), EINVAL);
+    word = tid();
+    CHECK_ERRNO(lock(&word), EDEADLK);
+    CHECK_ERRNO(unlock(&word), EINVAL);
+    CHECK_EQ(word.load(), tid());
+    CHECK_EQ(call(&word, FUTEX_WAKE, 1), 1);
+    pthread_join(other, nullptr);
+    CHECK_OK(unlock(&word));
+}
+
 void owners_that_die() {
     // A thread that ends without unlocking: the next one gets the lock and is told.
     Word word{0};
@@ -527,6 +577,7 @@ int main() {
     signals_begin_it_anew();
     deadlocks_are_found();
     mixed_up_words();
+    two_kinds_of_waiters();
     owners_that_die();
     robust_mutexes();
     requeueing();

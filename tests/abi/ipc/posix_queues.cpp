@@ -354,6 +354,73 @@ void test_notification() {
 }
 
 /// What queues may need is reckoned up for each user.
+// What a program asked to be told ends with it, also where the queue stays open over execve.
+void test_notification_over_exec() {
+    for (const bool keeps : {false, true}) {
+        const mqd_t queue = make(3, 100, O_NONBLOCK);
+        int ready[2];
+        CHECK_OK(pipe2(ready, O_CLOEXEC));
+        const pid_t pid = check::numbered_child([&] {
+            const sigset_t set = check::set_of(SIGUSR1);
+            sigprocmask(SIG_BLOCK, &set, nullptr);
+            sigevent event = {};
+            event.sigev_notify = SIGEV_SIGNAL, event.sigev_signo = SIGUSR1;
+            CHECK_EQ(mq_notify(queue, &event), 0);
+            if (keeps) fcntl(queue, F_SETFD, 0);
+            char number[12];
+            snprintf(number, sizeof number, "%d", queue);
+            execl("/proc/self/exe", "posix_queues", keeps ? "kept" : "closed", number, nullptr);
+            return 99;
+        });
+        close(ready[1]);
+        char byte;
+        CHECK_EQ(read(ready[0], &byte, 1), 0); // the child has executed
+        close(ready[0]);
+        sigevent event = {};
+        event.sigev_notify = SIGEV_NONE;
+        if (keeps)
+            CHECK_EQ(outcome(pid), 0);
+        else
+            CHECK_EQ(mq_notify(queue, &event), 0);
+        if (!keeps) {
+            kill(pid, SIGKILL);
+            waitpid(pid, nullptr, 0);
+        }
+        drop(queue);
+    }
+}
+int after_exec(const char* what, mqd_t queue) {
+    if (strcmp(what, "closed") == 0) {
+        CHECK_ERRNO(fcntl(queue, F_GETFD), EBADF);
+        for (;;) pause();
+    }
+    sigevent event = {};
+    event.sigev_notify = SIGEV_NONE;
+    CHECK_ERRNO(mq_notify(queue, &event), EBUSY); // somebody is to be told still, but nobody will
+    CHECK_EQ(send(queue, 1), 0);
+    sigset_t pending;
+    CHECK_OK(sigpending(&pending));
+    CHECK(!sigismember(&pending, SIGUSR1));
+    CHECK_EQ(mq_notify(queue, &event), 0);
+    return check::result();
+}
+
+// The priority comes to where it is to go before, or after, the text: seen where one of the two can't.
+void test_order_of_results() {
+    const mqd_t queue = make(3, 100, O_NONBLOCK);
+    unsigned priority = 77;
+    CHECK_EQ(send(queue, 1, 5), 0);
+    CHECK_ERRNO(syscall(SYS_mq_timedreceive, queue, bad, 100, &priority, nullptr), EFAULT);
+    CHECK_EQ(priority, 5u);
+    CHECK_EQ(attributes_of(queue).mq_curmsgs, 0);
+    char bytes[100] = {};
+    CHECK_EQ(send(queue, 1, 5), 0);
+    CHECK_ERRNO(syscall(SYS_mq_timedreceive, queue, bytes, 100, bad, nullptr), EFAULT);
+    CHECK_EQ(bytes[0], 0);
+    CHECK_EQ(attributes_of(queue).mq_curmsgs, 0);
+    drop(queue);
+}
+
 void test_limits() {
     const char* const folder = "/proc/sys/fs/mqueue/";
     const char* const defaults[][2] = {{"queues_max", "256\n"},
@@ -546,13 +613,16 @@ void test_race(int messages) {
 
 } // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    if (argc == 3) return after_exec(argv[1], atoi(argv[2]));
     if (open_raw("linnet_test", O_RDWR) < 0 && errno == ENOSYS) check::skip("built without POSIX message queues");
     test_open();
     test_messages();
     test_file();
     test_waiting();
     test_notification();
+    test_notification_over_exec();
+    test_order_of_results();
     test_limits();
     test_permissions();
     test_file_system();

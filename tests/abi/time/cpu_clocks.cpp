@@ -239,6 +239,83 @@ void limit() {
     CHECK(died_of(of_default, SIGXCPU));
 }
 
+// Each signal raises the soft limit by a second, where getrlimit(2) shows it.
+void limit_grows() {
+    const int status = in_child([] {
+        signals = 0;
+        watched = of_process(0, Profiling);
+        handle(SIGXCPU, on_signal);
+        const rlimit seconds = {1, 10};
+        CHECK_OK(setrlimit(RLIMIT_CPU, &seconds));
+        while (signals == 0) burn(10 * ms);
+        rlimit now = {};
+        CHECK_OK(getrlimit(RLIMIT_CPU, &now));
+        CHECK_EQ(now.rlim_cur, 2u);
+        CHECK_EQ(now.rlim_max, 10u);
+        while (signals == 1) burn(10 * ms);
+        CHECK_OK(getrlimit(RLIMIT_CPU, &now));
+        CHECK_EQ(now.rlim_cur, 3u);
+        CHECK_GE(shown.load(), 2000 * ms);
+        // Two seconds behind: as many signals as it takes, the first at once.
+        const rlimit over = {0, 10};
+        signals = 0;
+        CHECK_OK(setrlimit(RLIMIT_CPU, &over));
+        CHECK(eventually([] { return burn(10 * ms), signals >= 3; }));
+        CHECK_OK(getrlimit(RLIMIT_CPU, &now));
+        CHECK_EQ(now.rlim_cur, 3u);
+    });
+    CHECK_EQ(status, 0);
+}
+
+// Many timers of one clock expire in their order, whatever the order in which they were set.
+constexpr int many = 300;
+std::atomic<int> order[many];
+std::atomic<int> expired;
+void note_order(int, siginfo_t* info, void*) {
+    const int at = expired++;
+    if (at < many) order[at] = info->si_value.sival_int;
+}
+void many_timers() {
+    const int status = in_child([] {
+        expired = 0;
+        handle(SIGRTMIN, note_order);
+        static timer_t ids[many];
+        for (int i = 0; i < many; ++i) {
+            sigevent event = {};
+            event.sigev_notify = SIGEV_SIGNAL;
+            event.sigev_signo = SIGRTMIN;
+            event.sigev_value.sival_int = i;
+            CHECK_OK(timer_create(i % 2 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID, &event, &ids[i]));
+        }
+        const int64_t begin = read_clock(CLOCK_PROCESS_CPUTIME_ID) + 200 * ms;
+        for (int i = 0; i < many; ++i) {
+            const int at = i * 77 % many;
+            itimerspec setting = {};
+            setting.it_value = to_timespec(begin + at * ms);
+            CHECK_OK(timer_settime(ids[at], TIMER_ABSTIME, &setting, nullptr));
+        }
+        // One of a nanosecond, over and over, is one expiry of many times.
+        itimerspec setting = {};
+        timer_t busy;
+        sigevent none = {};
+        none.sigev_notify = SIGEV_NONE;
+        CHECK_OK(timer_create(CLOCK_PROCESS_CPUTIME_ID, &none, &busy));
+        setting.it_value = setting.it_interval = to_timespec(1);
+        CHECK_OK(timer_settime(busy, 0, &setting, nullptr));
+        CHECK(eventually([] { return burn(5 * ms), expired >= many; }));
+        CHECK_EQ(expired.load(), many);
+        int last[2] = {-1, -1};
+        for (int i = 0; i < many; ++i) {
+            const int at = order[i];
+            CHECK_GT(at, last[at % 2]);
+            last[at % 2] = at;
+        }
+        for (timer_t id : ids) CHECK_OK(timer_delete(id));
+        CHECK_OK(timer_delete(busy));
+    });
+    CHECK_EQ(status, 0);
+}
+
 void shown_in_proc() {
     const int status = in_child([] {
         sigevent event = {};
@@ -270,6 +347,8 @@ int main() {
     timers();
     interval_timers();
     limit();
+    limit_grows();
+    many_timers();
     shown_in_proc();
     return result();
 }

@@ -2,6 +2,7 @@
 #include <csignal>
 #include <ctime>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -174,11 +175,34 @@ static void check_timerfd() {
     close(fd);
 }
 
+// Threads make timers at once, far more than there are at a time: no number is given to two.
+static std::atomic<int> holders[1 << 16];
+static void* make_timers(void*) {
+    for (int i = 0; i < 3000; ++i) {
+        int id = -1; // the kernel's
+        if (syscall(SYS_timer_create, CLOCK_MONOTONIC, nullptr, &id) != 0) return (void*)1;
+        if (holders[id & 0xffff].exchange(1) != 0) return (void*)2;
+        holders[id & 0xffff] = 0;
+        if (syscall(SYS_timer_delete, id) != 0) return (void*)3;
+    }
+    return nullptr;
+}
+static void check_timer_numbers() {
+    pthread_t threads[4];
+    for (pthread_t& thread : threads) CHECK_EQ(pthread_create(&thread, nullptr, make_timers, nullptr), 0);
+    for (pthread_t& thread : threads) {
+        void* result = nullptr;
+        pthread_join(thread, &result);
+        CHECK_EQ(long(result), 0);
+    }
+}
+
 int main() {
     check_clocks();
     check_sleeps();
     check_interval_timers();
     check_posix_timers();
     check_timerfd();
+    check_timer_numbers();
     return check::result();
 }

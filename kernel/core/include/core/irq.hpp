@@ -2,9 +2,12 @@
 #pragma once
 
 #include <lib/address.hpp>
+#include <lib/function_ref.hpp>
 #include <lib/result.hpp>
 
 namespace linnet::core {
+
+struct Cpu;
 
 /// A platform interrupt number: GSI (x86_64), INTID (GIC), source (PLIC), PCH input or extended vector (LoongArch).
 using Irq = u32;
@@ -45,9 +48,20 @@ IrqController* root_controller();
 Result<void> request_irq(Irq irq, Trigger trigger, IrqHandler handler, void* context, const char* name);
 /// A message-signalled interrupt with its handler.
 Result<MsiMessage> request_msi(IrqHandler handler, void* context, const char* name);
-/// How often `irq` came, and its first handler's name (null: none), for /proc/interrupts.
-u64 irq_count(Irq irq);
-const char* irq_name(Irq irq);
+/// Boot CPU, once, after the CPUs have been counted: room to count in.
+void initialise_irq_counts();
+/// How often `irq` came to a CPU.
+u64 irq_count(const Cpu& cpu, Irq irq);
+/// All interrupts of a CPU: those of devices, its timer's and other CPUs'.
+u64 interrupt_count(const Cpu& cpu);
+/// One handler of an interrupt, for /proc/interrupts.
+struct IrqUser {
+    const char* name;       // of the device
+    const char* controller; // that the interrupt comes through
+    Trigger trigger;
+};
+/// Calls `visit` for each handler of `irq`.
+void for_each_irq_user(Irq irq, FunctionRef<void(const IrqUser&)> visit);
 /// Called by controllers: runs the handlers of `irq`.
 void handle_irq(Irq irq);
 

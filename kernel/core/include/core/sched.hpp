@@ -62,6 +62,22 @@ u64 fair_slice_ns(const SchedulingAttributes& attributes);
 /// returned. Interrupts on, preemption off or on.
 void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context);
 
+/// What a CPU's queue has seen since boot (/proc/schedstat).
+struct QueueCounts {
+    // By the CPU itself, with interrupts off.
+    u64 yields = 0;         // sched_yield(2)
+    u64 schedules = 0;      // choices of what to run next,
+    u64 idles = 0;          // that found nothing
+    u64 wake_ups = 0;       // of sleeping threads by what runs here,
+    u64 local_wake_ups = 0; // to run here
+    u64 slices = 0;         // threads that left the queue to run
+    // Under the queue's lock.
+    u64 waited_ticks = 0; // by threads that were ready
+};
+QueueCounts queue_counts(const Cpu& cpu);
+/// Load weight of a thread among fair ones: 1024 at nice 0.
+u32 fair_weight(const Thread& thread);
+
 /// Runnable threads (for loadavg and /proc/stat) and thread switches since boot.
 u64 runnable_threads();
 

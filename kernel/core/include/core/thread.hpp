@@ -124,6 +124,7 @@ public:
     RunClock run_clock;              // ticks on a CPU, kept by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
+    u64 migrations = 0;                   // from one CPU's queue to another's
     std::atomic<bool> has_overrun{false}; // its reservation, and asked to be told; work_notify is set with it
     bool allocations_may_fail = false;    // mm: fault injection concerns it; inherited
     bool is_reclaiming = false;           // mm: frees memory, so it waits for nobody else to
@@ -153,13 +154,23 @@ public:
     std::atomic<bool> on_cpu{false}; // its stack is in use; a remote wake waits for this
 };
 
+/// What interrupts a CPU besides devices, counted by itself with interrupts off.
+struct InterruptCounts {
+    u64 timer = 0;
+    u64 calls = 0;       // by another CPU, to run a function
+    u64 reschedules = 0; // by another CPU, to look at its queue, its timer or its thread
+    u64 expiries = 0;    // interrupts in which callbacks of timers ran
+    u64 balances = 0;    // and in which it looked for a CPU with less to do
+};
+
 /// Per-CPU data. `this_cpu()` is stable only while preemption is off.
 struct Cpu : arch::CpuHeader {
     RunQueue* run_queue = nullptr;
     Thread* idle_thread = nullptr;
     std::atomic<bool> online{false};
     u32 interrupt_depth = 0;
-    u64 interrupts = 0;
+    u64* irq_counts = nullptr; // core/irq: how often each came to this CPU
+    InterruptCounts interrupts;
     u64 context_switches = 0;
     u64 user_ticks = 0;
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle

@@ -129,8 +129,9 @@ public:
     std::atomic<i32> oom_score_adj_floor{0}; // the least value it takes without CAP_SYS_RESOURCE
     std::atomic<u32> living_threads{0};
     u64 start_time_ns = 0;
-    std::atomic<bool> awaits_cpu_time{false};    // CPU timers are set and none of its threads ran: look when one does
-    std::atomic<bool> has_proc_names{false};     // somebody looked into /proc/PID: names are cached
+    std::atomic<u32> executions{0};           // of execve: what was asked for by the program before is not this one's
+    std::atomic<bool> awaits_cpu_time{false}; // CPU timers are set and none of its threads ran: look when one does
+    std::atomic<bool> has_proc_names{false};  // somebody looked into /proc/PID: names are cached
     std::atomic<ProcessTimers*> timers{nullptr}; // setitimer(2), timer_create(2); made on first use, owned
 
     explicit Process(RefPtr<PidRecord> pid_record, RefPtr<SignalActions> signal_actions);

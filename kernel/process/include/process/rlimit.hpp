@@ -19,7 +19,7 @@ public:
     [[nodiscard]] u64 hard(u32 resource) const { return hard_[resource].load(std::memory_order_relaxed); }
     [[nodiscard]] abi::rlimit64 get(u32 resource) const;
     /// Makes a soft limit `to` where it is `from`. Any context.
-    void move_soft(u32 resource, u64 from, u64 to) {
+    void replace_soft(u32 resource, u64 from, u64 to) {
         soft_[resource].compare_exchange_strong(from, to, std::memory_order_relaxed);
     }
     /// Sets both; `may_raise` is CAP_SYS_RESOURCE. EINVAL: soft above hard; EPERM: hard raised without the
