@@ -286,9 +286,13 @@ void exit_thread(int status) {
     if (&process == the_init_process && process.living_threads == 1)
         core::panic("Attempted to kill init! exitcode={#08x}",
                     static_cast<u32>(process.group_exiting ? process.group_exit_status : status));
+    const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);
-    if (leave_process(self, process, status)) finish_process(process, status);
+    if (leave_process(self, process, status)) {
+        account_process(process, self, memory);
+        finish_process(process, status);
+    }
     core::exit_current();
 }
 

@@ -23,6 +23,10 @@ void release_vfork_parent(Thread& thread);
 /// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to
 /// Reaped.
 void release_process(RefPtr<Process> process);
+/// Process accounting: what the thread's memory is at its end, 0 when nobody wants to know; and the record of a process
+/// whose last thread this is. May sleep.
+u64 memory_to_account(Thread& self);
+void account_process(Process& process, Thread& self, u64 memory_bytes);
 /// Takes what the names of /proc/PID cache away, once nobody finds the process any more (proc/directory.cpp).
 void forget_proc_names(Process& process);
 /// The process whose folder /proc/PID was opened as `file`. EBADF: it is nothing like that; ESRCH: the process is gone.

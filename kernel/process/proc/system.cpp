@@ -7,6 +7,7 @@
 #include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+#include <process/accounting.hpp>
 #include <process/out_of_memory.hpp>
 #include <process/proc_nodes.hpp>
 #include <process/system_name.hpp>
@@ -247,6 +248,7 @@ Result<void> register_system_nodes() {
     TRY(root.add_text("version", show_version));
     TRY(add_kernel_names(*TRY(root.add_path("sys/kernel"))));
     TRY(register_out_of_memory_knobs());
+    TRY(register_accounting_knob());
     core::arm_timer(load_timer, core::monotonic_ns() + load_interval_ns);
     return {};
 }

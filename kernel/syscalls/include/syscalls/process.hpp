@@ -11,6 +11,8 @@ namespace linnet::syscalls {
 
 using process::Pid;
 
+/// Process accounting; a null name ends it.
+Result<long> sys_acct(process::Thread&, mm::UserString name);
 Result<long> sys_arch_prctl(process::Thread&, int code, VirtAddr address);
 Result<long> sys_clone(process::Thread&, u64 flags, VirtAddr stack, VirtAddr parent_tid, VirtAddr fourth,
                        VirtAddr fifth);
@@ -41,6 +43,7 @@ Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::O
                         mm::UserPtr<mm::Out, abi::rusage> usage);
 
 inline constexpr Entry process_calls[] = {
+    entry<sys_acct>("acct", nr::acct, Support::Partial, "records don't say who used privileges (ASU)"),
     entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial, "the bases of FS and GS; others EINVAL"),
     entry<sys_clone>("clone", nr::clone, Support::Partial, "namespaces: EINVAL"),
     entry<sys_clone3>("clone3", nr::clone3, Support::Partial, "namespaces and cgroups: EINVAL"),

@@ -1,0 +1,17 @@
+// Process accounting (acct(2), acct(5)): a record of each process that ends, in a file.
+#pragma once
+
+#include <lib/result.hpp>
+#include <string_view>
+
+namespace linnet::process {
+
+/// Records go to the end of this file from now on, and no longer to another one. EACCES unless it is a regular file;
+/// errors of opening it for writing.
+Result<void> start_accounting(std::string_view path);
+void stop_accounting();
+
+/// /proc/sys/kernel/acct. At boot.
+Result<void> register_accounting_knob();
+
+} // namespace linnet::process
