@@ -15,6 +15,11 @@ void run_on(int cpu) {
     CHECK_OK(sched_setaffinity(0, sizeof set, &set));
 }
 
+// Sleeps at least ten times; one that is over before it begins is none.
+void naps() {
+    for (int i = 0; i < 20; i++) check::nap();
+}
+
 struct CpuLine {
     unsigned long long yields, zero, schedules, idles, wake_ups, local, ran, waited, slices;
 };
@@ -62,7 +67,7 @@ void test_counts(int cpu) {
     proc_text::write_file("/proc/sys/kernel/sched_schedstats", "1");
     const CpuLine before = line_of(cpu);
     for (int i = 0; i < 10; i++) sched_yield();
-    for (int i = 0; i < 10; i++) check::nap();
+    naps();
     stop = false;
     pthread_t thread{};
     CHECK_EQ(pthread_create(&thread, nullptr, spin, nullptr), 0);
@@ -114,7 +119,7 @@ void test_thread() {
     CHECK_GE(field(path, "clock-delta"), 0.0);
     CHECK_GE(field(path, "se.vruntime") + 1e12, 0.0);
     const double ran = field(path, "se.sum_exec_runtime"), voluntary = field(path, "nr_voluntary_switches");
-    for (int i = 0; i < 10; i++) check::nap();
+    naps();
     CHECK_GE(field(path, "nr_voluntary_switches"), voluntary + 10);
     CHECK_GE(field(path, "nr_switches"), field(path, "nr_voluntary_switches"));
     CHECK(field(path, "se.sum_exec_runtime") > ran);
