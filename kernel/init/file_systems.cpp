@@ -10,6 +10,7 @@
 #include <fs/tmpfs.hpp>
 #include <ipc/shared_memory.hpp>
 #include <mm/init.hpp>
+#include <process/binary_formats.hpp>
 #include <process/proc_nodes.hpp>
 #include <tty/device.hpp>
 #include <vfs/fd_table.hpp>
@@ -38,6 +39,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());
     TRY(process::register_proc_nodes());
+    TRY(process::initialise_binary_formats());
     TRY(ipc::initialise());
     TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());

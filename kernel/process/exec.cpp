@@ -8,6 +8,8 @@
 #include <abi/linux/prctl.hpp>
 #include <algorithm>
 #include <mm/allocation_faults.hpp>
+#include <mm/usercopy.hpp>
+#include <process/binary_formats.hpp>
 #include <process/futex.hpp>
 #include <process/futex_pi.hpp>
 #include <process/process.hpp>
@@ -71,26 +73,61 @@ Result<ScriptLine> parse_script_line(const Header& header) {
     return ScriptLine{line.substr(0, name_end), argument};
 }
 
-/// Follows `#!` lines until `file` is a program, rewriting the arguments at each.
-Result<Header> resolve_scripts(RefPtr<vfs::File>& file, std::string_view display_path, StringBlock& arguments) {
-    OwnPtr<char[]> path_storage; // of the script named last
-    for (unsigned depth = 0;; ++depth) {
-        TRY(file->inode().deny_write_access()); // ETXTBSY comes before any look at what is in it
-        file->inode().allow_write_access();
-        Header header = TRY(read_header(*file));
-        if (!header.is_script()) return header;
-        if (depth == max_script_depth) return error(Errno::ELOOP);
-        ScriptLine line = TRY(parse_script_line(header));
-        arguments.remove_first();
-        TRY(arguments.prepend(display_path));
-        if (!line.argument.empty()) TRY(arguments.prepend(line.argument));
-        TRY(arguments.prepend(line.interpreter));
-        OwnPtr<char[]> storage(new (std::nothrow) char[line.interpreter.size()]);
+/// The file that runs next, and by which path it is known.
+struct Executable {
+    RefPtr<vfs::File> file;
+    std::string_view path;
+    OwnPtr<char[]> path_storage; // of an interpreter's
+
+    /// An interpreter takes the file's place.
+    Result<void> become(RefPtr<vfs::File> interpreter, std::string_view name) {
+        OwnPtr<char[]> storage(new (std::nothrow) char[name.size()]);
         if (!storage) return error(Errno::ENOMEM);
-        std::copy_n(line.interpreter.data(), line.interpreter.size(), storage.get());
-        display_path = {storage.get(), line.interpreter.size()};
+        std::copy_n(name.data(), name.size(), storage.get());
+        path = {storage.get(), name.size()};
         path_storage = std::move(storage);
-        file = TRY(vfs::open_executable(nullptr, display_path));
+        file = std::move(interpreter);
+        return {};
+    }
+};
+
+/// `interpreter file [first argument] arguments`: what the format's flags say goes to the program.
+Result<void> use_format(const BinaryFormat& format, Executable& at, Program& program, StringBlock& arguments) {
+    if (format.keeps_first_argument)
+        program.keeps_first_argument = true;
+    else
+        arguments.remove_first();
+    TRY(arguments.prepend(at.path));
+    TRY(arguments.prepend(format.interpreter()));
+    RefPtr<vfs::File> interpreter = TRY(format.open_interpreter());
+    if (format.uses_file_credentials) program.uses_descriptor_credentials = true;
+    if (format.passes_descriptor && !program.descriptor) program.descriptor = NullableRefPtr<vfs::File>(at.file);
+    return at.become(std::move(interpreter), format.interpreter());
+}
+
+Result<void> use_script_line(const Header& header, Executable& at, StringBlock& arguments) {
+    const ScriptLine line = TRY(parse_script_line(header));
+    arguments.remove_first();
+    TRY(arguments.prepend(at.path));
+    if (!line.argument.empty()) TRY(arguments.prepend(line.argument));
+    TRY(arguments.prepend(line.interpreter));
+    RefPtr<vfs::File> interpreter = TRY(vfs::open_executable(nullptr, line.interpreter));
+    return at.become(std::move(interpreter), line.interpreter);
+}
+
+/// Follows registered formats and `#!` lines until the file is a program, rewriting the arguments at each.
+Result<Header> resolve_interpreters(Executable& at, Program& program, StringBlock& arguments) {
+    for (unsigned depth = 0;; ++depth) {
+        TRY(at.file->inode().deny_write_access()); // ETXTBSY comes before any look at what is in it
+        at.file->inode().allow_write_access();
+        Header header = TRY(read_header(*at.file));
+        NullableRefPtr<const BinaryFormat> format = find_binary_format({header.bytes, header.size}, at.path);
+        if (!format && !header.is_script()) return header;
+        if (depth == max_script_depth) return error(Errno::ELOOP);
+        const bool has_descriptor = static_cast<bool>(program.descriptor);
+        TRY(format ? use_format(*format, at, program, arguments) : use_script_line(header, at, arguments));
+        // Only a program can take a descriptor over, as on Linux.
+        if (has_descriptor) return error(Errno::ENOEXEC);
     }
 }
 
@@ -136,15 +173,20 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     std::copy_n(name.data(), name.size(), program.name);
 
     if (arguments.count() == 0) TRY(arguments.append("")); // Linux since 5.18: argv[0] always exists
-    Header header = TRY(resolve_scripts(file, display_path, arguments));
-    TRY(apply_file_credentials(program, who.credentials, *file, who.no_new_privileges));
-    program.executable = std::move(file);
+    Executable found{std::move(file), display_path, {}};
+    Header header = TRY(resolve_interpreters(found, program, arguments));
+    vfs::File& privileged = program.uses_descriptor_credentials ? *program.descriptor : *found.file;
+    TRY(apply_file_credentials(program, who.credentials, privileged, who.no_new_privileges));
+    program.executable = std::move(found.file);
     if (who.limits) copy_limits(*program.space, *who.limits, *program.credentials);
     TRY(map_stack(program, who.personality, arguments, environment));
     TRY(load_elf(program, {header.bytes, header.size}));
     program.space->layout.vdso = TRY(map_vdso(*program.space));
     TRY(build_stack(program, display_path, arguments, environment));
-    const bool is_readable{program.executable->inode().check_permission(4, *program.credentials)};
+    const auto may_read = [&](vfs::File& of) {
+        return of.inode().check_permission(4, *program.credentials).has_value();
+    };
+    const bool is_readable = may_read(*program.executable) && (!program.descriptor || may_read(*program.descriptor));
     program.space->dumpable = program.is_secure || program.is_protected || !is_readable ? 0 : 1;
     TRY(program.executable->inode().deny_write_access());
     return program;
@@ -227,6 +269,16 @@ void reset_thread_state(Thread& self, Program& program) {
     self.set_name(program.name);
 }
 
+/// The interpreter of a registered format gets the file that it is to run open.
+Result<void> install_descriptor(Thread& self, Program& program) {
+    const int fd = TRY(self.own_files().reserve());
+    self.own_files().install(fd, RefPtr<vfs::File>(std::move(program.descriptor)), vfs::CloseOnExec::No);
+    const auto number = static_cast<u64>(fd);
+    mm::ExecLayout& layout = program.space->layout;
+    if (program.descriptor_index < layout.auxv_words) layout.auxv[program.descriptor_index] = number;
+    return mm::copy_to_user(program.descriptor_word, &number, sizeof number);
+}
+
 /// Past the point of no return: the old image goes.
 Result<void> take_over(Thread& self, Program& program) {
     become_leader(self);
@@ -246,11 +298,17 @@ Result<void> take_over(Thread& self, Program& program) {
     reset_thread_state(self, program);
     self.set_credentials(RefPtr<const vfs::Credentials>(program.credentials));
     self.own_files().close_marked();
+    if (program.descriptor) TRY(install_descriptor(self, program));
     self.registers.reset_for_exec(program.entry, program.stack);
     return {};
 }
 
 } // namespace
+
+Result<bool> needs_interpreter(vfs::File& file, std::string_view path) {
+    const Header header = TRY(read_header(file));
+    return header.is_script() || find_binary_format({header.bytes, header.size}, path);
+}
 
 void set_vdso_mapper(VdsoMapper mapper) { vdso_mapper.store(mapper); }
 

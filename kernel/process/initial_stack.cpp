@@ -82,7 +82,8 @@ Result<void> add_auxiliary_vector(WordList& list, const Program& program, const 
     TRY(list.add_auxiliary(AT_PHENT, sizeof(Elf64_Phdr)));
     TRY(list.add_auxiliary(AT_PHNUM, program.program_header_count));
     TRY(list.add_auxiliary(AT_BASE, program.interpreter_base.value));
-    TRY(list.add_auxiliary(AT_FLAGS, 0));
+    constexpr u64 flags_preserve_argv0 = 1;
+    TRY(list.add_auxiliary(AT_FLAGS, program.keeps_first_argument ? flags_preserve_argv0 : 0));
     TRY(list.add_auxiliary(AT_ENTRY, program.program_entry.value));
     TRY(list.add_auxiliary(AT_UID, who.uid));
     TRY(list.add_auxiliary(AT_EUID, who.euid));
@@ -95,6 +96,7 @@ Result<void> add_auxiliary_vector(WordList& list, const Program& program, const 
     TRY(list.add_auxiliary(AT_RSEQ_ALIGN, sizeof(abi::rseq)));
     TRY(list.add_auxiliary(AT_EXECFN, places.path.value));
     if (places.platform.value) TRY(list.add_auxiliary(AT_PLATFORM, places.platform.value));
+    if (program.descriptor) TRY(list.add_auxiliary(AT_EXECFD, 0)); // known when the old program's are closed
     return list.add_auxiliary(AT_NULL, 0);
 }
 
@@ -145,6 +147,11 @@ Result<void> build_stack(Program& program, std::string_view display_path, const 
     if (list.words().size() % 2) TRY(writer.push("\0\0\0\0\0\0\0", 8)); // argc ends up aligned to 16
     program.stack = TRY(writer.push(list.words().data(), list.words().size_bytes()));
     layout.stack_begin = program.stack;
+    for (usize i = 0; i < auxiliary.size(); i += 2) {
+        if (auxiliary[i] != abi::AT_EXECFD) continue;
+        program.descriptor_index = i + 1;
+        program.descriptor_word = program.stack + (auxiliary_begin + i + 1) * sizeof(u64);
+    }
     return {};
 }
 

@@ -26,6 +26,13 @@ struct Program {
     VirtAddr entry{};            // first instruction to run: the interpreter's, where there is one
     VirtAddr stack{};            // the stack pointer it starts with
     char name[16] = {};          // comm
+
+    // Of a registered binary format (binary_formats.hpp).
+    bool keeps_first_argument = false;        // AT_FLAGS says so
+    bool uses_descriptor_credentials = false; // those of `descriptor` instead of `executable`
+    NullableRefPtr<vfs::File> descriptor;     // the interpreter gets it open
+    VirtAddr descriptor_word{};               // where its number goes (AT_EXECFD), and where among the copies
+    usize descriptor_index = 0;               // of the auxiliary vector's words
 };
 
 /// Maps the ELF file `program.executable`, whose first bytes are `header`, and its interpreter. ENOEXEC when

@@ -130,12 +130,9 @@ Result<long> sys_execveat(Thread& thread, int dirfd, mm::UserString path, VirtAd
     std::span<char> room{buffer.get(), name.length() + 32};
     std::string_view shown =
         by_descriptor ? format_into(room, "/dev/fd/{}", dirfd) : format_into(room, "/dev/fd/{}/{}", dirfd, name.view());
-    // A script's interpreter would find a closed descriptor.
+    // An interpreter would find a closed descriptor.
     bool closes = TRY(thread.own_files().get_close_on_exec(dirfd)) == vfs::CloseOnExec::Yes;
-    u8 magic[2] = {};
-    vfs::IoBuffer head = vfs::IoBuffer::kernel(std::span<u8>(magic));
-    if (closes && TRY(vfs::read(*file, head, 0)) == 2 && magic[0] == '#' && magic[1] == '!')
-        return error(Errno::ENOENT);
+    if (closes && TRY(process::needs_interpreter(*file, shown))) return error(Errno::ENOENT);
     return execute(thread, std::move(file), shown, argv, envp);
 }
 

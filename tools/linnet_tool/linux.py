@@ -15,7 +15,7 @@ from .paths import SHARED, ensure
 from .ui import LinnetError, Progress
 
 # Raise it when the code below keeps different files of the same package.
-VERSION = 1
+VERSION = 2
 
 # (architecture, purpose) -> suite, and the meta package or a pattern of packages
 SOURCES = {
@@ -30,7 +30,7 @@ SOURCES = {
 }
 
 # What a guest of ours needs from them that Debian builds as modules.
-MODULES = ("virtio_pci", "virtio_mmio", "virtio_console")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "binfmt_misc")
 
 
 @dataclass
@@ -43,9 +43,10 @@ class Kernel:
 def get(arch, purpose="oracle"):
     """Debian's kernel for an architecture, fetched now if need be."""
     suite, package = SOURCES[(arch.name, purpose)]
-    home = SHARED / "linux" / f"{suite}-{arch.name}"
+    # With the version in its name, worktrees that want different files leave each other alone.
+    home = SHARED / "linux" / f"{suite}-{arch.name}-{VERSION}"
     if _stamp(home) != VERSION:
-        with debian.locked(f"linux-{suite}-{arch.name}"):
+        with debian.locked(f"linux-{suite}-{arch.name}-{VERSION}"):
             if _stamp(home) != VERSION:
                 _fetch(arch, suite, package, home)
     names = (home / "modules.list").read_text().split()
@@ -83,7 +84,7 @@ def _fetch(arch, suite, package, home):
 
 _WANTED = re.compile(r"(boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$)"
                      r"|.*/(virtio|virtio_ring|virtio_pci|virtio_pci_modern_dev|virtio_pci_legacy_dev|virtio_mmio"
-                     r"|virtio_console)\.ko(\.xz|\.zst|\.gz)?$")
+                     r"|virtio_console|binfmt_misc)\.ko(\.xz|\.zst|\.gz)?$")
 
 
 def _unpack(debs, home):

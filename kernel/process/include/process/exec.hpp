@@ -53,6 +53,9 @@ StringBlock::Budget string_budget(u64 stack_limit);
 Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
                      StringBlock& environment);
 
+/// Whether the file is run by another program, which opens it by `path`: scripts and registered formats.
+Result<bool> needs_interpreter(vfs::File& file, std::string_view path);
+
 /// Maps the vDSO into a new address space and returns its address (AT_SYSINFO_EHDR); also fills layout.vdso.
 /// Registered by the room that has the image.
 using VdsoMapper = Result<VirtAddr> (*)(mm::AddressSpace& space);
