@@ -111,8 +111,8 @@ void add_end(abi::acct_v3& record, Process& process, u64 memory_bytes) {
     record.ac_majflt = encode(usage.major_faults);
 }
 
-/// The limit on file sizes of who writes does not count (on Linux too it is put aside so long), nor does anybody hear of
-/// a disk that is full.
+/// The limit on file sizes of who writes does not count (on Linux too it is put aside so long), nor does anybody hear
+/// of a disk that is full.
 void write_locked(const abi::acct_v3& record, Process& writer) {
     if (!the_file || !has_room_locked(core::monotonic_ns())) return;
     vfs::IoBuffer buffer = vfs::IoBuffer::kernel(std::span(reinterpret_cast<const u8*>(&record), sizeof record));
