@@ -240,6 +240,15 @@ Result<long> huge_page_disabling(Thread& thread, int option, u64 second, u64 thi
     return 0;
 }
 
+/// What the program found on its stack; the answer is how much there is, however little was asked for.
+Result<long> auxiliary_vector(Thread& thread, u64 address, u64 size, u64 fourth, u64 fifth) {
+    if (fourth || fifth) return error(Errno::EINVAL);
+    const mm::ExecLayout& layout = thread.own_address_space().layout;
+    const usize bytes = layout.auxv_words * sizeof(u64);
+    TRY(mm::copy_to_user({address}, layout.auxv, std::min<u64>(size, bytes)));
+    return static_cast<long>(bytes);
+}
+
 Result<long> timer_slack(Thread& thread, int option, u64 argument) {
     if (option == abi::PR_GET_TIMERSLACK) return static_cast<long>(std::min<u64>(thread.timer_slack_ns, INT64_MAX));
     thread.timer_slack_ns = static_cast<i64>(argument) > 0 ? argument : thread.default_timer_slack_ns;
@@ -298,8 +307,8 @@ Result<long> sys_prctl(Thread& thread, int option, u64 second, u64 third, u64 fo
         return 0; // statistical timing, the only one Linux has too
     case abi::PR_SET_TIMING:
         return second == 0 ? Result<long>(0) : error(Errno::EINVAL);
-    case abi::PR_GET_SECCOMP:
-        return 0; // no filter can be installed: PR_SET_SECCOMP is EINVAL
+    case abi::PR_GET_AUXV:
+        return auxiliary_vector(thread, second, third, fourth, fifth);
     default:
         return error(Errno::EINVAL);
     }

@@ -320,7 +320,8 @@ Result<long> sys_pidfd_getfd(Thread& thread, int pidfd, int fd, u32 flags) {
 
 namespace {
 
-constexpr int ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004;
+constexpr int ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004,
+              ARCH_GET_CPUID = 0x1011, ARCH_SET_CPUID = 0x1012;
 
 /// The GS base, where user contexts have one.
 template <typename Context>
@@ -352,6 +353,10 @@ Result<long> sys_arch_prctl(Thread& thread, int code, VirtAddr address) {
     case ARCH_GET_GS:
         TRY(give(gs_base(thread.registers)));
         return 0;
+    case ARCH_GET_CPUID:
+        return 1; // the instruction can't be made to fault
+    case ARCH_SET_CPUID:
+        return error(Errno::ENODEV);
     default:
         return error(Errno::EINVAL);
     }

@@ -44,7 +44,8 @@ Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::O
 
 inline constexpr Entry process_calls[] = {
     entry<sys_acct>("acct", nr::acct, Support::Partial, "records don't say who used privileges (ASU)"),
-    entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial, "the bases of FS and GS; others EINVAL"),
+    entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial,
+                          "the bases of FS and GS, CPUID; others EINVAL"),
     entry<sys_clone>("clone", nr::clone, Support::Partial, "namespaces: EINVAL"),
     entry<sys_clone3>("clone3", nr::clone3, Support::Partial, "namespaces and cgroups: EINVAL"),
     entry<sys_execve>("execve", nr::execve),

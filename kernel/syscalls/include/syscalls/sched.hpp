@@ -31,8 +31,8 @@ Result<long> sys_setpriority(process::Thread&, int which, u32 who, int nice);
 inline constexpr Entry sched_calls[] = {
     entry<sys_getcpu>("getcpu", nr::getcpu),
     entry<sys_getpriority>("getpriority", nr::getpriority),
-    entry<sys_ioprio_get>("ioprio_get", nr::ioprio_get, Support::Partial, "IOPRIO_WHO_PROCESS; others EINVAL"),
-    entry<sys_ioprio_set>("ioprio_set", nr::ioprio_set, Support::Partial, "IOPRIO_WHO_PROCESS; others EINVAL"),
+    entry<sys_ioprio_get>("ioprio_get", nr::ioprio_get),
+    entry<sys_ioprio_set>("ioprio_set", nr::ioprio_set),
     entry<sys_sched_get_priority_max>("sched_get_priority_max", nr::sched_get_priority_max),
     entry<sys_sched_get_priority_min>("sched_get_priority_min", nr::sched_get_priority_min),
     entry<sys_sched_getaffinity>("sched_getaffinity", nr::sched_getaffinity),
