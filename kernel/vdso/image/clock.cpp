@@ -44,17 +44,21 @@ struct Timezone {
     });
 }
 
-[[gnu::always_inline]] inline int get_time(int clock, Timespec* out) {
+[[gnu::always_inline]] inline int store(u64 ns, Timespec* out) {
+    out->seconds = static_cast<long>(ns / ns_per_second);
+    out->nanoseconds = static_cast<long>(ns % ns_per_second);
+    return 0;
+}
+
+[[gnu::noinline]] int get_less_common_time(int clock, Timespec* out) {
     u64 ns;
     switch (clock) {
-    case realtime:
     case realtime_coarse:
         ns = read_realtime();
         break;
     case tai:
         ns = read_tai();
         break;
-    case monotonic:
     case monotonic_coarse:
     case boottime: // the machine doesn't suspend
         ns = read_monotonic();
@@ -65,9 +69,14 @@ struct Timezone {
     default:
         return static_cast<int>(abi::vdso_syscall2(abi::vdso_nr_clock_gettime, clock, reinterpret_cast<long>(out)));
     }
-    out->seconds = static_cast<long>(ns / ns_per_second);
-    out->nanoseconds = static_cast<long>(ns % ns_per_second);
-    return 0;
+    return store(ns, out);
+}
+
+[[gnu::always_inline]] inline int get_time(int clock, Timespec* out) {
+    // What nearly everybody asks for goes past the table of the others, and needs no stack.
+    if (clock == monotonic) return store(read_monotonic(), out);
+    if (clock == realtime) return store(read_realtime(), out);
+    return get_less_common_time(clock, out);
 }
 
 } // namespace
