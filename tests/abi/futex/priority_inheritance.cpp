@@ -1,4 +1,3 @@
-// timeout: 60
 // Futexes with priority inheritance: LOCK_PI, LOCK_PI2, TRYLOCK_PI, UNLOCK_PI (futex(2)); errors, order of hand-over,
 // inheritance through chains, deadlocks, owners that die, and storms.
 #include <cerrno>

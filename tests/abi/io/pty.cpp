@@ -1,4 +1,3 @@
-// timeout: 60
 // Pseudo-terminals and the less common modes of the line discipline: locking, peers, packet mode, input and output
 // translations, echo modes, other ends of lines, flushing, switching modes with input waiting, hang-up (pty(7),
 // tty_ioctl(4)).

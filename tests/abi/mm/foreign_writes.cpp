@@ -3,7 +3,6 @@
 // (before it, a page under such a write could be given to the child).
 //
 // needs-linux: 5.12
-// timeout: 40
 #include "memory.hpp"
 #include <fcntl.h>
 #include <pthread.h>

@@ -4,7 +4,6 @@
 // children, after them, or call exec. Whatever one does, no other may see it. The models lie in shared memory, so that
 // a wrong copy can't spoil them. Least Linux: 4.14.
 //
-// timeout: 60
 #include "memory.hpp"
 #include <fcntl.h>
 #include <sys/prctl.h>

@@ -3,7 +3,6 @@
 // grandchild born after the change compare with what they must see. Least Linux: 5.14 (MADV_POPULATE_WRITE).
 //
 // needs-linux: 5.14
-// timeout: 60
 #include "memory.hpp"
 #include <fcntl.h>
 #include <sys/wait.h>

@@ -3,7 +3,6 @@
 // old), can write them without the parent's seeing it, and no writer ever loses a value. And a page with a thousand
 // sharers. Least Linux: 3.2.
 //
-// timeout: 60
 #include "memory.hpp"
 #include <pthread.h>
 #include <sys/wait.h>

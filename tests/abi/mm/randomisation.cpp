@@ -1,7 +1,6 @@
 // How much chance there is in the addresses of a new program, measured over some hundred executions of itself, with
 // randomize_va_space at 0, 1 and 2; ADDR_NO_RANDOMIZE; the legacy layout. Least Linux: 5.18 (the heap's gigabyte).
 // needs-linux: 5.18
-// timeout: 60
 #include "proc_text.hpp"
 #include <cstdint>
 #include <elf.h>

@@ -3,7 +3,6 @@
 // in place of another. Fresh anonymous pages, pages shared with a child, private pages of a file, pages that another
 // thread drops or makes read-only meanwhile. Least Linux: 3.17 (memfd_create).
 //
-// timeout: 40
 #include "memory.hpp"
 #include <csetjmp>
 #include <fcntl.h>

@@ -4,7 +4,6 @@
 // seconds, or with --long some minutes. Least Linux: 4.17 (MAP_FIXED_NOREPLACE).
 //
 // needs-linux: 4.17
-// timeout: 60
 #include "asleep.hpp"
 #include "memory.hpp"
 #include <csetjmp>

@@ -1,4 +1,3 @@
-// timeout: 60
 // A shell's parent and child both put the child into a group of its own, so that neither has to wait for the other.
 // There must be one group then, and it must be found.
 #include "check.hpp"

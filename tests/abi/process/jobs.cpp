@@ -1,4 +1,3 @@
-// timeout: 60
 // Process groups and sessions, stops and continues, orphans, subreapers, death signals, pidfds, autoreaping.
 #include <csignal>
 #include <poll.h>

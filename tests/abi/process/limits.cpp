@@ -1,5 +1,4 @@
 // needs-linux: 5.10
-// timeout: 60
 //
 // getrlimit(2): each of the 16 limits is hit, and says what its man page says; prlimit64's rights. RLIMIT_RSS and
 // RLIMIT_LOCKS limit nothing since Linux 2.4: that too is looked at.

@@ -1,4 +1,3 @@
-// timeout: 60
 // What a new program finds: the auxiliary vector against what is known otherwise, different randomness and different
 // places each time, how the vDSO and the stack are mapped, and the vectors and names as they were given.
 #include <cinttypes>

@@ -1,5 +1,4 @@
 // arch: riscv64
-// timeout: 60
 // The V registers, vl and vtype are a thread's own: kept when it is preempted and when a handler overwrites them, in
 // the signal frame while one runs. A system call may clobber them (the V extension's calling convention), so none is
 // made between load and store.

@@ -1,4 +1,3 @@
-// timeout: 60
 // What nice values are worth: three busy processes on one CPU with nice -5, 0 and 5 get CPU time in the ratio of the
 // weights that sched(7) speaks of, 3121 to 1024 to 335, each within 10 % of its share after three seconds, with --long
 // within 3 % after a minute. The same for threads of one process, which have nice values of their own on Linux

@@ -1,4 +1,3 @@
-// timeout: 60
 // arch: x86_64 aarch64 riscv64
 // Signal frames with random damage to every word, a few hundred of them: the program may die or go on, the kernel goes
 // on. (Not on LoongArch: Linux 7.2 locks up there.)

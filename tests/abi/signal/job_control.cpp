@@ -1,4 +1,3 @@
-// timeout: 60
 // Stops and continues: which signals stop, who is told, what cancels what, orphaned groups, and the terminal's part in
 // it.
 #include <fcntl.h>

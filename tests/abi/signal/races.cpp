@@ -1,4 +1,3 @@
-// timeout: 60
 // Signals that race with fork, exec, exit, blocking calls and masks that open only for a wait: nothing is lost, doubled
 // or stuck. An interval timer beats all through.
 #include <fcntl.h>

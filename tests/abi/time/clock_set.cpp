@@ -1,4 +1,3 @@
-// timeout: 60
 // Whoever waits for CLOCK_REALTIME to show a time follows it when it is set, forward and backward: clock_nanosleep,
 // POSIX timers, timerfds, futexes.
 #include <climits>

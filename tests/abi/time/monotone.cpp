@@ -1,4 +1,3 @@
-// timeout: 60
 // No clock steps back from one processor to another, by call or by vDSO, while adjtimex changes the rate: four threads
 // read, each on its own processor, and compare with the latest that anybody has read before. Three seconds, or with
 // --long five minutes.

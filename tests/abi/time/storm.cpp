@@ -1,4 +1,3 @@
-// timeout: 60
 // Timers at their limits: periods too short to serve, timers that go while they fire, forks that are interrupted while
 // a limit on CPU time keeps a timer of its own.
 #include "check.hpp"

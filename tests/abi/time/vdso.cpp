@@ -1,4 +1,3 @@
-// timeout: 60
 // The vDSO: its functions answer as the calls do, time never runs backwards from one processor to another, and its
 // symbols are found as glibc finds them.
 #include <cstdint>

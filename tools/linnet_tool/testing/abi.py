@@ -12,7 +12,7 @@ from . import FAILED, PASSED, SKIPPED, TESTS, Header, Result
 FLAGS = ["-std=c++23", "-O1", "-g0", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 FOLDER = TESTS / "abi"
 STATUS_SKIPPED = 77
-TIMEOUT = 20  # seconds, where a test says nothing else
+TIMEOUT = 60  # seconds, where a test says nothing else
 LONG_FACTOR = 10  # a test that has a long form gets more time for it
 PROCESSORS = 4
 OUTPUT_SHOWN = 8000
