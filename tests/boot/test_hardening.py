@@ -23,7 +23,7 @@ class Randomisation(BootTest):
             slide, text = self.offset()
             slides.add(slide)
             self.assertRegex(text, rb"sysrq\S*\+0x")
-            self.assertRegex(text, rb"linnet::syscalls::dispatch\+0x")
+            self.assertRegex(text, rb"linnet::process::Thread::run\+0x")
         self.assertEqual(len(slides), 2, slides)
 
     def test_nokaslr(self):

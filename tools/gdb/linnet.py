@@ -178,8 +178,10 @@ class Cpus(gdb.Command):
             current = int(cpu["current"])
             tid, name = running.get(current, ("-", "kernel"))
             state = "online" if int(atomic(cpu["online"])) else "offline"
-            print(f"cpu {number}: {state}, thread {current:#x} {tid} {name}, "
-                  f"{int(cpu['context_switches'])} switches, {int(cpu['interrupts'])} interrupts")
+            interrupts = {kind: int(cpu["interrupts"][kind]) for kind in ("timer", "calls", "reschedules")}
+            print(f"cpu {number}: {state}, thread {current:#x} {tid} {name}, {int(cpu['context_switches'])} switches; "
+                  f"interrupted by its timer {interrupts['timer']} times, by other processors "
+                  f"{interrupts['calls'] + interrupts['reschedules']}")
 
 
 class Log(gdb.Command):

@@ -6,6 +6,7 @@ import sys
 
 from . import arch as arches
 from . import packages, qemu
+from .testing import boot
 from .paths import BUILD, ROOT, SHARED
 
 GROUPS = (
@@ -16,6 +17,7 @@ GROUPS = (
     ("run AArch64 guests", ("qemu-system-aarch64",)),
     ("run RISC-V guests", ("qemu-system-riscv64", *qemu.FIRMWARE["riscv64"])),
     ("run the unit tests", ("/usr/src/googletest/CMakeLists.txt",)),
+    ("run the boot tests", boot.NEEDS),
     ("run ./linnet debug", ("gdb-multiarch",)),
     ("check the sources' style", ("clang-format-19", "clang-tidy-19")),
 )

@@ -29,6 +29,10 @@ void core::Thread::discard_reservation() { std::abort(); }
 namespace {
 
 core::Cpu host_cpus[core::CpuMask::max_cpus];
+[[maybe_unused]] const bool have_numbers = [] {
+    for (u32 number = 0; number < core::CpuMask::max_cpus; ++number) host_cpus[number].number = number;
+    return true;
+}();
 std::atomic<u32> host_cpu_count{0};
 
 /// The kernel thread and CPU of a host thread; numbers are given in the order of first use.
@@ -36,7 +40,6 @@ struct Self {
     core::Thread thread;
     Self() {
         u32 number = host_cpu_count.fetch_add(1);
-        host_cpus[number].number = number;
         host_cpus[number].current = &thread;
         thread.cpu = &host_cpus[number];
     }
@@ -77,10 +80,7 @@ namespace core {
 
 LockClass anonymous_lock_class("anonymous");
 
-Cpu& cpu(u32 number) {
-    host_cpus[number].number = number;
-    return host_cpus[number];
-}
+Cpu& cpu(u32 number) { return host_cpus[number]; }
 u32 cpu_count() { return host_cpu_count.load(); }
 u64 online_cpus() { return 1; }
 void enable_preemption() { enable_preemption_no_switch(); }

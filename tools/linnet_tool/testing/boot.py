@@ -8,14 +8,18 @@ import sys
 import time
 import unittest
 
+from .. import packages
 from . import FAILED, PASSED, SKIPPED, TESTS, Result
 from . import harness
 
 FOLDER = TESTS / "boot"
+NEEDS = ("cpio",)
 
 
 def jobs(plan):
     files = sorted(FOLDER.glob("test_*.py"))
+    if files:
+        packages.require(*NEEDS)
     return [(one.name, lambda one=one: run(plan, one, files)) for one in plan.arches] if files else []
 
 
