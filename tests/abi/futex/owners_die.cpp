@@ -1,5 +1,5 @@
 // needs-linux: 5.14
-// timeout: 90
+// timeout: 180
 //
 // Robust futexes (get_robust_list(2)) whose owners die in every state of locking and unlocking, in every way of dying;
 // and chains of eight locks with inheritance, in the middle of which owners die, time out and are signalled.

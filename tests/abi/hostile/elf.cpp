@@ -1,4 +1,4 @@
-// timeout: 90
+// timeout: 180
 // Hostile programs (execve(2), elf(5)): files that are none, single absurd header fields, and a thousand random changes
 // of a small static program. Each is executed in a child: whatever becomes of that one, the kernel goes on, the
 // undamaged program still runs, and no memory is lost.

@@ -1,5 +1,5 @@
 // needs-linux: 5.18
-// timeout: 90
+// timeout: 180
 //
 // execve(2), execveat(2): how long arguments may be, chains of scripts, what can't be executed and why, paths relative
 // to descriptors.

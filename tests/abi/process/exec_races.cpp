@@ -1,5 +1,5 @@
 // needs-linux: 5.10
-// timeout: 90
+// timeout: 180
 //
 // Threads of one process that execute, end, make threads and are signalled all at once: one of them wins, nothing is
 // left over. And many waiters against the ends of a thousand children.

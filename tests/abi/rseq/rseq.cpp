@@ -1,4 +1,4 @@
-// timeout: 90
+// timeout: 180
 // rseq(2): restartable sequences are left for their abort handlers by preemption, migration, signals and membarrier;
 // the numbers in the area; what is refused and what is inherited. needs-linux: 6.3
 #include <linux/membarrier.h>

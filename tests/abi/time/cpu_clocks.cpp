@@ -1,4 +1,4 @@
-// timeout: 90
+// timeout: 180
 // CPU-time clocks of processes and threads: reading them, sleeping on them, timers on them, interval timers, the limit;
 // /proc/PID/timers.
 #include <pthread.h>
