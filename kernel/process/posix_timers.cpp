@@ -153,16 +153,13 @@ int ProcessTimers::choose_id_locked() {
 }
 
 PosixTimer* ProcessTimers::find_posix_timer_locked(int id) {
-    for (PosixTimer& timer : posix_timers_)
-        if (timer.id == id) return &timer;
-    return nullptr;
+    const auto found = posix_timers_.find(id);
+    return found == posix_timers_.end() ? nullptr : &*found;
 }
 
 PosixTimer* ProcessTimers::find_posix_timer_after_locked(int id) {
-    PosixTimer* best = nullptr;
-    for (PosixTimer& timer : posix_timers_)
-        if (timer.id > id && (!best || timer.id < best->id)) best = &timer;
-    return best;
+    const auto found = posix_timers_.upper_bound(id);
+    return found == posix_timers_.end() ? nullptr : &*found;
 }
 
 Result<int> ProcessTimers::link_posix_timer(PosixTimer& timer) {
@@ -172,44 +169,46 @@ Result<int> ProcessTimers::link_posix_timer(PosixTimer& timer) {
     ids_[id / 64] |= u64{1} << id % 64;
     timer.id = id;
     if (timer.value_is_id) timer.value = static_cast<u64>(id);
-    posix_timers_.push_back(timer);
+    posix_timers_.insert(timer);
     return id;
 }
 
+/// Out of reach of everybody who looks for it. lock held.
+void ProcessTimers::unlink_posix_timer_locked(PosixTimer& timer) {
+    timer.expiry_ns = 0;
+    posix_timers_.erase(posix_timers_.iterator_to(timer));
+    ids_[timer.id / 64] &= ~(u64{1} << timer.id % 64);
+}
+
+/// Ends one that is unlinked.
+void ProcessTimers::destroy(PosixTimer& timer) {
+    core::cancel_timer_sync(timer);
+    cancel_cpu_timer(timer.cpu);
+    withdraw_signal(process_, timer);
+    delete &timer;
+}
+
 Result<void> ProcessTimers::delete_posix_timer(int id) {
-    PosixTimer* timer;
-    {
-        core::InterruptSpinGuard guard(lock);
-        timer = find_posix_timer_locked(id);
-        if (!timer) return error(Errno::EINVAL);
-        timer->expiry_ns = 0;
-        posix_timers_.remove(*timer);
-        release_id_locked(id);
-    }
-    core::cancel_timer_sync(*timer);
-    cancel_cpu_timer(timer->cpu);
-    withdraw_signal(process_, *timer);
-    delete timer;
+    core::InterruptSpinGuard guard(lock);
+    PosixTimer* timer = find_posix_timer_locked(id);
+    if (!timer) return error(Errno::EINVAL);
+    unlink_posix_timer_locked(*timer);
+    guard.unlock();
+    destroy(*timer);
     return {};
 }
 
 void ProcessTimers::delete_posix_timers() {
     for (;;) {
-        PosixTimer* timer;
-        {
-            core::InterruptSpinGuard guard(lock);
-            timer = posix_timers_.pop_front();
-            if (timer) {
-                timer->expiry_ns = 0;
-                release_id_locked(timer->id);
-            }
-            if (!timer) next_timer_id_ = 0;
+        core::InterruptSpinGuard guard(lock);
+        if (posix_timers_.empty()) {
+            next_timer_id_ = 0;
+            return;
         }
-        if (!timer) return;
-        core::cancel_timer_sync(*timer);
-        cancel_cpu_timer(timer->cpu);
-        withdraw_signal(process_, *timer);
-        delete timer;
+        PosixTimer& timer = *posix_timers_.begin();
+        unlink_posix_timer_locked(timer);
+        guard.unlock();
+        destroy(timer);
     }
 }
 

@@ -48,7 +48,7 @@ struct PosixTimer : core::Timer, core::WallClockListener {
     bool stands_still = false; // armed for a look only
     int overrun = 0;           // of the signal sent last
     QueuedSignal record;       // that signal, while it is pending; guarded by signal_lock
-    ListNode list_node;
+    TreeNode tree_node;
     OnCpuClock cpu{*this};
     NullableRefPtr<UserAccount> charged_to; // against RLIMIT_SIGPENDING, as long as the timer exists
 };
@@ -103,14 +103,19 @@ private:
 
     static constexpr int most_posix_timers = 4096;
     [[nodiscard]] int choose_id_locked();
-    void release_id_locked(int id) { ids_[id / 64] &= ~(u64{1} << id % 64); }
+    void unlink_posix_timer_locked(PosixTimer& timer);
+    void destroy(PosixTimer& timer);
 
     void on_real_timer();
     IntervalTimerValue real_value_locked() const;
     IntervalTimerValue set_cpu_timer(CpuIntervalTimer& timer, CpuClock::Which which, const IntervalTimerValue& value);
 
     Process& process_;
-    IntrusiveList<PosixTimer, &PosixTimer::list_node> posix_timers_;
+    struct IdOf {
+        using type = int;
+        const int& operator()(const PosixTimer& timer) const { return timer.id; }
+    };
+    IntrusiveTree<PosixTimer, &PosixTimer::tree_node, IdOf> posix_timers_;
     int next_timer_id_ = 0;
     u64 ids_[most_posix_timers / 64] = {}; // those in use
     RealTimer real_;
