@@ -246,8 +246,8 @@ bool RunQueue::should_preempt(const Thread& thread, u64 now) {
     return runs_as(*running_) == SchedulingClass::Fair && fair_.should_preempt(thread, *running_);
 }
 
-void RunQueue::plan_event(u64 now) {
-    if (!needs_event()) return cancel_event();
+void RunQueue::plan_needed_event(u64 now) {
+    // What it nearly always is.
     if (running_ && runs_as(*running_) == SchedulingClass::Fair && realtime_.is_empty()) {
         event_ns_ = to_ns(now) + FairQueue::slice_left_ns(*running_);
         return;

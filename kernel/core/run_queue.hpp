@@ -68,11 +68,7 @@ public:
     /// The same, when all that has changed is that `thread` waits.
     [[nodiscard]] bool should_preempt(const Thread& thread, u64 now);
     /// Sets when the timer has to come; or that it need not, for the owner is about to switch.
-    void plan_event(u64 now);
-    /// Nothing has to happen at any time while a fair thread runs alone, or nobody does.
-    [[nodiscard]] bool needs_event() const {
-        return waiting() != 0 || (running_ && running_->urgency.scheduling_class() != SchedulingClass::Fair);
-    }
+    void plan_event(u64 now) { needs_event() ? plan_needed_event(now) : cancel_event(); }
     void cancel_event() { event_ns_ = no_event; }
     /// What the running thread runs as has been changed: it leaves its class (before) and joins the other (after).
     void begin_change(Thread& thread);
@@ -94,6 +90,11 @@ private:
 
     /// The thread has waited up to `now`.
     void add_waited(Thread& thread, u64 now);
+    /// Nothing has to happen at any time while a fair thread runs alone, or nobody does.
+    [[nodiscard]] bool needs_event() const {
+        return waiting() != 0 || (running_ && running_->urgency.scheduling_class() != SchedulingClass::Fair);
+    }
+    void plan_needed_event(u64 now);
     void insert(Thread& thread, u64 now);
     void remove(Thread& thread);
     void publish_waiting(u8 level);

@@ -112,10 +112,7 @@ void switch_threads(Why why) {
         previous.run_clock.stop();
         next->run_clock.start(now);
     }
-    if (queue.needs_event())
-        queue.plan_event(now);
-    else
-        queue.cancel_event();
+    queue.plan_event(now);
     if (next == &previous) {
         queue.lock.release();
         return;
