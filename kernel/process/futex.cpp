@@ -187,13 +187,17 @@ Result<FutexWaitEnd> wait_with(std::span<FutexWaiter, extent> waiters, std::span
     return result == core::WaitResult::TimedOut ? FutexWaitEnd::TimedOut : FutexWaitEnd::Interrupted;
 }
 
+Result<FutexWaitEnd> wait_on_one(FutexWaiter& waiter, const FutexWait& wait, core::Deadline deadline) {
+    usize which;
+    return wait_with<1>(std::span<FutexWaiter, 1>{&waiter, 1}, std::span<const FutexWait, 1>{&wait, 1}, deadline,
+                        which);
+}
+
 } // namespace
 
 Result<FutexWaitEnd> futex_wait(const FutexWait& wait, core::Deadline deadline) {
     FutexWaiter waiter;
-    usize which;
-    return wait_with<1>(std::span<FutexWaiter, 1>{&waiter, 1}, std::span<const FutexWait, 1>{&wait, 1}, deadline,
-                        which);
+    return wait_on_one(waiter, wait, deadline);
 }
 
 Result<FutexWaitEnd> futex_wait_any(std::span<const FutexWait> waits, core::Deadline deadline, usize& which) {
@@ -268,9 +272,7 @@ Result<void> futex_wait_requeue_pi(const FutexWait& wait, VirtAddr target, core:
     waiter.requeue = &inheriting;
     waiter.target = TRY(futex_key(target, wait.scope));
     if (waiter.target == TRY(futex_key(wait.address, wait.scope))) return error(Errno::EINVAL);
-    usize which;
-    switch (TRY(wait_with<1>(std::span<FutexWaiter, 1>{&waiter, 1}, std::span<const FutexWait, 1>{&wait, 1}, deadline,
-                             which))) {
+    switch (TRY(wait_on_one(waiter, wait, deadline))) {
     case FutexWaitEnd::Woken:
         break;
     case FutexWaitEnd::TimedOut:
