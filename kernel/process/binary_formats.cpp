@@ -155,6 +155,7 @@ Result<void> Format::take_flags() {
 
 Result<RefPtr<Format>> Format::create(std::string_view line) {
     if (line.size() < shortest_line || line.size() > longest_line) return error(Errno::EINVAL);
+    if (line.contains('\0')) return error(Errno::EINVAL); // in a magic it is written \x00
     auto* made = new (std::nothrow) Format;
     if (!made) return error(Errno::ENOMEM);
     RefPtr<Format> format = RefPtr<Format>::adopt(*made);
