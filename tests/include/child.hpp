@@ -38,6 +38,20 @@ void run_in_child(F body) {
     CHECK_EQ(in_child(body), 0);
 }
 
+/// A child that does nothing until a signal ends it.
+inline pid_t pausing() {
+    const pid_t child = fork();
+    if (child == 0)
+        for (;;) pause();
+    return child;
+}
+
+/// Ends such a child, and waits for it whatever its exit signal is.
+inline void end_child(pid_t child) {
+    kill(child, SIGKILL);
+    CHECK_EQ(waitpid(child, nullptr, __WALL), child);
+}
+
 /// What shells make of a wait status, but that a signal counts from 1000 on.
 inline int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status); }
 

@@ -1,6 +1,7 @@
 // A thread sleeps, and its CPU with it, while another changes what it has looked at: it must see the change when it
 // goes on, although a CPU that rests needn't be told at once. Pages are exchanged, taken away and protected; whole page
 // tables go too. Least Linux: 2.6.
+#include "affinity.hpp"
 #include "memory.hpp"
 #include <asleep.hpp>
 #include <csetjmp>
@@ -13,6 +14,7 @@
 
 namespace {
 
+using check::stay_on;
 using memory::page;
 using memory::span;
 
@@ -23,13 +25,6 @@ int seen; // what the sleeper read, or -1 for a signal
 sigjmp_buf back;
 
 void on_fault(int, siginfo_t*, void*) { siglongjmp(back, 1); }
-
-void stay_on(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    CHECK_EQ(sched_setaffinity(0, sizeof set, &set), 0);
-}
 
 void* look(void*) {
     stay_on(1);

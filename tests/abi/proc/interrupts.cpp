@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "proc_text.hpp"
 
@@ -58,13 +59,6 @@ unsigned long long interrupts(int cpu, std::initializer_list<const char*> words)
     return sum(text, columns(text), cpu, words);
 }
 
-void run_on(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    CHECK_OK(sched_setaffinity(0, sizeof set, &set));
-}
-
 void test_format() {
     const char* text = proc_text::read_file("/proc/interrupts");
     const int online = int(sysconf(_SC_NPROCESSORS_ONLN));
@@ -91,7 +85,7 @@ void test_format() {
 }
 
 void test_timer(int cpu) {
-    run_on(cpu);
+    check::stay_on(cpu);
     const unsigned long long before = interrupts(cpu, {"imer"});
     for (int i = 0; i < 20; i++) check::nap();
     CHECK_GE(interrupts(cpu, {"imer"}), before + 10);
@@ -100,7 +94,7 @@ void test_timer(int cpu) {
 std::atomic<bool> stop;
 std::atomic<int> running;
 void* spin(void* cpu) {
-    run_on(int(long(cpu)));
+    check::stay_on(int(long(cpu)));
     running++;
     while (!stop) {
     }
@@ -164,7 +158,7 @@ int main() {
     test_format();
     const int last = int(sysconf(_SC_NPROCESSORS_ONLN)) - 1;
     test_timer(last);
-    run_on(0);
+    check::stay_on(0);
     if (last > 0) test_calls(last);
     test_sums();
     return check::result();

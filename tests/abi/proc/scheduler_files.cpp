@@ -3,17 +3,11 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "proc_text.hpp"
 
 namespace {
-
-void run_on(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    CHECK_OK(sched_setaffinity(0, sizeof set, &set));
-}
 
 // Sleeps at least ten times; one that is over before it begins is none.
 void naps() {
@@ -62,7 +56,7 @@ void* spin(void*) {
 }
 
 void test_counts(int cpu) {
-    run_on(cpu);
+    check::stay_on(cpu);
     // Linux counts the first six only when told to.
     proc_text::write_file("/proc/sys/kernel/sched_schedstats", "1");
     const CpuLine before = line_of(cpu);
@@ -125,10 +119,10 @@ void test_thread() {
     CHECK(field(path, "se.sum_exec_runtime") > ran);
     // To another CPU and back.
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1) {
-        run_on(0);
+        check::stay_on(0);
         const double moved = field(path, "se.nr_migrations");
-        run_on(1);
-        run_on(0);
+        check::stay_on(1);
+        check::stay_on(0);
         CHECK_GE(field(path, "se.nr_migrations"), moved + 2);
     }
     // Any write is taken.

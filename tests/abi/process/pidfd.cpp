@@ -25,16 +25,6 @@ int send(int pidfd, int signal, siginfo_t* info = nullptr, unsigned flags = 0) {
 }
 int getfd(int pidfd, int fd, unsigned flags = 0) { return int(syscall(SYS_pidfd_getfd, pidfd, fd, flags)); }
 
-pid_t pausing() {
-    const pid_t child = fork();
-    if (child == 0)
-        for (;;) pause();
-    return child;
-}
-void reap(pid_t child) {
-    kill(child, SIGKILL);
-    CHECK_EQ(waitpid(child, nullptr, 0), child);
-}
 short events_of(int pidfd) {
     pollfd entry = {pidfd, POLLIN, 0};
     CHECK_OK(poll(&entry, 1, 0));
@@ -156,7 +146,7 @@ void many_wait_for_one() {
         return nullptr;
     };
     for (pthread_t& thread : threads) pthread_create(&thread, nullptr, run, nullptr);
-    reap(child);
+    end_child(child);
     for (const pthread_t thread : threads) pthread_join(thread, nullptr);
     CHECK_EQ(told.load(), 4);
     close(fd);
@@ -278,7 +268,7 @@ void descriptors() {
 void numbers_return() {
     const pid_t child = pausing();
     const int fd = pidfd_open(child);
-    reap(child);
+    end_child(child);
     char name[64];
     snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
     CHECK_EQ(proc_text::number_in(name, "Pid"), -1);
@@ -298,7 +288,7 @@ void numbers_return() {
         CHECK_ERRNO(send(fd, SIGKILL), ESRCH);
         siginfo_t info = {};
         CHECK_ERRNO(waitid(idtype_t(3), id_t(fd), &info, WEXITED | WNOHANG), ECHILD);
-        reap(pid_t(again));
+        end_child(pid_t(again));
     } else {
         CHECK_EQ(again, 1); // shows errno
     }

@@ -17,18 +17,6 @@ constexpr auto by_pidfd = idtype_t(3);
 
 int pidfd_of(pid_t pid, unsigned flags = 0) { return int(syscall(SYS_pidfd_open, pid, flags)); }
 
-pid_t pausing() {
-    const pid_t child = fork();
-    if (child == 0)
-        for (;;) pause();
-    return child;
-}
-
-void reap(pid_t child) {
-    kill(child, SIGKILL);
-    CHECK_EQ(waitpid(child, nullptr, __WALL), child);
-}
-
 void check_info(const siginfo_t& info, pid_t child, int code, int status) {
     CHECK_EQ(info.si_signo, SIGCHLD);
     CHECK_EQ(info.si_errno, 0);
@@ -179,7 +167,7 @@ void clones() {
     CHECK_EQ(waitpid(-1, &status, __WCLONE), clone_child);
     CHECK_EQ(status, 3 << 8);
     CHECK_EQ(waitpid(-1, &status, WNOHANG | __WALL | __WCLONE), 0);
-    reap(plain);
+    end_child(plain);
 }
 
 template <typename F>
@@ -208,8 +196,8 @@ void children_of_threads() {
     });
     CHECK_EQ(waitpid(mine, nullptr, WNOHANG | __WNOTHREAD), 0);
     CHECK(eventually([&] { return waitpid(theirs, nullptr, WNOHANG | __WNOTHREAD) == 0; }));
-    reap(theirs);
-    reap(mine);
+    end_child(theirs);
+    end_child(mine);
 }
 
 /// The leader ends first: its children are another thread's, who finds them with __WNOTHREAD.
@@ -223,7 +211,7 @@ void children_of_a_dead_leader() {
         auto run = [](void*) -> void* {
             CHECK(eventually([] { return thread_state(leader) == 'Z'; }));
             CHECK_EQ(waitpid(child, nullptr, WNOHANG | __WNOTHREAD), 0);
-            reap(child);
+            end_child(child);
             _exit(result());
         };
         CHECK_EQ(pthread_create(&thread, nullptr, run, nullptr), 0);
@@ -283,7 +271,7 @@ void usage() {
     const pid_t sleeper = pausing();
     CHECK_EQ(wait4(sleeper, nullptr, WNOHANG, &reaped), 0);
     CHECK_EQ(reaped.ru_nvcsw, 0x5555555555555555); // nothing to tell: nothing written
-    reap(sleeper);
+    end_child(sleeper);
 }
 
 /// Ignored SIGCHLD, or SA_NOCLDWAIT: children leave nothing, and wait ends only when the last has gone.
@@ -320,7 +308,7 @@ void interrupted() {
     }
     CHECK_ERRNO(waitpid(child, nullptr, 0), EINTR);
     CHECK_EQ(waitpid(sender, nullptr, 0), sender);
-    reap(child);
+    end_child(child);
     signal(SIGUSR1, SIG_DFL);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "machine.hpp"
 
@@ -238,10 +239,7 @@ std::atomic<long> left;
 
 void* spin_again(void*) {
     enter();
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(1, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    stay_on(1);
     while (!stop) {
         Descriptor descriptor = {};
         spin(descriptor, &inside);
@@ -306,20 +304,14 @@ void registration() {
 }
 
 void numbers() {
-    cpu_set_t all;
-    sched_getaffinity(0, sizeof all, &all);
-    for (unsigned cpu = 0; cpu < 4; ++cpu) {
-        if (!CPU_ISSET(cpu, &all)) continue;
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        CHECK_OK(sched_setaffinity(0, sizeof one, &one));
-        CHECK_EQ(__atomic_load_n(&own.cpu_id, __ATOMIC_RELAXED), cpu);
-        CHECK_EQ(__atomic_load_n(&own.cpu_id_start, __ATOMIC_RELAXED), cpu);
-        CHECK_EQ(own.node_id, 0u);
-        CHECK_LT(own.mm_cid, 4u);
-    }
-    sched_setaffinity(0, sizeof all, &all);
+    on_each_cpu(
+        [](int cpu) {
+            CHECK_EQ(__atomic_load_n(&own.cpu_id, __ATOMIC_RELAXED), unsigned(cpu));
+            CHECK_EQ(__atomic_load_n(&own.cpu_id_start, __ATOMIC_RELAXED), unsigned(cpu));
+            CHECK_EQ(own.node_id, 0u);
+            CHECK_LT(own.mm_cid, 4u);
+        },
+        4);
 }
 
 } // namespace

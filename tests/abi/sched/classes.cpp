@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "proc_text.hpp"
 
@@ -24,13 +25,6 @@ int first_cpu() {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &all)) return cpu;
     return 0;
-}
-
-void stay_on(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    CHECK_OK(sched_setaffinity(0, sizeof set, &set));
 }
 
 void become(int policy, int priority) {
@@ -73,7 +67,7 @@ void on_one_cpu(Body body) {
     if (child == 0) {
         check::failures = 0;
         written = new Log;
-        stay_on(first_cpu());
+        check::stay_on(first_cpu());
         become(SCHED_FIFO, 50);
         body();
         _exit(check::result());
@@ -345,7 +339,7 @@ struct {
 } place;
 
 void* spin_once_the_other_is_there(void*) {
-    stay_on(place.cpu);
+    check::stay_on(place.cpu);
     while (!place.ordinary_is_there) check::nap();
     check::nap();
     place.greedy_is_there = true;
@@ -357,7 +351,7 @@ void* spin_once_the_other_is_there(void*) {
 void* make_way(void*) {
     cpu_set_t all;
     CHECK_OK(sched_getaffinity(0, sizeof all, &all));
-    stay_on(place.cpu);
+    check::stay_on(place.cpu);
     CHECK_OK(sched_setaffinity(0, sizeof all, &all));
     place.ordinary_is_there = true;
     while (!place.greedy_is_there) {

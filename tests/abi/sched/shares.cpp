@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "memory.hpp"
 
@@ -33,13 +34,6 @@ int some_cpu() {
     for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE && seen < 2; cpu++)
         if (CPU_ISSET(cpu, &all)) found = cpu, seen++;
     return found;
-}
-
-void stay_on(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    CHECK_OK(sched_setaffinity(0, sizeof set, &set));
 }
 
 double read_clock(clockid_t clock) {

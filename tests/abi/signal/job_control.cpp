@@ -11,18 +11,6 @@ using namespace check;
 
 namespace {
 
-pid_t sleeper() {
-    const pid_t child = fork();
-    if (child == 0)
-        for (;;) pause();
-    return child;
-}
-
-void end(pid_t child) {
-    kill(child, SIGKILL);
-    CHECK_EQ(waitpid(child, nullptr, 0), child);
-}
-
 int wait_status(pid_t child, int options) {
     int status = -1;
     CHECK_EQ(waitpid(child, &status, options), child);
@@ -33,7 +21,7 @@ bool stopped_by(int status, int signal) { return WIFSTOPPED(status) && WSTOPSIG(
 
 void each_stop_signal() {
     for (int signal : {SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU}) {
-        const pid_t child = sleeper();
+        const pid_t child = pausing();
         setpgid(child, child); // its group has a parent outside, in the same session: not orphaned
         kill(child, signal);
         CHECK(stopped_by(wait_status(child, WUNTRACED), signal));
@@ -47,12 +35,12 @@ void each_stop_signal() {
         CHECK_EQ(info.si_status, SIGCONT);
         CHECK(WIFCONTINUED(wait_status(child, WCONTINUED)));
         CHECK_EQ(waitpid(child, nullptr, WCONTINUED | WNOHANG), 0);
-        end(child);
+        end_child(child);
     }
 }
 
 void stopped_ones_die() {
-    pid_t child = sleeper();
+    pid_t child = pausing();
     kill(child, SIGSTOP);
     CHECK(stopped_by(wait_status(child, WUNTRACED), SIGSTOP));
     kill(child, SIGTERM); // stays pending
@@ -60,7 +48,7 @@ void stopped_ones_die() {
     CHECK_EQ(thread_state(child), 'T');
     kill(child, SIGCONT);
     CHECK(died_of(wait_status(child, 0), SIGTERM));
-    child = sleeper();
+    child = pausing();
     kill(child, SIGSTOP);
     CHECK(stopped_by(wait_status(child, WUNTRACED), SIGSTOP));
     kill(child, SIGKILL);
@@ -120,12 +108,12 @@ void whole_process() {
         CHECK(WIFCONTINUED(wait_status(child, WCONTINUED)));
         CHECK(eventually([&] { return counters->one > one && counters->two > two && counters->continued == i + 1; }));
     }
-    end(child);
+    end_child(child);
 }
 
 /// A quick succession of stops and continues ends as its last signal says.
 void storm() {
-    const pid_t child = sleeper();
+    const pid_t child = pausing();
     for (int i = 0; i < 300; ++i) {
         kill(child, SIGSTOP);
         kill(child, SIGCONT);
@@ -134,7 +122,7 @@ void storm() {
     CHECK(eventually([&] { return thread_state(child) == 'T'; }));
     kill(child, SIGCONT);
     CHECK(eventually([&] { return thread_state(child) == 'S'; }));
-    end(child);
+    end_child(child);
 }
 
 /// In a group without a parent in its session that could continue it, only SIGSTOP stops.
@@ -233,7 +221,7 @@ void background_reads_and_writes() {
         // A read stops; ignored or blocked it fails.
         pid_t child = background([&] { (void)!read(slave, &byte, 1); });
         CHECK(stopped_by(wait_status(child, WUNTRACED), SIGTTIN));
-        end(child);
+        end_child(child);
         child = background([&] {
             signal(SIGTTIN, SIG_IGN);
             CHECK_ERRNO(read(slave, &byte, 1), EIO);
@@ -258,7 +246,7 @@ void background_reads_and_writes() {
         CHECK_OK(tcsetattr(slave, TCSANOW, &settings));
         child = background([&] { (void)!write(slave, "x", 1); });
         CHECK(stopped_by(wait_status(child, WUNTRACED), SIGTTOU));
-        end(child);
+        end_child(child);
         child = background([&] {
             signal(SIGTTOU, SIG_IGN);
             CHECK_EQ(write(slave, "y", 1), 1);
@@ -267,7 +255,7 @@ void background_reads_and_writes() {
         // Changing the terminal from behind stops with or without TOSTOP.
         child = background([&] { tcsetattr(slave, TCSANOW, &settings); });
         CHECK(stopped_by(wait_status(child, WUNTRACED), SIGTTOU));
-        end(child);
+        end_child(child);
         child = background([&] { tcsetpgrp(slave, getpgrp()); });
         CHECK(stopped_by(wait_status(child, WUNTRACED), SIGTTOU));
         // Continued in the foreground it tries again and succeeds.
@@ -338,7 +326,7 @@ void keys() {
         CHECK(died_of(wait_status(front, 0), SIGQUIT));
         CHECK(died_of(wait_status(second, 0), SIGQUIT));
         CHECK_EQ(waitpid(behind, nullptr, WUNTRACED | WNOHANG), 0);
-        end(behind);
+        end_child(behind);
         CHECK_OK(tcsetpgrp(slave, getpgrp()));
     });
     CHECK_EQ(status, 0);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "machine.hpp"
 
@@ -88,10 +89,7 @@ void* compute(void* seed) {
 
 /// The same on one processor that several threads share, with signals to each of them.
 void switched_code() {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(0, &one);
-    sched_setaffinity(0, sizeof one, &one);
+    stay_on(0);
     pthread_t threads[3];
     for (long i = 0; i < 3; ++i) pthread_create(&threads[i], nullptr, compute, (void*)(i + 1));
     for (int i = 0; i < 200; ++i) {

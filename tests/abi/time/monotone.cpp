@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/timex.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "memory.hpp"
 
@@ -42,10 +43,7 @@ void look(int clock, int by) {
 }
 
 void* read_all(void* argument) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(long(argument), &one);
-    sched_setaffinity(0, sizeof one, &one);
+    stay_on(int(long(argument)));
     while (!over) {
         for (int clock = 0; clock < count; ++clock) {
             if (left_out[clock]) continue;

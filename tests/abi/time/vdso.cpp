@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 #include "vdso_function.hpp"
 
@@ -63,23 +64,17 @@ void agrees_with_the_call() {
 
 void tells_the_processor() {
     const auto get = reinterpret_cast<GetCpu>(vdso_function("getcpu"));
-    cpu_set_t all;
-    sched_getaffinity(0, sizeof all, &all);
-    for (unsigned cpu = 0; cpu < 4; ++cpu) {
-        if (!CPU_ISSET(cpu, &all)) continue;
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        CHECK_OK(sched_setaffinity(0, sizeof one, &one));
-        unsigned where = 99, node = 99;
-        CHECK_OK(syscall(SYS_getcpu, &where, &node, nullptr));
-        CHECK_EQ(where, cpu);
-        if (!get) continue;
-        where = 99;
-        CHECK_EQ(get(&where, &node, nullptr), 0);
-        CHECK_EQ(where, cpu);
-    }
-    sched_setaffinity(0, sizeof all, &all);
+    on_each_cpu(
+        [&](int cpu) {
+            unsigned where = 99, node = 99;
+            CHECK_OK(syscall(SYS_getcpu, &where, &node, nullptr));
+            CHECK_EQ(where, unsigned(cpu));
+            if (!get) return;
+            where = 99;
+            CHECK_EQ(get(&where, &node, nullptr), 0);
+            CHECK_EQ(where, unsigned(cpu));
+        },
+        4);
 }
 
 std::atomic<int64_t> newest;
@@ -88,10 +83,7 @@ std::atomic<bool> over;
 
 /// Reads that follow one another on whatever processor never go back.
 void* read_clock(void* argument) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(long(argument), &one);
-    sched_setaffinity(0, sizeof one, &one);
+    stay_on(int(long(argument)));
     while (!over) {
         const int64_t seen = newest.load();
         timespec time;

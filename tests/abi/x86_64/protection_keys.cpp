@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 
+#include "affinity.hpp"
 #include "asleep.hpp"
 
 using namespace check;
@@ -24,16 +25,9 @@ bool has_keys() {
     return c >> 4 & 1; // OSPKE
 }
 
-void use_one_processor() {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(0, &one);
-    CHECK_OK(sched_setaffinity(0, sizeof one, &one));
-}
-
 /// A child that denies itself all its memory, spinning in registers, while its parent uses calls that copy.
 void shut_out() {
-    use_one_processor();
+    stay_on(0);
     const pid_t child = fork();
     if (child == 0) {
         asm volatile("wrpkru; 1: movl $24, %%eax; syscall; xorl %%ecx, %%ecx; jmp 1b" // sched_yield for ever
