@@ -6,6 +6,9 @@
 // back. yield: two threads that yield to one another, each yield. timer: what a thread that sleeps 100 µs again and
 // again takes away from one that runs, each time. vfork+exec, spawn: a static program until it has ended. hackbench:
 // senders and receivers on pipes, each message.
+//
+// With "--wall" what several CPUs do to these, by the clock: of the timer how long a sleep of 100 µs takes while nobody
+// else runs, and jobs: four processes that compute for as long as one needs some 10 ms, as `make -j` would start them.
 #include <atomic>
 #include <csignal>
 #include <cstring>
@@ -217,10 +220,32 @@ void hackbench(const char* name) {
     report(name, all / (groups * members * members * messages));
 }
 
+void short_sleeps(int count) {
+    for (int i = 0; i < count; i++) {
+        const timespec pause = {0, 100'000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, nullptr);
+    }
+}
+
+void compute(long steps) {
+    volatile long sum = 0;
+    for (long i = 0; i < steps; i++) sum = sum + i;
+}
+
+/// What one of them computes is the same on every kernel, so that the clock tells how many CPUs were busy.
+void jobs(int count) {
+    for (int i = 0; i < count; i++) {
+        std::vector<pid_t> workers;
+        for (int worker = 0; worker < 4; worker++) workers.push_back(child([] { compute(3'000'000); }));
+        for (pid_t worker : workers) waitpid(worker, nullptr, 0);
+    }
+}
+
 } // namespace
 
 int main(int count, char** arguments) {
     if (count > 1 && strcmp(arguments[1], "--exit") == 0) _exit(0);
+    const bool wall = count > 1 && strcmp(arguments[1], "--wall") == 0;
     self = arguments[0];
     measure("null", 2000, null_call);
     measure("clock-call", 2000, clock_call);
@@ -231,8 +256,12 @@ int main(int count, char** arguments) {
     ring("ring-32", 32);
     futex_round_trip("futex");
     yields("yield");
-    timer_wake_ups("timer");
+    if (wall)
+        measure("timer", 50, short_sleeps);
+    else
+        timer_wake_ups("timer");
     measure("vfork+exec", 10, vfork_exec);
     measure("spawn", 10, spawn);
     hackbench("hackbench");
+    if (wall) measure("jobs", 1, jobs);
 }

@@ -22,9 +22,10 @@ from .guest import Guest
 from .paths import BUILD, ROOT, ensure
 from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory", "mm", "sched", "wall", "mm-wall")
+KINDS = ("boot", "core", "memory", "mm", "sched", "wall", "mm-wall", "sched-wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
+WALL_TIMEOUT = 900
 MM_TIMEOUT = 900
 MM_MEMORY = "2G"  # a process of 1 GiB must fit
 BOOT_TIMEOUT = 180
@@ -32,13 +33,31 @@ BOOT_TIMEOUT = 180
 # The seven of which the geometric mean is reported.
 MEAN_OF = ("null", "open+close", "stat", "fork+exec+wait", "anon-fault", "switch", "pipe")
 
-WALL_PAIRS = 15
-WALL_PROCESSORS = 2
-MM_WALL_PROCESSORS = (2, 4)
-
 # Before the names of bench/mm.cpp and bench/sched.cpp; they have plots of their own.
 MM_PREFIX = "mm:"
 SCHED_PREFIX = "sched:"
+
+
+@dataclass(frozen=True)
+class Wall:
+    """What is measured by the clock: the same program in two guests that take turns."""
+
+    kind: str
+    program: str  # of bench/
+    prefix: str  # of its rows
+    processors: tuple  # to measure with, one after the other
+    words: tuple = ("--wall",)
+
+    def key(self, processors):
+        """Of what is stored."""
+        return f"{self.kind}-{processors}"
+
+
+WALLS = (
+    Wall("wall", "core", "", (2,), ()),
+    Wall("mm-wall", "mm", MM_PREFIX, (2, 4)),
+    Wall("sched-wall", "sched", SCHED_PREFIX, (2, 4)),
+)
 
 
 def prefix_of(row):
@@ -78,7 +97,7 @@ DOCUMENTS = (
                                                "mprotect-split", "idle-slab", "idle-stacks", "idle-page-tables",
                                                "flushes-fork", "flushes-mmap+munmap", "flushes-mprotect", "flushes-dontneed"))),
     Document("sched", "Scheduling benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
-             "`bench/sched.cpp`.", "measured: scheduling", SCHED_PREFIX, ("sched",)),
+             "`bench/sched.cpp`.", "measured: scheduling", SCHED_PREFIX, ("sched", "sched-wall")),
 )
 
 RIVALS = ("linux-bench", "linnet")
@@ -92,11 +111,9 @@ def run(options):
     chosen = arches.get_arches(options.arch or "all")
     for arch in chosen:
         measure(arch, [kind for kind in kinds if kind in MEASURES], options.kernel)
-        if "wall" in kinds:
-            measure_wall(arch)
-        if "mm-wall" in kinds:
-            for processors in MM_WALL_PROCESSORS:
-                measure_wall(arch, "mm", ["--wall"], processors, f"mm-wall-{processors}")
+        for wall in WALLS:
+            for processors in wall.processors if wall.kind in kinds else ():
+                measure_wall(arch, wall, processors, options.pairs)
     summarise([arch.name for arch in chosen])
     if options.record:
         record(kinds)
@@ -179,27 +196,28 @@ def measure_mm(arch, rival):
     return {MM_PREFIX + name: value for name, value in results(outcome.stdout.decode()).items()}
 
 
-def measure_wall(arch, name="core", words=(), processors=WALL_PROCESSORS, key="wall"):
-    """The median ratio of times by the clock, with its 95 % interval, from pairs of runs that alternate."""
-    program = compile_program(arch, name).read_bytes()
+def measure_wall(arch, wall, processors, count):
+    """The median ratio of times by the clock, with its 95 % interval, from `count` pairs of runs that alternate."""
+    program = compile_program(arch, wall.program).read_bytes()
     pairs = []
     with contextlib.ExitStack() as stack:
         guests = [stack.enter_context(Batch(boot.Setup(arch, kernel=rival, smp=processors))) for rival in RIVALS]
         for guest in guests:
             guest.put("/.linnet/t/bench", program)
-        progress = Counter(f"measuring pairs of {name} by the clock on {arch.name}, {processors} CPUs")
-        for number in range(WALL_PAIRS):
-            progress.show(f"{number}/{WALL_PAIRS}")
-            outcomes = [guest.run(["/.linnet/t/bench", *words], CORE_TIMEOUT) for guest in guests]
+        progress = Counter(f"measuring pairs of {wall.kind} by the clock on {arch.name}, {processors} CPUs")
+        for number in range(count):
+            progress.show(f"{number}/{count}")
+            outcomes = [guest.run(["/.linnet/t/bench", *wall.words], WALL_TIMEOUT) for guest in guests]
             if any(outcome.status != 0 for outcome in outcomes):
                 raise LinnetError(f"the benchmark failed on {arch.name}: "
                                   + b" ".join(outcome.both for outcome in outcomes).decode(errors="replace"))
             pairs.append([results(outcome.stdout.decode()) for outcome in outcomes])
         progress.done()
     stored = load(arch)
-    stored[key] = {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
-                      for name in pairs[0][0]}
-    stored[key]["version"] = commit()
+    stored[wall.key(processors)] = {
+        "version": commit(), "pairs": count,
+        "ratios": {name: median_interval([ours[name] / theirs[name] for theirs, ours in pairs if theirs[name] > 0])
+                   for name in pairs[0][0]}}
     store(arch, stored)
 
 
@@ -287,19 +305,19 @@ def table(arch, stored, wanted=lambda name: True):
     ratios = mean_ratios(stored)
     if ratios and wanted(MEAN_OF[0]):
         lines.append(f"  {'geometric mean of ' + str(len(ratios)):<48}{geometric_mean(ratios):>9.3f}")
-    walls = {"wall": ("", WALL_PROCESSORS),
-             **{f"mm-wall-{processors}": (MM_PREFIX, processors) for processors in MM_WALL_PROCESSORS}}
-    for key, (prefix, processors) in walls.items():
-        if not wanted(prefix):
-            continue
-        measured = dict(stored.get(key, {}))
-        version = measured.pop("version", "of an unknown version")
-        if measured:
-            lines.append(f"  by the clock, {processors} CPUs, {WALL_PAIRS} pairs, Linnet {version}: median ratio and its "
-                         "95 % interval")
-        for name, (median, low, high) in measured.items():
-            lines.append(f"  {prefix + name:<22}{'':>26}{median:>9.3f}  [{low:.3f}, {high:.3f}]")
+    for wall in WALLS:
+        for processors in wall.processors if wanted(wall.prefix) else ():
+            lines += wall_table(wall, processors, stored.get(wall.key(processors)))
     return lines
+
+
+def wall_table(wall, processors, measured):
+    if not measured:
+        return []
+    return [f"  by the clock, {processors} CPUs, {measured['pairs']} pairs, Linnet {measured['version']}: median ratio and its "
+            "95 % interval",
+            *(f"  {wall.prefix + name:<22}{'':>26}{median:>9.3f}  [{low:.3f}, {high:.3f}]"
+              for name, (median, low, high) in measured["ratios"].items())]
 
 
 def show(value):
