@@ -75,8 +75,10 @@ int digit(char c) {
     return -1;
 }
 
-/// Replaces \xHH by the byte it stands for; what else a backslash is before stays. Returns how many bytes there are.
+/// Replaces \xHH by the byte it stands for; what else a backslash is before stays. A NUL, other than \x00, ends it.
+/// Returns how many bytes there are.
 usize unescape(std::string_view from, char* to) {
+    from = from.substr(0, from.find('\0'));
     usize count = 0;
     for (usize i = 0; i < from.size(); ++count) {
         const bool is_escape = i + 3 < from.size() && from[i] == '\\' && from[i + 1] == 'x' &&
@@ -107,9 +109,10 @@ Result<void> Format::parse(std::string_view line) {
     if (line.ends_with('\n')) line.remove_suffix(1);
     is_.flags = line;
     const auto is_file_name = [](std::string_view name) {
-        return !name.empty() && name != "." && name != ".." && !name.contains('/');
+        return !name.empty() && name != "." && name != ".." && !name.contains('/') && !name.contains('\0');
     };
-    if (!is_file_name(is_.name) || (type != "E" && type != "M") || is_.interpreter.empty()) return error(Errno::EINVAL);
+    if (!is_file_name(is_.name) || (type != "E" && type != "M")) return error(Errno::EINVAL);
+    if (is_.interpreter.empty() || is_.interpreter.contains('\0')) return error(Errno::EINVAL);
     if (is_.name.size() > longest_name) return error(Errno::ENAMETOOLONG);
     is_.is_extension = type == "E";
     if (is_.is_extension) return is_file_name(is_.pattern) ? Result<void>{} : error(Errno::EINVAL);
@@ -122,7 +125,8 @@ Result<void> Format::parse(std::string_view line) {
     const usize size = unescape(is_.pattern, bytes_.get()), mask_size = unescape(is_.mask, bytes_.get() + size);
     is_.pattern = {bytes_.get(), size};
     is_.mask = {bytes_.get() + size, mask_size};
-    if ((mask_size != 0 && mask_size != size) || is_.offset + size > longest_magic) return error(Errno::EINVAL);
+    if (size == 0 || (mask_size != 0 && mask_size != size) || is_.offset + size > longest_magic)
+        return error(Errno::EINVAL);
     return {};
 }
 
@@ -155,7 +159,6 @@ Result<void> Format::take_flags() {
 
 Result<RefPtr<Format>> Format::create(std::string_view line) {
     if (line.size() < shortest_line || line.size() > longest_line) return error(Errno::EINVAL);
-    if (line.contains('\0')) return error(Errno::EINVAL); // in a magic it is written \x00
     auto* made = new (std::nothrow) Format;
     if (!made) return error(Errno::ENOMEM);
     RefPtr<Format> format = RefPtr<Format>::adopt(*made);

@@ -48,6 +48,15 @@ void make(const string& file, const string& content, mode_t mode = 0755) {
 }
 
 bool enlist(const string& line) { return proc_text::write_file((root + "register").c_str(), line.c_str()); }
+/// Of a line that may have a NUL in it.
+ssize_t enlist_bytes(const string& line) {
+    const int fd = open((root + "register").c_str(), O_WRONLY | O_CLOEXEC);
+    const ssize_t written = write(fd, line.data(), line.size());
+    const int error = errno;
+    close(fd);
+    errno = error;
+    return written;
+}
 bool tell(const string& file, const char* what) { return proc_text::write_file((root + file).c_str(), what); }
 string content(const string& file) {
     const char* text = proc_text::read_file((root + file).c_str());
@@ -115,6 +124,17 @@ void test_registering() {
           string(":a:E:::: /bin/x:"), string(":a:M:x:magic::/bin/x:"), string(":a:M:-1:magic::/bin/x:"),
           string(":a:M:252:magic::/bin/x:"), ":a:M::magic::/" + string(2000, 'x') + ":"})
         CHECK(!enlist(wrong) && errno == EINVAL);
+    for (const string& wrong : {string(":n\0l:M::magic::/bin/x:", 22), string(":nul:E::e\0t::/bin/x:", 21),
+                                string(":nul:M::magic::/bin\0x:", 22)})
+        CHECK_ERRNO(enlist_bytes(wrong), EINVAL);
+    // A magic ends at one; so does its mask.
+    CHECK_EQ(enlist_bytes(string(":cut:M::ma\0ic:\\xf0\\x0f:/bin/x:", 30)), 30);
+    CHECK(content("cut") == "enabled\ninterpreter /bin/x\nflags: \noffset 0\nmagic 6d61\nmask f00f\n");
+    CHECK(tell("cut", "-1"));
+    CHECK_EQ(enlist_bytes(string(":cut:M::ma:\\xf0\\x0f\0g:/bin/x:", 29)), 29);
+    CHECK(content("cut") == "enabled\ninterpreter /bin/x\nflags: \noffset 0\nmagic 6d61\nmask f00f\n");
+    CHECK(tell("cut", "-1"));
+    CHECK_ERRNO(enlist_bytes(string(":cut:M::\0ma::/bin/x:", 20)), EINVAL);
     CHECK(enlist(":" + longest_name + ":E::ext::/bin/none:"));
     CHECK(content(longest_name) == "enabled\ninterpreter /bin/none\nflags: \nextension .ext\n");
     CHECK(tell(longest_name, "-1"));
