@@ -153,7 +153,7 @@ struct Requester {
     const vfs::Credentials& credentials;
     const ResourceLimits* limits; // null: a kernel thread starts PID 1
     u32 personality = 0;
-    bool no_new_privileges = false;
+    Distrust distrust{};
 };
 
 void copy_limits(mm::AddressSpace& space, const ResourceLimits& limits, const vfs::Credentials& who) {
@@ -176,7 +176,7 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     Executable found{std::move(file), display_path, {}};
     Header header = TRY(resolve_interpreters(found, program, arguments));
     vfs::File& privileged = program.uses_descriptor_credentials ? *program.descriptor : *found.file;
-    TRY(apply_file_credentials(program, who.credentials, privileged, who.no_new_privileges));
+    TRY(apply_file_credentials(program, who.credentials, privileged, who.distrust));
     program.executable = std::move(found.file);
     if (who.limits) copy_limits(*program.space, *who.limits, *program.credentials);
     TRY(map_stack(program, who.personality, arguments, environment));
@@ -187,7 +187,8 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
         return of.inode().check_permission(4, *program.credentials).has_value();
     };
     const bool is_readable = may_read(*program.executable) && (!program.descriptor || may_read(*program.descriptor));
-    program.space->dumpable = program.is_secure || program.is_protected || !is_readable ? 0 : 1;
+    const bool has_own_ids = who.credentials.euid == who.credentials.uid && who.credentials.egid == who.credentials.gid;
+    program.space->dumpable = has_own_ids && is_readable && !program.is_protected ? 1 : 0;
     TRY(program.executable->inode().deny_write_access());
     return program;
 }
@@ -279,6 +280,28 @@ Result<void> install_descriptor(Thread& self, Program& program) {
     return mm::copy_to_user(program.descriptor_word, &number, sizeof number);
 }
 
+/// As long as it lives, nobody begins to share the caller's directory context; and it knows whether somebody outside of
+/// the process does: such a one could change directories under a program that has more rights.
+class DirectoryClaim {
+public:
+    explicit DirectoryClaim(Thread& self) : directory_(self.own_fs()) {
+        directory_.begin_exec();
+        core::InterruptSpinGuard guard(self.process().signal_lock);
+        is_shared_ = directory_.is_used_outside([&self](const vfs::FsContext& directory) {
+            u32 users = 0;
+            for (const Thread& thread : self.process().threads) users += thread.uses(directory);
+            return users;
+        });
+    }
+    DirectoryClaim(const DirectoryClaim&) = delete;
+    ~DirectoryClaim() { directory_.end_exec(); }
+    [[nodiscard]] bool is_shared() const { return is_shared_; }
+
+private:
+    vfs::FsContext& directory_; // the caller's for as long as it executes
+    bool is_shared_;
+};
+
 /// Past the point of no return: the old image goes.
 Result<void> take_over(Thread& self, Program& program) {
     become_leader(self);
@@ -319,10 +342,11 @@ Result<VirtAddr> map_vdso(mm::AddressSpace& space) {
 
 Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
                      StringBlock& environment) {
+    const DirectoryClaim directory(self);
     Requester who{.credentials = self.own_credentials(),
                   .limits = &self.process().limits,
                   .personality = self.personality,
-                  .no_new_privileges = self.no_new_privileges};
+                  .distrust = {.no_new_privileges = self.no_new_privileges, .shares_directory = directory.is_shared()}};
     Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
     // Who comes too late for that dies alone, ordered to by the thread that was first, or with all the others.
     Result<void> done = kill_other_threads(self);

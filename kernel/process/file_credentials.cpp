@@ -49,22 +49,31 @@ void apply_root_rules(const vfs::Credentials& fresh, FileCapabilities& file, boo
     if (fresh.euid == 0) file.effective = true;
 }
 
+/// A program that would get more than its caller has, and is not to: it keeps what both say, and the ids of its user.
+/// Who may change ids anyway keeps those, unless it has renounced all gains.
+void withhold_gains(vfs::Credentials& fresh, const vfs::Credentials& caller, Distrust distrust) {
+    if (distrust.no_new_privileges || !caller.has(vfs::Capability::Setuid)) {
+        fresh.euid = fresh.uid;
+        fresh.egid = fresh.gid;
+    }
+    fresh.permitted.bits &= caller.permitted.bits;
+}
+
 } // namespace
 
 Result<void> apply_file_credentials(Program& program, const vfs::Credentials& caller, vfs::File& file,
-                                    bool no_new_privileges) {
+                                    Distrust distrust) {
     RefPtr<vfs::Credentials> fresh = TRY(vfs::Credentials::copy(caller));
     vfs::Inode& inode = file.inode();
-    bool honoured = !no_new_privileges && !(file.path().mount->flags() & abi::MS_NOSUID);
+    const bool is_trusted = !(file.path().mount->flags() & abi::MS_NOSUID);
+    const bool honoured = is_trusted && !distrust.no_new_privileges;
     u32 mode = inode.mode();
     if (honoured && (mode & abi::S_ISUID)) fresh->euid = inode.uid();
     // Without group execution the bit meant mandatory locking.
     if (honoured && (mode & abi::S_ISGID) && (mode & 0010)) fresh->egid = inode.gid();
-    fresh->suid = fresh->fsuid = fresh->euid;
-    fresh->sgid = fresh->fsgid = fresh->egid;
     bool ids_changed = fresh->euid != caller.euid || fresh->egid != caller.egid;
 
-    FileCapabilities capabilities = honoured ? read_file_capabilities(inode) : FileCapabilities{};
+    FileCapabilities capabilities = is_trusted ? read_file_capabilities(inode) : FileCapabilities{};
     bool is_privileged_file = capabilities.present || ids_changed;
     // capabilities(7), "Safety checking for capability-dumb binaries": such a program, whose capabilities are effective
     // from the start, gets all that its file says or doesn't run.
@@ -75,6 +84,10 @@ Result<void> apply_file_credentials(Program& program, const vfs::Credentials& ca
     fresh->ambient.bits = is_privileged_file ? 0 : caller.ambient.bits;
     fresh->permitted.bits = (caller.inheritable.bits & capabilities.inheritable.bits) |
                             (capabilities.permitted.bits & caller.bounding.bits) | fresh->ambient.bits;
+    if (distrust.any() && (ids_changed || (fresh->permitted.bits & ~caller.permitted.bits)))
+        withhold_gains(*fresh, caller, distrust);
+    fresh->suid = fresh->fsuid = fresh->euid;
+    fresh->sgid = fresh->fsgid = fresh->egid;
     fresh->effective.bits = capabilities.effective ? fresh->permitted.bits : fresh->ambient.bits;
     fresh->securebits &= ~abi::SECBIT_KEEP_CAPS;
 

@@ -66,7 +66,7 @@ Result<void> give_parts(Thread& maker, Thread& child, u64 flags) {
     else
         child.files_ = TRY(maker.own_files().clone());
     if (flags & CLONE_FS)
-        child.fs_ = maker.fs_;
+        TRY(child.share_fs(maker));
     else
         child.fs_ = TRY(maker.own_fs().clone());
     child.credentials_ = maker.credentials_;

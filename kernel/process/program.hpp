@@ -43,10 +43,17 @@ Result<void> load_elf(Program& program, std::span<const u8> header);
 Result<void> build_stack(Program& program, std::string_view display_path, const StringBlock& arguments,
                          const StringBlock& environment);
 
+/// Why a program may not get more rights than its caller has.
+struct Distrust {
+    bool no_new_privileges = false; // prctl(2), PR_SET_NO_NEW_PRIVS
+    bool shares_directory = false;  // a task outside of the process shares its directory context (CLONE_FS)
+    [[nodiscard]] bool any() const { return no_new_privileges || shares_directory; }
+};
+
 /// The credentials that `file` gives to who executes it: set-user-id, set-group-id, the capability rules of
-/// capabilities(7). Sets program.credentials and is_secure.
+/// capabilities(7). Sets program.credentials, is_secure and is_protected.
 Result<void> apply_file_credentials(Program& program, const vfs::Credentials& caller, vfs::File& file,
-                                    bool no_new_privileges);
+                                    Distrust distrust);
 
 /// The vDSO, if init registered one: its address, or 0.
 Result<VirtAddr> map_vdso(mm::AddressSpace& space);

@@ -32,6 +32,7 @@ Result<RefPtr<Thread>> Thread::create(RefPtr<PidRecord> record) {
 }
 
 Thread::~Thread() {
+    exchange_fs({}); // of a thread that never ran
     if (kernel_stack_top) mm::free_kernel_stack(kernel_stack_top);
 }
 
@@ -119,9 +120,24 @@ NullableRefPtr<vfs::FdTable> Thread::exchange_files(NullableRefPtr<vfs::FdTable>
     return fresh;
 }
 NullableRefPtr<vfs::FsContext> Thread::exchange_fs(NullableRefPtr<vfs::FsContext> fresh) {
-    core::InterruptSpinGuard guard(parts_lock);
-    std::swap(fs_, fresh);
+    const auto exchange = [&] {
+        core::InterruptSpinGuard guard(parts_lock);
+        std::swap(fs_, fresh);
+    };
+    if (vfs::FsContext* before = fs_.get())
+        before->remove_user(exchange);
+    else
+        exchange();
     return fresh;
+}
+bool Thread::uses(const vfs::FsContext& directory) const {
+    core::InterruptSpinGuard guard(parts_lock);
+    return fs_.get() == &directory;
+}
+Result<void> Thread::share_fs(Thread& maker) {
+    TRY(maker.own_fs().add_user());
+    fs_ = maker.fs_;
+    return {};
 }
 
 Result<SemaphoreUndo*> Thread::own_semaphore_undo() {

@@ -5,12 +5,13 @@
 namespace linnet::vfs {
 
 namespace {
+constinit core::LockClass users_class{"users of directory contexts"};
 constinit core::Mutex contexts_lock;
 [[clang::no_destroy]] constinit IntrusiveList<FsContext, &FsContext::contexts_node> contexts;
 } // namespace
 
 FsContext::FsContext(const Path& root, const Path& working_directory, u32 umask)
-    : root_(root), working_directory_(working_directory), umask_(umask) {
+    : root_(root), working_directory_(working_directory), umask_(umask), users_lock_(users_class) {
     core::MutexGuard guard(contexts_lock);
     contexts.push_back(*this);
 }
@@ -30,6 +31,34 @@ Result<RefPtr<FsContext>> FsContext::clone() const {
     auto* context = new (std::nothrow) FsContext(root(), working_directory(), umask());
     if (!context) return error(Errno::ENOMEM);
     return adopt_ref(*context);
+}
+
+Result<void> FsContext::add_user() {
+    core::InterruptSpinGuard guard(users_lock_);
+    if (executing_) return error(Errno::EAGAIN);
+    ++users_;
+    return {};
+}
+
+void FsContext::remove_user(FunctionRef<void()> leave) {
+    core::InterruptSpinGuard guard(users_lock_);
+    --users_;
+    leave();
+}
+
+void FsContext::begin_exec() {
+    core::InterruptSpinGuard guard(users_lock_);
+    ++executing_;
+}
+
+void FsContext::end_exec() {
+    core::InterruptSpinGuard guard(users_lock_);
+    --executing_;
+}
+
+bool FsContext::is_used_outside(FunctionRef<u32(const FsContext&)> count) const {
+    core::InterruptSpinGuard guard(users_lock_);
+    return users_ > 1 && users_ > count(*this);
 }
 
 Path FsContext::root() const {

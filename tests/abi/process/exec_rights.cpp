@@ -2,112 +2,12 @@
 //
 // What executing a file does to rights: set-user-id and set-group-id, capabilities of files, no_new_privs, nosuid; and
 // what becomes of the dumpable flag, of the signal at the parent's death, of AT_SECURE.
-#include <fcntl.h>
-#include <grp.h>
-#include <sys/auxv.h>
-#include <sys/fsuid.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/xattr.h>
-
-#include "child.hpp"
-#include "proc_text.hpp"
+#include "exec_report.hpp"
 
 using namespace check;
+using namespace exec_report;
 
 namespace {
-
-constexpr const char* copy = "/tmp/rights/program";
-constexpr unsigned net_raw = 1u << 13, chown_bit = 1u << 0, kill_bit = 1u << 5;
-
-/// What the new program says of itself, by way of a pipe.
-struct Report {
-    uid_t uid, euid, suid, fsuid;
-    gid_t gid, egid, sgid;
-    unsigned long secure, effective, permitted, inheritable, ambient;
-    int dumpable, death_signal, no_new_privs, keeps_capabilities;
-    int error; // of an execve that failed
-};
-
-unsigned long set_of_capabilities(const char* name) {
-    const char* text = proc_text::read_file("/proc/self/status");
-    const char* at = text ? strstr(text, name) : nullptr;
-    return at ? strtoul(at + strlen(name), nullptr, 16) : ~0ul;
-}
-
-Report report_of_self() {
-    Report report = {};
-    CHECK_OK(getresuid(&report.uid, &report.euid, &report.suid));
-    CHECK_OK(getresgid(&report.gid, &report.egid, &report.sgid));
-    report.fsuid = uid_t(setfsuid(uid_t(-1)));
-    report.secure = getauxval(AT_SECURE);
-    report.effective = set_of_capabilities("CapEff:");
-    report.permitted = set_of_capabilities("CapPrm:");
-    report.inheritable = set_of_capabilities("CapInh:");
-    report.ambient = set_of_capabilities("CapAmb:");
-    report.dumpable = prctl(PR_GET_DUMPABLE);
-    CHECK_OK(prctl(PR_GET_PDEATHSIG, &report.death_signal));
-    report.no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
-    report.keeps_capabilities = prctl(PR_GET_KEEPCAPS);
-    return report;
-}
-
-/// Executes the copy in a child that has prepared itself, and takes its report.
-template <typename F>
-Report run(F prepare) {
-    int pipes[2];
-    CHECK_OK(pipe(pipes));
-    const pid_t child = fork();
-    if (child == 0) {
-        dup2(pipes[1], 9);
-        prepare();
-        execl(copy, copy, "report", nullptr);
-        Report failed = {};
-        failed.error = errno;
-        _exit(write(9, &failed, sizeof failed) == sizeof failed ? 0 : 1);
-    }
-    close(pipes[1]);
-    Report report = {};
-    CHECK_EQ(read(pipes[0], &report, sizeof report), ssize_t(sizeof report));
-    close(pipes[0]);
-    int status = -1;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
-    return report;
-}
-
-struct CapabilityHeader {
-    unsigned version;
-    int pid;
-};
-struct CapabilityData {
-    unsigned effective, permitted, inheritable;
-};
-
-void set_capabilities(unsigned permitted, unsigned inheritable) {
-    CapabilityHeader header = {0x20080522, 0};
-    const CapabilityData data[2] = {{permitted, permitted, inheritable}, {}};
-    CHECK_OK(syscall(SYS_capset, &header, data));
-}
-
-void become_user() {
-    CHECK_OK(setgroups(0, nullptr));
-    CHECK_OK(setresgid(1000, 1000, 1000));
-    CHECK_OK(setresuid(1000, 1000, 1000));
-}
-
-void give(uid_t user, gid_t group, mode_t mode) {
-    CHECK_OK(chown(copy, user, group));
-    CHECK_OK(chmod(copy, mode)); // chown takes the bits away
-}
-
-void give_capabilities(unsigned permitted, unsigned inheritable, bool effective) {
-    const unsigned attribute[5] = {0x02000000u | effective, permitted, inheritable, 0, 0};
-    CHECK_OK(setxattr(copy, "security.capability", attribute, sizeof attribute, 0));
-}
-void take_capabilities() { CHECK_OK(removexattr(copy, "security.capability")); }
 
 void set_user_id() {
     give(0, 0, 04755);
@@ -313,33 +213,17 @@ void powerless_root() {
     CHECK_EQ(report.effective, 0u);
 }
 
-void copy_self(const char* self) {
-    CHECK_OK(mkdir("/tmp/rights", 0755));
-    REQUIRE(mount("none", "/tmp/rights", "tmpfs", 0, "mode=0755") == 0);
-    const int from = open(self, O_RDONLY), to = open(copy, O_CREAT | O_WRONLY | O_TRUNC, 0755);
-    static char bytes[65536];
-    for (ssize_t got; (got = read(from, bytes, sizeof bytes)) > 0;) CHECK_EQ(write(to, bytes, size_t(got)), got);
-    close(from);
-    close(to);
-}
-
 } // namespace
 
 int main(int count, char** arguments) {
-    if (count > 1 && !strcmp(arguments[1], "report")) {
-        const Report report = report_of_self();
-        return write(9, &report, sizeof report) == sizeof report ? result() : 1;
-    }
+    report_if_asked(count, arguments);
     if (geteuid() != 0) skip("needs root");
-    char self[256] = {};
-    REQUIRE(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-    copy_self(self);
+    copy_self();
     set_user_id();
     plain_file();
     refused_privileges();
     capabilities_of_files();
     powerless_root();
-    CHECK_OK(umount2("/tmp/rights", MNT_DETACH));
-    rmdir("/tmp/rights");
+    remove_copy();
     return result();
 }

@@ -75,6 +75,7 @@ public:
     NullableRefPtr<vfs::FdTable> files();
     NullableRefPtr<vfs::FsContext> fs();
     RefPtr<const vfs::Credentials> credentials();
+    [[nodiscard]] bool uses(const vfs::FsContext& directory) const;
     /// Copies the name (comm) with its NUL.
     void copy_name(std::span<char, name_size> out);
 
@@ -89,6 +90,8 @@ public:
     NullableRefPtr<mm::AddressSpace> exchange_address_space(NullableRefPtr<mm::AddressSpace> fresh);
     NullableRefPtr<vfs::FdTable> exchange_files(NullableRefPtr<vfs::FdTable> fresh);
     NullableRefPtr<vfs::FsContext> exchange_fs(NullableRefPtr<vfs::FsContext> fresh);
+    /// Before it runs: uses the maker's directory context. EAGAIN: a task that uses it executes a program.
+    Result<void> share_fs(Thread& maker);
     /// What semop(2) takes back at the end; made at the first use. ENOMEM.
     Result<SemaphoreUndo*> own_semaphore_undo();
     /// Gives it up: whoever shares it last makes it happen.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <core/spinlock.hpp>
+#include <lib/function_ref.hpp>
 #include <vfs/path.hpp>
 
 namespace linnet::vfs {
@@ -23,6 +24,17 @@ public:
     /// pivot_root: whoever has `from` as root or working directory gets `to`, in every context.
     static void replace_everywhere(const Path& from, const Path& to);
 
+    // Tasks that use this context are counted apart from references: /proc looks at contexts too.
+    /// One more task uses it; whoever makes a context is its first user. EAGAIN: one of them executes a program.
+    Result<void> add_user();
+    /// A task uses it no longer; `leave` makes that so, in the same moment for whoever counts.
+    void remove_user(FunctionRef<void()> leave);
+    /// From now until end_exec() nobody begins to share it.
+    void begin_exec();
+    void end_exec();
+    /// Whether other tasks use it than those that `count` tells. Its lock is held.
+    bool is_used_outside(FunctionRef<u32(const FsContext&)> count) const;
+
     ListNode contexts_node; // in the list of all contexts, its lock
     ~FsContext();
 
@@ -33,6 +45,9 @@ private:
     Path root_;
     Path working_directory_;
     std::atomic<u32> umask_{022};
+    mutable core::InterruptSpinLock users_lock_; // within Process::signal_lock, outside Thread::parts_lock
+    u32 users_ = 1;
+    u32 executing_ = 0;
 };
 
 } // namespace linnet::vfs
