@@ -117,6 +117,7 @@ void switch_threads(Why why) {
         queue.lock.release();
         return;
     }
+    self.user_ticks_of_others += previous.user_clock.total() - next->user_clock.total();
     ++self.context_switches;
     ++(why == Why::Sleep ? previous.voluntary_switches : previous.involuntary_switches);
     next->on_cpu.store(true, std::memory_order_relaxed);
@@ -290,6 +291,12 @@ u64 runnable_threads() {
 }
 
 QueueCounts queue_counts(const Cpu& cpu) { return cpu.run_queue ? cpu.run_queue->counts : QueueCounts{}; }
+
+u64 user_ticks(Cpu& cpu) {
+    if (!cpu.online.load()) return 0;
+    InterruptSpinGuard guard(cpu.run_queue->lock); // nobody leaves or comes
+    return cpu.user_ticks_of_others + static_cast<Thread*>(cpu.current)->user_clock.total();
+}
 
 void initialise_scheduler() {
     initialise_irq_counts();

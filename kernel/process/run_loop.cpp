@@ -35,7 +35,9 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
 
 } // namespace
 
-void handle_pending_work(Thread& thread) {
+// Not inlined: the loop would keep this function's constants in registers, and load them anew after each stay in user
+// code.
+[[gnu::noinline]] void handle_pending_work(Thread& thread) {
     u32 work = thread.pending_work.load(std::memory_order_acquire);
     if (work & core::work_exit) {
         Process& process = thread.process();
@@ -52,16 +54,15 @@ void Thread::run() {
     if (set_child_tid.value) (void)mm::UserPtr<mm::Out, Pid>(set_child_tid).copy_out(tid());
     for (;;) {
         arch::disable_interrupts();
-        while (pending_work.load(std::memory_order_acquire) != 0) {
+        if (pending_work.load(std::memory_order_relaxed) != 0) [[unlikely]] {
             arch::enable_interrupts();
             handle_pending_work(*this);
-            arch::disable_interrupts();
+            continue;
         }
         in_call = false;
-        u64 entered = arch::read_counter();
+        user_clock.enter();
         arch::TrapReason reason = arch::enter_user(registers);
-        u64 spent = arch::read_counter() - entered;
-        user_ticks += spent, static_cast<core::Cpu*>(cpu)->user_ticks += spent;
+        user_clock.leave();
         switch (reason.kind) {
         [[likely]] case arch::TrapReason::Kind::Syscall:
             in_call = true;

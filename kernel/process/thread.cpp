@@ -161,7 +161,7 @@ const void* Thread::semaphore_undo_identity() const {
 core::CpuTimes Thread::cpu_times() const {
     // Read at different moments: user time may be ahead of the total that it is part of.
     u64 total = run_clock.total();
-    u64 user = std::min(user_ticks, total);
+    u64 user = std::min(user_clock.total(), total);
     return {.user = user, .system = total - user};
 }
 

@@ -80,6 +80,13 @@ void run(process::Thread& thread, long number) {
         thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
 }
 
+[[gnu::noinline]] void run_traced(process::Thread& thread, long number) {
+    u64 arguments[6];
+    for (unsigned i = 0; i < 6; ++i) arguments[i] = thread.registers.syscall_argument(i);
+    run(thread, number);
+    trace(thread, number, arguments);
+}
+
 } // namespace
 
 std::span<const std::span<const Entry>> families() { return all_families; }
@@ -95,12 +102,9 @@ void enable_tracing() { tracing = true; }
 
 void dispatch(process::Thread& thread) {
     long number = thread.registers.syscall_number();
-    if (!tracing) [[likely]]
-        return run(thread, number);
-    u64 arguments[6];
-    for (unsigned i = 0; i < 6; ++i) arguments[i] = thread.registers.syscall_argument(i);
+    if (tracing) [[unlikely]]
+        return run_traced(thread, number);
     run(thread, number);
-    trace(thread, number, arguments);
 }
 
 } // namespace linnet::syscalls

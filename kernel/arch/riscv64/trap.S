@@ -4,22 +4,12 @@
 // entry swaps it with tp, so that tp is the thread in the one case and 0 in the other.
 #include "asm_offsets.hpp"
 
-    .macro for_callee_saved operation
+// What enter_user() keeps on the stack. Its caller expects no other register to survive.
+    .macro for_kept operation
     \operation ra, 0(sp)
     \operation s0, 8(sp)
-    \operation s1, 16(sp)
-    \operation s2, 24(sp)
-    \operation s3, 32(sp)
-    \operation s4, 40(sp)
-    \operation s5, 48(sp)
-    \operation s6, 56(sp)
-    \operation s7, 64(sp)
-    \operation s8, 72(sp)
-    \operation s9, 80(sp)
-    \operation s10, 88(sp)
-    \operation s11, 96(sp)
     .endm
-    .equ CALLEE_SAVED_SIZE, 112
+    .equ KEPT_SIZE, 16
 
 // x5 … x31 but x\skip, to or from the array at \base.
     .macro for_x5_to_x31 operation, base, skip
@@ -32,13 +22,14 @@
 
     .text
 
-// TrapReason arch::enter_user(UserContext&): a0 = context. Interrupts are off.
+// enter_user() (arch_impl/trap.hpp): a0 = context; the TrapReason comes back in a0 and a1. Interrupts are off. All that the
+// caller finds unchanged is sp, s0, gp and tp.
     .balign 4
-    .globl _ZN6linnet4arch10enter_userERNS0_11UserContextE
-    .type _ZN6linnet4arch10enter_userERNS0_11UserContextE, @function
-_ZN6linnet4arch10enter_userERNS0_11UserContextE:
-    addi    sp, sp, -CALLEE_SAVED_SIZE
-    for_callee_saved sd
+    .globl arch_enter_user
+    .type arch_enter_user, @function
+arch_enter_user:
+    addi    sp, sp, -KEPT_SIZE
+    for_kept sd
     sd      sp, THREAD_USER_ENTRY_STACK(tp)
 
     // Are this context's FP and vector registers, if it has any, still in the CPU?
@@ -69,7 +60,7 @@ _ZN6linnet4arch10enter_userERNS0_11UserContextE:
     for_x5_to_x31 ld, a0, 10
     ld      a0, USER_REGISTER(10)(a0)
     sret
-    .size _ZN6linnet4arch10enter_userERNS0_11UserContextE, . - _ZN6linnet4arch10enter_userERNS0_11UserContextE
+    .size arch_enter_user, . - arch_enter_user
 
     .balign 4
     .globl arch_trap_entry
@@ -105,8 +96,8 @@ arch_trap_entry:
     sw      t0, USER_IN_SYSCALL(t6)
     li      a0, 0                           // TrapReason{Kind::Syscall}
     li      a1, 0
-    for_callee_saved ld
-    addi    sp, sp, CALLEE_SAVED_SIZE
+    for_kept ld
+    addi    sp, sp, KEPT_SIZE
     csrsi   sstatus, STATUS_SIE
     ret
 
@@ -117,8 +108,8 @@ arch_trap_entry:
     mv      a1, t3
     csrr    a2, stval
     call    arch_user_trap                  // decodes or handles; turns interrupts on
-    for_callee_saved ld
-    addi    sp, sp, CALLEE_SAVED_SIZE
+    for_kept ld
+    addi    sp, sp, KEPT_SIZE
     ret
 
     // ---- from kernel code: everything into a frame on the same stack ----

@@ -3,6 +3,7 @@
 //
 // While user code runs, the task state's rsp0 is the end of the context's registers, so that the CPU itself pushes there,
 // and CPU_KERNEL_SP is the kernel stack as enter_user() left it: coming back is "store registers, load that, return".
+// Of the kernel's registers it keeps rbp only; its caller is told so (arch_impl/trap.hpp).
 
 #include "offsets.h"
 #include "smap.h"
@@ -49,14 +50,6 @@
     popq %rdi
     addq $16, %rsp
     .endm
-    .macro POP_KERNEL_REGISTERS
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    .endm
     // All of user code's general registers but rcx, r11 and rsp, rdi last.
     .macro LOAD_REGISTERS
     movq REG_R15(%rdi), %r15
@@ -75,17 +68,12 @@
 
     .section .text.entry, "ax"
 
-// TrapReason linnet::arch::enter_user(UserContext& rdi)
+// enter_user() (arch_impl/trap.hpp): rdi = context; the TrapReason comes back in rax and rdx. Interrupts are off.
     .balign 64
-    .globl _ZN6linnet4arch10enter_userERNS0_11UserContextE
-    .type _ZN6linnet4arch10enter_userERNS0_11UserContextE, @function
-_ZN6linnet4arch10enter_userERNS0_11UserContextE:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
+    .globl arch_enter_user
+    .type arch_enter_user, @function
+arch_enter_user:
+    pushq %rbp                   // also aligns the stack
     movq %rsp, %gs:CPU_KERNEL_SP
     leaq REGS_SIZE(%rdi), %rax
     movq %rax, %gs:CPU_TSS_RSP0
@@ -115,7 +103,7 @@ state_loaded:
     sysretq
 
 load_state:
-    pushq %rdi                   // also aligns the stack
+    pushq %rdi
     subq $8, %rsp
     call arch_load_user_state
     addq $8, %rsp
@@ -150,7 +138,7 @@ bad_program_counter:
     movabsq $(0x80 << 32) | (11 << 16) | 2, %rax
     xorl %edx, %edx
     movq %gs:CPU_KERNEL_SP, %rsp
-    POP_KERNEL_REGISTERS
+    popq %rbp
     sti
     ret
 
@@ -183,7 +171,7 @@ arch_syscall_entry:
     movq %gs:CPU_USER_SP, %rcx
     movq %rcx, REG_RSP(%rsp)
     movq %gs:CPU_KERNEL_SP, %rsp
-    POP_KERNEL_REGISTERS
+    popq %rbp
     xorl %eax, %eax              // TrapReason of kind Syscall is all zero
     xorl %edx, %edx
     sti
@@ -223,10 +211,10 @@ trap_from_user:
     movq %rsp, %rdi
     movq $-1, CONTEXT_ORIGINAL_RAX(%rdi)
     movq %gs:CPU_KERNEL_SP, %rsp
+    popq %rbp
     subq $8, %rsp
     call arch_user_trap          // returns the TrapReason in rax and rdx
     addq $8, %rsp
-    POP_KERNEL_REGISTERS
     sti
     ret
 
@@ -311,7 +299,12 @@ arch_switch_context:
     movq %rax, THREAD_CPU(%rsi)
     movq %rsi, %gs:CPU_CURRENT
     movq %rdi, %rax
-    POP_KERNEL_REGISTERS
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
     ret
 save_state:
     movq %rdi, %rbx

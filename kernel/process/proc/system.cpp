@@ -70,10 +70,10 @@ struct CpuFigures {
 
 /// What is neither user code nor idleness is the kernel's time. A CPU that idles now has not yet been charged
 /// for it.
-CpuFigures figures_of(const core::Cpu& cpu) {
+CpuFigures figures_of(core::Cpu& cpu) {
     const u64 now = arch::read_counter();
     CpuFigures figures;
-    figures.user = cpu.user_ticks;
+    figures.user = core::user_ticks(cpu);
     figures.idle = cpu.idle_ticks;
     if (const u64 since = cpu.idle_thread->run_clock.since(); cpu.current == cpu.idle_thread && now > since)
         figures.idle += now - since;
@@ -119,7 +119,7 @@ void show_softirqs(TextSink sink) {
 Result<void> show_schedstat_of_system(TextSink sink) {
     format_to(sink, "version 15\ntimestamp {}\n", core::monotonic_ns() / (core::ns_per_second / 100));
     for (u32 i = 0; i < core::cpu_count(); ++i) {
-        const core::Cpu& cpu = core::cpu(i);
+        core::Cpu& cpu = core::cpu(i);
         if (!cpu.online.load()) continue;
         const core::QueueCounts counts = core::queue_counts(cpu);
         const CpuFigures figures = figures_of(cpu);
@@ -135,7 +135,7 @@ Result<void> show_stat_of_system(TextSink sink) {
     CpuFigures total;
     u64 switches = 0;
     for (u32 i = 0; i < core::cpu_count(); ++i) {
-        const core::Cpu& cpu = core::cpu(i);
+        core::Cpu& cpu = core::cpu(i);
         if (!cpu.online.load()) continue;
         const CpuFigures figures = figures_of(cpu);
         total.user += figures.user;
@@ -146,7 +146,7 @@ Result<void> show_stat_of_system(TextSink sink) {
     sink("cpu ");
     show_cpu(sink, total);
     for (u32 i = 0; i < core::cpu_count(); ++i) {
-        const core::Cpu& cpu = core::cpu(i);
+        core::Cpu& cpu = core::cpu(i);
         if (!cpu.online.load()) continue;
         format_to(sink, "cpu{}", i);
         show_cpu(sink, figures_of(cpu));

@@ -56,4 +56,21 @@ private:
     std::atomic<u64> since_{not_running};
 };
 
+/// How much of that a thread was in user code, in counter ticks. Written by the thread itself, around each stay there;
+/// read by anybody.
+class UserClock {
+public:
+    void enter() { entered_ = arch::read_counter(); }
+    void leave() {
+        const u64 before = total_.load(std::memory_order_relaxed);
+        total_.store(before + (arch::read_counter() - entered_), std::memory_order_relaxed);
+    }
+    /// Of all stays that have ended.
+    [[nodiscard]] u64 total() const { return total_.load(std::memory_order_relaxed); }
+
+private:
+    u64 entered_ = 0;
+    std::atomic<u64> total_{0};
+};
+
 } // namespace linnet::core

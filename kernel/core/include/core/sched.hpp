@@ -75,6 +75,8 @@ struct QueueCounts {
     u64 waited_ticks = 0; // by threads that were ready
 };
 QueueCounts queue_counts(const Cpu& cpu);
+/// How long a CPU has been in user code, in counter ticks; of the stay it is in, nothing yet.
+u64 user_ticks(Cpu& cpu);
 /// Load weight of a thread among fair ones: 1024 at nice 0.
 u32 fair_weight(const Thread& thread);
 

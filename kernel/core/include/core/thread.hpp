@@ -120,7 +120,7 @@ public:
     std::atomic<bool> interrupt_pending{false}; // owned by process/signal: set by interrupt(), cleared at the loop edge
     CpuMask affinity{~u64{0}};
     SchedulingAttributes scheduling; // changed by set_scheduling() and its like only; others read it as it is
-    u64 user_ticks = 0;              // counter ticks in user code, charged at each return from it
+    UserClock user_clock;            // ticks in user code
     RunClock run_clock;              // ticks on a CPU, kept by the scheduler; system = run - user
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
@@ -172,7 +172,7 @@ struct Cpu : arch::CpuHeader {
     u64* irq_counts = nullptr; // core/irq: how often each came to this CPU
     InterruptCounts interrupts;
     u64 context_switches = 0;
-    u64 user_ticks = 0;
+    u64 user_ticks_of_others = 0;   // who ran here before, less what who runs had before; guarded by the queue's lock
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};

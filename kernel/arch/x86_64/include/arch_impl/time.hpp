@@ -7,9 +7,9 @@ namespace linnet::arch {
 
 /// The fence keeps the reading behind all earlier loads (Intel SDM vol. 2, RDTSC).
 inline u64 read_counter() {
-    u32 low, high;
+    u64 low, high; // rdtsc clears their upper halves
     asm volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high)::"memory");
-    return (u64{high} << 32) | low;
+    return high << 32 | low;
 }
 
 } // namespace linnet::arch
