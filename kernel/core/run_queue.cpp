@@ -15,22 +15,11 @@ constinit std::atomic<u64> urgent_cpus{0};
 
 constexpr u64 balance_interval_ns = 10'000'000;
 
-u64 to_ns(u64 now) { return monotonic_at(now); }
-
-SchedulingClass runs_as(const Thread& thread) { return thread.urgency.scheduling_class(); }
-
 } // namespace
 
 u64 RunQueue::cpus_with_urgent_waiting() { return urgent_cpus.load(std::memory_order_relaxed); }
 
 // ---- who waits ----
-
-void RunQueue::add_waited(Thread& thread, u64 now) {
-    if (now <= thread.waiting_since) return; // it was read before another CPU queued the thread
-    const u64 waited = now - thread.waiting_since;
-    thread.waited_ticks.store(thread.waited_ticks.load(std::memory_order_relaxed) + waited, std::memory_order_relaxed);
-    counts.waited_ticks += waited;
-}
 
 void RunQueue::publish_waiting(u8 level) {
     const u8 before = waiting_level();
@@ -46,67 +35,28 @@ u8 RunQueue::highest_waiting_level() const {
     return fair_.is_empty() ? Urgency::idle_level : Urgency::fair_level;
 }
 
-void RunQueue::insert(Thread& thread, u64 now) {
-    thread.place = Place::Waiting;
-    thread.waiting_since = now;
-    switch (runs_as(thread)) {
-    case SchedulingClass::Deadline:
-        deadline_.insert(thread);
-        break;
-    case SchedulingClass::Realtime:
-        // Who was preempted, and has time left, goes on before its equals.
-        if (thread.goes_last)
-            realtime_.push_back(thread);
-        else
-            realtime_.push_front(thread);
-        thread.goes_last = false;
-        break;
-    case SchedulingClass::Fair:
-        fair_.insert(thread);
-        break;
-    }
-    waiting_.store(waiting() + 1, std::memory_order_relaxed);
-    if (thread.urgency.level < waiting_level()) publish_waiting(thread.urgency.level);
+void RunQueue::insert_urgent(Thread& thread) {
+    if (runs_as(thread) == SchedulingClass::Deadline) return static_cast<void>(deadline_.insert(thread));
+    // Who was preempted, and has time left, goes on before its equals.
+    if (thread.goes_last)
+        realtime_.push_back(thread);
+    else
+        realtime_.push_front(thread);
+    thread.goes_last = false;
 }
 
-void RunQueue::remove(Thread& thread) {
-    switch (runs_as(thread)) {
-    case SchedulingClass::Deadline:
+void RunQueue::remove_urgent(Thread& thread) {
+    if (runs_as(thread) == SchedulingClass::Deadline)
         deadline_.erase(deadline_.iterator_to(thread));
-        break;
-    case SchedulingClass::Realtime:
+    else
         realtime_.remove(thread);
-        break;
-    case SchedulingClass::Fair:
-        fair_.remove(thread);
-        break;
-    }
-    waiting_.store(waiting() - 1, std::memory_order_relaxed);
-    if (thread.urgency.level != waiting_level()) return;
-    const u8 level = waiting() == 0 ? Urgency::idle_level : highest_waiting_level();
-    if (level != waiting_level()) publish_waiting(level);
-}
-
-void RunQueue::activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
-    thread.cpu = &owner;
-    if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh) ++thread.migrations;
-    thread.last_cpu = owner.number;
-    thread.must_migrate.store(false, std::memory_order_relaxed);
-    if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);
-    insert(thread, now);
-    runnable_.store(runnable() + 1, std::memory_order_relaxed);
 }
 
 void RunQueue::deactivate(Thread& thread, u64 now) {
-    if (thread.place == Place::Waiting) {
-        remove(thread);
-        add_waited(thread, now);
-    } else {
-        running_ = nullptr;
-    }
-    if (runs_as(thread) == SchedulingClass::Fair) fair_.leave(thread);
-    thread.place = Place::Away;
-    runnable_.store(runnable() - 1, std::memory_order_relaxed);
+    if (thread.place == Place::Running) return deactivate_running(thread);
+    remove(thread);
+    add_waited(thread, now);
+    depart(thread);
 }
 
 void RunQueue::put_back(Thread& thread, u64 now) {
@@ -127,27 +77,9 @@ Urgency RunQueue::most_urgent_waiting() {
     return {.level = waiting_level(), .deadline_ns = 0};
 }
 
-Thread* RunQueue::take_next(u64 now) {
-    Thread* next = nullptr;
-    if (!deadline_.empty())
-        next = &*deadline_.begin();
-    else if (!realtime_.is_empty() && !is_realtime_over(to_ns(now)))
-        next = realtime_.first();
-    else
-        next = fair_.first();
-    if (next) {
-        remove(*next);
-        next->place = Place::Running;
-        ++counts.slices;
-        add_waited(*next, now);
-        if (runs_as(*next) == SchedulingClass::Realtime && next->round_left_ns == 0)
-            next->round_left_ns = round_ns.load(std::memory_order_relaxed);
-    }
-    running_ = next;
-    accounted_ = now;
-    is_slice_over_ = false;
-    running_level_.store(next ? next->urgency.level : Urgency::idle_level, std::memory_order_relaxed);
-    return next;
+Thread* RunQueue::first_urgent(u64 now) {
+    if (!deadline_.empty()) return &*deadline_.begin();
+    return is_realtime_over(to_ns(now)) ? fair_.first() : realtime_.first();
 }
 
 Thread* RunQueue::fair_waiter_for(u32 cpu) { return fair_.last_for(cpu); }
@@ -167,37 +99,27 @@ bool RunQueue::is_used_up(const Thread& thread) {
     return thread.reservation && thread.urgency != thread.inherited && thread.reservation->is_used_up();
 }
 
-void RunQueue::account(u64 now) {
-    if (!running_ || now <= accounted_) return;
-    const u64 ns = ticks_to_ns(now - accounted_);
-    accounted_ = now;
-    Thread& thread = *running_;
-    switch (runs_as(thread)) {
-    case SchedulingClass::Deadline:
-        if (!thread.reservation) break;
+void RunQueue::charge_urgent(Thread& thread, u64 ns) {
+    if (runs_as(thread) == SchedulingClass::Deadline) {
+        if (!thread.reservation) return;
         thread.reservation->left_ns -= static_cast<i64>(ns);
         if (is_used_up(thread) && thread.scheduling.tells_overrun) {
             thread.has_overrun.store(true, std::memory_order_relaxed);
             thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
         }
-        break;
-    case SchedulingClass::Realtime:
-        realtime_used_ns_ += ns;
-        thread.realtime_run_ns += ns;
-        if (thread.realtime_run_ns >= thread.realtime_alarm_ns) {
-            thread.realtime_alarm_ns = ~u64{0}; // once, until it is set anew
-            thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
-        }
-        if (thread.scheduling.policy != Policy::RoundRobin) break;
-        thread.round_left_ns -= std::min(thread.round_left_ns, ns);
-        if (thread.round_left_ns != 0) break;
-        thread.round_left_ns = round_ns.load(std::memory_order_relaxed);
-        if (realtime_.has(thread.urgency.level)) thread.goes_last = is_slice_over_ = true;
-        break;
-    case SchedulingClass::Fair:
-        is_slice_over_ |= fair_.charge(thread, ns);
-        break;
+        return;
     }
+    realtime_used_ns_ += ns;
+    thread.realtime_run_ns += ns;
+    if (thread.realtime_run_ns >= thread.realtime_alarm_ns) {
+        thread.realtime_alarm_ns = ~u64{0}; // once, until it is set anew
+        thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
+    }
+    if (thread.scheduling.policy != Policy::RoundRobin) return;
+    thread.round_left_ns -= std::min(thread.round_left_ns, ns);
+    if (thread.round_left_ns != 0) return;
+    thread.round_left_ns = round_ns.load(std::memory_order_relaxed);
+    if (realtime_.has(thread.urgency.level)) thread.goes_last = is_slice_over_ = true;
 }
 
 void RunQueue::yield(u64 now) {
@@ -238,20 +160,12 @@ bool RunQueue::should_switch(u64 now) {
     return runs_fair && is_slice_over_;
 }
 
-bool RunQueue::should_preempt(const Thread& thread, u64 now) {
-    if (!running_) return true;
-    if (runs_as(thread) != SchedulingClass::Fair)
-        return thread.urgency < running_->urgency &&
-               (runs_as(thread) == SchedulingClass::Deadline || !is_realtime_over(to_ns(now)));
-    return runs_as(*running_) == SchedulingClass::Fair && fair_.should_preempt(thread, *running_);
+bool RunQueue::should_preempt_for_urgent(const Thread& thread, u64 now) {
+    return thread.urgency < running_->urgency &&
+           (runs_as(thread) == SchedulingClass::Deadline || !is_realtime_over(to_ns(now)));
 }
 
-void RunQueue::plan_needed_event(u64 now) {
-    // What it nearly always is.
-    if (running_ && runs_as(*running_) == SchedulingClass::Fair && realtime_.is_empty()) {
-        event_ns_ = to_ns(now) + FairQueue::slice_left_ns(*running_);
-        return;
-    }
+void RunQueue::plan_urgent_event(u64 now) {
     u64 wait = no_event;
     const auto within = [&wait](u64 ns) { wait = std::min(wait, ns); };
     const auto realtime_period_left = [&] {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <core/sched.hpp>
+#include <core/time.hpp>
 
 #include "fair_queue.hpp"
 #include "realtime_queue.hpp"
@@ -46,29 +47,71 @@ public:
     // All below: `lock` held, interrupts off. `now` is the counter.
 
     /// Makes a thread that is Away wait for this CPU.
-    void activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now);
+    [[gnu::always_inline]] void activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
+        thread.cpu = &owner;
+        if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh) ++thread.migrations;
+        thread.last_cpu = owner.number;
+        thread.must_migrate.store(false, std::memory_order_relaxed);
+        if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);
+        insert(thread, now);
+        runnable_.store(runnable() + 1, std::memory_order_relaxed);
+    }
     /// A waiting thread, or the running one, leaves: it sleeps, died, or goes to another queue.
     void deactivate(Thread& thread, u64 now);
+    void deactivate_running(Thread& thread) {
+        running_ = nullptr;
+        depart(thread);
+    }
     /// The running thread goes back among the waiting ones.
     void put_back(Thread& thread, u64 now);
     /// A thread that is Away, or the running one, has used up its reservation and waits for its timer.
     void throttle(Thread& thread, Cpu& owner, u64 now);
     /// Chooses who runs now and makes it the running thread; null when nobody waits: the CPU idles.
-    Thread* take_next(u64 now);
+    Thread* take_next(u64 now) {
+        Thread* next = has_urgent_waiter() ? first_urgent(now) : fair_.first();
+        if (next) {
+            remove(*next);
+            next->place = Place::Running;
+            ++counts.slices;
+            add_waited(*next, now);
+            if (runs_as(*next) == SchedulingClass::Realtime && next->round_left_ns == 0)
+                next->round_left_ns = round_ns.load(std::memory_order_relaxed);
+        }
+        running_ = next;
+        accounted_ = now;
+        is_slice_over_ = false;
+        running_level_.store(next ? next->urgency.level : Urgency::idle_level, std::memory_order_relaxed);
+        return next;
+    }
     /// A waiting thread of the fair class that may run on `cpu`, the one that would wait longest; null for none.
     Thread* fair_waiter_for(u32 cpu);
     /// The most urgent waiting thread of the other two classes that may run on `cpu`; null for none.
     Thread* urgent_waiter_for(u32 cpu);
     /// Charges the running thread for its time up to now.
-    void account(u64 now);
+    void account(u64 now) {
+        if (!running_ || now <= accounted_) return;
+        const u64 ns = ticks_to_ns(now - accounted_);
+        accounted_ = now;
+        if (runs_as(*running_) != SchedulingClass::Fair) return charge_urgent(*running_, ns);
+        is_slice_over_ |= fair_.charge(*running_, ns);
+    }
     /// The running thread lets others run first.
     void yield(u64 now);
     /// Whether somebody who waits should run instead of the one that runs. Accounted up to now.
     [[nodiscard]] bool should_switch(u64 now);
     /// The same, when all that has changed is that `thread` waits.
-    [[nodiscard]] bool should_preempt(const Thread& thread, u64 now);
+    [[nodiscard]] bool should_preempt(const Thread& thread, u64 now) {
+        if (!running_) return true;
+        if (runs_as(thread) != SchedulingClass::Fair) return should_preempt_for_urgent(thread, now);
+        return runs_as(*running_) == SchedulingClass::Fair && fair_.should_preempt(thread, *running_);
+    }
     /// Sets when the timer has to come; or that it need not, for the owner is about to switch.
-    void plan_event(u64 now) { needs_event() ? plan_needed_event(now) : cancel_event(); }
+    void plan_event(u64 now) {
+        if (!needs_event()) return cancel_event();
+        if (!running_ || runs_as(*running_) != SchedulingClass::Fair || !realtime_.is_empty())
+            return plan_urgent_event(now);
+        event_ns_ = to_ns(now) + FairQueue::slice_left_ns(*running_);
+    }
     void cancel_event() { event_ns_ = no_event; }
     /// What the running thread runs as has been changed: it leaves its class (before) and joins the other (after).
     void begin_change(Thread& thread);
@@ -88,15 +131,58 @@ private:
         const u64& operator()(const Thread& thread) const { return thread.urgency.deadline_ns; }
     };
 
+    static SchedulingClass runs_as(const Thread& thread) { return thread.urgency.scheduling_class(); }
+    static u64 to_ns(u64 now) { return monotonic_at(now); }
+
     /// The thread has waited up to `now`.
-    void add_waited(Thread& thread, u64 now);
+    void add_waited(Thread& thread, u64 now) {
+        if (now <= thread.waiting_since) return; // it was read before another CPU queued the thread
+        const u64 waited = now - thread.waiting_since;
+        thread.waited_ticks.store(thread.waited_ticks.load(std::memory_order_relaxed) + waited,
+                                  std::memory_order_relaxed);
+        counts.waited_ticks += waited;
+    }
     /// Nothing has to happen at any time while a fair thread runs alone, or nobody does.
     [[nodiscard]] bool needs_event() const {
         return waiting() != 0 || (running_ && running_->urgency.scheduling_class() != SchedulingClass::Fair);
     }
-    void plan_needed_event(u64 now);
-    void insert(Thread& thread, u64 now);
-    void remove(Thread& thread);
+    // Inlined, as each switch needs both.
+    [[gnu::always_inline]] void insert(Thread& thread, u64 now) {
+        thread.place = Place::Waiting;
+        thread.waiting_since = now;
+        if (runs_as(thread) == SchedulingClass::Fair)
+            fair_.insert(thread);
+        else
+            insert_urgent(thread);
+        waiting_.store(waiting() + 1, std::memory_order_relaxed);
+        if (thread.urgency.level < waiting_level()) publish_waiting(thread.urgency.level);
+    }
+    [[gnu::always_inline]] void remove(Thread& thread) {
+        if (runs_as(thread) == SchedulingClass::Fair)
+            fair_.remove(thread);
+        else
+            remove_urgent(thread);
+        waiting_.store(waiting() - 1, std::memory_order_relaxed);
+        if (thread.urgency.level != waiting_level()) return;
+        const u8 level = waiting() == 0 ? Urgency::idle_level : highest_waiting_level();
+        if (level != waiting_level()) publish_waiting(level);
+    }
+
+    void depart(Thread& thread) {
+        if (runs_as(thread) == SchedulingClass::Fair) fair_.leave(thread);
+        thread.place = Place::Away;
+        runnable_.store(runnable() - 1, std::memory_order_relaxed);
+    }
+
+    // The same for the other two classes.
+    void insert_urgent(Thread& thread);
+    void remove_urgent(Thread& thread);
+    [[nodiscard]] bool has_urgent_waiter() const { return !deadline_.empty() || !realtime_.is_empty(); }
+    Thread* first_urgent(u64 now);
+    void charge_urgent(Thread& thread, u64 ns);
+    [[nodiscard]] bool should_preempt_for_urgent(const Thread& thread, u64 now);
+    void plan_urgent_event(u64 now);
+
     void publish_waiting(u8 level);
     [[nodiscard]] u8 highest_waiting_level() const;
     /// Real-time threads have had their share of this period, and fair ones wait.

@@ -53,10 +53,10 @@ void leave_cpu(Cpu& self, Thread& previous, Why why, u64 now) {
     const bool is_ready = previous.state.load(std::memory_order_relaxed) == ThreadState::Running;
     if (why == Why::Sleep && !is_ready) {
         previous.realtime_run_ns = 0;
-        queue.deactivate(previous, now);
+        queue.deactivate_running(previous);
     } else if (is_ready && !previous.affinity.has(self.number)) {
         previous.must_migrate.store(true, std::memory_order_relaxed); // finish_switch() queues it where it may be
-        queue.deactivate(previous, now);
+        queue.deactivate_running(previous);
     } else if (RunQueue::is_used_up(previous)) {
         queue.throttle(previous, self, now);
     } else {
@@ -89,29 +89,22 @@ void switch_threads(Why why) {
         pull_urgent(self, !was_idle && stays_on(self, previous, why), now);
     }
     const u64 now = arch::read_counter();
-    if (was_idle) {
-        self.idle_ticks += previous.run_clock.charge(now);
-    } else {
+    if (!was_idle) {
         if (why == Why::Yield)
             queue.yield(now);
         else
             queue.account(now);
-        previous.run_clock.charge(now);
         leave_cpu(self, previous, why, now);
     }
+    if (queue.waiting() == 0) steal(self, now);
     Thread* next = queue.take_next(now);
-    if (!next) {
-        steal(self, now);
-        next = queue.take_next(now);
-    }
     if (!next) {
         next = self.idle_thread;
         ++queue.counts.idles;
     }
-    if (next != &previous) {
-        previous.run_clock.stop();
-        next->run_clock.start(now);
-    }
+    const u64 ran = next == &previous ? previous.run_clock.charge(now) : previous.run_clock.stop(now);
+    if (was_idle) self.idle_ticks += ran;
+    if (next != &previous) next->run_clock.start(now);
     queue.plan_event(now);
     if (next == &previous) {
         queue.lock.release();

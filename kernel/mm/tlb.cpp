@@ -28,9 +28,17 @@ constinit core::LockClass asid_lock_class("asid");
 constinit core::InterruptSpinLock asid_lock(asid_lock_class);
 constinit std::atomic<u64> generation{1};
 constinit u32 next_asid = 1;
+constinit std::atomic<u32> known_asid_count{0};
 /// What each CPU runs: generation and number. 0 after a new generation began, until the CPU switches.
 constinit std::atomic<u64> running[core::CpuMask::max_cpus];
 constinit u64 reserved[core::CpuMask::max_cpus]; // kept over the last change of generation
+
+/// Asked at each switch: the CPU says it once.
+u32 asid_count() {
+    if (known_asid_count.load(std::memory_order_relaxed) == 0)
+        known_asid_count.store(arch::asid_count(), std::memory_order_relaxed);
+    return known_asid_count.load(std::memory_order_relaxed);
+}
 
 } // namespace
 
@@ -91,8 +99,8 @@ std::pair<u64, Fresh> renew(u64 old) {
     if (old != 0 && update_reserved(old, present << asid_bits | number))
         return {present << asid_bits | number, Fresh::No};
     for (;;) {
-        while (next_asid < arch::asid_count() && is_reserved(next_asid)) ++next_asid;
-        if (next_asid < arch::asid_count()) break;
+        while (next_asid < asid_count() && is_reserved(next_asid)) ++next_asid;
+        if (next_asid < asid_count()) break;
         begin_generation();
         present = generation.load();
     }
@@ -217,7 +225,7 @@ void AddressSpace::flush_here(VirtAddr address, u64 pages) {
 
 void AddressSpace::activate(core::Cpu& cpu) {
     auto* old = static_cast<AddressSpace*>(cpu.address_space);
-    bool has_asids = arch::asid_count() > 1;
+    bool has_asids = asid_count() > 1;
     const u64 self = u64{1} << cpu.number;
     // First the rest ends, then the look for what it has missed: see flush_range().
     if (old == this && (resting_cpus_.value() & self)) resting_cpus_.remove(cpu.number);
@@ -270,7 +278,7 @@ void AddressSpace::leave_all_cpus() {
         cpu.mapping_hint.store(nullptr, std::memory_order_relaxed);
         cpu.address_space = nullptr;
         space->resting_cpus_.remove(cpu.number);
-        if (arch::asid_count() > 1) running[cpu.number].store(0);
+        if (asid_count() > 1) running[cpu.number].store(0);
         space->active_cpus_.remove(cpu.number);
     };
     core::PreemptionGuard guard;

@@ -143,7 +143,8 @@ extern "C" void arch_switch_keys(ThreadHeader& to) {
     if (!to.user_context) return;
     const u8* image = to.user_context->image;
     bool present = image[header_offset + component_keys / 8] >> component_keys % 8 & 1;
-    u32 keys = present ? load_at<u32>({image, image_size}, components[component_keys].offset) : 0;
+    u32 keys = 0;
+    if (present) __builtin_memcpy(&keys, image + components[component_keys].offset, sizeof keys);
     if (keys != read_keys()) write_keys(keys);
 }
 

@@ -12,9 +12,11 @@ extern const linnet::i32 stac_sites_begin[], stac_sites_end[], clac_sites_begin[
 }
 
 namespace linnet::arch {
+
+constinit CpuFeatures detail::features;
 namespace {
 
-constinit CpuFeatures features;
+using detail::features;
 constinit HardwareCapabilities capabilities;
 
 constexpr bool bit(u32 word, unsigned number) { return ((word >> number) & 1) != 0; }
@@ -67,7 +69,6 @@ void patch_smap_sites() {
 
 } // namespace
 
-const CpuFeatures& cpu_features() { return features; }
 const HardwareCapabilities& hardware_capabilities() { return capabilities; }
 
 void detect_features() {

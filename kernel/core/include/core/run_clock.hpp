@@ -20,8 +20,12 @@ public:
         change(charged_.load(std::memory_order_relaxed) + ran, now);
         return ran;
     }
-    /// It does not run any more; it has just been charged.
-    void stop() { change(charged_.load(std::memory_order_relaxed), not_running); }
+    /// The same, and it does not run any more.
+    u64 stop(u64 now) {
+        u64 ran = now - since();
+        change(charged_.load(std::memory_order_relaxed) + ran, not_running);
+        return ran;
+    }
 
     /// When it last began to run or was charged. For its CPU's scheduler.
     [[nodiscard]] u64 since() const { return since_.load(std::memory_order_relaxed); }

@@ -74,6 +74,7 @@ struct FairState {
     i64 lag = 0;          // virtual time it was owed when it left, negative when it had had too much
     const FairQueue* left = nullptr;
     VirtualTime left_at; // that queue's time then
+    u64 slice_ns = 0;    // what it asks for at a time; since it joined
     u32 weight = 0;      // as it counts in the queue
     bool is_due = false; // in which of the queue's trees it waits
 };

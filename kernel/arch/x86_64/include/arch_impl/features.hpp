@@ -18,7 +18,11 @@ struct CpuFeatures {
     u32 hwcap = 0;           // CPUID 1 edx
 };
 
+namespace detail {
+extern constinit CpuFeatures features;
+}
+
 /// Valid after initialise_cpu() on the boot CPU.
-const CpuFeatures& cpu_features();
+inline const CpuFeatures& cpu_features() { return detail::features; }
 
 } // namespace linnet::arch
