@@ -14,12 +14,12 @@ class PipeFile final : public File {
 public:
     PipeFile(RefPtr<Inode> inode, RefPtr<Pipe> pipe, u32 flags)
         : File(std::move(inode), flags, Positioning::Stream), pipe_(std::move(pipe)),
-          writer_opens_before_(pipe_->writer_opens()), is_fifo_(false) {
+          writer_opens_before_(writer_opens_gone(*pipe_)), is_fifo_(false) {
         pipe_->add_ends(is_readable(), is_writable());
     }
     PipeFile(const Path& path, RefPtr<Pipe> pipe, u32 flags)
-        : File(path, flags, Positioning::Stream), pipe_(std::move(pipe)), writer_opens_before_(pipe_->writer_opens()),
-          is_fifo_(true) {
+        : File(path, flags, Positioning::Stream), pipe_(std::move(pipe)),
+          writer_opens_before_(writer_opens_gone(*pipe_)), is_fifo_(true) {
         pipe_->add_ends(is_readable(), is_writable());
     }
     ~PipeFile() override { pipe_->remove_ends(is_readable(), is_writable()); }
@@ -36,6 +36,13 @@ public:
 
 private:
     RefPtr<Pipe> pipe_;
+    /// Of the times that somebody opened to write, those whose end doesn't concern a reader that comes now. With a
+    /// writer there already, its end does.
+    static u32 writer_opens_gone(const Pipe& pipe) {
+        const u32 opens = pipe.writer_opens();
+        return pipe.writers() > 0 ? opens - 1 : opens;
+    }
+
     const u32 writer_opens_before_; // a FIFO that nobody has written to yet isn't hung up
     const bool is_fifo_;
 };

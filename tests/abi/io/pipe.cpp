@@ -2,6 +2,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -164,6 +165,22 @@ void fifos() {
     CHECK_EQ(waitpid(opener, &status, 0), opener);
     CHECK_EQ(status, 0);
     close(fd);
+    // A reader that came while somebody could write is hung up on as soon as nobody can, whether it waited for it or
+    // not.
+    const int both = open(name, O_RDWR);
+    const int late = open(name, O_RDONLY | O_NONBLOCK);
+    request = {late, POLLIN, 0};
+    CHECK_EQ(poll(&request, 1, 0), 0);
+    const int watcher = epoll_create1(0);
+    epoll_event event = {EPOLLIN | EPOLLRDHUP | EPOLLET, {}};
+    CHECK_OK(epoll_ctl(watcher, EPOLL_CTL_ADD, late, &event));
+    CHECK_EQ(epoll_wait(watcher, &event, 1, 0), 0);
+    close(both);
+    CHECK_EQ(epoll_wait(watcher, &event, 1, 5000), 1);
+    CHECK_EQ(event.events, unsigned{EPOLLHUP});
+    CHECK_EQ(poll(&request, 1, 0), 1);
+    CHECK_EQ(request.revents, POLLHUP);
+    close(watcher), close(late);
     unlink(name), rmdir(path);
 }
 
