@@ -21,6 +21,7 @@ PROGRAMS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-system-aarch64": "qemu-system-arm",
     "qemu-system-riscv64": "qemu-system-misc",
+    "javac": "default-jdk-headless",
     "gdb-multiarch": "gdb-multiarch",
     "clang-format-19": "clang-format-19",
     "clang-tidy-19": "clang-tidy-19",

@@ -1,5 +1,5 @@
-"""Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), or a
-folder or tar. A tree is kept as cpio."""
+"""Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), `java`
+(and programs of ours), `go` (and its library's tests), or a folder or tar. A tree is kept as cpio."""
 
 import io
 import json
@@ -9,11 +9,11 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian
+from . import cpio, debian, runtimes
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress", "realtime", "python")
+NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -27,6 +27,8 @@ PACKAGES = {
     "realtime": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "libc-bin", "mawk", "rt-tests", "sed"],
     "python": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin",
                r"^libpython3\.[0-9]+-testsuite$", "python3", "sed"],  # apt takes a regular expression
+    "java": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "default-jre-headless", "libc-bin", "sed"],
+    "go": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "sed"],
 }
 
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
@@ -68,6 +70,9 @@ def named(name, arch, include=None, refresh=False):
     known = _read_stamp(stamp)
     extra = sorted(set(include if include is not None else known.get("include", [])))
     wanted = {"version": VERSION, "packages": PACKAGES[name], "include": extra}
+    made_here = runtimes.stamp(name)
+    if made_here is not None:
+        wanted["made_here"] = made_here
     if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):
         with debian.locked(f"rootfs-{name}-{arch.name}", BUILD):
             known = _read_stamp(stamp)
@@ -93,6 +98,7 @@ def _make(name, arch, wanted, archive, stamp):
                 cpio.add_tar_member(tree, member, tar, lambda path: _rename(path, arch, keep))
         if name == "busybox":
             add_applets(tree)
+        runtimes.add(name, arch, tree)
         add_accounts(tree)
         known = dict(wanted, **_facts(tree))
         write(tree, archive)
