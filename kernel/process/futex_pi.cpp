@@ -27,9 +27,6 @@ constinit core::SpinLock pi_lock{pi_class};
 constexpr usize table_size = 64;
 constinit IntrusiveList<PiLock, &PiLock::table_node> table[table_size];
 
-// Chains longer than this count as deadlocks, as on Linux.
-constexpr u32 longest_chain = 1024;
-
 auto& table_of(const mm::MemoryIdentity& key) {
     return table[((key.owner ^ (key.offset >> 2)) * 0x9e37'79b9'7f4a'7c15u) >> 58];
 }
@@ -44,42 +41,6 @@ u32 tid_in(u32 word) { return word & abi::FUTEX_TID_MASK; }
 u32 tid_of(const Thread& thread) { return static_cast<u32>(thread.tid()); }
 u32 own_tid() { return tid_of(current()); }
 
-/// Gives the owner of a lock the urgency of all that wait for it, and so on along the chain.
-void inherit_along(Thread* owner) {
-    for (u32 length = 0; owner && length < longest_chain; ++length) {
-        core::Urgency highest;
-        for (HeldPiLock& held : owner->pi.held) {
-            auto& waiters = static_cast<PiLock&>(held).waiters;
-            if (!waiters.empty()) highest = std::min(highest, waiters.begin()->urgency);
-        }
-        core::set_inherited_urgency(*owner, highest);
-        PiWaiter* waiter = owner->pi.waiting;
-        if (!waiter || waiter->urgency == owner->urgency) return;
-        PiLock& lock = *waiter->lock;
-        lock.waiters.erase(lock.waiters.iterator_to(*waiter));
-        waiter->urgency = owner->urgency;
-        lock.waiters.insert(*waiter);
-        owner = lock.owner;
-    }
-}
-
-/// Whether the lock's owner waits, through however many others, for `thread`.
-bool would_deadlock(const PiLock& lock, const Thread& thread) {
-    const PiLock* at = &lock;
-    for (u32 length = 0; length < longest_chain; ++length) {
-        if (at->owner == &thread) return true;
-        if (!at->owner->pi.waiting) return false;
-        at = at->owner->pi.waiting->lock;
-    }
-    return true;
-}
-
-void set_owner(PiLock& lock, Thread& owner) {
-    lock.held_node.unlink();
-    lock.owner = &owner;
-    owner.pi.held.push_back(lock);
-}
-
 /// Takes a lock that nobody waits for any more out of the tables; to be deleted once pi_lock is free.
 OwnPtr<PiLock> retire_if_idle(PiLock& lock) {
     if (!lock.waiters.empty() || !lock.is_told) return {};
@@ -89,21 +50,11 @@ OwnPtr<PiLock> retire_if_idle(PiLock& lock) {
     return OwnPtr<PiLock>(&lock);
 }
 
-void remove_waiter(PiWaiter& waiter) {
-    waiter.lock->waiters.erase(waiter.lock->waiters.iterator_to(waiter));
-    waiter.thread.pi.waiting = nullptr;
-}
-
 /// The most urgent waiter, of whom there is one, becomes the owner and wakes.
 void hand_over(PiLock& lock, bool must_store) {
-    PiWaiter& next = *lock.waiters.begin();
-    Thread& before = *lock.owner;
-    remove_waiter(next);
-    next.must_store = must_store;
     lock.is_told = !must_store;
-    set_owner(lock, next.thread);
-    inherit_along(&next.thread);
-    inherit_along(&before);
+    auto& next = static_cast<PiWaiter&>(ThreadPiGraph::hand_over(lock));
+    next.must_store = must_store;
     // The waiter passes through pi_lock once more, so that it isn't gone yet when it is woken.
     next.owns.store(true, std::memory_order_release);
     core::wake_thread(next.thread);
@@ -117,13 +68,7 @@ Result<PiOutcome> take_free(const PiRequest& request, u32 word) {
 }
 
 Result<PiOutcome> queue_behind(PiLock& lock, PiWaiter& waiter) {
-    if (would_deadlock(lock, waiter.thread)) return error(Errno::EDEADLK);
-    waiter.lock = &lock;
-    waiter.urgency = waiter.thread.urgency;
-    waiter.thread.pi.waiting = &waiter;
-    lock.waiters.insert(waiter);
-    inherit_along(lock.owner);
-    return PiOutcome::Queued;
+    return ThreadPiGraph::add_waiter(lock, waiter) ? Result<PiOutcome>(PiOutcome::Queued) : error(Errno::EDEADLK);
 }
 
 /// `owner` is the thread that the word named a moment ago, null for none; `fresh` becomes the PiLock if one is needed.
@@ -149,7 +94,7 @@ Result<PiOutcome> attempt(const PiRequest& request, u32 word, Thread* owner, Own
     lock->key = request.key;
     table_of(request.key).push_back(*lock);
     count_pi_lock(request.key, true);
-    set_owner(*lock, *owner);
+    ThreadPiGraph::set_owner(*lock, *owner);
     const Result<PiOutcome> queued = queue_behind(*lock, *request.waiter);
     if (!queued) fresh = retire_if_idle(*lock);
     return queued;
@@ -175,7 +120,7 @@ Result<void> store_ownership(PiWaiter& waiter, VirtAddr address) {
         if (current().has_fatal_signal()) stored = error(Errno::EINTR); // a hostile neighbour may change it for ever
         OwnPtr<PiLock> idle;
         core::SpinGuard guard(pi_lock);
-        PiLock& lock = *waiter.lock;
+        PiLock& lock = lock_of(waiter);
         if (stored) {
             const auto word = load_futex_word(address);
             if (!word) continue;
@@ -208,10 +153,8 @@ Result<void> wait_for_lock(PiWaiter& waiter, VirtAddr address, core::Deadline de
         // Also for who owns it: whoever handed it over has finished with the waiter once the lock can be had.
         core::SpinGuard guard(pi_lock);
         if (!owns()) {
-            PiLock& lock = *waiter.lock;
-            remove_waiter(waiter);
-            inherit_along(lock.owner);
-            idle = retire_if_idle(lock);
+            ThreadPiGraph::remove_waiter(waiter);
+            idle = retire_if_idle(lock_of(waiter));
         }
     }
     if (owns()) return waiter.must_store ? store_ownership(waiter, address) : Result<void>{};
@@ -293,7 +236,7 @@ Result<void> unlock_pi(VirtAddr address, FutexScope scope) {
 
 void propagate_urgency(Thread& thread) {
     core::SpinGuard guard(pi_lock);
-    inherit_along(&thread);
+    ThreadPiGraph::inherit_along(&thread);
 }
 
 void release_pi_locks(Thread& thread) {

@@ -2,39 +2,31 @@
 // threads that wait for another word to them (FUTEX_CMP_REQUEUE_PI).
 #pragma once
 
-#include <core/scheduling.hpp>
 #include <core/time.hpp>
-#include <lib/intrusive_tree.hpp>
 #include <lib/own_ptr.hpp>
 #include <mm/address_space.hpp>
 #include <process/thread.hpp>
 
+#include "pi_graph.hpp"
+
 namespace linnet::process {
 
-struct PiLock;
+using ThreadPiGraph = PiGraph<Thread>;
 
 /// A thread that waits, on its own stack.
-struct PiWaiter {
-    explicit PiWaiter(Thread& waiting) : thread(waiting) {}
-    TreeNode node;
-    Thread& thread;
-    core::Urgency urgency; // as it is sorted
-    PiLock* lock = nullptr;
+struct PiWaiter : PiWaiterOf<Thread> {
+    using PiWaiterOf::PiWaiterOf;
     std::atomic<bool> owns{false}; // the lock has been handed over
     bool must_store = false;       // … by a thread that died: the word doesn't tell yet
 };
 
-struct PiLock : HeldPiLock {
-    struct UrgencyOf {
-        using type = core::Urgency;
-        const core::Urgency& operator()(const PiWaiter& waiter) const { return waiter.urgency; }
-    };
+struct PiLock : PiLockOf<Thread> {
     ListNode table_node;
     mm::MemoryIdentity key;
-    Thread* owner = nullptr;
     bool is_told = true; // the word names the owner
-    IntrusiveMultiTree<PiWaiter, &PiWaiter::node, UrgencyOf> waiters;
 };
+
+inline PiLock& lock_of(const PiWaiter& waiter) { return static_cast<PiLock&>(*waiter.lock); }
 
 struct PiRequest {
     VirtAddr address;

@@ -5,17 +5,21 @@
 
 namespace linnet::process {
 
-struct PiWaiter;
+class Thread;
+template <typename Task>
+struct PiWaiterOf; // pi_graph.hpp
 
 /// A contended lock, as its owner knows it.
 struct HeldPiLock {
     ListNode held_node;
 };
 
-struct PiState {
+template <typename Task>
+struct PiStateOf {
     IntrusiveList<HeldPiLock, &HeldPiLock::held_node> held;
-    PiWaiter* waiting = nullptr; // for a lock that another thread holds
-    bool is_released = false;    // on its way out: it can't be made the owner of anything any more
+    PiWaiterOf<Task>* waiting = nullptr; // for a lock that another thread holds
+    bool is_released = false;            // on its way out: it can't be made the owner of anything any more
 };
+using PiState = PiStateOf<Thread>;
 
 } // namespace linnet::process
