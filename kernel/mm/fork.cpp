@@ -5,6 +5,8 @@
 //
 // The parent's mmap lock is held exclusively, so nothing is mapped or faulted meanwhile; its threads go on writing
 // through entries not yet reached, until the flush at the end.
+#include <abi/linux/prctl.hpp>
+
 #include "vma_edit.hpp"
 
 namespace linnet::mm {
@@ -27,6 +29,8 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->join_table_sharers();
     child->has_huge_pages_.store(has_huge_pages_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     child->huge_pages_disabled.store(huge_pages_disabled.load());
+    if (u32 rules = write_execute_rules.load(); !(rules & abi::PR_MDWE_NO_INHERIT))
+        child->write_execute_rules.store(rules);
     child->has_seals_ = has_seals_;
     child->protection_keys_ = protection_keys_;
     TRY(clone_mappings(*child));

@@ -26,6 +26,14 @@ Result<void> AddressSpace::check_limits(u64 pages, u32 prot, u32 vma_flags, cons
     return {};
 }
 
+/// PR_SET_MDWE (prctl(2)): nothing that can be executed may be written to, or has not been executable before.
+Result<void> AddressSpace::check_write_execute(u32 before, u32 prot) const {
+    if (!(prot & abi::PROT_EXEC) || !write_execute_rules.load(std::memory_order_relaxed)) [[likely]]
+        return {};
+    if ((prot & abi::PROT_WRITE) || !(before & abi::PROT_EXEC)) return error(Errno::EACCES);
+    return {};
+}
+
 MappingTotals AddressSpace::mapped_in(VirtAddr begin, VirtAddr end) {
     MappingTotals result;
     for (Vma* vma = vmas_.find_ending_after(begin); vma && vma->begin < end; vma = vmas_.next(*vma)) {
@@ -157,6 +165,7 @@ u32 vma_flags_of(const MapRequest& request, u32 future_lock) {
 
 Result<VirtAddr> AddressSpace::map_locked(const MapRequest& request, u64 length, DoomedVmas& doomed) {
     VirtAddr address = TRY(choose_address(request, length));
+    TRY(check_write_execute(request.prot, request.prot));
     u32 flags = vma_flags_of(request, future_lock_flags_);
     if ((request.flags & abi::MAP_LOCKED) && limits.locked.load(std::memory_order_relaxed) == 0)
         return error(Errno::EPERM);
@@ -261,6 +270,26 @@ void AddressSpace::set_brk_begin(VirtAddr address) {
 }
 
 VirtAddr AddressSpace::current_brk() const { return brk_; }
+
+Result<void> AddressSpace::set_layout(const ExecLayout& fresh, VirtAddr brk) {
+    for (VirtAddr address : {fresh.code_begin, fresh.code_end, fresh.data_begin, fresh.data_end, fresh.brk_begin, brk,
+                             fresh.stack_begin, fresh.arg_begin, fresh.arg_end, fresh.env_begin, fresh.env_end})
+        if (address < lowest_user_address || address >= arch::user_address_end) return error(Errno::EINVAL);
+    const bool is_in_order = fresh.code_begin < fresh.code_end && fresh.data_begin <= fresh.data_end &&
+                             fresh.brk_begin <= brk && fresh.arg_begin <= fresh.arg_end &&
+                             fresh.env_begin <= fresh.env_end;
+    const u64 data = (brk - fresh.brk_begin) + (fresh.data_end - fresh.data_begin);
+    if (!is_in_order || data > limits.data.load(std::memory_order_relaxed)) return error(Errno::EINVAL);
+    core::WriteGuard guard(mmap_lock_);
+    layout = fresh;
+    brk_ = brk;
+    return {};
+}
+
+bool AddressSpace::has_mapping_above(VirtAddr address) {
+    core::ReadGuard guard(mmap_lock_);
+    return vmas_.find_ending_after(address) != nullptr;
+}
 
 Result<void> AddressSpace::grow_brk(VirtAddr from, VirtAddr to) {
     Vma* above = vmas_.find_ending_after(from);

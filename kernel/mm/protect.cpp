@@ -24,6 +24,7 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot, int p
     // Up to the first hole or refusal the change is made, as on Linux.
     for (Vma* vma = first;;) {
         if (vma->is(vma_sealed)) return error(Errno::EPERM);
+        TRY(check_write_execute(vma->prot, rights));
         VirtAddr to = std::min(end, vma->end);
         int key = protection_key == same_key ? vma->protection_key : protection_key;
         if (vma->prot != rights || vma->protection_key != key) TRY(protect_part(*vma, address, to, rights, key, batch));

@@ -311,6 +311,8 @@ Result<void> take_over(Thread& self, Program& program) {
     release_futexes(self); // in the old memory, which others may share
     process.note_peak(self.own_address_space());
     program.space->huge_pages_disabled = self.own_address_space().huge_pages_disabled.load();
+    if (u32 rules = self.own_address_space().write_execute_rules.load(); !(rules & abi::PR_MDWE_NO_INHERIT))
+        program.space->write_execute_rules.store(rules);
     self.exchange_address_space(program.space);
     begin_pi_locks(self);
     release_vfork_parent(self);

@@ -103,6 +103,8 @@ void give_attributes(Thread& maker, Thread& child, u64 flags) {
         child.pending_work.fetch_or(core::work_notify,
                                     std::memory_order_relaxed); // the limit is watched from the start
     child.io_priority = maker.io_priority;
+    child.broken_memory_policy = maker.broken_memory_policy;
+    child.is_io_flusher = maker.is_io_flusher;
     child.personality = maker.personality;
     child.no_new_privileges = maker.no_new_privileges.load();
     child.timer_slack_ns = child.default_timer_slack_ns = maker.timer_slack_ns;

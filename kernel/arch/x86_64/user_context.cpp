@@ -67,6 +67,10 @@ extern "C" void arch_load_user_state(UserContext& context) {
     clear_data_selectors();
     write_fs_base(canonical(context.fs_base));
     write_msr(Msr::KernelGsBase, canonical(context.gs_base));
+    if (context.counter_is_denied != cpu.state.counter_is_denied) [[unlikely]] {
+        cpu.state.counter_is_denied = context.counter_is_denied;
+        write_cr4((read_cr4() & ~cr4_counter_denied) | (context.counter_is_denied ? cr4_counter_denied : 0));
+    }
 }
 
 /// Registers to memory; they stay valid in the CPU too. Interrupts are off, on the CPU that holds the state.
@@ -114,6 +118,7 @@ void UserContext::copy_from(const UserContext& other) {
     stepping = false;
     fs_base = other.fs_base;
     gs_base = other.gs_base;
+    counter_is_denied = other.counter_is_denied;
     fault_address = other.fault_address;
     fault_error = other.fault_error;
     fault_vector = other.fault_vector;
@@ -243,6 +248,13 @@ void UserContext::set_protection_key_rights(unsigned key, u32 denied) {
     change_protection_key(key, denied);
     registers_newer = 1;
     restore_interrupts(state);
+}
+
+Result<void> UserContext::set_may_read_counter(bool may) {
+    save_live_state(*this);
+    counter_is_denied = !may;
+    forget_live_state(*this); // so that it is loaded anew, and this with it
+    return {};
 }
 
 void UserContext::extended_state_changed() {

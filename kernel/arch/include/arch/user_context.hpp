@@ -46,6 +46,10 @@ concept UserContextContract =
         // architecture does. What the current thread is denied through one: PKEY_DISABLE_*.
         { C::protection_key_count() } -> std::same_as<unsigned>;
         { context.set_protection_key_rights(index, index) };
+        // Whether user code may read the time counter itself (PR_SET_TSC); EINVAL where that can't be forbidden. Who
+        // reads it all the same gets SIGSEGV. Of the current thread.
+        { view.may_read_counter() } -> std::same_as<Result<bool>>;
+        { context.set_may_read_counter(true) } -> std::same_as<Result<void>>;
     };
 static_assert(UserContextContract<UserContext>);
 

@@ -181,6 +181,11 @@ public:
     /// Sets where the heap begins (exec).
     void set_brk_begin(VirtAddr address);
     [[nodiscard]] VirtAddr current_brk() const;
+    /// Gives the marks other values (prctl(PR_SET_MM)); what is mapped stays. EINVAL: pairs out of order, addresses
+    /// that a program can't have, or more heap and data than RLIMIT_DATA allows.
+    Result<void> set_layout(const ExecLayout& fresh, VirtAddr brk);
+    /// Whether anything is mapped at `address` or above.
+    [[nodiscard]] bool has_mapping_above(VirtAddr address);
     Result<void> sync(VirtAddr address, u64 length, u32 flags);
     enum class LockMode : u8 { Unlock, Lock, LockOnFault };
     Result<void> lock_range(VirtAddr address, u64 length, LockMode mode);
@@ -259,6 +264,7 @@ public:
     std::atomic<u64> concurrency_ids{0};          // those in use (process/notifications.cpp)
     std::atomic<bool> out_of_memory{false};       // chosen to die: allocations for it may fail early
     std::atomic<bool> huge_pages_disabled{false}; // prctl(PR_SET_THP_DISABLE)
+    std::atomic<u32> write_execute_rules{0};      // prctl(PR_SET_MDWE): PR_MDWE_*
 
 private:
     friend void unmap_object_range(Vma& vma, VirtAddr begin, VirtAddr end, bool keep_private);
@@ -290,6 +296,7 @@ private:
     Result<VirtAddr> choose_address(const MapRequest& request, u64 length);
     VirtAddr find_gap(u64 length, u64 alignment = arch::page_size);
     Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags) const;
+    [[nodiscard]] Result<void> check_write_execute(u32 before, u32 prot) const;
     Result<void> check_limits(u64 pages, u32 prot, u32 vma_flags, const MappingTotals& replaced) const;
     [[nodiscard]] MappingTotals mapped_in(VirtAddr begin, VirtAddr end);
     Result<void> insert_mapping(Vma& described);

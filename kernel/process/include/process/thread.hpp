@@ -9,6 +9,7 @@
 // process's leader stays, Dead, as long as the process is not reaped.
 #pragma once
 
+#include <abi/linux/prctl.hpp>
 #include <arch/user_context.hpp>
 #include <core/thread.hpp>
 #include <lib/intrusive_list.hpp>
@@ -124,6 +125,8 @@ public:
     u32 personality = 0;
     std::atomic<bool> no_new_privileges{false};
     u16 io_priority = 0;
+    u8 broken_memory_policy = abi::PR_MCE_KILL_DEFAULT; // PR_MCE_KILL; kept, for no memory is reported as broken
+    bool is_io_flusher = false;                         // PR_SET_IO_FLUSHER; no allocation of anybody's waits for I/O
     u64 timer_slack_ns = 50'000;
     u64 default_timer_slack_ns = 50'000;
     u64 start_time_ns = 0; // monotonic

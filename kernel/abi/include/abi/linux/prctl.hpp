@@ -10,11 +10,34 @@ inline constexpr int PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE
                      PR_GET_TIMING = 13, PR_SET_TIMING = 14, PR_SET_NAME = 15, PR_GET_NAME = 16, PR_GET_SECCOMP = 21,
                      PR_SET_SECCOMP = 22, PR_CAPBSET_READ = 23, PR_CAPBSET_DROP = 24, PR_GET_TSC = 25, PR_SET_TSC = 26,
                      PR_GET_SECUREBITS = 27, PR_SET_SECUREBITS = 28, PR_SET_TIMERSLACK = 29, PR_GET_TIMERSLACK = 30,
-                     PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37, PR_SET_NO_NEW_PRIVS = 38,
-                     PR_GET_NO_NEW_PRIVS = 39, PR_GET_TID_ADDRESS = 40, PR_SET_THP_DISABLE = 41,
-                     PR_GET_THP_DISABLE = 42, PR_CAP_AMBIENT = 47, PR_SET_VMA = 0x53564d41, PR_GET_AUXV = 0x41555856;
+                     PR_MCE_KILL = 33, PR_MCE_KILL_GET = 34, PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36,
+                     PR_GET_CHILD_SUBREAPER = 37, PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39,
+                     PR_GET_TID_ADDRESS = 40, PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, PR_CAP_AMBIENT = 47,
+                     PR_SET_IO_FLUSHER = 57, PR_GET_IO_FLUSHER = 58, PR_SET_MDWE = 65, PR_GET_MDWE = 66,
+                     PR_SET_VMA = 0x53564d41, PR_GET_AUXV = 0x41555856;
 inline constexpr int PR_CAP_AMBIENT_IS_SET = 1, PR_CAP_AMBIENT_RAISE = 2, PR_CAP_AMBIENT_LOWER = 3,
                      PR_CAP_AMBIENT_CLEAR_ALL = 4;
+inline constexpr int PR_TSC_ENABLE = 1, PR_TSC_SIGSEGV = 2;
+inline constexpr int PR_MCE_KILL_CLEAR = 0, PR_MCE_KILL_SET = 1;
+inline constexpr int PR_MCE_KILL_LATE = 0, PR_MCE_KILL_EARLY = 1, PR_MCE_KILL_DEFAULT = 2;
+inline constexpr u32 PR_MDWE_REFUSE_EXEC_GAIN = 1, PR_MDWE_NO_INHERIT = 2;
+
+inline constexpr u64 PR_SET_MM_START_CODE = 1, PR_SET_MM_END_CODE = 2, PR_SET_MM_START_DATA = 3, PR_SET_MM_END_DATA = 4,
+                     PR_SET_MM_START_STACK = 5, PR_SET_MM_START_BRK = 6, PR_SET_MM_BRK = 7, PR_SET_MM_ARG_START = 8,
+                     PR_SET_MM_ARG_END = 9, PR_SET_MM_ENV_START = 10, PR_SET_MM_ENV_END = 11, PR_SET_MM_AUXV = 12,
+                     PR_SET_MM_EXE_FILE = 13, PR_SET_MM_MAP = 14, PR_SET_MM_MAP_SIZE = 15;
+struct prctl_mm_map {
+    u64 start_code, end_code;
+    u64 start_data, end_data;
+    u64 start_brk, brk;
+    u64 start_stack;
+    u64 arg_start, arg_end;
+    u64 env_start, env_end;
+    u64 auxv;
+    u32 auxv_size;
+    u32 exe_fd;
+};
+static_assert(sizeof(prctl_mm_map) == 104);
 
 inline constexpr u32 PER_LINUX = 0, PER_MASK = 0xff, ADDR_NO_RANDOMIZE = 0x0040000, MMAP_PAGE_ZERO = 0x0100000,
                      ADDR_COMPAT_LAYOUT = 0x0200000, READ_IMPLIES_EXEC = 0x0400000,

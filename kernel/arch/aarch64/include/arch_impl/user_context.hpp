@@ -57,6 +57,8 @@ public:
     /// The architecture, as we know it, has no protection keys.
     static unsigned protection_key_count() { return 0; }
     void set_protection_key_rights(unsigned, u32) {}
+    Result<bool> may_read_counter() const { return error(Errno::EINVAL); }
+    Result<void> set_may_read_counter(bool) { return error(Errno::EINVAL); }
     void extended_state_changed();
     abi::user_fpsimd_state& fpsimd() { return fp_state_; }
 

@@ -7,9 +7,10 @@ namespace linnet::arch {
 
 inline constexpr u64 cr0_write_protect = 1u << 16, cr0_monitor = 1u << 1, cr0_emulation = 1u << 2,
                      cr0_task_switched = 1u << 3, cr0_numeric_error = 1u << 5;
-inline constexpr u64 cr4_machine_check = 1u << 6, cr4_global_pages = 1u << 7, cr4_fxsave = 1u << 9,
-                     cr4_simd_exceptions = 1u << 10, cr4_umip = 1u << 11, cr4_fsgsbase = 1u << 16, cr4_pcid = 1u << 17,
-                     cr4_xsave = 1u << 18, cr4_smep = 1u << 20, cr4_smap = 1u << 21, cr4_protection_keys = 1u << 22;
+inline constexpr u64 cr4_counter_denied = 1u << 2, cr4_machine_check = 1u << 6, cr4_global_pages = 1u << 7,
+                     cr4_fxsave = 1u << 9, cr4_simd_exceptions = 1u << 10, cr4_umip = 1u << 11, cr4_fsgsbase = 1u << 16,
+                     cr4_pcid = 1u << 17, cr4_xsave = 1u << 18, cr4_smep = 1u << 20, cr4_smap = 1u << 21,
+                     cr4_protection_keys = 1u << 22;
 
 inline constexpr u64 rflags_carry = 1u << 0, rflags_always = 1u << 1, rflags_trap = 1u << 8,
                      rflags_direction = 1u << 10, rflags_nested_task = 1u << 14, rflags_resume = 1u << 16,

@@ -37,6 +37,7 @@ struct CpuState {
     u64 gdt[gdt_entries] = {};
     u32 padding = 0; // aligns the 64-bit words of the packed task state
     TaskState tss{};
+    bool counter_is_denied = false; // what CR4 says
 };
 
 inline ThreadHeader* current_thread() {

@@ -78,6 +78,8 @@ public:
     static unsigned protection_key_count();
     /// Of the current thread, in its PKRU register.
     void set_protection_key_rights(unsigned key, u32 denied);
+    Result<bool> may_read_counter() const { return !counter_is_denied; }
+    Result<void> set_may_read_counter(bool may);
     void extended_state_changed();
 
     /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
@@ -87,9 +89,10 @@ public:
     void make_extended_state_initial();
 
     UserRegisters registers;
-    i64 original_rax = -1;  // as orig_rax of ptrace: the number, or -1 outside a syscall
-    u8 registers_newer = 0; // live registers of the CPU (see CpuState::live_context) are newer than this object
-    bool stepping = false;  // the trap flag in rflags is the tracer's, not the program's own
+    i64 original_rax = -1;          // as orig_rax of ptrace: the number, or -1 outside a syscall
+    u8 registers_newer = 0;         // live registers of the CPU (see CpuState::live_context) are newer than this object
+    bool stepping = false;          // the trap flag in rflags is the tracer's, not the program's own
+    bool counter_is_denied = false; // CR4.TSD: rdtsc and rdtscp are general protection faults
     u64 fs_base = 0;
     u64 gs_base = 0;
     u64 fault_address = 0; // of the last fault, for the signal frame: cr2, err, trapno
