@@ -101,16 +101,16 @@ void cancel_cpu_timer(CpuTimer& timer) {
 }
 
 /// RLIMIT_CPU (getrlimit(2)): SIGXCPU at the soft limit and each second after it, SIGKILL at the hard one. Each SIGXCPU
-/// raises the soft limit by a second, as Linux does: so it is told once a second, and getrlimit(2) shows it.
+/// raises the soft limit by a second, as Linux does: so it is told once a second, and getrlimit(2) shows it. A soft
+/// limit of 0 is reached at once.
 void CpuTimers::expire_limit_locked(u64 now_ns) {
     const u64 soft = process_.limits.soft(abi::RLIMIT_CPU);
     const u64 hard = process_.limits.hard(abi::RLIMIT_CPU);
     if (hard != abi::RLIM_INFINITY && now_ns / core::ns_per_second >= hard)
         return send_kernel_signal(process_, abi::SIGKILL);
     if (soft > ~u64{0} / core::ns_per_second) return; // RLIM_INFINITY too
-    const u64 due = std::max<u64>(soft, 1);
-    if (now_ns < due * core::ns_per_second) return;
-    process_.limits.replace_soft(abi::RLIMIT_CPU, soft, due + 1);
+    if (now_ns < soft * core::ns_per_second) return;
+    process_.limits.replace_soft(abi::RLIMIT_CPU, soft, soft + 1);
     send_kernel_signal(process_, abi::SIGXCPU);
 }
 
@@ -170,7 +170,7 @@ void CpuTimers::arm_locked() {
         [&](const CpuTimer& timer) { consider(timer.place.due_ns, now_of(timer, times), timer.thread ? 1 : width); });
     const u64 soft = process_.limits.soft(abi::RLIMIT_CPU), hard = process_.limits.hard(abi::RLIMIT_CPU);
     const u64 total = select_ns(times, CpuClock::Which::Scheduler);
-    if (soft < ~u64{0} / core::ns_per_second) consider(std::max<u64>(soft, 1) * core::ns_per_second, total, width);
+    if (soft < ~u64{0} / core::ns_per_second) consider(soft * core::ns_per_second, total, width);
     if (hard < ~u64{0} / core::ns_per_second) consider(hard * core::ns_per_second, total, width);
     if (left == ~u64{0}) return;
     core::arm_timer(check_, core::monotonic_ns() + std::max(left, core::shortest_period_ns));

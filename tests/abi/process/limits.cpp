@@ -71,6 +71,29 @@ void cpu() {
         }
     });
     CHECK(died_of(by_default, SIGXCPU));
+    // A limit of 0 is reached at once, and again after a second.
+    const int at_once = in_child([=] {
+        static std::atomic<int>* count;
+        count = seen;
+        *seen = 0;
+        handle(SIGXCPU, [](int) { (*count)++; });
+        limit(RLIMIT_CPU, 0, 3);
+        while (*seen == 0) {
+        }
+        CHECK_LT(cpu_seconds(), 0.5);
+        CHECK_EQ(long(soft_limit(RLIMIT_CPU)), 1l);
+        while (*seen == 1) {
+        }
+        CHECK_GE(cpu_seconds(), 0.99);
+        CHECK_EQ(long(soft_limit(RLIMIT_CPU)), 2l);
+    });
+    CHECK_EQ(at_once, 0);
+    const int killed_at_once = in_child([] {
+        limit(RLIMIT_CPU, 0, 0);
+        for (;;) {
+        }
+    });
+    CHECK(died_of(killed_at_once, SIGKILL));
 }
 
 void real_time() {
