@@ -20,6 +20,7 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
     info.max_prot = vma.max_prot;
     info.protection_key = vma.protection_key;
     if (vma.object) info.backing = is_physical(vma) ? MappingInfo::Backing::Physical : MappingInfo::Backing::Pages;
+    info.policy = vma.policy;
     info.flags = vma.flags;
     info.offset = vma.object ? vma.first_index << arch::page_shift : 0;
     info.label = vma.label.get();

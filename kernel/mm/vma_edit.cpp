@@ -16,7 +16,7 @@ bool continues(const Vma& first, const Vma& second) {
     if (first.end != second.begin || first.max_prot != second.max_prot) return false;
     if (first.is(vma_special) || first.protection_key != second.protection_key) return false;
     if (first.object.get() != second.object.get() || first.label.get() != second.label.get()) return false;
-    if (first.promise.get() != second.promise.get()) return false;
+    if (first.promise.get() != second.promise.get() || first.policy != second.policy) return false;
     return first.is_anonymous() || first.first_index + first.page_count() == second.first_index;
 }
 
@@ -35,6 +35,7 @@ Result<Vma*> AddressSpace::clone_vma(const Vma& vma) {
     copy->first_index = vma.first_index;
     copy->label = vma.label;
     copy->promise = vma.promise;
+    copy->policy = vma.policy;
     copy->flags = vma.flags;
     copy->prot = vma.prot;
     copy->max_prot = vma.max_prot;

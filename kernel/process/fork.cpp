@@ -103,6 +103,7 @@ void give_attributes(Thread& maker, Thread& child, u64 flags) {
         child.pending_work.fetch_or(core::work_notify,
                                     std::memory_order_relaxed); // the limit is watched from the start
     child.io_priority = maker.io_priority;
+    child.memory_policy_ = maker.memory_policy_;
     child.broken_memory_policy = maker.broken_memory_policy;
     child.is_io_flusher = maker.is_io_flusher;
     child.personality = maker.personality;

@@ -134,6 +134,14 @@ bool Thread::uses(const vfs::FsContext& directory) const {
     core::InterruptSpinGuard guard(parts_lock);
     return fs_.get() == &directory;
 }
+mm::MemoryPolicy Thread::memory_policy() const {
+    core::InterruptSpinGuard guard(parts_lock);
+    return memory_policy_;
+}
+void Thread::set_memory_policy(const mm::MemoryPolicy& policy) {
+    core::InterruptSpinGuard guard(parts_lock);
+    memory_policy_ = policy;
+}
 Result<void> Thread::share_fs(Thread& maker) {
     TRY(maker.own_fs().add_user());
     fs_ = maker.fs_;

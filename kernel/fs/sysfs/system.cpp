@@ -3,6 +3,7 @@
 
 #include <core/thread.hpp>
 #include <fs/system_nodes.hpp>
+#include <mm/statistics.hpp>
 #include <vfs/device_nodes.hpp>
 #include <vfs/pseudo/node.hpp>
 
@@ -48,6 +49,49 @@ Result<void> show_kernel_max(TextSink sink) {
     return {};
 }
 
+// ---- /sys/devices/system/node: one node, which has all CPUs and all memory ----
+
+Result<void> show_the_node(TextSink sink) {
+    sink("0\n");
+    return {};
+}
+/// Words of 32 bits, the highest first.
+Result<void> show_cpus_of_node(TextSink sink) {
+    const u64 cpus = core::online_cpus();
+    if (core::cpu_count() > 32) format_to(sink, "{08x},", cpus >> 32);
+    if (core::cpu_count() > 32)
+        format_to(sink, "{08x}\n", cpus & 0xffff'ffff);
+    else
+        format_to(sink, "{x}\n", cpus);
+    return {};
+}
+/// To itself, in tenths of that.
+Result<void> show_distance(TextSink sink) {
+    sink("10\n");
+    return {};
+}
+Result<void> show_memory_of_node(TextSink sink) {
+    const mm::MemoryStatistics memory = mm::memory_statistics();
+    const auto line = [&](std::string_view name, u64 pages) {
+        format_to(sink, "Node 0 {} {} kB\n", name, pages * arch::page_size / 1024);
+    };
+    line("MemTotal:", memory.total);
+    line("MemFree:", memory.free);
+    line("MemUsed:", memory.total - memory.free);
+    return {};
+}
+
+Result<void> register_nodes(Directory& root) {
+    Directory& nodes = *TRY(root.add_path("devices/system/node"));
+    for (std::string_view name : {"online", "possible", "has_cpu", "has_memory", "has_normal_memory"})
+        TRY(nodes.add_text(name, show_the_node));
+    Directory& node = *TRY(nodes.add_directory("node0"));
+    TRY(node.add_text("cpulist", show_online));
+    TRY(node.add_text("cpumap", show_cpus_of_node));
+    TRY(node.add_text("distance", show_distance));
+    return node.add_text("meminfo", show_memory_of_node);
+}
+
 /// /sys/class/CLASS/NAME/{dev,uevent}.
 class DeviceText final : public TextNode {
 public:
@@ -90,6 +134,7 @@ Result<void> register_sys_files() {
         char name[12];
         TRY(cpus.add_directory(format_into(name, "cpu{}", i)));
     }
+    TRY(register_nodes(root));
     TRY(register_huge_page_knobs());
     TRY(root.add_path("fs/cgroup"));
     TRY(root.add_path("class"));

@@ -53,9 +53,11 @@ Result<u64> show_maps(const Task& task, u64 from, TextSink sink) {
 namespace {
 
 /// There is one node, and all memory is on it.
-void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, TextSink sink) {
+void show_placement(const mm::MappingInfo& info, const mm::MemoryPolicy& policy, const mm::MappingUsage& usage,
+                    TextSink sink) {
     const bool is_huge = (info.flags & mm::vma_hugetlb) != 0;
-    format_to(sink, "{08x} default", info.begin.value);
+    format_to(sink, "{08x} ", info.begin.value);
+    policy.format(sink);
     if (info.label && info.label->inode_number() != 0) {
         sink(" file=");
         show_label(*info.label, "\n\t= ", sink);
@@ -85,7 +87,10 @@ void show_placement(const mm::MappingInfo& info, const mm::MappingUsage& usage, 
 Result<u64> show_numa_maps(const Task& task, u64 from, TextSink sink) {
     NullableRefPtr<mm::AddressSpace> space = task.representative()->address_space();
     if (!space) return 0;
-    auto show = [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) { show_placement(info, usage, sink); };
+    const mm::MemoryPolicy of_thread = task.representative()->memory_policy();
+    auto show = [&](const mm::MappingInfo& info, const mm::MappingUsage& usage) {
+        show_placement(info, info.policy == mm::MemoryPolicy() ? of_thread : info.policy, usage, sink);
+    };
     return visit_some_usage(*space, from, 32, show);
 }
 

@@ -45,9 +45,11 @@ unsigned long number_of(const void* address) { return reinterpret_cast<unsigned 
 
 void marks() {
     for (const Place& place : places) {
-        // The stack's own places lie above the memory: the beginning goes first where it is to get lower.
-        CHECK_EQ(set(place.begin, memory + 4096), 0);
+        // In order all the time: where the program has it above the memory the beginning goes first.
+        const bool is_above = field(place.end_at) > number_of(memory);
+        if (is_above) CHECK_EQ(set(place.begin, memory + 4096), 0);
         CHECK_EQ(set(place.end, memory + 8192), 0);
+        if (!is_above) CHECK_EQ(set(place.begin, memory + 4096), 0);
         CHECK_EQ(field(place.begin_at), number_of(memory + 4096));
         CHECK_EQ(field(place.end_at), number_of(memory + 8192));
         CHECK_ERRNO(set(place.end, memory + 4095), EINVAL); // out of order
@@ -174,8 +176,10 @@ void whole() {
     CHECK_EQ(set_map(map), 0);
     map.auxv_size = sizeof words;
     CHECK_ERRNO(set_map(map), EINVAL);
-    CHECK_EQ(read_vector(words), 32);
-    CHECK_EQ(words[1], 5ul);
+    if (geteuid() == 0) { // others may not look any more
+        CHECK_EQ(read_vector(words), 32);
+        CHECK_EQ(words[1], 5ul);
+    }
     map = good, map.exe_fd = 1000;
     CHECK_ERRNO(set_map(map), geteuid() == 0 ? EBADF : EPERM);
 }

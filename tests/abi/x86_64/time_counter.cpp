@@ -83,7 +83,7 @@ void forbidden() {
     CHECK_EQ(long(could), long(PR_TSC_SIGSEGV));
     CHECK_EQ(state(), PR_TSC_SIGSEGV);
     CHECK(!can_read());
-    printf("after exec: %d\n", after_exec());
+    CHECK_EQ(after_exec(), PR_TSC_SIGSEGV);
     // It goes with the thread to other processors, and others there aren't concerned.
     for (int round = 0; round < 20; ++round) {
         cpu_set_t where;
@@ -117,5 +117,5 @@ int main(int count, char** arguments_given) {
     handle(SIGSEGV, caught);
     arguments();
     run_in_child(forbidden);
-    return 1;
+    return result();
 }

@@ -103,6 +103,7 @@ struct MappingInfo {
     u8 max_prot = 0; // what mprotect may grant
     u8 protection_key = 0;
     enum class Backing : u8 { Anonymous, Pages, Physical } backing = Backing::Anonymous;
+    MemoryPolicy policy;
     u32 flags = 0;  // VmaFlag bits
     u64 offset = 0; // bytes in the object
     const MappingLabel* label = nullptr;
@@ -193,6 +194,13 @@ public:
     Result<void> unlock_all();
     /// mseal(2): from now on nothing about these mappings changes. ENOMEM where something isn't mapped.
     Result<void> seal(VirtAddr address, u64 length);
+    // ---- nodes of memory (memory_policy.cpp) ----
+    /// mbind(2). EFAULT where something isn't mapped, unless the policy is none.
+    Result<void> set_policy(VirtAddr begin, VirtAddr end, const MemoryPolicy& policy);
+    /// What has been set there. EFAULT.
+    Result<MemoryPolicy> policy_at(VirtAddr address);
+    /// Whether set_mempolicy_home_node(2) finds policies that can have one: ENOENT, EOPNOTSUPP.
+    Result<void> check_home_node(VirtAddr begin, VirtAddr end);
     /// One byte a page into `resident` (1 = in memory): mincore(2). ENOMEM where something isn't mapped.
     Result<void> residency(VirtAddr address, std::span<u8> resident);
     /// Makes pages present as if touched (MAP_POPULATE, MADV_POPULATE_*).

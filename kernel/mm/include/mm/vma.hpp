@@ -6,6 +6,7 @@
 #include <lib/format.hpp>
 #include <lib/intrusive_tree.hpp>
 #include <mm/huge_pool.hpp>
+#include <mm/memory_policy.hpp>
 #include <mm/vm_object.hpp>
 
 namespace linnet::mm {
@@ -75,6 +76,7 @@ struct Vma : ObjectMapping {
     u64 first_index = 0;             // page of the object that `begin` shows
     NullableRefPtr<MappingLabel> label;
     NullableRefPtr<HugePromise> promise; // private vma_hugetlb: what is set aside for it; not for a forked copy
+    MemoryPolicy policy;
     u32 flags = 0;
     u8 prot = 0;     // PROT_READ | PROT_WRITE | PROT_EXEC
     u8 max_prot = 7; // what mprotect may grant

@@ -14,6 +14,7 @@
 #include <core/thread.hpp>
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
+#include <mm/memory_policy.hpp>
 #include <process/pi_state.hpp>
 #include <process/pid.hpp>
 #include <process/signal.hpp>
@@ -77,6 +78,9 @@ public:
     NullableRefPtr<vfs::FsContext> fs();
     RefPtr<const vfs::Credentials> credentials();
     [[nodiscard]] bool uses(const vfs::FsContext& directory) const;
+    /// set_mempolicy(2).
+    [[nodiscard]] mm::MemoryPolicy memory_policy() const;
+    void set_memory_policy(const mm::MemoryPolicy& policy);
     /// Copies the name (comm) with its NUL.
     void copy_name(std::span<char, name_size> out);
 
@@ -142,6 +146,7 @@ public:
     NullableRefPtr<mm::AddressSpace> address_space_;
     NullableRefPtr<vfs::FdTable> files_;
     NullableRefPtr<vfs::FsContext> fs_;
+    mm::MemoryPolicy memory_policy_;
     NullableRefPtr<const vfs::Credentials> credentials_;
     NullableRefPtr<SemaphoreUndo> semaphore_undo_; // no reference but those of the threads that share it
     NullableRefPtr<UserAccount> account;           // of the real user id
