@@ -25,18 +25,25 @@ PROGRAMS = {
     "gdb-multiarch": "gdb-multiarch",
     "clang-format-19": "clang-format-19",
     "clang-tidy-19": "clang-tidy-19",
+    "x86_64-linux-gnu-gcc": "gcc",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
 }
 FILES = {
     "/usr/lib/llvm-19/include/c++/v1/expected": "libc++-19-dev",
     "/usr/include/boost/intrusive/set.hpp": "libboost-dev",
     "/usr/src/googletest/CMakeLists.txt": "googletest",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+    "/usr/include/linux/limits.h": "linux-libc-dev",
+    "/usr/aarch64-linux-gnu/include/linux/limits.h": "linux-libc-dev-arm64-cross",
+    "/usr/riscv64-linux-gnu/include/linux/limits.h": "linux-libc-dev-riscv64-cross",
     "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin": "opensbi",
 }
 
 KERNEL_BUILD = ("clang++-19", "ld.lld-19", "llvm-objcopy-19", "cmake", "ninja",
                 "/usr/lib/llvm-19/include/c++/v1/expected", "/usr/include/boost/intrusive/set.hpp")
 USER_BUILD = ("clang++-19", "ld.lld-19", "ninja")
+GLIBC_BUILD = ("make", "gawk", "bison", "xz")
 DEBIAN_TREES = ("dpkg-deb", "/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _YES = False

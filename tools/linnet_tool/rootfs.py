@@ -1,5 +1,6 @@
 """Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), `java`
-(and programs of ours), `go` (and its library's tests), or a folder or tar. A tree is kept as cpio."""
+(and programs of ours), `go` (and its library's tests), `glibc` (its tests of threads and timers), or a folder or tar. A tree is
+kept as cpio."""
 
 import io
 import json
@@ -9,11 +10,11 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian, runtimes
+from . import cpio, debian, glibc, runtimes
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go")
+NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -29,6 +30,7 @@ PACKAGES = {
                r"^libpython3\.[0-9]+-testsuite$", "python3", "sed"],  # apt takes a regular expression
     "java": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "default-jre-headless", "libc-bin", "sed"],
     "go": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "sed"],
+    "glibc": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin"],
 }
 
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
@@ -73,6 +75,8 @@ def named(name, arch, include=None, refresh=False):
     made_here = runtimes.stamp(name)
     if made_here is not None:
         wanted["made_here"] = made_here
+    if name == "glibc":
+        wanted["tests"] = glibc.VERSION
     if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):
         with debian.locked(f"rootfs-{name}-{arch.name}", BUILD):
             known = _read_stamp(stamp)
@@ -90,6 +94,8 @@ def _read_stamp(stamp):
 
 def _make(name, arch, wanted, archive, stamp):
     debs = debian.Archive(arch.suite, arch.debian).download_closure(wanted["packages"] + wanted["include"])
+    if name == "glibc":
+        glibc.get(arch)
     with Progress(f"making the {name} root for {arch.name}"):
         tree = base_tree(arch)
         keep = None if wanted["include"] else _UNNEEDED
@@ -99,6 +105,8 @@ def _make(name, arch, wanted, archive, stamp):
         if name == "busybox":
             add_applets(tree)
         runtimes.add(name, arch, tree)
+        if name == "glibc":
+            glibc.add_tests(tree, arch)
         add_accounts(tree)
         known = dict(wanted, **_facts(tree))
         write(tree, archive)
