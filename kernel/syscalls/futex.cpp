@@ -33,14 +33,21 @@ core::Deadline deadline_at(u64 ns, i32 clock) {
 
 namespace {
 
+u32 command_of(u32 operation) { return operation & ~(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME); }
+FutexScope scope_of(u32 operation) {
+    return (operation & abi::FUTEX_PRIVATE_FLAG) ? FutexScope::Private : FutexScope::Shared;
+}
+
 /// FUTEX_WAIT's time-out is relative, the others' a point of time: FUTEX_LOCK_PI's on CLOCK_REALTIME, that of the rest
 /// on one of two clocks.
-Result<core::Deadline> deadline_of(u32 command, u32 operation, VirtAddr pointer) {
-    if (pointer.value == 0) return core::Deadline::never();
+[[gnu::noinline]] Result<core::Deadline> read_deadline(u32 command, u32 operation, VirtAddr pointer) {
     u64 ns = TRY(timeout_ns(pointer));
     if (command == abi::FUTEX_WAIT) return core::Deadline::after(ns);
     const bool is_realtime = (operation & abi::FUTEX_CLOCK_REALTIME) || command == abi::FUTEX_LOCK_PI;
     return deadline_at(ns, is_realtime ? abi::CLOCK_REALTIME : abi::CLOCK_MONOTONIC);
+}
+Result<core::Deadline> deadline_of(u32 command, u32 operation, VirtAddr pointer) {
+    return pointer.value == 0 ? core::Deadline::never() : read_deadline(command, operation, pointer);
 }
 
 Result<long> wait(const FutexWait& what, core::Deadline deadline);
@@ -72,31 +79,22 @@ Result<long> wait(const FutexWait& what, core::Deadline deadline) {
     return error(Errno::RestartBlock);
 }
 
-} // namespace
+/// The flag belongs to the waits only (FUTEX_WAIT takes it since Linux 4.5, where a relative time has no clock).
+bool takes_clock(u32 command) {
+    return command == abi::FUTEX_WAIT_BITSET || command == abi::FUTEX_WAIT || command == abi::FUTEX_LOCK_PI2 ||
+           command == abi::FUTEX_WAIT_REQUEUE_PI;
+}
 
-Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
-                       u32 third_value) {
-    u32 command = operation & ~(abi::FUTEX_PRIVATE_FLAG | abi::FUTEX_CLOCK_REALTIME);
-    FutexScope scope = (operation & abi::FUTEX_PRIVATE_FLAG) ? FutexScope::Private : FutexScope::Shared;
-    // The flag belongs to the waits only (FUTEX_WAIT takes it since Linux 4.5, where a relative time has no
-    // clock).
-    if ((operation & abi::FUTEX_CLOCK_REALTIME) && command != abi::FUTEX_WAIT_BITSET && command != abi::FUTEX_WAIT &&
-        command != abi::FUTEX_LOCK_PI2 && command != abi::FUTEX_WAIT_REQUEUE_PI)
-        return error(Errno::ENOSYS);
-    auto second_value = static_cast<u32>(timeout.value); // val2 travels in the time-out's place
-    // Who asks to wake none, or less, wakes one, as on Linux.
-    auto at_least_one = [](u32 count) { return static_cast<u32>(std::max(static_cast<i32>(count), 1)); };
+/// Who asks to wake none, or less, wakes one, as on Linux.
+u32 at_least_one(u32 count) { return static_cast<u32>(std::max(static_cast<i32>(count), 1)); }
+
+/// All but waiting and waking. Kept apart, so that those two stay short.
+[[gnu::noinline]] Result<long> requeue_or_inherit(VirtAddr word, u32 operation, u32 value, VirtAddr timeout,
+                                                  VirtAddr second_word, u32 third_value) {
+    const u32 command = command_of(operation);
+    const FutexScope scope = scope_of(operation);
+    const auto second_value = static_cast<u32>(timeout.value); // val2 travels in the time-out's place
     switch (command) {
-    case abi::FUTEX_WAIT:
-        return wait({.address = word, .scope = scope, .expected = value},
-                    TRY(deadline_of(command, operation, timeout)));
-    case abi::FUTEX_WAIT_BITSET:
-        return wait({.address = word, .scope = scope, .expected = value, .bitset = third_value},
-                    TRY(deadline_of(command, operation, timeout)));
-    case abi::FUTEX_WAKE:
-        return process::futex_wake(word, scope, at_least_one(value), abi::FUTEX_BITSET_MATCH_ANY);
-    case abi::FUTEX_WAKE_BITSET:
-        return process::futex_wake(word, scope, at_least_one(value), third_value);
     case abi::FUTEX_REQUEUE:
     case abi::FUTEX_CMP_REQUEUE:
         if (static_cast<i32>(value) < 0 || static_cast<i32>(second_value) < 0) return error(Errno::EINVAL);
@@ -125,6 +123,29 @@ Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAdd
         return 0;
     default:
         return error(Errno::ENOSYS);
+    }
+}
+
+} // namespace
+
+Result<long> sys_futex(Thread&, VirtAddr word, u32 operation, u32 value, VirtAddr timeout, VirtAddr second_word,
+                       u32 third_value) {
+    const u32 command = command_of(operation);
+    const FutexScope scope = scope_of(operation);
+    if ((operation & abi::FUTEX_CLOCK_REALTIME) && !takes_clock(command)) return error(Errno::ENOSYS);
+    switch (command) {
+    case abi::FUTEX_WAKE:
+        return process::futex_wake(word, scope, at_least_one(value), abi::FUTEX_BITSET_MATCH_ANY);
+    case abi::FUTEX_WAKE_BITSET:
+        return process::futex_wake(word, scope, at_least_one(value), third_value);
+    case abi::FUTEX_WAIT:
+        return wait({.address = word, .scope = scope, .expected = value},
+                    TRY(deadline_of(command, operation, timeout)));
+    case abi::FUTEX_WAIT_BITSET:
+        return wait({.address = word, .scope = scope, .expected = value, .bitset = third_value},
+                    TRY(deadline_of(command, operation, timeout)));
+    default:
+        return requeue_or_inherit(word, operation, value, timeout, second_word, third_value);
     }
 }
 
