@@ -154,6 +154,7 @@ class Terminal(BootTest):
         screen.expect(rb"Stopped.*cat")
         screen.type(b"kill -9 %1; fg; echo gone $?\r")
         screen.expect(rb"\ngone 137\r\n")
+        screen.expect(rb"# ")  # earlier it would be the end of a line that nobody reads any more
         screen.type(b"\x04")
         screen.leave()
 
