@@ -6,4 +6,4 @@
 # timeout: 1800
 # Go's own tests of package os. Left out: what needs sockets.
 . /.linnet/t/library.bash
-library os '^(TestLargeCopyViaNetwork|TestSpliceFile|TestGetPollFDAndNetwork|TestSendFile|TestCopyFileToNetwork)$'
+library os '^(TestLargeCopyViaNetwork|TestSpliceFile|TestGetPollFDAndNetwork|TestSendFile)$'
