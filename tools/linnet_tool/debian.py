@@ -30,6 +30,21 @@ def locked(name, where=SHARED):
         lock.close()
 
 
+def made_once(name, home, version, make):
+    """The folder `home` below the shared one. `make()` fills it unless this `version` of the code has done so already."""
+    stamp = home / "stamp"
+
+    def is_done():
+        return stamp.exists() and stamp.read_text() == str(version)
+
+    if not is_done():
+        with locked(name):
+            if not is_done():
+                make()
+                stamp.write_text(str(version))
+    return home
+
+
 def mirror():
     """The Debian mirror that this machine uses, or $LINNET_DEBIAN_MIRROR."""
     if os.environ.get("LINNET_DEBIAN_MIRROR"):

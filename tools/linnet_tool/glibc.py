@@ -53,28 +53,13 @@ def get(arch):
     if arch.name not in ARCHES:
         raise LinnetError(f"Debian {SUITE} has no compiler for {arch.name} to build glibc's tests with")
     home = SHARED / "glibc" / f"obj-{arch.name}"
-    if not _done(home):
-        with debian.locked(f"glibc-{arch.name}"):
-            if not _done(home):
-                _build(arch, home)
-    return home
-
-
-def _done(home):
-    try:
-        return (home / "stamp").read_text() == str(VERSION)
-    except OSError:
-        return False
+    return debian.made_once(f"glibc-{arch.name}", home, VERSION, lambda: _build(arch, home))
 
 
 def _sources():
     """The unpacked sources, with Debian's patches."""
     home = SHARED / "glibc" / f"source-{SUITE}"
-    if not home.exists():
-        with debian.locked("glibc-source"):
-            if not home.exists():
-                _unpack_sources(home)
-    return home
+    return debian.made_once("glibc-source", home, VERSION, lambda: _unpack_sources(home))
 
 
 def _unpack_sources(home):
@@ -85,12 +70,9 @@ def _unpack_sources(home):
             if member.isfile() and member.name.endswith(".tar.xz"):
                 with tar.extractfile(member) as source, open(packed, "wb") as out:
                     shutil.copyfileobj(source, out)
-        partial = home.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        ensure(partial)
-        subprocess.run(["tar", "-xJf", packed, "-C", partial, "--strip-components=1"], check=True)
+        shutil.rmtree(home, ignore_errors=True)
+        subprocess.run(["tar", "-xJf", packed, "-C", ensure(home), "--strip-components=1"], check=True)
         packed.unlink()
-        partial.rename(home)
 
 
 def _build(arch, home):
@@ -107,7 +89,6 @@ def _build(arch, home):
                               f"CC={arch.triplet}-gcc", "CXX=false", "CFLAGS=-O2 -g0"])
         finished = _place_library(arch, home, debs)
         _make_tests(arch, home, sources, out, finished)
-    (home / "stamp").write_text(str(VERSION))
 
 
 def _place_library(arch, home, debs):
@@ -133,9 +114,9 @@ def _place_library(arch, home, debs):
 
 
 def _step(log, folder, command, settings=None):
-    """One command of the build, behind everything else that this machine does."""
-    result = subprocess.run(["nice", "-n", "15", *map(str, command)], cwd=folder, stdin=subprocess.DEVNULL, stdout=log,
-                            stderr=subprocess.STDOUT, env={**os.environ, "LC_ALL": "C", **(settings or {})})
+    """One command of the build."""
+    result = subprocess.run([*map(str, command)], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                            env={**os.environ, "LC_ALL": "C", **(settings or {})})
     if result.returncode != 0:
         raise LinnetError(f"building glibc's tests failed in `{command[0]}`; see {log.name}")
 

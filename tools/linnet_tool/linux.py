@@ -45,19 +45,9 @@ def get(arch, purpose="oracle"):
     suite, package = SOURCES[(arch.name, purpose)]
     # With the version in its name, worktrees that want different files leave each other alone.
     home = SHARED / "linux" / f"{suite}-{arch.name}-{VERSION}"
-    if _stamp(home) != VERSION:
-        with debian.locked(f"linux-{suite}-{arch.name}-{VERSION}"):
-            if _stamp(home) != VERSION:
-                _fetch(arch, suite, package, home)
+    debian.made_once(f"linux-{suite}-{arch.name}-{VERSION}", home, VERSION, lambda: _fetch(arch, suite, package, home))
     names = (home / "modules.list").read_text().split()
     return Kernel(home / "vmlinuz", [home / name for name in names], (home / "version").read_text().strip())
-
-
-def _stamp(home):
-    try:
-        return int((home / "stamp").read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def _fetch(arch, suite, package, home):
@@ -79,7 +69,6 @@ def _fetch(arch, suite, package, home):
         shutil.rmtree(home, ignore_errors=True)
         ensure(home)
         _unpack(debs, home)
-        (home / "stamp").write_text(str(VERSION))
 
 
 _WANTED = re.compile(r"(boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$)"

@@ -33,7 +33,7 @@ def program(arch, need_icount=False):
         # 10.x aborts with -icount on this architecture.
         if shutil.which(arch.qemu) and system_version(arch.qemu) >= LOONGARCH_LEAST and not need_icount:
             return Program([arch.qemu])
-        _make_private(prefix)
+        debian.made_once("qemu-private", prefix, 1, lambda: _make_private(prefix))
     host = HOST[host_arch()]
     libraries = prefix / "usr/lib" / host["triplet"]
     loader = next((path for path in (libraries / host["loader"], prefix / "usr/lib64" / host["loader"],
@@ -55,17 +55,11 @@ def system_version(name):
 
 
 def _make_private(prefix):
-    with debian.locked("qemu-private"):
-        if (prefix / "stamp").exists():
-            return
-        host = host_arch()
-        debs = debian.Archive(PRIVATE_SUITE, HOST[host]["debian"]).download_closure(["qemu-system-misc"])
-        with Progress("unpacking a private QEMU for loongarch64"):
-            shutil.rmtree(prefix, ignore_errors=True)
-            ensure(prefix)
-            debian.unpack(debs, prefix, ("bin", "sbin", "lib", "lib64"),
-                          wanted=lambda path: not path.startswith(("usr/share/doc", "usr/share/man", "etc", "var")))
-            (prefix / "stamp").write_text("1")
+    debs = debian.Archive(PRIVATE_SUITE, HOST[host_arch()]["debian"]).download_closure(["qemu-system-misc"])
+    with Progress("unpacking a private QEMU for loongarch64"):
+        shutil.rmtree(prefix, ignore_errors=True)
+        debian.unpack(debs, ensure(prefix), ("bin", "sbin", "lib", "lib64"),
+                      wanted=lambda path: not path.startswith(("usr/share/doc", "usr/share/man", "etc", "var")))
 
 
 def firmware(arch):

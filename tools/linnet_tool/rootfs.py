@@ -33,6 +33,13 @@ PACKAGES = {
     "glibc": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin"],
 }
 
+# What is made here, besides Debian's packages: of what it depends on, and how it is put into a tree.
+MADE_HERE = {
+    "java": (runtimes.java_version, runtimes.add_java),
+    "go": (runtimes.go_version, runtimes.add_go),
+    "glibc": (lambda: glibc.VERSION, glibc.add_tests),
+}
+
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
 # drivers load only when somebody draws.
 _UNNEEDED = re.compile(r"usr/share/(doc|man|info|locale|lintian|bash-completion|doc-base|bug|zoneinfo|menu|perl5/Debconf)"
@@ -72,11 +79,8 @@ def named(name, arch, include=None, refresh=False):
     known = _read_stamp(stamp)
     extra = sorted(set(include if include is not None else known.get("include", [])))
     wanted = {"version": VERSION, "packages": PACKAGES[name], "include": extra}
-    made_here = runtimes.stamp(name)
-    if made_here is not None:
-        wanted["made_here"] = made_here
-    if name == "glibc":
-        wanted["tests"] = glibc.VERSION
+    if name in MADE_HERE:
+        wanted["made_here"] = MADE_HERE[name][0]()
     if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):
         with debian.locked(f"rootfs-{name}-{arch.name}", BUILD):
             known = _read_stamp(stamp)
@@ -94,8 +98,6 @@ def _read_stamp(stamp):
 
 def _make(name, arch, wanted, archive, stamp):
     debs = debian.Archive(arch.suite, arch.debian).download_closure(wanted["packages"] + wanted["include"])
-    if name == "glibc":
-        glibc.get(arch)
     with Progress(f"making the {name} root for {arch.name}"):
         tree = base_tree(arch)
         keep = None if wanted["include"] else _UNNEEDED
@@ -104,9 +106,8 @@ def _make(name, arch, wanted, archive, stamp):
                 cpio.add_tar_member(tree, member, tar, lambda path: _rename(path, arch, keep))
         if name == "busybox":
             add_applets(tree)
-        runtimes.add(name, arch, tree)
-        if name == "glibc":
-            glibc.add_tests(tree, arch)
+        if name in MADE_HERE:
+            MADE_HERE[name][1](tree, arch)
         add_accounts(tree)
         known = dict(wanted, **_facts(tree))
         write(tree, archive)

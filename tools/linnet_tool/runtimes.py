@@ -31,24 +31,17 @@ _GO_LEFT_OUT = re.compile(rf"usr/share/{GO}/(test|api|misc)(/|$)|usr/share/{GO}/
 _GO_TEST_FILE = re.compile(r"_test\.go$|/testdata/")
 
 
-def stamp(name):
-    """What a root depends on besides the names of its packages; None for most."""
-    if name == "java":
-        digest = hashlib.sha256(JAVA_RELEASE.encode())
-        for source in sorted(JAVA_SOURCES.glob("*.java")):
-            digest.update(source.name.encode() + source.read_bytes())
-        return digest.hexdigest()
-    if name == "go":
-        return [GO, GO_SUITE, *GO_PACKAGES]
-    return None
+def java_version():
+    """What the root `java` depends on besides its packages."""
+    digest = hashlib.sha256(JAVA_RELEASE.encode())
+    for source in sorted(JAVA_SOURCES.glob("*.java")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()
 
 
-def add(name, arch, tree):
-    """Puts what is made here into a root's tree."""
-    if name == "java":
-        _add_java(tree)
-    elif name == "go":
-        _add_go(arch, tree)
+def go_version():
+    """The same of `go`."""
+    return [GO, GO_SUITE, *GO_PACKAGES]
 
 
 def _run(command, **options):
@@ -59,7 +52,8 @@ def _run(command, **options):
     return result.stdout
 
 
-def _add_java(tree):
+def add_java(tree, _):
+    """Puts our programs into a root, compiled."""
     packages.require("javac")
     with debian.locked("java-classes", BUILD):
         classes = BUILD / "tests" / "java"
@@ -73,18 +67,19 @@ def _add_java(tree):
 def _host_go():
     """The folder of Debian's Go for this machine, unpacked once."""
     prefix = SHARED / GO
-    with debian.locked(GO):
-        if not (prefix / "stamp").exists():
-            archive = debian.Archive(GO_SUITE, HOST[host_arch()]["debian"])
-            debs = archive.download([f"golang-{GO.removeprefix('go-')}-{part}" for part in ("go", "src")])
-            with Progress("unpacking Debian's Go"):
-                shutil.rmtree(prefix, ignore_errors=True)
-                debian.unpack(debs, ensure(prefix), (), wanted=lambda path: not path.startswith(("usr/share/doc", "etc")))
-                (prefix / "stamp").write_text("1")
-    return prefix
+    return debian.made_once(GO, prefix, 1, lambda: _unpack_go(prefix))
 
 
-def _add_go(arch, tree):
+def _unpack_go(prefix):
+    archive = debian.Archive(GO_SUITE, HOST[host_arch()]["debian"])
+    debs = archive.download([f"golang-{GO.removeprefix('go-')}-{part}" for part in ("go", "src")])
+    with Progress("unpacking Debian's Go"):
+        shutil.rmtree(prefix, ignore_errors=True)
+        debian.unpack(debs, ensure(prefix), (), wanted=lambda path: not path.startswith(("usr/share/doc", "etc")))
+
+
+def add_go(tree, arch):
+    """Puts Go's tests, what they read and, where there is one, the compiler into a root."""
     home = _host_go()
     tests = _compile_go_tests(home, arch)
     for package in GO_PACKAGES:

@@ -13,18 +13,7 @@ VERSION = 1
 def get(arch):
     """The sysroot's folder, made now if need be."""
     home = SHARED / "sysroot" / arch.name
-    if not _done(home):
-        with debian.locked(f"sysroot-{arch.name}"):
-            if not _done(home):
-                _make(arch, home)
-    return home
-
-
-def _done(home):
-    try:
-        return (home / "stamp").read_text() == str(VERSION)
-    except OSError:
-        return False
+    return debian.made_once(f"sysroot-{arch.name}", home, VERSION, lambda: _make(arch, home))
 
 
 def _make(arch, home):
@@ -37,7 +26,6 @@ def _make(arch, home):
         debian.unpack(debs, home, arch.dynamic_links,
                       wanted=lambda path: path.startswith(("usr/include", "usr/lib", "usr/lib64"))
                       and not path.startswith("usr/lib/python3"))
-        (home / "stamp").write_text(str(VERSION))
 
 
 def compiler(arch, language="c++"):
