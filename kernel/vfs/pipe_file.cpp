@@ -35,7 +35,6 @@ public:
     [[nodiscard]] Blocking blocking() const { return is_nonblocking() ? Blocking::Refuse : Blocking::Wait; }
 
 private:
-    RefPtr<Pipe> pipe_;
     /// Of the times that somebody opened to write, those whose end doesn't concern a reader that comes now. With a
     /// writer there already, its end does.
     static u32 writer_opens_gone(const Pipe& pipe) {
@@ -43,6 +42,7 @@ private:
         return pipe.writers() > 0 ? opens - 1 : opens;
     }
 
+    RefPtr<Pipe> pipe_;
     const u32 writer_opens_before_; // a FIFO that nobody has written to yet isn't hung up
     const bool is_fifo_;
 };

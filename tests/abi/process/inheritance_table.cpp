@@ -618,7 +618,6 @@ int main(int count, char**) {
         check_all(Heir::Exec);
         return result();
     }
-    if (geteuid() != 0) skip("needs root");
     char self[256] = {};
     REQUIRE(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     size_t rows = 0;
