@@ -91,8 +91,11 @@ changed:
 }
 
 /// Spins in a sequence with that descriptor until it is left for the handler behind the signature. The descriptor is
-/// completed here; what is in it already is added.
+/// completed here; what is in it already is added. The sequence begins right behind the instruction that names the
+/// descriptor, since the kernel forgets one it finds named elsewhere; `inside` is set in it.
 [[gnu::noinline]] bool spin(Descriptor& descriptor, std::atomic<bool>* inside = nullptr) {
+    std::atomic<bool> nobody_looks;
+    if (!inside) inside = &nobody_looks;
     uint64_t start, end, abort;
 #if defined(__x86_64__)
     asm("leaq rseq_spin(%%rip), %0\nleaq rseq_spin_end(%%rip), %1\nleaq rseq_spin_abort(%%rip), %2"
@@ -108,22 +111,26 @@ changed:
     descriptor.start += start;
     descriptor.length += end - start;
     if (!descriptor.abort) descriptor.abort = abort;
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    __atomic_store_n(&own.sequence, uint64_t(&descriptor), __ATOMIC_SEQ_CST);
-    if (inside) *inside = true;
 #if defined(__x86_64__)
-    asm volatile("rseq_spin: jmp rseq_spin\nrseq_spin_end: ud2\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::
-                     : "memory");
+    asm volatile("movq %0, (%1)\nrseq_spin: movb %b3, (%2)\n5: jmp 5b\n"
+                 "rseq_spin_end: ud2\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::"r"(&descriptor),
+                 "r"(&own.sequence), "r"(inside), "r"(1)
+                 : "memory");
 #elif defined(__aarch64__)
-    asm volatile("rseq_spin: b rseq_spin\nrseq_spin_end: udf #0\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::
-                     : "memory");
+    asm volatile("str %0, [%1]\nrseq_spin: strb %w3, [%2]\n5: b 5b\n"
+                 "rseq_spin_end: udf #0\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::"r"(&descriptor),
+                 "r"(&own.sequence), "r"(inside), "r"(1)
+                 : "memory");
 #elif defined(__riscv)
-    asm volatile(".balign 4\nrseq_spin: j rseq_spin\nrseq_spin_end: unimp\n.balign 4\n.long " TEXT(
-                     SIGNATURE) "\nrseq_spin_abort:\n" ::
-                     : "memory");
+    asm volatile("sd %0, (%1)\nrseq_spin: sb %3, (%2)\n5: j 5b\n"
+                 "rseq_spin_end: unimp\n.balign 4\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::"r"(&descriptor),
+                 "r"(&own.sequence), "r"(inside), "r"(1)
+                 : "memory");
 #elif defined(__loongarch__)
-    asm volatile("rseq_spin: b rseq_spin\nrseq_spin_end: break 0\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::
-                     : "memory");
+    asm volatile("st.d %0, %1, 0\nrseq_spin: st.b %3, %2, 0\n5: b 5b\n"
+                 "rseq_spin_end: break 0\n.long " TEXT(SIGNATURE) "\nrseq_spin_abort:\n" ::"r"(&descriptor),
+                 "r"(&own.sequence), "r"(inside), "r"(1)
+                 : "memory");
 #endif
     return true;
 }
@@ -243,6 +250,7 @@ void* spin_again(void*) {
     while (!stop) {
         Descriptor descriptor = {};
         spin(descriptor, &inside);
+        inside = false; // before it is counted: who sees the number and then `inside` sees the next sequence
         left++;
     }
     return nullptr;
