@@ -1,0 +1,36 @@
+// AArch64: general registers, FPSIMD, the thread pointer, and the system call (arm64's NT_ARM_*).
+#include <abi/linux/elf.hpp>
+#include <arch/register_sets.hpp>
+
+namespace linnet::arch {
+namespace {
+
+usize fpsimd_size() { return sizeof(abi::user_fpsimd_state); }
+void read_fpsimd(UserContext& of, std::span<u8> to) {
+    __builtin_memcpy(to.data(), of.save_extended_state().data(), to.size());
+}
+
+usize tls_size() { return sizeof(u64); }
+void read_tls(UserContext& of, std::span<u8> to) {
+    const u64 pointer = of.tls().value;
+    __builtin_memcpy(to.data(), &pointer, sizeof pointer);
+}
+
+usize system_call_size() { return sizeof(i32); }
+void read_system_call(UserContext& of, std::span<u8> to) {
+    const auto number = static_cast<i32>(of.syscall_number());
+    __builtin_memcpy(to.data(), &number, sizeof number);
+}
+
+constexpr RegisterSet sets[] = {
+    {"CORE", abi::NT_PRSTATUS, general_set_size, read_general_set},
+    {"CORE", abi::NT_PRFPREG, fpsimd_size, read_fpsimd},
+    {"LINUX", abi::NT_ARM_TLS, tls_size, read_tls},
+    {"LINUX", abi::NT_ARM_SYSTEM_CALL, system_call_size, read_system_call},
+};
+
+} // namespace
+
+std::span<const RegisterSet> register_sets() { return sets; }
+
+} // namespace linnet::arch
