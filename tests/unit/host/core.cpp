@@ -1,6 +1,7 @@
-// What stands in for arch and core in the unit tests: each host thread is a kernel thread on a CPU of its own; locks
-// spin; nothing is interrupted.
+// What stands in for arch and core in the unit tests: each host thread is a kernel thread on a CPU of its own; nothing
+// is interrupted.
 #include <arch/mmu.hpp>
+#include <chrono>
 #include <core/log.hpp>
 #include <core/mutex.hpp>
 #include <core/panic.hpp>
@@ -109,38 +110,22 @@ void panic_args(std::string_view format, std::span<const FormatArg>) {
     std::abort();
 }
 
-void Mutex::lock() {
-    while (!try_lock()) arch::relax();
-}
-bool Mutex::try_lock() {
-    Thread* nobody = nullptr;
-    return owner_.compare_exchange_strong(nobody, &current_thread());
-}
-void Mutex::unlock() { owner_.store(nullptr); }
-bool Mutex::is_held_by_current() const { return owner_.load() == &current_thread(); }
-
-bool RwMutex::try_lock_shared() {
-    u32 state = state_.load();
-    return !(state & writer) && state_.compare_exchange_strong(state, state + 1);
-}
-bool RwMutex::try_lock() {
-    u32 nobody = 0;
-    return state_.compare_exchange_strong(nobody, writer);
-}
-void RwMutex::lock_shared() {
-    while (!try_lock_shared()) arch::relax();
-}
-void RwMutex::lock() {
-    while (!try_lock()) arch::relax();
-}
-void RwMutex::unlock_shared() { state_.fetch_sub(1); }
-void RwMutex::unlock() { state_.store(0); }
-
 void WaitQueue::add(Waiter&) {}
 void WaitQueue::remove(Waiter&) {}
 void WaitQueue::wake(u32, u32) {}
-void prepare_to_sleep(Sleep) {}
-void cancel_sleep() {}
+/// The tests of timers move theirs.
+[[gnu::weak]] u64 monotonic_ns() {
+    return static_cast<u64>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+void prepare_to_sleep(Sleep) { current_thread().state = ThreadState::SleepingDeep; }
+void cancel_sleep() { current_thread().state = ThreadState::Running; }
+void schedule() { current_thread().state.wait(ThreadState::SleepingDeep); }
+bool wake_thread(Thread& thread, u32) {
+    ThreadState asleep = ThreadState::SleepingDeep;
+    const bool was_asleep = thread.state.compare_exchange_strong(asleep, ThreadState::Running);
+    if (was_asleep) thread.state.notify_all();
+    return was_asleep;
+}
 WaitResult sleep_until(Sleep, Deadline) {
     arch::relax();
     return WaitResult::Ready;
