@@ -18,6 +18,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->limits.stack.store(limits.stack.load());
     child->limits.locked.store(limits.locked.load());
     child->dumpable.store(dumpable.load());
+    child->dump_filter.store(dump_filter.load());
     child->membarrier_registrations.store(membarrier_registrations.load());
     core::WriteGuard guard(mmap_lock_);
     child->layout = layout;

@@ -24,6 +24,7 @@ MappingInfo AddressSpace::describe(const Vma& vma) const {
     info.flags = vma.flags;
     info.offset = vma.object ? vma.first_index << arch::page_shift : 0;
     info.label = vma.label.get();
+    info.has_private_pages = vma.has_private_pages.load(std::memory_order_relaxed);
     info.may_have_huge_pages = may_be_huge(vma, {align_up(vma.begin.value, arch::huge_page_size)});
     if (info.label) return info;
     if (vma.is(vma_stack))
@@ -71,6 +72,10 @@ void AddressSpace::for_each_mapping(FunctionRef<bool(const MappingInfo&)> visit,
         Vma& last = last_shown_with(*vma);
         MappingInfo info = describe(*vma);
         info.end = last.end;
+        for (const Vma* part = vma; part != &last;) {
+            part = vmas_.next(*part);
+            if (part->has_private_pages.load(std::memory_order_relaxed)) info.has_private_pages = true;
+        }
         if (!visit(info)) return;
         vma = vmas_.next(last);
     }
@@ -203,6 +208,28 @@ void AddressSpace::page_states(VirtAddr begin, std::span<PageState> states) {
         };
         tables_.for_each_leaf_slot(first, last, look_at_table, look_at_huge);
     }
+}
+
+VirtAddr AddressSpace::find_present(VirtAddr begin, VirtAddr end) {
+    VirtAddr found = end;
+    auto look_at_table = [&](Page& table, VirtAddr from, VirtAddr to, Entry*) {
+        for (Cursor cursor(table, from); cursor.address() < to && found == end; cursor.advance())
+            if (!Policy::is_empty(cursor.entry())) found = cursor.address();
+    };
+    auto look_at_huge = [&](VirtAddr from, VirtAddr, Entry* slot) {
+        HugeTableCursor cursor(slot);
+        if (found == end && Policy::is_leaf(cursor.entry(), 1)) found = from;
+    };
+    // What is looked at in one go grows as long as nothing is found: behind the first page found nobody needs to look.
+    u64 stretch = arch::huge_page_size;
+    core::ReadGuard guard(mmap_lock_);
+    while (begin < end && found == end) {
+        const VirtAddr stop = end - begin > stretch ? begin + stretch : end;
+        tables_.for_each_leaf_slot(begin, stop, look_at_table, look_at_huge);
+        begin = stop;
+        stretch *= 2;
+    }
+    return found;
 }
 
 void AddressSpace::clear_references_in(const Vma& vma, ReferencedPages which, TlbBatch& batch) {

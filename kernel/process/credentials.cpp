@@ -5,6 +5,8 @@
 #include <process/process.hpp>
 #include <process/user_account.hpp>
 
+#include "core_dump.hpp"
+
 namespace linnet::process {
 namespace {
 
@@ -47,7 +49,7 @@ Result<void> commit_credentials(Thread& thread, RefPtr<vfs::Credentials> fresh) 
         fresh->uid != old.uid || fresh->euid != old.euid || fresh->suid != old.suid || fresh->fsuid != old.fsuid;
     if (user_changed) fix_capabilities(*fresh, old);
     if (are_rights_changed(*fresh, old)) {
-        thread.own_address_space().dumpable = 0;
+        thread.own_address_space().dumpable = dumpable_with_other_rights();
         core::InterruptSpinGuard guard(tree_lock);
         thread.parent_death_signal = 0;
     }

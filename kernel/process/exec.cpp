@@ -20,6 +20,7 @@
 #include <vfs/inode.hpp>
 #include <vfs/operations.hpp>
 
+#include "core_dump.hpp"
 #include "internal.hpp"
 #include "process_timers.hpp"
 #include "program.hpp"
@@ -188,7 +189,7 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     };
     const bool is_readable = may_read(*program.executable) && (!program.descriptor || may_read(*program.descriptor));
     const bool has_own_ids = who.credentials.euid == who.credentials.uid && who.credentials.egid == who.credentials.gid;
-    program.space->dumpable = has_own_ids && is_readable && !program.is_protected ? 1 : 0;
+    program.space->dumpable = has_own_ids && is_readable && !program.is_protected ? 1 : dumpable_with_other_rights();
     TRY(program.executable->inode().deny_write_access());
     return program;
 }
@@ -310,6 +311,7 @@ Result<void> take_over(Thread& self, Program& program) {
     drop_posix_timers(process);
     release_futexes(self); // in the old memory, which others may share
     process.note_peak(self.own_address_space());
+    program.space->dump_filter = self.own_address_space().dump_filter.load();
     program.space->huge_pages_disabled = self.own_address_space().huge_pages_disabled.load();
     if (u32 rules = self.own_address_space().write_execute_rules.load(); !(rules & abi::PR_MDWE_NO_INHERIT))
         program.space->write_execute_rules.store(rules);
@@ -365,24 +367,40 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
 
 namespace {
 
-/// Process, group and session of PID 1. As on Linux it starts in group and session 0, so that it may call
-/// setsid().
-Result<RefPtr<Process>> create_first_process() {
+/// Group and session 0, in which PID 1 and the kernel's helpers start, as on Linux: so PID 1 may call setsid().
+Result<RefPtr<ProcessGroup>> group_zero() {
+    static constinit core::Mutex lock;
+    core::MutexGuard guard(lock);
+    if (NullableRefPtr<ProcessGroup> found = find_group(0)) return RefPtr<ProcessGroup>(std::move(found));
     RefPtr<PidRecord> none = TRY(PidRecord::allocate_exactly(0));
-    RefPtr<PidRecord> record = TRY(PidRecord::allocate());
     RefPtr<Session> session = TRY(Session::create(none));
     RefPtr<ProcessGroup> group = TRY(ProcessGroup::create(none, session));
+    core::InterruptSpinGuard tree(tree_lock);
+    session->publish();
+    group->publish();
+    return group;
+}
+
+/// A process that nobody forked: of root, with one thread that is not yet started.
+Result<RefPtr<Process>> create_process(Program& program) {
+    RefPtr<ProcessGroup> group = TRY(group_zero());
+    RefPtr<PidRecord> record = TRY(PidRecord::allocate());
     RefPtr<Process> process = TRY(Process::create(record, TRY(SignalActions::create())));
     RefPtr<Thread> thread = TRY(Thread::create(record));
     RefPtr<UserAccount> account = TRY(UserAccount::of(0));
+    thread->fs_ = TRY(vfs::current_fs().clone());
+    thread->address_space_ = program.space;
+    thread->credentials_ = program.credentials;
+    process->exchange_executable(std::move(program.executable));
+    thread->set_name(program.name);
+    thread->registers.reset_for_exec(program.entry, program.stack);
     process->exit_signal = abi::SIGCHLD;
-    session->publish();
-    group->publish();
+    account->tasks.fetch_add(1, std::memory_order_relaxed);
+    core::InterruptSpinGuard tree(tree_lock);
     process->group = group;
     group->members.push_back(*process);
-    account->tasks.fetch_add(1, std::memory_order_relaxed);
-    adopt_thread(*process, *thread, account);
     process->leader_ = thread;
+    adopt_thread(*process, *thread, account);
     return process;
 }
 
@@ -399,18 +417,41 @@ Result<RefPtr<Process>> create_init(std::string_view path, std::span<const std::
     RefPtr<vfs::File> file = TRY(vfs::open_executable(nullptr, path));
     Program program = TRY(prepare_program(std::move(file), path, argument_block, environment_block,
                                           {.credentials = vfs::kernel_credentials(), .limits = nullptr}));
-    RefPtr<Process> process = TRY(create_first_process());
+    NullableRefPtr<vfs::FdTable> files = TRY(vfs::current_files().clone()); // 0, 1 and 2 on the console, if opened
+    RefPtr<Process> process = TRY(create_process(program));
     RefPtr<Thread> thread(process->leader_);
-    thread->fs_ = TRY(vfs::current_fs().clone());
-    thread->files_ = TRY(vfs::current_files().clone()); // 0, 1 and 2 on the console, if init opened them
-    thread->address_space_ = program.space;
-    thread->credentials_ = program.credentials;
-    process->exchange_executable(std::move(program.executable));
-    thread->set_name(program.name);
-    thread->registers.reset_for_exec(program.entry, program.stack);
+    thread->files_ = std::move(files);
     set_init_process(*process);
     start_user_thread(*thread);
     return process;
+}
+
+Result<void> start_helper(std::span<const char> arguments, RefPtr<vfs::File> input) {
+    StringBlock::Budget budget = string_budget(8 << 20);
+    StringBlock argument_block(budget);
+    StringBlock environment_block(budget);
+    const std::string_view path(arguments.data());
+    for (std::string_view rest(arguments.data(), arguments.size()); !rest.empty();) {
+        const std::string_view argument = rest.substr(0, rest.find('\0'));
+        TRY(argument_block.append(argument));
+        rest.remove_prefix(argument.size() + 1);
+    }
+    NullableRefPtr<vfs::FdTable> files = TRY(vfs::FdTable::create());
+    TRY(files->add(std::move(input), vfs::CloseOnExec::No));
+    RefPtr<vfs::File> file = TRY(vfs::open_executable(nullptr, path));
+    Program program = TRY(prepare_program(std::move(file), path, argument_block, environment_block,
+                                          {.credentials = vfs::kernel_credentials(), .limits = nullptr}));
+    ScopeGuard give_back([&] {
+        if (program.executable) program.executable->inode().allow_write_access();
+    });
+    RefPtr<Process> process = TRY(create_process(program));
+    constexpr abi::rlimit64 core_limit{.rlim_cur = limit_of_helpers, .rlim_max = limit_of_helpers};
+    TRY(process->limits.set(abi::RLIMIT_CORE, core_limit, ResourceLimits::Raise::Allowed));
+    RefPtr<Thread> thread(process->leader_);
+    thread->files_ = std::move(files);
+    process->ref(); // as being a child is a reference: it goes when the process is released
+    start_user_thread(*thread);
+    return {};
 }
 
 } // namespace linnet::process

@@ -18,6 +18,7 @@
 #include <vfs/fs_context.hpp>
 #include <vfs/inode.hpp>
 
+#include "core_dump.hpp"
 #include "internal.hpp"
 #include "process_timers.hpp"
 
@@ -69,7 +70,10 @@ void order_exit(Thread& thread) {
 }
 
 bool begin_group_exit_locked(Process& process, int status) {
-    if (process.group_exiting) return false;
+    if (process.group_exiting) {
+        if (status == abi::SIGKILL) end_core_dump_locked(process);
+        return false;
+    }
     process.group_exiting = true;
     process.group_exit_status = status;
     for (Thread& thread : process.threads)
@@ -113,7 +117,7 @@ SignalAction child_action(Process& parent) {
 bool notify_exit_locked(Process& process) {
     process.record->exit_events.notify(abi::POLLIN);
     Process* parent = process.parent;
-    if (!parent) return false;
+    if (!parent) return true; // a helper of the kernel
     bool unwanted = false;
     if (process.exit_signal == abi::SIGCHLD) {
         SignalAction action = child_action(*parent);
@@ -286,6 +290,7 @@ void exit_thread(int status) {
     if (&process == the_init_process && process.living_threads == 1)
         core::panic("Attempted to kill init! exitcode={#08x}",
                     static_cast<u32>(process.group_exiting ? process.group_exit_status : status));
+    wait_for_core_dump(self);
     const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);

@@ -180,7 +180,7 @@ namespace {
 
 bool is_dying(Process& process) {
     core::InterruptSpinGuard guard(process.signal_lock);
-    return process.group_exiting;
+    return process.group_exiting && !process.core_dumper.load(); // a core dump needs the memory yet
 }
 
 /// Whether everybody who uses the memory is being killed (vfork's children share it too).

@@ -50,7 +50,7 @@ Result<Placement> map_into(mm::AddressSpace& space) {
     request.flags = abi::MAP_PRIVATE;
     request.object = object;
     request.label = NullableRefPtr<mm::MappingLabel>(&data_label);
-    request.vma_flags = mm::vma_special;
+    request.vma_flags = mm::vma_special | mm::vma_dont_dump;
     request.limits = mm::MapRequest::Limits::Ignored;
     VirtAddr base = TRY(space.map(request));
     // The image takes the place of all but the first page. Private, so that a debugger's breakpoint stays in its
@@ -62,6 +62,7 @@ Result<Placement> map_into(mm::AddressSpace& space) {
     request.flags = abi::MAP_PRIVATE | abi::MAP_FIXED;
     request.offset = arch::page_size;
     request.label = NullableRefPtr<mm::MappingLabel>(&image_label);
+    request.vma_flags = mm::vma_special;
     Placement placement;
     placement.image = TRY(space.map(request));
     if (trampoline_offset) placement.signal_trampoline = placement.image + trampoline_offset;

@@ -100,6 +100,8 @@ void File::format_name(TextSink sink) const {
     if (auto text = PathText::of(path_)) sink(text->text());
 }
 u64 File::device_number() const { return inode_->superblock().device().encoded(); }
+bool File::is_unlinked() const { return path_.is_empty() || inode_->link_count() == 0; }
+bool File::is_executable() const { return (inode_->mode() & 0111) != 0; }
 
 namespace {
 

@@ -158,6 +158,7 @@ constexpr Entry entries[] = {
     {"oom_score", EntryKind::Text, 0444, show_oom_score},
     {"oom_score_adj", EntryKind::Text, 0644, show_oom_score_adj, store_oom_score_adj},
     {"oom_adj", EntryKind::Text, 0644, show_oom_adj, store_oom_adj},
+    {"coredump_filter", EntryKind::Text, 0644, show_coredump_filter, store_coredump_filter},
     {"pagemap", EntryKind::Pagemap, 0400},
     {"clear_refs", EntryKind::Text, 0200, nullptr, store_clear_refs},
     list_of_mappings("numa_maps", show_numa_maps),

@@ -87,7 +87,8 @@ void show_memory(const Task& task, TextSink sink) {
     line("VmPTE", memory.page_tables);
     line("VmSwap", 0);
     line("HugetlbPages", memory.hugetlb);
-    format_to(sink, "CoreDumping:\t0\nTHP_enabled:\t{}\n", space->huge_pages_disabled.load() ? 0 : 1);
+    format_to(sink, "CoreDumping:\t{}\nTHP_enabled:\t{}\n", task.process->core_dumper.load() ? 1 : 0,
+              space->huge_pages_disabled.load() ? 0 : 1);
 }
 
 void show_signals(const Task& task, TextSink sink) {

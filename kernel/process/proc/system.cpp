@@ -8,6 +8,7 @@
 #include <core/sched.hpp>
 #include <core/timer.hpp>
 #include <process/accounting.hpp>
+#include <process/core_dump.hpp>
 #include <process/out_of_memory.hpp>
 #include <process/proc_nodes.hpp>
 #include <process/system_name.hpp>
@@ -249,6 +250,7 @@ Result<void> register_system_nodes() {
     TRY(add_kernel_names(*TRY(root.add_path("sys/kernel"))));
     TRY(register_out_of_memory_knobs());
     TRY(register_accounting_knob());
+    TRY(register_core_dump_knobs());
     core::arm_timer(load_timer, core::monotonic_ns() + load_interval_ns);
     return {};
 }

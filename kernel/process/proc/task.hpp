@@ -85,6 +85,8 @@ Result<void> show_oom_score_adj(const Task& task, TextSink sink);
 Result<void> store_oom_score_adj(const Task& task, std::string_view text);
 Result<void> show_oom_adj(const Task& task, TextSink sink);
 Result<void> store_oom_adj(const Task& task, std::string_view text);
+Result<void> show_coredump_filter(const Task& task, TextSink sink); // coredump.cpp
+Result<void> store_coredump_filter(const Task& task, std::string_view text);
 Result<void> show_cmdline(const Task& task, TextSink sink); // strings.cpp
 Result<void> show_environ(const Task& task, TextSink sink);
 Result<void> show_auxv(const Task& task, TextSink sink);

@@ -8,6 +8,7 @@
 #include <process/run_loop.hpp>
 #include <process/session.hpp>
 
+#include "../core_dump.hpp"
 #include "queue.hpp"
 
 namespace linnet::process {
@@ -122,8 +123,9 @@ bool stop_is_allowed(Process& process, int signal) {
     return signal == abi::SIGSTOP || !process.process_group()->is_orphaned();
 }
 
-void take_default_action(Thread& thread, int signal) {
+void take_default_action(Thread& thread, const abi::siginfo_t& info) {
     Process& process = thread.process();
+    const int signal = info.si_signo;
     switch (default_action(signal)) {
     case DefaultAction::Ignore:
         return;
@@ -134,6 +136,9 @@ void take_default_action(Thread& thread, int signal) {
         if (!process.signals.pending.set.has(abi::SIGCONT)) begin_group_stop_locked(process, signal);
         return;
     }
+    case DefaultAction::Core:
+        if (process.pid() != 1) dump_core(thread, info);
+        [[fallthrough]];
     case DefaultAction::Terminate:
         if (process.pid() != 1) begin_group_exit(process, signal);
         return;
@@ -176,7 +181,7 @@ void handle_pending_signals(Thread& thread) {
         if (!dequeue_next(thread, signal)) break;
         if (signal.action.handler == abi::SIG_IGN) continue;
         if (signal.action.handler == abi::SIG_DFL)
-            take_default_action(thread, signal.info.si_signo);
+            take_default_action(thread, signal.info);
         else
             run_handler(thread, signal);
     }

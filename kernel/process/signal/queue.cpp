@@ -59,6 +59,7 @@ int first_of(u64 candidates) {
 DefaultAction default_action(int signal) {
     if (signal < abi::SIGRTMIN && stop_signals.has(signal)) return DefaultAction::Stop;
     if (signal < abi::SIGRTMIN && ignored_by_default.has(signal)) return DefaultAction::Ignore;
+    if (signal < abi::SIGRTMIN && core_signals.has(signal)) return DefaultAction::Core;
     return DefaultAction::Terminate;
 }
 

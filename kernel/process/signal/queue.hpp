@@ -15,8 +15,12 @@ inline constexpr SigSet ignored_by_default = set_of(abi::SIGCHLD, abi::SIGCONT, 
 inline constexpr SigSet synchronous_signals =
     set_of(abi::SIGSEGV, abi::SIGBUS, abi::SIGILL, abi::SIGTRAP, abi::SIGFPE, abi::SIGSYS);
 
+/// Terminate the process with a core dump.
+inline constexpr SigSet core_signals = set_of(abi::SIGQUIT, abi::SIGILL, abi::SIGTRAP, abi::SIGABRT, abi::SIGBUS,
+                                              abi::SIGFPE, abi::SIGSEGV, abi::SIGXCPU, abi::SIGXFSZ, abi::SIGSYS);
+
 /// How `signal` acts when its action is SIG_DFL (signal(7)).
-enum class DefaultAction : u8 { Terminate, Ignore, Stop };
+enum class DefaultAction : u8 { Terminate, Core, Ignore, Stop };
 DefaultAction default_action(int signal);
 
 /// Appends a record that its owner keeps.

@@ -4,6 +4,7 @@
 #include <process/session.hpp>
 #include <vfs/credentials.hpp>
 
+#include "../core_dump.hpp"
 #include "queue.hpp"
 
 namespace linnet::process {
@@ -49,7 +50,7 @@ void choose_and_wake_locked(Process& process, Thread* only, int signal) {
 }
 
 /// A deadly signal ends every thread now, also those in sleeps that only death ends, instead of waiting until one
-/// thread happens to dequeue it.
+/// thread happens to dequeue it. One that dumps core waits for the thread whose registers the core file begins with.
 bool kills_at_once_locked(Process& process, Thread* only, int signal) {
     if (process.group_exiting) return false;
     if (signal == abi::SIGKILL) return process.pid() != 1;
@@ -80,6 +81,11 @@ bool apply_side_effects_locked(Process& process, int signal) {
 
 Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info, QueuedSignal* prepared = nullptr) {
     int signal = info.si_signo;
+    if (process.core_dumper.load(std::memory_order_relaxed)) [[unlikely]] {
+        // It is as good as dead; but a dump can be ended.
+        if (signal == abi::SIGKILL) end_core_dump_locked(process);
+        return Enqueued::Added;
+    }
     if (apply_side_effects_locked(process, signal))
         process.continue_reportable = process.signals.continue_unreported = true;
     if (is_ignored_locked(process, only, signal)) return Enqueued::Added;
@@ -160,7 +166,8 @@ void force_signal(Thread& thread, int signal, int code, VirtAddr address) {
         process.actions->set(signal, SignalAction{});
         thread.signals.blocked.remove(signal);
     }
-    if (process.actions->get(signal).handler == abi::SIG_DFL) {
+    const bool is_fatal = process.actions->get(signal).handler == abi::SIG_DFL;
+    if (is_fatal && (process.pid() == 1 || default_action(signal) != DefaultAction::Core)) {
         begin_group_exit_locked(process, signal);
         return;
     }

@@ -109,6 +109,7 @@ struct MappingInfo {
     const MappingLabel* label = nullptr;
     std::string_view name;            // "[heap]", "[stack]" where there is no label; may be empty
     bool may_have_huge_pages = false; // transparent ones, as things stand
+    bool has_private_pages = false;   // it may hold pages that can't be had again from the object
 };
 
 /// What /proc/PID/smaps and numa_maps say of mappings: bytes, but for the shares and where a name says pages. A share
@@ -254,6 +255,8 @@ public:
     VirtAddr visit_usage(VirtAddr from, FunctionRef<void(const MappingInfo&, const MappingUsage&)> visit);
     /// States of the pages from `begin` on.
     void page_states(VirtAddr begin, std::span<PageState> states);
+    /// The first page of [begin, end), page-aligned, that the page tables show; `end` when there is none.
+    VirtAddr find_present(VirtAddr begin, VirtAddr end);
     /// Forgets that pages were used, so that smaps' Referenced counts from now on.
     void clear_references(ReferencedPages which);
     /// Forgets that pages were written to (soft_dirty.cpp). ENOMEM: it may have been done in part.
@@ -267,7 +270,8 @@ public:
     ExecLayout layout;
     /// Where mappings begin, downwards or (layout.grows_upwards) upwards; drawn by choose_layout() in exec.
     VirtAddr mmap_base{};
-    std::atomic<u32> dumpable{1};
+    std::atomic<u32> dumpable{1};       // PR_SET_DUMPABLE: 0, 1, or 2 where only root is to read the core file
+    std::atomic<u32> dump_filter{0x33}; // /proc/PID/coredump_filter (core(5)): the default
     std::atomic<u32> membarrier_registrations{0}; // those of membarrier(2), as it reports them
     std::atomic<u64> concurrency_ids{0};          // those in use (process/notifications.cpp)
     std::atomic<bool> out_of_memory{false};       // chosen to die: allocations for it may fail early

@@ -22,6 +22,10 @@ public:
     virtual void format_name(TextSink sink) const = 0;
     virtual u64 device_number() const { return 0; } // as in stat's st_dev
     virtual u64 inode_number() const { return 0; }
+    /// Whether no name in the tree of files leads to it (any more).
+    virtual bool is_unlinked() const { return true; }
+    /// Whether it is a file that somebody may execute.
+    virtual bool is_executable() const { return false; }
 
 protected:
     ~MappingLabel() = default;

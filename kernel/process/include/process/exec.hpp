@@ -53,6 +53,13 @@ StringBlock::Budget string_budget(u64 stack_limit);
 Result<void> execute(Thread& thread, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
                      StringBlock& environment);
 
+/// Starts a program on behalf of the kernel: root with all rights, in the first root directory, without environment, in
+/// session and group 0; nobody waits for it. `arguments` each end with a NUL, the first is its path; `input` becomes
+/// its descriptor 0. Called by a kernel thread.
+Result<void> start_helper(std::span<const char> arguments, RefPtr<vfs::File> input);
+/// RLIMIT_CORE of such programs: a core of theirs would start the next one.
+inline constexpr u64 limit_of_helpers = 1;
+
 /// Whether the file is run by another program, which opens it by `path`: scripts and registered formats.
 Result<bool> needs_interpreter(vfs::File& file, std::string_view path);
 

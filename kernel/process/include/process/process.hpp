@@ -116,6 +116,11 @@ public:
     Thread* exec_thread = nullptr; // execve in progress: it waits for the others to die
     core::WaitQueue thread_exit;   // a thread died; waited on by execve
 
+    // A core dump (core_dump.cpp).
+    std::atomic<Thread*> core_dumper{nullptr}; // the thread that writes one; written under signal_lock
+    u32 core_dump_waits_for = 0;               // threads that have not come to their end yet
+    core::WaitQueue core_dump_events;          // that has become 0; the dump is over
+
     // Job control, as wait4's WUNTRACED and WCONTINUED report it; signal_lock, written by process/signal.
     int stop_signal = 0;          // while stopped
     bool stop_reportable = false; // a stop nobody has waited for

@@ -117,6 +117,8 @@ public:
     int exit_status = 0;             // wait status, once the thread dies by itself
     int parent_death_signal = 0;     // PR_SET_PDEATHSIG; tree_lock
     bool gave_children_away = false; // it dies: no child becomes its; tree_lock
+    /// What a core dump has to know of a dying thread. signal_lock.
+    enum class DumpState : u8 { Running, Waiting, Past } dump_state = DumpState::Running;
 
     VirtAddr set_child_tid{};   // where a new thread stores its tid first of all (CLONE_CHILD_SETTID)
     VirtAddr clear_child_tid{}; // set_tid_address(2)

@@ -88,6 +88,8 @@ public:
     void format_name(TextSink sink) const final;
     u64 device_number() const final;
     u64 inode_number() const final { return inode().number(); }
+    bool is_unlinked() const final;
+    bool is_executable() const final;
 
     Inode& inode() const { return *inode_; }
     /// Empty for anonymous files.

@@ -31,12 +31,18 @@ struct Elf64_Phdr {
     u64 p_memsz;
     u64 p_align;
 };
+struct Elf64_Shdr {
+    u32 sh_name, sh_type;
+    u64 sh_flags, sh_addr, sh_offset, sh_size;
+    u32 sh_link, sh_info;
+    u64 sh_addralign, sh_entsize;
+};
 struct Elf64_Nhdr {
     u32 n_namesz;
     u32 n_descsz;
     u32 n_type;
 };
-static_assert(sizeof(Elf64_Ehdr) == 64 && sizeof(Elf64_Phdr) == 56);
+static_assert(sizeof(Elf64_Ehdr) == 64 && sizeof(Elf64_Phdr) == 56 && sizeof(Elf64_Shdr) == 64);
 
 inline constexpr u8 ELFCLASS64 = 2, ELFDATA2LSB = 1, EV_CURRENT = 1;
 inline constexpr u16 ET_EXEC = 2, ET_DYN = 3, ET_CORE = 4;
