@@ -66,7 +66,7 @@ void end_dump(Thread& self, bool was_written) {
     constexpr int core_flag = 0x80; // WCOREDUMP
     Process& process = self.process();
     core::InterruptSpinGuard guard(process.signal_lock);
-    if (was_written) process.group_exit_status |= core_flag;
+    if (was_written && !self.has_fatal_signal()) process.group_exit_status |= core_flag;
     process.core_dumper = nullptr;
     order_exit(self);
     process.core_dump_events.wake_all();
@@ -153,7 +153,10 @@ void wait_for_core_dump(Thread& self) {
 }
 
 void end_core_dump_locked(Process& process) {
-    if (Thread* dumper = process.core_dumper.load()) order_exit(*dumper);
+    Thread* dumper = process.core_dumper.load();
+    if (!dumper) return;
+    process.group_exit_status = abi::SIGKILL; // as on Linux
+    order_exit(*dumper);
 }
 
 // ---- knobs ----

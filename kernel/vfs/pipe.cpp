@@ -173,7 +173,8 @@ void Pipe::remove_ends(bool reads, bool writes) {
         // What nobody read is lost; a FIFO keeps its Pipe as long as its inode is in memory.
         while (used() > 0) recycle(slot(tail_.fetch_add(1)));
         spare_ = mm::PageRef();
-    } else if (readers() == 0) {
+    }
+    if (readers() == 0) {
         events.notify(POLLERR | POLLOUT | POLLWRNORM);
     } else if (writers() == 0) {
         events.notify(POLLHUP | POLLIN | POLLRDNORM);
