@@ -138,13 +138,17 @@ void wait_for_core_dump(Thread& self) {
     Process& process = self.process();
     // Nobody else is there who could dump, or begin to.
     if (process.living_threads.load() == 1) return;
-    arch::store_live_registers(self.registers);
     {
         core::InterruptSpinGuard guard(process.signal_lock);
         if (!process.core_dumper.load()) {
             self.dump_state = Thread::DumpState::Past;
             return;
         }
+    }
+    // The dump waits for this thread, so it is not over yet.
+    arch::store_live_registers(self.registers);
+    {
+        core::InterruptSpinGuard guard(process.signal_lock);
         self.dump_state = Thread::DumpState::Waiting;
         if (--process.core_dump_waits_for == 0) process.core_dump_events.wake_all();
     }

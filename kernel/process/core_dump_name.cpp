@@ -1,4 +1,4 @@
-// What core_pattern makes of the names (core(5), "Naming of core dump files"). Pure text: tested on the host.
+// What core_pattern makes of the names (core(5), "Naming of core dump files").
 #include "core_dump.hpp"
 
 #include <lib/format.hpp>
