@@ -145,7 +145,7 @@ void wait_for_core_dump(Thread& self) {
             return;
         }
     }
-    // The dump waits for this thread, so it is not over yet.
+    // The dump waits for this thread, or has been ended early and misses nothing.
     arch::store_live_registers(self.registers);
     {
         core::InterruptSpinGuard guard(process.signal_lock);
