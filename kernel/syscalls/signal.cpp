@@ -293,6 +293,7 @@ Result<long> sys_sigaltstack(Thread& thread, mm::UserPtr<mm::In, abi::stack_t> f
 }
 
 Result<long> sys_rt_sigreturn(Thread& thread) {
+    thread.restart.resume = nullptr; // what the handler interrupted has been told so, and can't be taken up any more
     Result<arch::SignalReturn> frame = arch::pop_signal_frame(thread.registers);
     thread.registers.mark_not_syscall();
     if (!frame) {

@@ -39,7 +39,8 @@ void fill_registers(abi::sigcontext& out, const UserContext& context) {
     out.r15 = r.r15, out.di = r.rdi, out.si = r.rsi, out.bp = r.rbp, out.bx = r.rbx, out.dx = r.rdx, out.ax = r.rax;
     out.cx = r.rcx, out.sp = r.rsp, out.ip = r.rip;
     out.flags = context.stepping ? r.rflags & ~rflags_trap : r.rflags;
-    out.cs = static_cast<u16>(r.cs), out.ss = static_cast<u16>(r.ss);
+    out.cs = static_cast<u16>(r.cs), out.ss = static_cast<u16>(r.ss), out.gs = out.fs = 0;
+    for (u64& word : out.reserved1) word = 0;
     out.err = context.fault_error, out.trapno = context.fault_vector, out.cr2 = context.fault_address;
 }
 
@@ -53,6 +54,13 @@ void take_registers(UserContext& context, const abi::sigcontext& in) {
     if (context.stepping) r.rflags |= rflags_trap;
     context.original_rax = -1;
 }
+
+/// What is written of the frame at once; siginfo follows, from where it is. Every field is set, as it has no padding.
+struct FrameHead {
+    u64 pretcode;
+    abi::ucontext_t uc;
+};
+static_assert(sizeof(FrameHead) == offsetof(abi::rt_sigframe, info));
 
 /// The part of an XSAVE image that the kernel writes itself when the CPU writes the rest.
 struct ImageFrame {
@@ -130,18 +138,19 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     u64 base = align_down(image - sizeof(abi::rt_sigframe), u64{16}) - 8;
     if (base > sp) return error(Errno::EFAULT); // wrapped
 
-    abi::rt_sigframe frame{};
-    frame.pretcode = delivery.restorer.value;
-    frame.uc.uc_flags = abi::UC_SIGCONTEXT_SS | abi::UC_STRICT_RESTORE_SS;
-    if (cpu_features().xsave) frame.uc.uc_flags |= abi::UC_FP_XSTATE;
-    frame.uc.uc_stack = delivery.alternate_stack;
-    fill_registers(frame.uc.uc_mcontext, context);
-    frame.uc.uc_mcontext.oldmask = delivery.blocked_mask;
-    frame.uc.uc_mcontext.fpstate = image;
-    frame.uc.uc_sigmask = delivery.blocked_mask;
-    if (delivery.info) frame.info = *delivery.info;
+    FrameHead head;
+    head.pretcode = delivery.restorer.value;
+    head.uc.uc_flags = abi::UC_SIGCONTEXT_SS | abi::UC_STRICT_RESTORE_SS;
+    if (cpu_features().xsave) head.uc.uc_flags |= abi::UC_FP_XSTATE;
+    head.uc.uc_link = 0;
+    head.uc.uc_stack = delivery.alternate_stack;
+    fill_registers(head.uc.uc_mcontext, context);
+    head.uc.uc_mcontext.oldmask = delivery.blocked_mask;
+    head.uc.uc_mcontext.fpstate = image;
+    head.uc.uc_sigmask = delivery.blocked_mask;
     TRY(write_image(context, {image}));
-    TRY(copy_out({base}, &frame, sizeof(frame)));
+    TRY(copy_out({base}, &head, sizeof(head)));
+    TRY(copy_out({base + offsetof(abi::rt_sigframe, info)}, delivery.info, sizeof(*delivery.info)));
     context.make_extended_state_initial();
 
     UserRegisters& r = context.registers;

@@ -55,14 +55,15 @@ arch_copy_to_user:
 2:  movl %edx, %ecx
     shrl $3, %ecx
     jz 4f
-3:  USER copy_word_fault, movq (%rsi), %r8
-    USER copy_word_fault, movq %r8, (%rdi)
-    addq $8, %rsi
-    addq $8, %rdi
-    decl %ecx
+    leaq (%rsi, %rcx, 8), %rsi   // the same with words
+    leaq (%rdi, %rcx, 8), %rdi
+    negq %rcx
+3:  USER copy_word_fault, movq (%rsi, %rcx, 8), %r8
+    USER copy_word_fault, movq %r8, (%rdi, %rcx, 8)
+    incq %rcx
     jnz 3b
     andl $7, %edx
-4:  testq %rdx, %rdx
+4:  testl %edx, %edx
     jz 6f
 5:  USER 6f, movb (%rsi), %al
     USER 6f, movb %al, (%rdi)
@@ -79,8 +80,11 @@ copy_block_fault:                // -rcx bytes of blocks and the rest of rdx are
     addq %rcx, %rdi
     subq %rcx, %rdx
     jmp 5b
-copy_word_fault:                 // ecx words and the rest of edx
+copy_word_fault:                 // -rcx words and the rest of edx
     andl $7, %edx
+    leaq (%rsi, %rcx, 8), %rsi
+    leaq (%rdi, %rcx, 8), %rdi
+    negq %rcx
     leaq (%rdx, %rcx, 8), %rdx
     jmp 5b
 

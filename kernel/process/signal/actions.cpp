@@ -23,9 +23,10 @@ Result<RefPtr<SignalActions>> SignalActions::copy() {
 void SignalActions::reset_handlers() {
     core::InterruptSpinGuard guard(lock_);
     for (SignalAction& action : actions_) {
-        u64 handler = action.handler == abi::SIG_IGN ? abi::SIG_IGN : abi::SIG_DFL;
-        action = {};
-        action.handler = handler;
+        if (action.handler != abi::SIG_IGN)
+            std::atomic_ref(action.handler).store(abi::SIG_DFL, std::memory_order_relaxed);
+        action.flags = action.restorer = 0;
+        action.mask = {};
     }
 }
 
@@ -38,16 +39,24 @@ SignalAction SignalActions::get(int signal) {
 SignalAction SignalActions::set(int signal, const SignalAction& action) {
     VERIFY(has_slot(signal)); // sigaction(2) refuses, and nothing is delivered to a handler of theirs
     core::InterruptSpinGuard guard(lock_);
-    return std::exchange(actions_[slot_of(signal)], action);
+    SignalAction& slot = actions_[slot_of(signal)];
+    const SignalAction old = slot;
+    std::atomic_ref(slot.handler).store(action.handler, std::memory_order_relaxed); // handler_of() takes no lock
+    slot.flags = action.flags;
+    slot.restorer = action.restorer;
+    slot.mask = action.mask;
+    return old;
 }
 
 SignalAction change_action(Thread& thread, int signal, const SignalAction& action) {
     Process& process = thread.process();
-    core::InterruptSpinGuard guard(process.signal_lock);
     SignalAction old = process.actions->set(signal, action);
     bool ignored = action.handler == abi::SIG_IGN ||
                    (action.handler == abi::SIG_DFL && default_action(signal) == DefaultAction::Ignore);
-    if (ignored) drop_everywhere_locked(process, set_of(signal));
+    if (!ignored) return old;
+    // Whoever sends holds this lock: what came under the old action is dropped now, what comes later sees the new one.
+    core::InterruptSpinGuard guard(process.signal_lock);
+    drop_everywhere_locked(process, set_of(signal));
     return old;
 }
 

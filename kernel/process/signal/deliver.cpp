@@ -184,6 +184,8 @@ void handle_pending_signals(Thread& thread) {
             take_default_action(thread, signal.info);
         else
             run_handler(thread, signal);
+        // With the mask of the handler there is mostly nothing more to take.
+        if (thread.pending_work.load(std::memory_order_acquire) == 0) break;
     }
     restart_without_handler(thread.registers);
     restore_temporary_mask(thread);

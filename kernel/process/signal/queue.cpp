@@ -34,7 +34,9 @@ QueuedSignal* make_record(Process& process, Thread* only, const abi::siginfo_t& 
     if (account->queued_signals.load(std::memory_order_relaxed) >= process.limits.soft(abi::RLIMIT_SIGPENDING) &&
         !is_above_limit(info))
         return nullptr;
-    auto* record = new (std::nothrow) QueuedSignal;
+    Thread* self = current_or_null();
+    QueuedSignal* record = self ? std::exchange(self->signals.spare, nullptr) : nullptr;
+    if (!record) record = new (std::nothrow) QueuedSignal;
     if (record) {
         account->queued_signals.fetch_add(1, std::memory_order_relaxed);
         record->charged_to = std::move(account);
@@ -45,7 +47,13 @@ QueuedSignal* make_record(Process& process, Thread* only, const abi::siginfo_t& 
 void free_record(QueuedSignal* record) {
     if (!record->charged_to) return; // its owner keeps it
     record->charged_to->queued_signals.fetch_sub(1, std::memory_order_relaxed);
-    delete record;
+    Thread* self = current_or_null();
+    if (self && !self->signals.spare && core::this_cpu().interrupt_depth == 0) {
+        record->charged_to = nullptr;
+        self->signals.spare = record;
+    } else {
+        delete record;
+    }
 }
 
 /// The lowest signal, but those of faults before all others.

@@ -16,6 +16,8 @@ namespace {
 /// Whether the signal would be thrown away at once. A blocked signal is kept: its action may change before it is
 /// unblocked.
 bool is_ignored_locked(Process& process, const Thread* thread, int signal) {
+    const u64 handler = process.actions->handler_of(signal);
+    if (handler > abi::SIG_IGN) return false;
     bool blocked = thread ? thread->signals.blocked.has(signal) : false;
     if (!thread) {
         blocked = true;
@@ -23,16 +25,18 @@ bool is_ignored_locked(Process& process, const Thread* thread, int signal) {
             if (!each.exited.load(std::memory_order_relaxed) && !each.signals.blocked.has(signal)) blocked = false;
     }
     if (blocked) return false;
-    u64 handler = process.actions->get(signal).handler;
     if (handler == abi::SIG_IGN) return signal != abi::SIGKILL && signal != abi::SIGSTOP;
-    if (handler != abi::SIG_DFL) return false;
     // Nothing kills or stops PID 1 by default (kill(2), NOTES).
     return default_action(signal) == DefaultAction::Ignore || process.pid() == 1;
 }
 
 void notify_thread(Thread& thread) {
     thread.pending_work.fetch_or(core::work_signal, std::memory_order_seq_cst);
-    thread.interrupt();
+    // One that sends to itself and is awake needs nobody to wake it.
+    if (&thread == current_or_null() && thread.state.load(std::memory_order_relaxed) == core::ThreadState::Running)
+        thread.interrupt_pending.store(true, std::memory_order_relaxed);
+    else
+        thread.interrupt();
 }
 
 /// Wakes a thread that takes the signal; prefers the leader, as Linux does.
@@ -54,8 +58,8 @@ void choose_and_wake_locked(Process& process, Thread* only, int signal) {
 bool kills_at_once_locked(Process& process, Thread* only, int signal) {
     if (process.group_exiting) return false;
     if (signal == abi::SIGKILL) return process.pid() != 1;
+    if (process.actions->handler_of(signal) != abi::SIG_DFL) return false;
     if (default_action(signal) != DefaultAction::Terminate || process.pid() == 1) return false;
-    if (process.actions->get(signal).handler != abi::SIG_DFL) return false;
     // One that is stopped takes it only once it goes on.
     auto takes = [&](Thread& thread) {
         return !thread.exited.load(std::memory_order_relaxed) && !thread.signals.blocked.has(signal) &&

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <abi/linux/signal.hpp>
+#include <atomic>
 #include <core/spinlock.hpp>
 #include <core/wait_queue.hpp>
 #include <lib/address.hpp>
@@ -50,6 +51,11 @@ public:
     /// execve, CLONE_CLEAR_SIGHAND: handlers become default; what was ignored stays ignored.
     void reset_handlers();
     SignalAction get(int signal);
+    /// The handler alone, without the lock: SIG_DFL, SIG_IGN or an address.
+    u64 handler_of(int signal) {
+        return has_slot(signal) ? std::atomic_ref(actions_[slot_of(signal)].handler).load(std::memory_order_relaxed)
+                                : abi::SIG_DFL;
+    }
     /// Sets and returns the old one.
     SignalAction set(int signal, const SignalAction& action);
 
@@ -81,11 +87,17 @@ struct PendingSignals {
 
 /// A thread's part.
 struct SignalState {
+    SignalState() = default;
+    SignalState(const SignalState&) = delete;
+    SignalState& operator=(const SignalState&) = delete;
+    ~SignalState() { delete spare; }
+
     SigSet blocked;
     SigSet waited_for; // sigtimedwait: taken by the waiter although blocked
     SigSet saved_mask; // to be restored once a handler has been set up (sigsuspend, pselect, ppoll)
     bool restore_saved_mask = false;
     PendingSignals pending;
+    QueuedSignal* spare = nullptr; // of the thread's own: the last that it took from a queue, for the next it sends
     abi::stack_t alternate_stack{.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};
 };
 
