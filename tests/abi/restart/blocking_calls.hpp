@@ -1,25 +1,30 @@
-// timeout: 180
-// Which interrupted calls go on (signal(7), "Interruption of system calls"): every blocking call with a handler with
-// and without SA_RESTART, with a signal ignored by default, and with a stop and continue. The first signal decides.
+// The system calls that block, an entry for each: how one is done, what ends its wait, and how it ends when a signal or
+// a stop comes in between (signal(7), "Interruption of system calls"). A new call is a new entry of `calls`.
+#pragma once
+
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <termios.h>
 
-#include "asleep.hpp"
+#include "message_queues.hpp"
+#include "semaphores.hpp"
+
+namespace blocking {
 
 using namespace check;
-
-namespace {
 
 constexpr int waited_signal = 40;
 
@@ -28,15 +33,40 @@ struct Shared {
     std::atomic<pid_t> grandchild;
     std::atomic<uint32_t> word;
 };
-Shared* memory;
+inline Shared* memory;
 
 /// Everything the calls wait for; made anew for each trial.
 struct Things {
     int empty[2], full[2], master, slave, counter, full_counter, timer, signals, epoll, locked;
+    int held_master, held; // a terminal that takes no output
+    int messages, full_messages, semaphore;
+    mqd_t queue, full_queue;
 };
-Things things;
+inline Things things;
 
-void make_things() {
+inline mqd_t one_message_queue(const char* name) {
+    mq_attr attributes = {};
+    attributes.mq_maxmsg = attributes.mq_msgsize = 1;
+    const mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
+    CHECK(queue >= 0);
+    mq_unlink(name);
+    return queue;
+}
+
+inline void make_queues() {
+    things.messages = message_queues::make();
+    things.full_messages = message_queues::make();
+    msqid_ds limits = message_queues::status(things.full_messages);
+    limits.msg_qbytes = sizeof(int);
+    CHECK_OK(msgctl(things.full_messages, IPC_SET, &limits));
+    CHECK_OK(message_queues::send(things.full_messages, 1, 0));
+    things.semaphore = semaphores::make(1);
+    things.queue = one_message_queue("/restart-empty");
+    things.full_queue = one_message_queue("/restart-full");
+    CHECK_OK(mq_send(things.full_queue, "x", 1, 0));
+}
+
+inline void make_things() {
     REQUIRE(pipe(things.empty) == 0);
     REQUIRE(pipe(things.full) == 0);
     fcntl(things.full[1], F_SETFL, O_NONBLOCK);
@@ -49,6 +79,8 @@ void make_things() {
     raw.c_cflag |= CREAD;
     raw.c_cc[VMIN] = 1;
     REQUIRE(openpty(&things.master, &things.slave, nullptr, &raw, nullptr) == 0);
+    REQUIRE(openpty(&things.held_master, &things.held, nullptr, &raw, nullptr) == 0);
+    CHECK_OK(tcflow(things.held, TCOOFF));
     things.counter = eventfd(0, 0);
     things.full_counter = eventfd(0, 0);
     const uint64_t most = ~uint64_t(0) - 1;
@@ -63,18 +95,23 @@ void make_things() {
     things.locked = open("restart.lock", O_RDWR | O_CREAT, 0600);
     unlink("restart.fifo");
     CHECK_OK(mkfifo("restart.fifo", 0600));
+    make_queues();
     memory->handled = 0;
     memory->grandchild = 0;
     memory->word = 0;
 }
 
-void drop_things() {
+inline void drop_things() {
     for (int fd : {things.empty[0], things.empty[1], things.full[0], things.full[1], things.master, things.slave,
-                   things.counter, things.full_counter, things.timer, things.signals, things.epoll, things.locked})
+                   things.counter, things.full_counter, things.timer, things.signals, things.epoll, things.locked,
+                   things.held_master, things.held, things.queue, things.full_queue})
         close(fd);
+    message_queues::remove(things.messages);
+    message_queues::remove(things.full_messages);
+    semaphores::remove(things.semaphore);
 }
 
-pid_t make_grandchild() {
+inline pid_t make_grandchild() {
     const pid_t child = fork();
     if (child == 0)
         for (;;) pause();
@@ -82,24 +119,24 @@ pid_t make_grandchild() {
     return child;
 }
 
-long futex(int operation, const timespec* time) {
+inline long futex(int operation, const timespec* time) {
     return syscall(SYS_futex, &memory->word, operation, 0, time, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
 const timespec long_time = {1000, 0};
 
-timespec in_a_while(clockid_t clock) {
+inline timespec in_a_while(clockid_t clock) {
     timespec time;
     clock_gettime(clock, &time);
     time.tv_sec += 1000;
     return time;
 }
 
-long posix(int error) { return error ? (errno = error, -1) : 0; }
+inline long posix(int error) { return error ? (errno = error, -1) : 0; }
 
-void type_byte() { CHECK_EQ(write(things.empty[1], "x", 1), 1); }
-void wake_futex() { CHECK_EQ(syscall(SYS_futex, &memory->word, FUTEX_WAKE, 1, nullptr, nullptr, 0), 1); }
-void kill_grandchild() { CHECK_OK(kill(memory->grandchild, SIGKILL)); }
+inline void type_byte() { CHECK_EQ(write(things.empty[1], "x", 1), 1); }
+inline void wake_futex() { CHECK_EQ(syscall(SYS_futex, &memory->word, FUTEX_WAKE, 1, nullptr, nullptr, 0), 1); }
+inline void kill_grandchild() { CHECK_OK(kill(memory->grandchild, SIGKILL)); }
 
 /// How a call ends: it goes on, or fails with EINTR.
 enum Fate { GoesOn, Ends };
@@ -112,43 +149,53 @@ struct Call {
     void (*prepare)() = nullptr; // in the parent, before the child is made
 };
 
-fd_set only(int fd) {
+inline fd_set only(int fd) {
     fd_set set;
     FD_ZERO(&set);
     FD_SET(fd, &set);
     return set;
 }
 
-long lock_whole_file(int command) {
+inline long lock_whole_file(int command) {
     struct flock lock = {};
     lock.l_type = F_WRLCK;
     return fcntl(open("restart.lock", O_RDWR), command, &lock);
 }
 
-void hold_flock() { CHECK_OK(flock(things.locked, LOCK_EX)); }
-void hold_record() {
+inline void hold_flock() { CHECK_OK(flock(things.locked, LOCK_EX)); }
+inline void hold_record() {
     struct flock lock = {};
     lock.l_type = F_WRLCK;
     CHECK_OK(fcntl(things.locked, F_SETLK, &lock));
 }
-void drop_record(pid_t) {
+inline void drop_record(pid_t) {
     struct flock lock = {};
     lock.l_type = F_UNLCK;
     CHECK_OK(fcntl(things.locked, F_SETLK, &lock));
 }
 
-char byte;
-epoll_event one_event;
+inline void make_room(pid_t) {
+    static char buffer[65536]; // a page at least must become free
+    CHECK_EQ(read(things.full[0], buffer, sizeof buffer), ssize_t(sizeof buffer));
+}
 
-const Call calls[] = {
+/// The test's own process holds the lock.
+inline void lock_word() { memory->word = uint32_t(gettid()); }
+inline void unlock_word(pid_t) { CHECK_OK(syscall(SYS_futex, &memory->word, FUTEX_UNLOCK_PI, 0, nullptr, nullptr, 0)); }
+
+/// struct futex_waitv of Linux 5.16.
+struct WaitedWord {
+    uint64_t value, address;
+    uint32_t flags, reserved;
+};
+
+inline char byte;
+inline epoll_event one_event;
+
+inline const Call calls[] = {
     {"read of a pipe", [] { return long(read(things.empty[0], &byte, 1)); }, [](pid_t) { type_byte(); }, GoesOn, Ends,
      GoesOn},
-    {"write to a full pipe", [] { return long(write(things.full[1], "x", 1)); },
-     [](pid_t) {
-         static char buffer[65536]; // a page at least must become free
-         CHECK_EQ(read(things.full[0], buffer, sizeof buffer), ssize_t(sizeof buffer));
-     },
-     GoesOn, Ends, GoesOn},
+    {"write to a full pipe", [] { return long(write(things.full[1], "x", 1)); }, make_room, GoesOn, Ends, GoesOn},
     {"read of a terminal", [] { return long(read(things.slave, &byte, 1)); },
      [](pid_t) { CHECK_EQ(write(things.master, "x", 1), 1); }, GoesOn, Ends, GoesOn},
     {"read of an eventfd",
@@ -283,133 +330,89 @@ const Call calls[] = {
          return long(sigtimedwait(&set, nullptr, &long_time));
      },
      [](pid_t child) { kill(child, waited_signal); }, Ends, Ends, Ends},
+    {"readv of a pipe",
+     [] {
+         const iovec part = {&byte, 1};
+         return long(readv(things.empty[0], &part, 1));
+     },
+     [](pid_t) { type_byte(); }, GoesOn, Ends, GoesOn},
+    {"writev to a full pipe",
+     [] {
+         const iovec part = {&byte, 1};
+         return long(writev(things.full[1], &part, 1));
+     },
+     make_room, GoesOn, Ends, GoesOn},
+    {"sendfile to a full pipe",
+     [] {
+         CHECK_EQ(write(things.locked, "x", 1), 1);
+         off_t from = 0;
+         return long(sendfile(things.full[1], things.locked, &from, 1));
+     },
+     make_room, GoesOn, Ends, GoesOn},
+    {"write to a held terminal", [] { return long(write(things.held, "x", 1)); },
+     [](pid_t) { CHECK_OK(tcflow(things.held, TCOON)); }, GoesOn, Ends, GoesOn},
+    {"open of a FIFO to write", [] { return long(open("restart.fifo", O_WRONLY)); },
+     [](pid_t) { close(open("restart.fifo", O_RDONLY)); }, GoesOn, Ends, GoesOn},
+    {"waitid of a pidfd",
+     [] {
+         siginfo_t info;
+         const int fd = int(syscall(SYS_pidfd_open, make_grandchild(), 0));
+         return long(waitid(idtype_t(3), id_t(fd), &info, WEXITED)); // P_PIDFD
+     },
+     [](pid_t) { kill_grandchild(); }, GoesOn, Ends, GoesOn},
+    {"futex_waitv",
+     [] {
+         const WaitedWord one = {0, uint64_t(&memory->word), 2, 0}; // FUTEX2_SIZE_U32
+         return syscall(449, &one, 1, 0, nullptr, CLOCK_MONOTONIC);
+     },
+     [](pid_t) { wake_futex(); }, GoesOn, Ends, GoesOn},
+    {"futex_waitv until",
+     [] {
+         const WaitedWord one = {0, uint64_t(&memory->word), 2, 0};
+         const timespec until = in_a_while(CLOCK_MONOTONIC);
+         return syscall(449, &one, 1, 0, &until, CLOCK_MONOTONIC);
+     },
+     [](pid_t) { wake_futex(); }, GoesOn, Ends, GoesOn},
+    {"FUTEX_LOCK_PI", [] { return futex(FUTEX_LOCK_PI, nullptr); }, unlock_word, GoesOn, GoesOn, GoesOn, lock_word},
+    {"FUTEX_LOCK_PI until",
+     [] {
+         const timespec until = in_a_while(CLOCK_REALTIME);
+         return futex(FUTEX_LOCK_PI, &until);
+     },
+     unlock_word, GoesOn, GoesOn, GoesOn, lock_word},
+    {"msgrcv", [] { return long(message_queues::receive(things.messages, 0, 0)); },
+     [](pid_t) { CHECK_OK(message_queues::send(things.messages, 1, 5)); }, Ends, Ends, GoesOn},
+    {"msgsnd", [] { return long(message_queues::send(things.full_messages, 1, 5, sizeof(int), 0)); },
+     [](pid_t) { CHECK_EQ(message_queues::receive(things.full_messages), 0); }, Ends, Ends, GoesOn},
+    {"semop", [] { return long(semaphores::operate(things.semaphore, {semaphores::step(0, -1)})); },
+     [](pid_t) { semaphores::set(things.semaphore, 0, 1); }, Ends, Ends, Ends},
+    {"semtimedop",
+     [] {
+         sembuf step = semaphores::step(0, -1);
+         return long(semtimedop(things.semaphore, &step, 1, &long_time));
+     },
+     [](pid_t) { semaphores::set(things.semaphore, 0, 1); }, Ends, Ends, Ends},
+    {"mq_receive", [] { return long(mq_receive(things.queue, &byte, 1, nullptr)); },
+     [](pid_t) { CHECK_OK(mq_send(things.queue, "x", 1, 0)); }, GoesOn, Ends, GoesOn},
+    {"mq_timedreceive",
+     [] {
+         const timespec until = in_a_while(CLOCK_REALTIME);
+         return long(mq_timedreceive(things.queue, &byte, 1, nullptr, &until));
+     },
+     [](pid_t) { CHECK_OK(mq_send(things.queue, "x", 1, 0)); }, GoesOn, Ends, GoesOn},
+    {"mq_send", [] { return long(mq_send(things.full_queue, "x", 1, 0)); },
+     [](pid_t) { CHECK_EQ(mq_receive(things.full_queue, &byte, 1, nullptr), 1); }, GoesOn, Ends, GoesOn},
+    {"mq_timedsend",
+     [] {
+         const timespec until = in_a_while(CLOCK_REALTIME);
+         return long(mq_timedsend(things.full_queue, "x", 1, 0, &until));
+     },
+     [](pid_t) { CHECK_EQ(mq_receive(things.full_queue, &byte, 1, nullptr), 1); }, GoesOn, Ends, GoesOn},
+    {"epoll_pwait2", [] { return syscall(441, things.epoll, &one_event, 1, &long_time, nullptr, 0); },
+     [](pid_t) { type_byte(); }, Ends, Ends, Ends},
+    {"clock_nanosleep of CPU time",
+     [] { return posix(clock_nanosleep(CLOCK_PROCESS_CPUTIME_ID, 0, &long_time, nullptr)); }, nullptr, Ends, Ends,
+     GoesOn},
 };
 
-void count(int) { memory->handled++; }
-
-struct Report {
-    long result;
-    int error;
-};
-
-/// A child that does the call, and the pipe in which it tells how that ended.
-struct Trial {
-    pid_t child;
-    int report[2];
-
-    explicit Trial(const Call& call, int flags) {
-        make_things();
-        if (call.prepare) call.prepare();
-        REQUIRE(pipe(report) == 0);
-        child = fork();
-        if (child == 0) {
-            handle(SIGUSR1, count, flags);
-            handle(SIGUSR2, count, flags ^ SA_RESTART);
-            errno = 0;
-            Report done = {call.run(), 0};
-            done.error = errno;
-            (void)!write(report[1], &done, sizeof done);
-            _exit(0);
-        }
-        settle();
-    }
-
-    void settle() { wait_asleep(child); }
-
-    bool has_ended() {
-        pollfd request = {report[0], POLLIN, 0};
-        return poll(&request, 1, 0) == 1;
-    }
-
-    void expect(const Call& call, const char* what, Fate fate) {
-        char text[200];
-        Report done = {};
-        if (fate == GoesOn) {
-            if (!has_ended() && call.release) call.release(child);
-            if (!call.release) {
-                if (!has_ended()) return;
-            } else if (read(report[0], &done, sizeof done) == sizeof done && done.result >= 0) {
-                return;
-            }
-            if (!call.release) (void)!read(report[0], &done, sizeof done);
-            snprintf(text, sizeof text, "%s, %s: ended with %ld (errno %d), should have gone on", call.name, what,
-                     done.result, done.error);
-        } else {
-            if (!eventually([&] { return has_ended(); }))
-                snprintf(text, sizeof text, "%s, %s: went on, should have ended", call.name, what);
-            else if (read(report[0], &done, sizeof done) != sizeof done || done.result != -1 || done.error != EINTR)
-                snprintf(text, sizeof text, "%s, %s: ended with %ld (errno %d), not EINTR", call.name, what,
-                         done.result, done.error);
-            else
-                return;
-        }
-        failed(__FILE__, __LINE__, text);
-    }
-
-    ~Trial() {
-        kill(child, SIGKILL);
-        if (memory->grandchild) kill(memory->grandchild, SIGKILL);
-        waitpid(child, nullptr, 0);
-        close(report[0]), close(report[1]);
-        drop_things();
-    }
-};
-
-void with_handler(const Call& call, int flags, Fate fate) {
-    Trial trial(call, flags);
-    kill(trial.child, SIGUSR1);
-    CHECK(eventually([] { return memory->handled == 1; }));
-    if (fate == GoesOn) trial.settle();
-    trial.expect(call, flags ? "handler with SA_RESTART" : "handler", fate);
-}
-
-void with_ignored_signals(const Call& call) {
-    Trial trial(call, 0);
-    for (int signal : {SIGURG, SIGWINCH, SIGCHLD, SIGCONT}) kill(trial.child, signal);
-    trial.settle();
-    trial.expect(call, "ignored signals", GoesOn);
-}
-
-void with_stop(const Call& call) {
-    Trial trial(call, 0);
-    int status = 0;
-    kill(trial.child, SIGSTOP);
-    CHECK_EQ(waitpid(trial.child, &status, WUNTRACED), trial.child);
-    CHECK(WIFSTOPPED(status));
-    kill(trial.child, SIGCONT);
-    CHECK_EQ(waitpid(trial.child, &status, WCONTINUED), trial.child);
-    CHECK(WIFCONTINUED(status));
-    if (call.after_stop == GoesOn) trial.settle();
-    trial.expect(call, "stop and continue", call.after_stop);
-}
-
-/// Two handlers at once, of which one wants a restart: the signal delivered first, the lower number, decides.
-void first_decides(int flags, Fate fate) {
-    Trial trial(calls[0], flags);
-    kill(trial.child, SIGSTOP);
-    int status = 0;
-    CHECK_EQ(waitpid(trial.child, &status, WUNTRACED), trial.child);
-    kill(trial.child, SIGUSR2);
-    kill(trial.child, SIGUSR1);
-    kill(trial.child, SIGCONT);
-    CHECK(eventually([] { return memory->handled == 2; }));
-    if (fate == GoesOn) trial.settle();
-    trial.expect(calls[0], flags ? "restart, then none" : "no restart, then one", fate);
-}
-
-} // namespace
-
-int main() {
-    memory = shared<Shared>();
-    for (const Call& call : calls) {
-        with_handler(call, SA_RESTART, call.with_restart);
-        with_handler(call, 0, call.without_restart);
-        with_ignored_signals(call);
-        with_stop(call);
-    }
-    first_decides(SA_RESTART, GoesOn);
-    first_decides(0, Ends);
-    unlink("restart.lock");
-    unlink("restart.fifo");
-    return result();
-}
+} // namespace blocking
