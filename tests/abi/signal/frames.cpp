@@ -1,5 +1,5 @@
 // Frames that a hostile program returns through: whatever they hold, the program dies or goes on, and nothing else.
-// Pages that end in the middle of a frame, kernel addresses, no frame at all. (Random damage: damaged_frames.cpp.)
+// Pages that end in the middle of a frame, kernel addresses, no frame at all. (Random damage: hostile/sigreturn.cpp.)
 #include <sys/mman.h>
 #include <sys/syscall.h>
 

@@ -1,0 +1,7 @@
+// arch: x86_64 aarch64 riscv64
+// long
+// timeout: 3000
+// A million forged signal frames.
+#include "frame_fuzzer.hpp"
+
+int main() { return frame_fuzz::run(1'000'000); }
