@@ -66,11 +66,12 @@ void masks() {
     CHECK_OK(sigprocmask(SIG_SETMASK, &none, nullptr));
 }
 
+constexpr int levels = 100;
 void recurse(int signal) {
     depth = depth + 1;
     if (depth > deepest) deepest = int(depth);
     runs = runs + 1;
-    if (runs < 20) raise(signal);
+    if (runs < levels) raise(signal);
     depth = depth - 1;
 }
 
@@ -84,14 +85,14 @@ void nesting() {
     start_over();
     handle(SIGUSR1, recurse, SA_NODEFER);
     raise(SIGUSR1);
-    CHECK_EQ(int(runs), 20);
-    CHECK_EQ(int(deepest), 20);
+    CHECK_EQ(int(runs), levels);
+    CHECK_EQ(int(deepest), levels);
     CHECK_EQ(int(depth), 0);
     // Deferred: once more after each return, never within.
     start_over();
     handle(SIGUSR1, recurse);
     raise(SIGUSR1);
-    CHECK_EQ(int(runs), 20);
+    CHECK_EQ(int(runs), levels);
     CHECK_EQ(int(deepest), 1);
 }
 

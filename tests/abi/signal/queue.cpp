@@ -45,6 +45,22 @@ void realtime_order() {
     CHECK_OK(sigprocmask(SIG_UNBLOCK, &set, nullptr));
 }
 
+volatile int values_in_order;
+void note_value(int, siginfo_t* info, void*) {
+    if (info->si_code == SI_QUEUE && info->si_value.sival_int == values_in_order) values_in_order = values_in_order + 1;
+}
+
+/// Sixty-four that wait are handled in the order in which they came.
+void handled_in_order() {
+    const sigset_t set = set_of(SIGRTMIN + 2);
+    handle(SIGRTMIN + 2, note_value);
+    CHECK_OK(sigprocmask(SIG_BLOCK, &set, nullptr));
+    for (int i = 0; i < 64; ++i) CHECK_OK(sigqueue(getpid(), SIGRTMIN + 2, {.sival_int = i}));
+    CHECK_EQ(int(values_in_order), 0);
+    CHECK_OK(sigprocmask(SIG_UNBLOCK, &set, nullptr));
+    CHECK_EQ(int(values_in_order), 64);
+}
+
 int order[16];
 volatile sig_atomic_t ordered;
 void note(int signal) {
@@ -244,6 +260,7 @@ void through_signalfd() {
 
 int main() {
     realtime_order();
+    handled_in_order();
     delivery_order();
     thread_before_process();
     limit();

@@ -1,0 +1,100 @@
+// Typing on behalf of the user (TIOCSTI) and hanging up (TIOCVHANGUP, the end of a pty's master): who is told, and what
+// is left of open descriptors (ioctl_tty(2), pty(7)).
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+#include "asleep.hpp"
+
+using namespace check;
+
+namespace {
+
+struct Shared {
+    std::atomic<int> hang_ups, continues, interrupts;
+};
+Shared* memory;
+
+/// Leads a session whose controlling terminal is the slave.
+struct Terminal {
+    int master, slave;
+    Terminal() {
+        REQUIRE(openpty(&master, &slave, nullptr, nullptr, nullptr) == 0);
+        CHECK_OK(setsid());
+        CHECK_OK(ioctl(slave, TIOCSCTTY, 0));
+        handle(SIGHUP, [](int) { memory->hang_ups++; }, SA_RESTART);
+        handle(SIGCONT, [](int) { memory->continues++; }, SA_RESTART);
+        handle(SIGINT, [](int) { memory->interrupts++; }, SA_RESTART);
+        memory->hang_ups = memory->continues = memory->interrupts = 0;
+    }
+};
+
+void typed_on_behalf() {
+    Terminal terminal;
+    for (const char* letter = "abc\n"; *letter; ++letter) CHECK_OK(ioctl(terminal.slave, TIOCSTI, letter));
+    char line[16] = {};
+    CHECK_EQ(read(terminal.slave, line, sizeof line), 4);
+    CHECK_STREQ(line, "abc\n");
+    // Echoed as if it had been typed, and keys that send signals send them.
+    CHECK_EQ(read(terminal.master, line, sizeof line), 5);
+    CHECK(memcmp(line, "abc\r\n", 5) == 0);
+    CHECK_OK(ioctl(terminal.slave, TIOCSTI, "\x03"));
+    CHECK(eventually([] { return memory->interrupts == 1; }));
+    CHECK_ERRNO(ioctl(terminal.slave, TIOCSTI, nullptr), EFAULT);
+}
+
+/// What is left once nobody is at the other end.
+void expect_dead(int slave) {
+    char byte;
+    CHECK_EQ(read(slave, &byte, 1), 0);
+    CHECK_ERRNO(write(slave, "x", 1), EIO);
+    pollfd request = {slave, POLLIN | POLLOUT, 0};
+    CHECK_EQ(poll(&request, 1, 0), 1);
+    CHECK(request.revents & POLLHUP);
+    termios settings;
+    CHECK_ERRNO(tcgetattr(slave, &settings), EIO);
+    CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    CHECK(eventually([] { return memory->hang_ups == 1 && memory->continues == 1; }));
+}
+
+void hung_up_on_request() {
+    Terminal terminal;
+    CHECK_EQ(write(terminal.master, "unread\n", 7), 7);
+    CHECK_OK(ioctl(terminal.slave, TIOCVHANGUP));
+    expect_dead(terminal.slave);
+}
+
+void master_closed() {
+    Terminal terminal;
+    close(terminal.master);
+    expect_dead(terminal.slave);
+}
+
+/// A read that waits ends: with EIO on Linux, while a later one finds the end of the file.
+void while_reading() {
+    Terminal terminal;
+    const pid_t child = fork();
+    if (child == 0) {
+        close(terminal.master);
+        signal(SIGHUP, SIG_IGN);
+        char byte;
+        const ssize_t got = read(terminal.slave, &byte, 1);
+        _exit(got == 0 || (got < 0 && errno == EIO) ? 0 : 1);
+    }
+    wait_asleep(child);
+    close(terminal.master);
+    int status = -1;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    CHECK_EQ(status, 0);
+}
+
+} // namespace
+
+int main() {
+    memory = shared<Shared>();
+    for (auto* part : {typed_on_behalf, hung_up_on_request, master_closed, while_reading}) run_in_child(part);
+    return result();
+}
