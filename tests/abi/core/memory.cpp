@@ -169,6 +169,7 @@ void test_holes() {
     auto& place = shared<char*>();
     const int status = crash([&] {
         place = memory::map(size, MAP_PRIVATE | MAP_NORESERVE);
+        madvise(place, size, MADV_NOHUGEPAGE);
         for (size_t at = 0; at < size; at += size / 16) place[at + 5] = 'x';
         abort();
     });
