@@ -65,11 +65,8 @@ Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body)
         TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
     fpu_context_flags flags;
     TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
-    // Enables, rounding mode, flags and causes. A cause with its enable bit set would be raised in the
-    // kernel, when the register is loaded.
-    u32 enables = flags.fcsr & 0x1f, settable = 0x1f | 3u << 8 | 0x1fu << 16 | (0x1fu & ~enables) << 24;
     context.extended.fcc = flags.fcc;
-    context.extended.fcsr = flags.fcsr & settable;
+    context.extended.fcsr = settable_fcsr(flags.fcsr);
     return {};
 }
 

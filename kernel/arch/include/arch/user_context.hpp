@@ -36,6 +36,8 @@ concept UserContextContract =
         { context.restart_as(result) };              // the same with another number (restart_syscall)
         { context.mark_not_syscall() };              // sigreturn, exec: nothing to restart
         { view.in_syscall() } -> std::same_as<bool>; // came by a syscall not yet marked otherwise
+        // A tracer is about to see the call: its result is what Linux shows there until there is one.
+        { context.announce_syscall() };
         { context.set_single_step(true) };
         { view.to_user_regs() } -> std::same_as<abi::linux_user_regs>;
         { context.from_user_regs(regs) } -> std::same_as<Result<void>>; // takes only what user code may set

@@ -46,6 +46,7 @@ public:
         syscall_number_ = -1;
     }
     bool in_syscall() const { return in_syscall_; }
+    void announce_syscall() {}
 
     void set_single_step(bool on) { single_step_ = on; }
     bool single_step() const { return single_step_; }

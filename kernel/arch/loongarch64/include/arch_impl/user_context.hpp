@@ -19,6 +19,13 @@ struct ExtendedState {
 };
 static_assert(sizeof(ExtendedState) == 1040);
 
+/// What user code may set of its FP control and status register: enables, rounding mode, flags and causes. A cause with
+/// its enable bit set would be raised in the kernel, when the register is loaded.
+constexpr u32 settable_fcsr(u32 wanted) {
+    const u32 enables = wanted & 0x1f;
+    return wanted & (0x1f | 3u << 8 | 0x1fu << 16 | (0x1fu & ~enables) << 24);
+}
+
 class UserContext {
 public:
     UserContext() = default;
@@ -53,6 +60,7 @@ public:
     }
     void mark_not_syscall() { came_by_syscall = 0; }
     bool in_syscall() const { return came_by_syscall != 0; }
+    void announce_syscall() { regs[4] = static_cast<u64>(-static_cast<long>(Errno::ENOSYS)); }
     /// Stepping needs the watchpoint unit, which we leave alone; ptrace(2) answers EIO.
     void set_single_step(bool) {}
 

@@ -63,6 +63,7 @@ public:
     }
     void mark_not_syscall() { came_by_syscall = 0; }
     bool in_syscall() const { return came_by_syscall != 0; }
+    void announce_syscall() {}
     /// The architecture has no single-step; ptrace(2) answers EIO here as on Linux.
     void set_single_step(bool) {}
 

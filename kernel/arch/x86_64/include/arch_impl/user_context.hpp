@@ -70,6 +70,7 @@ public:
     }
     void mark_not_syscall() { original_rax = -1; }
     bool in_syscall() const { return original_rax >= 0; }
+    void announce_syscall() { set_syscall_result(-static_cast<long>(Errno::ENOSYS)); }
     void set_single_step(bool on);
 
     abi::linux_user_regs to_user_regs() const;

@@ -1,0 +1,42 @@
+// Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, the FPSIMD registers, the thread pointer and the number
+// of the system call.
+#include <arch/tracing.hpp>
+
+#include <abi/linux/elf.hpp>
+#include <cstring>
+
+namespace linnet::arch {
+
+usize register_set_unit(u32 type) {
+    return type == abi::NT_PRFPREG || type == abi::NT_ARM_SYSTEM_CALL ? sizeof(u32) : sizeof(u64);
+}
+
+Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from) {
+    if (type == abi::NT_PRSTATUS) {
+        abi::linux_user_regs regs;
+        std::memcpy(&regs, from.data(), sizeof regs);
+        return context.from_user_regs(regs);
+    }
+    if (type == abi::NT_PRFPREG) {
+        context.save_extended_state();
+        std::memcpy(&context.fpsimd(), from.data(), from.size());
+        context.extended_state_changed();
+    } else if (type == abi::NT_ARM_TLS) {
+        u64 tls;
+        std::memcpy(&tls, from.data(), sizeof tls);
+        context.set_tls({tls});
+    } else if (type == abi::NT_ARM_SYSTEM_CALL) {
+        i32 number;
+        std::memcpy(&number, from.data(), sizeof number);
+        context.set_syscall_number(number);
+    } else {
+        return error(Errno::EINVAL);
+    }
+    return {};
+}
+
+RegisterRequest register_request(long) { return {}; }
+Result<u64> read_user_area(UserContext&, u64) { return error(Errno::EIO); }
+Result<void> write_user_area(UserContext&, u64, u64) { return error(Errno::EIO); }
+
+} // namespace linnet::arch
