@@ -13,6 +13,7 @@
 #include <process/futex.hpp>
 #include <process/futex_pi.hpp>
 #include <process/process.hpp>
+#include <process/ptrace.hpp>
 #include <process/session.hpp>
 #include <process/user_account.hpp>
 #include <vfs/fd_table.hpp>
@@ -216,7 +217,7 @@ Result<void> kill_other_threads(Thread& self) {
 /// A thread that didn't lead its process takes the dead leader's place and id.
 void become_leader(Thread& self) {
     Process& process = self.process();
-    NullableRefPtr<Thread> old_leader; // dropped without locks
+    NullableRefPtr<Thread> old_leader, tracee; // dropped without locks
     core::InterruptSpinGuard tree(tree_lock);
     core::InterruptSpinGuard guard(process.signal_lock);
     if (process.leader_ == &self) return;
@@ -224,6 +225,7 @@ void become_leader(Thread& self) {
     std::swap(process.leader_, old_leader);
     process.dead_threads_usage.add(usage_of(*old_leader));
     process.threads.remove(*old_leader);
+    tracee = untrace_locked(*old_leader);
     old_leader->account->tasks.fetch_sub(1, std::memory_order_relaxed);
     for (Process& child : process.children)
         if (child.parent_tid == self.tid()) child.parent_tid = process.pid();
@@ -303,6 +305,26 @@ private:
     bool is_shared_;
 };
 
+/// As long as it lives, nobody begins to trace the process: whether the tracer may see what the program may is decided.
+class TracerClaim {
+public:
+    explicit TracerClaim(Process& process) : process_(process) {
+        core::InterruptSpinGuard guard(process_.signal_lock);
+        ++process_.executing;
+    }
+    TracerClaim(const TracerClaim&) = delete;
+    ~TracerClaim() {
+        {
+            core::InterruptSpinGuard guard(process_.signal_lock);
+            --process_.executing;
+        }
+        process_.executed.wake_all();
+    }
+
+private:
+    Process& process_;
+};
+
 /// Past the point of no return: the old image goes.
 Result<void> take_over(Thread& self, Program& program) {
     become_leader(self);
@@ -344,13 +366,18 @@ Result<VirtAddr> map_vdso(mm::AddressSpace& space) {
     return mapper ? mapper(space) : Result<VirtAddr>(VirtAddr{});
 }
 
-Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
-                     StringBlock& environment) {
+namespace {
+
+Result<void> execute_untold(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                            StringBlock& environment) {
     const DirectoryClaim directory(self);
+    const TracerClaim tracer(self.process());
     Requester who{.credentials = self.own_credentials(),
                   .limits = &self.process().limits,
                   .personality = self.personality,
-                  .distrust = {.no_new_privileges = self.no_new_privileges, .shares_directory = directory.is_shared()}};
+                  .distrust = {.no_new_privileges = self.no_new_privileges,
+                               .shares_directory = directory.is_shared(),
+                               .is_traced = has_lesser_tracer(self)}};
     Program program = TRY(prepare_program(std::move(file), display_path, arguments, environment, who));
     // Who comes too late for that dies alone, ordered to by the thread that was first, or with all the others.
     Result<void> done = kill_other_threads(self);
@@ -361,6 +388,16 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
         begin_group_exit(self.process(), abi::SIGKILL); // the loop's edge sees it before user code can
     if (program.executable) program.executable->inode().allow_write_access(); // not handed over
     return done;
+}
+
+} // namespace
+
+Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
+                     StringBlock& environment) {
+    const Pid old_tid = self.tid();
+    TRY(execute_untold(self, std::move(file), display_path, arguments, environment));
+    stop_after_exec(self, old_tid);
+    return {};
 }
 
 // ---- PID 1 ----

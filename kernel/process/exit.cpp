@@ -21,6 +21,7 @@
 #include "core_dump.hpp"
 #include "internal.hpp"
 #include "process_timers.hpp"
+#include "ptrace/relation.hpp"
 
 namespace linnet::process {
 
@@ -66,6 +67,7 @@ void start_user_thread(Thread& thread) {
 
 void order_exit(Thread& thread) {
     thread.pending_work.fetch_or(core::work_exit, std::memory_order_seq_cst);
+    end_trace_stop_locked(thread);
     thread.interrupt_fatal();
 }
 
@@ -91,13 +93,11 @@ void release_vfork_parent(Thread& thread) {
     if (core::WaitQueue* queue = thread.vfork_done.exchange(nullptr)) queue->wake_all();
 }
 
-namespace {
-
-abi::siginfo_t child_info(Process& process, int code, int status) {
+abi::siginfo_t child_info(Process& process, Pid pid, int code, int status) {
     abi::siginfo_t info{};
     info.si_signo = abi::SIGCHLD;
     info.si_code = code;
-    info.child.pid = process.pid();
+    info.child.pid = pid;
     info.child.status = status;
     ResourceUsage usage = process.usage();
     info.child.utime = static_cast<i64>(core::ticks_to_ns(usage.times.user) / (core::ns_per_second / abi::user_hz));
@@ -106,10 +106,19 @@ abi::siginfo_t child_info(Process& process, int code, int status) {
     return info;
 }
 
-/// SIGCHLD's action in the parent. tree_lock held.
 SignalAction child_action(Process& parent) {
     core::InterruptSpinGuard guard(parent.signal_lock);
     return parent.actions->get(abi::SIGCHLD);
+}
+
+namespace {
+
+/// The tracer hears of a death first; the parent once it has.
+void notify_tracer_locked(Process& process, Process& tracer) {
+    const WaitStatus status = decode_wait_status(process.exit_status);
+    if (child_action(tracer).handler != abi::SIG_IGN)
+        send_signal(tracer, child_info(process, process.pid(), status.code, status.value));
+    tracer.child_events.wake_all();
 }
 
 /// Tells the parent of a zombie. True when nobody will wait for it, so that it must be released at once.
@@ -118,16 +127,18 @@ bool notify_exit_locked(Process& process) {
     process.record->exit_events.notify(abi::POLLIN);
     Process* parent = process.parent;
     if (!parent) return true; // a helper of the kernel
+    if (is_traced_by_other_locked(process))
+        return notify_tracer_locked(process, process.leader_->trace.tracer->process()), false;
     bool unwanted = false;
     if (process.exit_signal == abi::SIGCHLD) {
         SignalAction action = child_action(*parent);
         bool ignored = action.handler == abi::SIG_IGN;
         unwanted = ignored || (action.flags & abi::SA_NOCLDWAIT);
         WaitStatus status = decode_wait_status(process.exit_status);
-        if (!ignored) send_signal(*parent, child_info(process, status.code, status.value));
+        if (!ignored) send_signal(*parent, child_info(process, process.pid(), status.code, status.value));
     } else if (process.exit_signal != 0 && process.exit_signal <= abi::signal_count) { // clone(2) takes others too
         WaitStatus status = decode_wait_status(process.exit_status);
-        abi::siginfo_t info = child_info(process, status.code, status.value);
+        abi::siginfo_t info = child_info(process, process.pid(), status.code, status.value);
         info.si_signo = process.exit_signal;
         send_signal(*parent, info);
     }
@@ -291,10 +302,14 @@ void exit_thread(int status) {
         core::panic("Attempted to kill init! exitcode={#08x}",
                     static_cast<u32>(process.group_exiting ? process.group_exit_status : status));
     wait_for_core_dump(self);
+    stop_for_event(self, abi::PTRACE_EVENT_EXIT, static_cast<u64>(status));
     const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);
-    if (leave_process(self, process, status)) {
+    release_tracees(self);
+    const bool is_last = leave_process(self, process, status);
+    tell_tracer_of_exit(self);
+    if (is_last) {
         account_process(process, self, memory);
         finish_process(process, status);
     }
@@ -306,11 +321,32 @@ void notify_parent_locked(Process& process, int code, int status) {
     if (!parent) return;
     SignalAction action = child_action(*parent);
     bool stop_unwanted = (code == abi::CLD_STOPPED || code == abi::CLD_CONTINUED) && (action.flags & abi::SA_NOCLDSTOP);
-    if (action.handler != abi::SIG_IGN && !stop_unwanted) send_signal(*parent, child_info(process, code, status));
+    if (action.handler != abi::SIG_IGN && !stop_unwanted)
+        send_signal(*parent, child_info(process, process.pid(), code, status));
     parent->child_events.wake_all();
 }
 
+ptrace_detail::Untraced ptrace_detail::untrace_and_tell_parent_locked(Thread& tracee) {
+    Untraced ended;
+    Process& process = tracee.process();
+    const bool is_hidden = tracee.is_leader() && is_traced_by_other_locked(process);
+    {
+        core::InterruptSpinGuard guard(process.signal_lock);
+        ended.tracee = untrace_locked(tracee);
+    }
+    if (is_hidden && process.exit_state.load() == ExitState::Zombie && notify_exit_locked(process)) {
+        process.exit_state = ExitState::Reaped;
+        unlink_process_locked(process);
+        ended.reaped = NullableRefPtr<Process>::adopt(&process); // the reference that being a child was
+    }
+    return ended;
+}
+
 void unlink_process_locked(Process& process) {
+    if (process.leader_) {
+        core::InterruptSpinGuard guard(process.signal_lock);
+        (void)untrace_locked(*process.leader_); // the process still refers to it
+    }
     process.sibling_node.unlink();
     process.group_node.unlink();
     process.set_parent_locked(nullptr);

@@ -3,12 +3,14 @@
 // user code by the same loop as everybody: its registers are a copy of the maker's with result 0.
 //
 // Locks: none while copying; tree_lock and signal_lock (process.hpp) to join.
+#include <abi/linux/ptrace.hpp>
 #include <core/sched.hpp>
 #include <mm/address_space.hpp>
 #include <mm/statistics.hpp>
 #include <mm/usercopy.hpp>
 #include <process/fork.hpp>
 #include <process/pidfd.hpp>
+#include <process/ptrace.hpp>
 #include <process/realtime_limit.hpp>
 #include <process/semaphore_undo.hpp>
 #include <process/session.hpp>
@@ -143,16 +145,19 @@ Result<void> check_no_interruption(Thread& maker) {
     return {};
 }
 
-Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> account) {
+/// tree_lock held where the child is traced.
+Result<void> join_process(Thread& maker, Thread& child, RefPtr<UserAccount> account, bool is_traced) {
     Process& process = maker.process();
     core::InterruptSpinGuard guard(process.signal_lock);
     if (process.group_exiting || process.exec_thread) return error(Errno::RestartAlways);
     TRY(check_no_interruption(maker));
+    if (is_traced) inherit_tracer_locked(maker, child);
     adopt_thread(process, child, std::move(account));
     return {};
 }
 
-Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<UserAccount> account, u64 flags) {
+Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<UserAccount> account, u64 flags,
+                       bool is_traced) {
     Process& from = maker.process();
     core::InterruptSpinGuard guard(tree_lock);
     TRY(check_no_interruption(maker));
@@ -162,6 +167,7 @@ Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<Us
     process.parent_tid = (flags & CLONE_PARENT) ? from.parent_tid : maker.tid();
     process.group = from.group;
     process.leader_ = NullableRefPtr<Thread>(&child);
+    if (is_traced) inherit_tracer_locked(maker, child);
     adopt_thread(process, child, std::move(account));
     from.group->members.push_back(process);
     process.ref(); // being a child is a reference
@@ -169,11 +175,15 @@ Result<void> join_tree(Thread& maker, Thread& child, Process& process, RefPtr<Us
     return {};
 }
 
-Result<void> join(Thread& maker, Thread& child, const CloneRequest& request) {
+Result<void> join(Thread& maker, Thread& child, const CloneRequest& request, bool is_traced) {
     RefPtr<UserAccount> account(maker.account);
-    if (request.flags & CLONE_THREAD) return join_process(maker, child, std::move(account));
+    if (request.flags & CLONE_THREAD) {
+        if (!is_traced) return join_process(maker, child, std::move(account), is_traced);
+        core::InterruptSpinGuard tree(tree_lock);
+        return join_process(maker, child, std::move(account), is_traced);
+    }
     RefPtr<Process> process = TRY(make_process(maker, child, request));
-    Result<void> joined = join_tree(maker, child, process, std::move(account), request.flags);
+    Result<void> joined = join_tree(maker, child, process, std::move(account), request.flags, is_traced);
     if (!joined)
         if (NullableRefPtr<vfs::File> executable = process->exchange_executable({}))
             executable->inode().allow_write_access();
@@ -219,7 +229,8 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     if (pidfd) TRY(pidfd_place.copy_out(pidfd_number));
     core::WaitQueue vfork_done;
     if (request.flags & CLONE_VFORK) child->vfork_done = &vfork_done;
-    TRY(join(maker, *child, request));
+    const int event = event_of_clone(maker, request.flags, request.exit_signal);
+    TRY(join(maker, *child, request, event != 0 || (request.flags & CLONE_PTRACE)));
 
     // From here on the child exists.
     uncount_task.dismiss();
@@ -227,7 +238,11 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
     if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
     start_user_thread(*child);
-    if (request.flags & CLONE_VFORK) wait_for_vfork(*child, vfork_done);
+    if (event) stop_for_event(maker, event, static_cast<u64>(tid));
+    if (request.flags & CLONE_VFORK) {
+        wait_for_vfork(*child, vfork_done);
+        stop_for_event(maker, PTRACE_EVENT_VFORK_DONE, static_cast<u64>(tid));
+    }
     return tid;
 }
 

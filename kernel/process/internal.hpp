@@ -18,6 +18,10 @@ void set_init_process(Process& process);
 
 /// Makes a thread die at its loop's edge, waking it from killable sleeps and stops. signal_lock held.
 void order_exit(Thread& thread);
+/// What SIGCHLD says of `pid`, a thread of `process`.
+abi::siginfo_t child_info(Process& process, Pid pid, int code, int status);
+/// SIGCHLD's action in a process. tree_lock held.
+SignalAction child_action(Process& parent);
 /// A parent in vfork(2) goes on.
 void release_vfork_parent(Thread& thread);
 /// Takes a zombie out of the tree and out of all tables; the caller holds no lock and has set exit_state to

@@ -47,7 +47,8 @@ Result<void> build_stack(Program& program, std::string_view display_path, const 
 struct Distrust {
     bool no_new_privileges = false; // prctl(2), PR_SET_NO_NEW_PRIVS
     bool shares_directory = false;  // a task outside of the process shares its directory context (CLONE_FS)
-    [[nodiscard]] bool any() const { return no_new_privileges || shares_directory; }
+    bool is_traced = false;         // by somebody without CAP_SYS_PTRACE
+    [[nodiscard]] bool any() const { return no_new_privileges || shares_directory || is_traced; }
 };
 
 /// The credentials that `file` gives to who executes it: set-user-id, set-group-id, the capability rules of

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <core/log.hpp>
+#include <process/ptrace.hpp>
 #include <process/run_loop.hpp>
 #include <syscalls/credentials.hpp>
 #include <syscalls/file.hpp>
@@ -16,6 +17,7 @@
 #include <syscalls/poll.hpp>
 #include <syscalls/posix_queues.hpp>
 #include <syscalls/process.hpp>
+#include <syscalls/ptrace.hpp>
 #include <syscalls/resource.hpp>
 #include <syscalls/sched.hpp>
 #include <syscalls/semaphores.hpp>
@@ -34,10 +36,10 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls,    file_calls,          futex_calls, identity_calls,  log_calls,           memory_calls,
-    memory_policy_calls, message_queue_calls, mount_calls, path_calls,      poll_calls,          posix_queue_calls,
-    process_calls,       resource_calls,      sched_calls, semaphore_calls, shared_memory_calls, signal_calls,
-    stat_calls,          time_calls,          timer_calls,
+    credential_calls,    file_calls,          futex_calls,    identity_calls, log_calls,       memory_calls,
+    memory_policy_calls, message_queue_calls, mount_calls,    path_calls,     poll_calls,      posix_queue_calls,
+    process_calls,       ptrace_calls,        resource_calls, sched_calls,    semaphore_calls, shared_memory_calls,
+    signal_calls,        stat_calls,          time_calls,     timer_calls,
 };
 
 consteval usize table_size() {
@@ -81,11 +83,15 @@ void run(process::Thread& thread, long number) {
         thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
 }
 
-[[gnu::noinline]] void run_traced(process::Thread& thread, long number) {
+/// While any thread is traced or all calls are logged. The tracer may have changed number and arguments.
+[[gnu::noinline]] void run_watched(process::Thread& thread) {
+    const bool is_executed = process::stop_at_call_entry(thread);
+    const long number = thread.registers.syscall_number();
     u64 arguments[6];
     for (unsigned i = 0; i < 6; ++i) arguments[i] = thread.registers.syscall_argument(i);
-    run(thread, number);
-    trace(thread, number, arguments);
+    if (is_executed) run(thread, number);
+    if (tracing) trace(thread, number, arguments);
+    process::stop_at_call_exit(thread);
 }
 
 } // namespace
@@ -99,13 +105,15 @@ const char* syscall_name(long number) {
     return nullptr;
 }
 
-void enable_tracing() { tracing = true; }
+void enable_tracing() {
+    tracing = true;
+    process::watched_threads.fetch_add(1, std::memory_order_relaxed);
+}
 
 void dispatch(process::Thread& thread) {
-    long number = thread.registers.syscall_number();
-    if (tracing) [[unlikely]]
-        return run_traced(thread, number);
-    run(thread, number);
+    if (process::watched_threads.load(std::memory_order_relaxed) != 0) [[unlikely]]
+        return run_watched(thread);
+    run(thread, thread.registers.syscall_number());
 }
 
 } // namespace linnet::syscalls

@@ -3,6 +3,7 @@
 
 #include "figures.hpp"
 #include <mm/address_space.hpp>
+#include <process/ptrace.hpp>
 #include <process/session.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
@@ -49,8 +50,9 @@ void show_identity(const Task& task, TextSink sink) {
         put_octal(sink, fs->umask());
         sink("\n");
     }
-    format_to(sink, "State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n",
-              state_name(state_letter(task)), task.process->pid(), task.thread->tid(), task.process->parent_pid());
+    format_to(sink, "State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n",
+              state_name(state_letter(task)), task.process->pid(), task.thread->tid(), task.process->parent_pid(),
+              tracer_of(*task.thread));
     RefPtr<const vfs::Credentials> who = task.thread->credentials();
     format_to(sink, "Uid:\t{}\t{}\t{}\t{}\n", who->uid, who->euid, who->suid, who->fsuid);
     format_to(sink, "Gid:\t{}\t{}\t{}\t{}\n", who->gid, who->egid, who->sgid, who->fsgid);

@@ -5,6 +5,7 @@
 #include <abi_arch/syscall_numbers.hpp>
 #include <arch/signal_frame.hpp>
 #include <mm/address_space.hpp>
+#include <process/ptrace.hpp>
 #include <process/run_loop.hpp>
 #include <process/session.hpp>
 
@@ -22,25 +23,37 @@ struct Dequeued {
     SignalAction action;
 };
 
-/// Takes the next signal to act on: the thread's own before the process's, faults first, then the lowest number.
-bool dequeue_next(Thread& thread, Dequeued& out) {
+/// The action of a signal that is about to be acted on.
+void take_action_locked(Process& process, Dequeued& signal) {
+    signal.action = process.actions->get(signal.info.si_signo);
+    if (signal.action.handler <= abi::SIG_IGN || !(signal.action.flags & abi::SA_RESETHAND)) return;
+    SignalAction reset = signal.action;
+    reset.handler = abi::SIG_DFL;
+    process.actions->set(signal.info.si_signo, reset);
+}
+
+/// Takes the next signal to act on, with its action unless a tracer is to be asked first: the thread's own before the
+/// process's, faults first, then the lowest number.
+bool dequeue_next(Thread& thread, Dequeued& out, bool& must_ask) {
     Process& process = thread.process();
     Taken taken;
     {
         core::InterruptSpinGuard guard(process.signal_lock);
         taken = dequeue_for_locked(thread, SigSet{~thread.signals.blocked.bits}, out.info);
-        if (taken != Taken::Nothing) {
-            out.action = process.actions->get(out.info.si_signo);
-            if (out.action.handler > abi::SIG_IGN && (out.action.flags & abi::SA_RESETHAND)) {
-                SignalAction reset = out.action;
-                reset.handler = abi::SIG_DFL;
-                process.actions->set(out.info.si_signo, reset);
-            }
-        }
+        must_ask = thread.trace.tracer != nullptr;
+        if (taken != Taken::Nothing && !must_ask) take_action_locked(process, out);
         recalculate_locked(thread);
     }
     timer_goes_on(process, taken, out.info);
     return taken != Taken::Nothing;
+}
+
+/// The tracer is asked what becomes of a signal that has been dequeued; false: nothing.
+bool ask_tracer(Thread& thread, Dequeued& signal) {
+    if (!stop_for_signal(thread, signal.info)) return false;
+    core::InterruptSpinGuard guard(thread.process().signal_lock);
+    take_action_locked(thread.process(), signal);
+    return true;
 }
 
 bool is_restart_code(long result) {
@@ -178,7 +191,9 @@ void handle_pending_signals(Thread& thread) {
             continue;
         }
         Dequeued signal;
-        if (!dequeue_next(thread, signal)) break;
+        bool is_asked = false;
+        if (!dequeue_next(thread, signal, is_asked)) break;
+        if (is_asked && !ask_tracer(thread, signal)) continue;
         if (signal.action.handler == abi::SIG_IGN) continue;
         if (signal.action.handler == abi::SIG_DFL)
             take_default_action(thread, signal.info);

@@ -1,6 +1,7 @@
 // Sending: side effects of SIGCONT, SIGKILL and the stop signals, dropping what is ignored, choosing the thread.
 //
 // Locks: tree_lock may be held on entry; Process::signal_lock is taken; threads are woken under it.
+#include <process/ptrace.hpp>
 #include <process/session.hpp>
 #include <vfs/credentials.hpp>
 
@@ -25,6 +26,9 @@ bool is_ignored_locked(Process& process, const Thread* thread, int signal) {
             if (!each.exited.load(std::memory_order_relaxed) && !each.signals.blocked.has(signal)) blocked = false;
     }
     if (blocked) return false;
+    // A tracer is told of it all the same.
+    const Thread* receiver = thread ? thread : process.leader_.get();
+    if (receiver && receiver->trace.tracer && signal != abi::SIGKILL) return false;
     if (handler == abi::SIG_IGN) return signal != abi::SIGKILL && signal != abi::SIGSTOP;
     // Nothing kills or stops PID 1 by default (kill(2), NOTES).
     return default_action(signal) == DefaultAction::Ignore || process.pid() == 1;
@@ -65,9 +69,12 @@ bool kills_at_once_locked(Process& process, Thread* only, int signal) {
         return !thread.exited.load(std::memory_order_relaxed) && !thread.signals.blocked.has(signal) &&
                !thread.signals.waited_for.has(signal) && thread.state.load() != core::ThreadState::Stopped;
     };
+    // And whose tracer is asked first, once that has let it.
+    const Thread* receiver = only ? only : process.leader_.get();
+    if (receiver && receiver->trace.tracer) return false;
     if (only) return takes(*only);
     for (Thread& thread : process.threads)
-        if (takes(thread)) return true;
+        if (takes(thread) && !thread.trace.tracer) return true;
     return false;
 }
 
@@ -170,7 +177,7 @@ void force_signal(Thread& thread, int signal, int code, VirtAddr address) {
         process.actions->set(signal, SignalAction{});
         thread.signals.blocked.remove(signal);
     }
-    const bool is_fatal = process.actions->get(signal).handler == abi::SIG_DFL;
+    const bool is_fatal = process.actions->get(signal).handler == abi::SIG_DFL && !thread.trace.tracer;
     if (is_fatal && (process.pid() == 1 || default_action(signal) != DefaultAction::Core)) {
         begin_group_exit_locked(process, signal);
         return;

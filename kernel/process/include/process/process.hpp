@@ -94,6 +94,7 @@ public:
     std::atomic<Pid> parent_pid_{0};
     ListNode sibling_node;
     IntrusiveList<Process, &Process::sibling_node> children;
+    IntrusiveList<Thread, &Thread::trace_node> tracees; // of all its threads (ptrace(2))
     NullableRefPtr<ProcessGroup> group;
     ListNode group_node;
     std::atomic<ExitState> exit_state{ExitState::Alive};
@@ -115,6 +116,8 @@ public:
     int group_exit_status = 0;
     Thread* exec_thread = nullptr; // execve in progress: it waits for the others to die
     core::WaitQueue thread_exit;   // a thread died; waited on by execve
+    u32 executing = 0;             // threads in execve: who would trace one waits
+    core::WaitQueue executed;
 
     // A core dump (core_dump.cpp).
     std::atomic<Thread*> core_dumper{nullptr}; // the thread that writes one; written under signal_lock

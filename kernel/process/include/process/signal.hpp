@@ -96,6 +96,7 @@ struct SignalState {
     SigSet waited_for; // sigtimedwait: taken by the waiter although blocked
     SigSet saved_mask; // to be restored once a handler has been set up (sigsuspend, pselect, ppoll)
     bool restore_saved_mask = false;
+    bool must_join_stop = false; // counted in threads_to_stop
     PendingSignals pending;
     QueuedSignal* spare = nullptr; // of the thread's own: the last that it took from a queue, for the next it sends
     abi::stack_t alternate_stack{.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};

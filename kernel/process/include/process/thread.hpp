@@ -18,6 +18,7 @@
 #include <process/pi_state.hpp>
 #include <process/pid.hpp>
 #include <process/signal.hpp>
+#include <process/trace_state.hpp>
 
 namespace linnet::mm {
 class AddressSpace;
@@ -112,6 +113,8 @@ public:
     ListNode process_node;    // in Process::threads; guarded by signal_lock
     SignalState signals;      // pending: signal_lock
     RestartBlock restart;
+    TraceState trace;
+    ListNode trace_node; // in the tracees of the tracer's process, which is a reference; tree_lock
 
     std::atomic<bool> exited{false};
     int exit_status = 0;             // wait status, once the thread dies by itself

@@ -1,0 +1,15 @@
+// ptrace(2).
+#pragma once
+
+#include <syscalls/table.hpp>
+
+namespace linnet::syscalls {
+
+Result<long> sys_ptrace(process::Thread&, long request, process::Pid tid, u64 address, u64 data);
+
+inline constexpr Entry ptrace_calls[] = {
+    entry<sys_ptrace>("ptrace", nr::ptrace, Support::Partial,
+                      "no seccomp, system call user dispatch, rseq configuration or hardware breakpoints"),
+};
+
+} // namespace linnet::syscalls
