@@ -173,6 +173,7 @@ void Pty::set_packet_mode(PacketMode mode) {
 void Pty::close_master() {
     set_open(number_, nullptr);
     remove_devpts_node(number_);
+    master_is_open_.store(false, std::memory_order_relaxed); // seen by who sees the hang-up
     slave_->hang_up();
 }
 

@@ -49,6 +49,7 @@ public:
     void opened() override;
     void closed() override;
     bool is_pty() const override { return true; }
+    bool is_cut_off() const override { return !master_is_open_.load(std::memory_order_relaxed); }
     void terminal_destroyed() override;
 
 private:
@@ -58,6 +59,7 @@ private:
 
     Terminal* slave_ = nullptr; // not counted: it owns us
     const u32 number_;
+    std::atomic<bool> master_is_open_{true};
     core::SpinLock lock_;
     std::array<u8, ring_capacity> ring_{};
     usize head_ = 0;

@@ -24,7 +24,11 @@ Result<LineDiscipline::ReadStep> TerminalFile::read_chunk(std::span<u8> chunk, B
                                                           core::Deadline deadline) {
     using Step = LineDiscipline::ReadStep;
     return vfs::try_then_wait(terminal_->events(), POLLIN, blocking, deadline, [&]() -> Result<Step> {
-        if (is_hung_up()) return Step{0, true};
+        if (is_hung_up()) {
+            // A read that has begun already tells the difference; those that come later find the end of the file.
+            if (terminal_->is_cut_off()) return error(Errno::EIO);
+            return Step{0, true};
+        }
         return terminal_->read(chunk);
     });
 }

@@ -72,29 +72,44 @@ void master_closed() {
     expect_dead(terminal.slave);
 }
 
-/// A read that waits ends: with EIO on Linux, while a later one finds the end of the file.
-void while_reading() {
+/// A read that waits ends with an error when the master was closed, and with the end of the file when the line was hung
+/// up; one that comes later finds the end of the file in both cases.
+template <typename End>
+void while_reading(int wanted_error, End end) {
     Terminal terminal;
     const pid_t child = fork();
     if (child == 0) {
         close(terminal.master);
         signal(SIGHUP, SIG_IGN);
         char byte;
-        const ssize_t got = read(terminal.slave, &byte, 1);
-        _exit(got == 0 || (got < 0 && errno == EIO) ? 0 : 1);
+        if (wanted_error != 0)
+            CHECK_ERRNO(read(terminal.slave, &byte, 1), wanted_error);
+        else
+            CHECK_EQ(read(terminal.slave, &byte, 1), 0);
+        CHECK_EQ(read(terminal.slave, &byte, 1), 0);
+        _exit(result());
     }
     wait_asleep(child);
-    close(terminal.master);
+    end(terminal);
     int status = -1;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     CHECK_EQ(status, 0);
 }
 
+void closed_while_reading() {
+    while_reading(EIO, [](Terminal& terminal) { close(terminal.master); });
+}
+
+void hung_up_while_reading() {
+    while_reading(0, [](Terminal& terminal) { CHECK_OK(ioctl(terminal.slave, TIOCVHANGUP)); });
+}
+
 } // namespace
 
 int main() {
     memory = shared<Shared>();
-    for (auto* part : {typed_on_behalf, hung_up_on_request, master_closed, while_reading}) run_in_child(part);
+    for (auto* part : {typed_on_behalf, hung_up_on_request, master_closed, closed_while_reading, hung_up_while_reading})
+        run_in_child(part);
     return result();
 }

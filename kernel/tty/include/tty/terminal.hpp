@@ -41,6 +41,8 @@ public:
     virtual void closed() {}
     /// What a session leader's exit does to the line: a real one is hung up.
     [[nodiscard]] virtual bool is_pty() const { return false; }
+    /// Nobody holds the other end of the line any more (a pty's master).
+    [[nodiscard]] virtual bool is_cut_off() const { return false; }
     /// The terminal is gone; a driver made for it alone deletes itself.
     virtual void terminal_destroyed() {}
 
@@ -57,6 +59,8 @@ public:
     [[nodiscard]] vfs::EventSource& events() { return events_; }
     void ref() const override { RefCounted<Terminal>::ref(); }
     void unref() const override { RefCounted<Terminal>::unref(); }
+
+    [[nodiscard]] bool is_cut_off() const { return driver_.is_cut_off(); }
 
     // ---- from the driver ----
     /// Input in any context, interrupts included; processed soon by a work queue. Returns how many bytes were
