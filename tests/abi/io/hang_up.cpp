@@ -38,7 +38,8 @@ void typed_on_behalf() {
     CHECK_EQ(read(terminal.slave, line, sizeof line), 4);
     CHECK_STREQ(line, "abc\n");
     // Echoed as if it had been typed, and keys that send signals send them.
-    CHECK_EQ(read(terminal.master, line, sizeof line), 5);
+    for (ssize_t had = 0, got = 1; had < 5 && got > 0; had += got)
+        CHECK_GT(got = read(terminal.master, line + had, 1), 0);
     CHECK(memcmp(line, "abc\r\n", 5) == 0);
     CHECK_OK(ioctl(terminal.slave, TIOCSTI, "\x03"));
     CHECK(eventually([] { return memory->interrupts == 1; }));
