@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <vector>
 
+#include "asleep.hpp"
 #include "child.hpp"
 #include "proc_text.hpp"
 
@@ -182,14 +183,6 @@ private:
     const uint8_t* bytes_ = nullptr;
     size_t size_ = 0;
 };
-
-/// A page that parent and children share, zeroed.
-template <typename T>
-T& shared() {
-    void* place = mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(place != MAP_FAILED);
-    return *new (place) T();
-}
 
 inline bool exists(const std::string& path) {
     struct stat status;

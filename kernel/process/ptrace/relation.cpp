@@ -121,6 +121,7 @@ NullableRefPtr<Thread> untrace_locked(Thread& tracee) {
     trace.tracer = nullptr;
     trace.options = 0;
     trace.is_seized = trace.must_trap = false;
+    trace.until = TraceUntil::NextStop; // what the next tracer has not asked for it does not get
     end_trace_stop_locked(tracee);
     watched_threads.fetch_sub(1, std::memory_order_relaxed);
     return NullableRefPtr<Thread>::adopt(&tracee);

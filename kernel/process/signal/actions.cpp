@@ -50,12 +50,13 @@ SignalAction SignalActions::set(int signal, const SignalAction& action) {
 
 SignalAction change_action(Thread& thread, int signal, const SignalAction& action) {
     Process& process = thread.process();
-    SignalAction old = process.actions->set(signal, action);
-    bool ignored = action.handler == abi::SIG_IGN ||
-                   (action.handler == abi::SIG_DFL && default_action(signal) == DefaultAction::Ignore);
-    if (!ignored) return old;
-    // Whoever sends holds this lock: what came under the old action is dropped now, what comes later sees the new one.
+    const bool ignored = action.handler == abi::SIG_IGN ||
+                         (action.handler == abi::SIG_DFL && default_action(signal) == DefaultAction::Ignore);
+    if (!ignored) return process.actions->set(signal, action);
+    // Whoever sends holds this lock: what came under the old action is dropped now, what comes later sees the new one,
+    // or that of another thread that sets a handler meanwhile.
     core::InterruptSpinGuard guard(process.signal_lock);
+    const SignalAction old = process.actions->set(signal, action);
     drop_everywhere_locked(process, set_of(signal));
     return old;
 }

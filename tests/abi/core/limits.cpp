@@ -130,14 +130,14 @@ void test_child_signal() {
 
 /// A signal that others send dumps core as one's own fault does; one that is blocked or handled doesn't.
 void test_sent_from_outside() {
-    auto& is_ready = shared<std::atomic<bool>>();
+    auto& is_ready = *check::shared<std::atomic<bool>>();
     const pid_t child = fork();
     if (child == 0) {
         limit_core(RLIM_INFINITY);
         is_ready = true;
         for (;;) pause();
     }
-    while (!is_ready) usleep(1000);
+    REQUIRE(check::eventually([&] { return is_ready.load(); }));
     kill(child, SIGQUIT);
     int status;
     CHECK_EQ(waitpid(child, &status, 0), child);

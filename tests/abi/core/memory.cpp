@@ -63,7 +63,7 @@ void map_all(Places& p) {
 }
 
 void test_filter(unsigned bits) {
-    auto& places = shared<Places>();
+    auto& places = *check::shared<Places>();
     const int status = crash([&] {
         char text[16];
         snprintf(text, sizeof text, "0x%x", bits);
@@ -128,7 +128,7 @@ void test_advice() {
     struct Advised {
         char *dont, *undone, *half, *inaccessible, *zeros, *read_only;
     };
-    auto& places = shared<Advised>();
+    auto& places = *check::shared<Advised>();
     const int status = crash([&] {
         for (char** place :
              {&places.dont, &places.undone, &places.half, &places.inaccessible, &places.zeros, &places.read_only}) {
@@ -166,7 +166,7 @@ void test_advice() {
 /// A sparse mapping costs no room.
 void test_holes() {
     constexpr size_t size = size_t{1} << 30;
-    auto& place = shared<char*>();
+    auto& place = *check::shared<char*>();
     const int status = crash([&] {
         place = memory::map(size, MAP_PRIVATE | MAP_NORESERVE);
         madvise(place, size, MADV_NOHUGEPAGE);
@@ -188,7 +188,7 @@ void test_many_mappings() {
     struct All {
         char* of[count];
     };
-    auto& places = shared<All>().of;
+    auto& places = check::shared<All>()->of;
     const int status = crash([&] {
         char* whole = memory::map(2 * count * page, MAP_PRIVATE, PROT_NONE);
         for (int i = 0; i < count; ++i) {

@@ -114,7 +114,8 @@ void crash_with_threads() {
         REQUIRE(pthread_create(&thread, nullptr, spin, &everything->threads[i]) == 0);
     }
     for (int i = 0; i < thread_count; ++i)
-        while (!__atomic_load_n(&everything->threads[i].is_ready, __ATOMIC_ACQUIRE)) usleep(1000);
+        REQUIRE(check::eventually(
+            [&] { return __atomic_load_n(&everything->threads[i].is_ready, __ATOMIC_ACQUIRE) != 0; }));
     everything->pid = getpid();
     everything->parent = getppid();
     everything->group = getpgrp();
@@ -264,7 +265,7 @@ void check_mappings(const Core& core) {
 
 int main() {
     Place place;
-    everything = &shared<Shared>();
+    everything = check::shared<Shared>();
     const int status = crash(crash_with_threads);
     CHECK(dumped_by(status, SIGILL));
     const Core core("core");

@@ -22,7 +22,7 @@ void check_same(const std::string& a, const std::string& b) { CHECK_STREQ(a.c_st
 /// Crashes with this pattern; the name of the only file that is there then.
 std::string name_for(const std::string& pattern, Names& names, const char* command = "test") {
     const Setting setting(pattern_file, pattern);
-    auto& seen = shared<Names>();
+    auto& seen = *check::shared<Names>();
     names.before = time(nullptr);
     const int status = crash(
         [&] {

@@ -24,9 +24,7 @@ void put_file(const std::string& path, const std::string& text) {
 }
 
 void wait_for(const std::string& path) {
-    const time_t end = time(nullptr) + 20;
-    while (!exists(path) && time(nullptr) < end) usleep(2000);
-    CHECK(exists(path));
+    CHECK(check::eventually([&] { return exists(path); }));
 }
 
 void copy_input(const std::string& path) {
@@ -132,8 +130,8 @@ void test_bytes_and_view(const HelperPlace& place) {
     // With a limit the process stays until the helper has had its look.
     const Setting limit(pipe_limit_file, "4");
     const Setting setting(pattern_file, place.call("look %p  two-%s %e"));
-    auto& mark = shared<char*>();
-    auto& is_ready = shared<std::atomic<int>>();
+    auto& mark = *check::shared<char*>();
+    auto& is_ready = *check::shared<std::atomic<int>>();
     // RLIMIT_CORE doesn't count for pipes, nor does the directory.
     const int status = crash(
         [&] {
@@ -147,7 +145,7 @@ void test_bytes_and_view(const HelperPlace& place) {
                     for (;;) pause();
                 },
                 &is_ready);
-            while (!is_ready) usleep(1000);
+            REQUIRE(check::eventually([&] { return is_ready.load() != 0; }));
             REQUIRE(chdir("/proc") == 0);
             REQUIRE(setresgid(1234, 1234, 1234) == 0);
             REQUIRE(setresuid(1234, 1234, 1234) == 0);
@@ -212,7 +210,7 @@ void test_kill(const HelperPlace& place) {
         const pid_t child = crash_in_background(fill_memory_and_abort);
         wait_for(place.folder + "/held");
         for (int signal : {SIGTERM, SIGUSR1, SIGCONT, SIGSTOP, SIGSEGV, SIGRTMIN}) CHECK_EQ(kill(child, signal), 0);
-        usleep(50'000);
+        usleep(50'000); // that nothing happens has no event to wait for: time enough for what must not happen
         CHECK_EQ(waitpid(child, nullptr, WNOHANG), 0);
         CHECK_EQ(kill(child, SIGKILL), 0);
         const int status = status_of(child);
@@ -230,8 +228,7 @@ void test_two(const HelperPlace& place) {
     const Setting setting(pattern_file, place.call("hold %p a b"));
     const pid_t first = crash_in_background(fill_memory_and_abort);
     const pid_t second = crash_in_background(fill_memory_and_abort);
-    for (int i = 0; i < 10'000 && place.runs() < 2; ++i) usleep(2000);
-    CHECK_EQ(place.runs(), 2);
+    CHECK(check::eventually([&] { return place.runs() == 2; }));
     put_file(place.folder + "/go", "");
     CHECK(dumped_by(status_of(first), SIGABRT));
     CHECK(dumped_by(status_of(second), SIGABRT));
@@ -254,7 +251,7 @@ void test_bad_helpers(const HelperPlace& place) {
     // A helper that crashes does not start another one.
     const Setting setting(pattern_file, place.call("crash"));
     CHECK_EQ(WTERMSIG(crash(fill_memory_and_abort)), SIGABRT);
-    usleep(200'000);
+    usleep(200'000); // time enough for what must not happen
     CHECK_EQ(place.runs(), 1);
     place.forget();
 }

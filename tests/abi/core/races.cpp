@@ -78,8 +78,8 @@ void* read_nothing(void* number) {
 
 /// Eight threads do `body`, the first one crashes; all of them are in the core file.
 void test_busy(Body body, bool counts_exactly = true) {
-    progress = &shared<Progress>();
-    auto& mark = shared<char*>();
+    progress = check::shared<Progress>();
+    auto& mark = *check::shared<char*>();
     const int status = crash([&] {
         mark = memory::map(8 * page);
         memset(mark, 'w', 8 * page);
@@ -87,8 +87,8 @@ void test_busy(Body body, bool counts_exactly = true) {
             pthread_t thread;
             REQUIRE(pthread_create(&thread, nullptr, body, reinterpret_cast<void*>(i)) == 0);
         }
-        while (progress->begun < 8) usleep(1000);
-        usleep(20'000);
+        REQUIRE(check::eventually([] { return progress->begun >= 8; }));
+        usleep(20'000); // so that they are anywhere in what they do, not at its beginning
         abort();
     });
     CHECK(dumped_by(status, SIGABRT));
@@ -143,7 +143,7 @@ void test_exits() {
         const int status = crash([&] {
             pthread_t thread;
             pthread_create(&thread, nullptr, [](void*) -> void* { abort(); }, nullptr);
-            if (round % 2) usleep(useconds_t(round * 50));
+            if (round % 2) usleep(useconds_t(round * 50)); // later in each round, so that either may win
             _exit(7);
         });
         const bool is_dumped = dumped_by(status, SIGABRT);
@@ -156,7 +156,7 @@ void test_exits() {
         pthread_create(
             &thread, nullptr,
             [](void*) -> void* {
-                usleep(50'000);
+                usleep(50'000); // mostly the first thread is gone by then; the result is the same if it isn't
                 abort();
             },
             nullptr);
@@ -179,7 +179,7 @@ void test_killed() {
             memset(place, 'w', 512 * page);
             abort();
         }
-        usleep(useconds_t(round * 700));
+        usleep(useconds_t(round * 700)); // another moment of its life in each round
         kill(child, SIGKILL);
         int status;
         CHECK_EQ(waitpid(child, &status, 0), child);
@@ -200,7 +200,7 @@ void test_stopped() {
     CHECK_EQ(waitpid(child, &status, WUNTRACED), child);
     CHECK(WIFSTOPPED(status));
     kill(child, SIGQUIT);
-    usleep(20'000);
+    usleep(20'000); // time enough for what must not happen
     CHECK_EQ(waitpid(child, &status, WNOHANG), 0);
     kill(child, SIGCONT);
     CHECK_EQ(waitpid(child, &status, 0), child);

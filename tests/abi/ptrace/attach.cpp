@@ -150,7 +150,30 @@ static void test_attach_to_stopped() {
     check::end_child(child);
 }
 
+// What one tracer wanted of calls is none of the next one's business.
+static void test_second_tracer() {
+    const pid_t another = start([] {}); // somebody is traced all the time
+    const pid_t child = start([] {
+        for (;;) pause();
+    });
+    resume(child, 0, PTRACE_SYSCALL);
+    CHECK_EQ(wait_status(child), stopped(SIGTRAP)); // the call begins
+    resume(child, 0, PTRACE_SYSCALL);
+    CHECK(check::wait_asleep(child));
+    CHECK_OK(kill(child, SIGSTOP));
+    CHECK_EQ(wait_status(child), stopped(SIGTRAP)); // and is interrupted
+    resume(child, 0, PTRACE_SYSCALL);
+    CHECK_EQ(wait_status(child), stopped(SIGSTOP));
+    CHECK_EQ(call(PTRACE_DETACH, child), 0);
+    CHECK(check::wait_asleep(child));
+    CHECK_EQ(call(PTRACE_ATTACH, child), 0);
+    CHECK_EQ(wait_status(child), stopped(SIGSTOP));
+    end(child);
+    finish(another);
+}
+
 int main() {
+    test_second_tracer();
     test_trace_me();
     test_attach_and_detach();
     test_refusals();
