@@ -9,7 +9,8 @@ Result<long> sys_ptrace(process::Thread&, long request, process::Pid tid, u64 ad
 
 inline constexpr Entry ptrace_calls[] = {
     entry<sys_ptrace>("ptrace", nr::ptrace, Support::Partial,
-                      "no seccomp, system call user dispatch, rseq configuration or hardware breakpoints"),
+                      "no seccomp, system call user dispatch, rseq configuration, hardware breakpoints, arch_prctl of "
+                      "a tracee or setting of RISC-V's vector registers"),
 };
 
 } // namespace linnet::syscalls
