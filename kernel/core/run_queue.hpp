@@ -49,7 +49,8 @@ public:
     /// Makes a thread that is Away wait for this CPU.
     [[gnu::always_inline]] void activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
         thread.cpu = &owner;
-        if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh) ++thread.migrations;
+        if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh)
+            ++thread.migrations, ++owner.arrivals;
         thread.last_cpu = owner.number;
         thread.must_migrate.store(false, std::memory_order_relaxed);
         if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);

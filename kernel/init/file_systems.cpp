@@ -12,6 +12,7 @@
 #include <mm/init.hpp>
 #include <process/binary_formats.hpp>
 #include <process/proc_nodes.hpp>
+#include <trace/perf_event.hpp>
 #include <tty/device.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/operations.hpp>
@@ -41,6 +42,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(process::register_proc_nodes());
     TRY(process::initialise_binary_formats());
     TRY(ipc::initialise());
+    TRY(trace::add_perf_knobs(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());

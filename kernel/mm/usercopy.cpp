@@ -100,6 +100,8 @@ bool kernel_page_fault(VirtAddr address, arch::Access access) {
     core::Thread& thread = core::current_thread();
     if (!thread.user_context || !core::may_sleep()) return false;
     mm::AddressSpace* space = mm::current_address_space();
+    thread.faults_in_copies.fetch_add(1, std::memory_order_relaxed);
+    static_cast<core::Cpu*>(thread.cpu)->copy_faults.fetch_add(1, std::memory_order_relaxed);
     // What was given back must not be read as zeroes.
     return space && !space->is_released() && space->handle_fault(address, access) == mm::FaultResult::Resolved;
 }

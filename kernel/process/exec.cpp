@@ -349,6 +349,7 @@ Result<void> take_over(Thread& self, Program& program) {
     self.own_files().close_marked();
     if (program.descriptor) TRY(install_descriptor(self, program));
     self.registers.reset_for_exec(program.entry, program.stack);
+    if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exec();
     return {};
 }
 

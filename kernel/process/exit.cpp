@@ -306,6 +306,7 @@ void exit_thread(int status) {
     const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);
+    if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exit();
     release_tracees(self);
     const bool is_last = leave_process(self, process, status);
     tell_tracer_of_exit(self);

@@ -227,6 +227,11 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     });
     mm::UserPtr<mm::Out, int> pidfd_place(request.pidfd);
     if (pidfd) TRY(pidfd_place.copy_out(pidfd_number));
+    ThreadObserver* observer = maker.observer.load(std::memory_order_relaxed);
+    if (observer) TRY(observer->on_fork(maker, *child, request.flags & CLONE_THREAD));
+    ScopeGuard take_copies_back([&] {
+        if (ThreadObserver* of_child = child->observer.load(std::memory_order_relaxed)) of_child->on_exit();
+    });
     core::WaitQueue vfork_done;
     if (request.flags & CLONE_VFORK) child->vfork_done = &vfork_done;
     const int event = event_of_clone(maker, request.flags, request.exit_signal);
@@ -234,6 +239,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
 
     // From here on the child exists.
     uncount_task.dismiss();
+    take_copies_back.dismiss();
     cancel_pidfd.dismiss();
     if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
     if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);

@@ -39,7 +39,8 @@ void ResourceUsage::add(const ResourceUsage& other) {
 
 ResourceUsage usage_of(const Thread& thread) {
     return {.times = thread.cpu_times(),
-            .minor_faults = thread.minor_faults.load(std::memory_order_relaxed),
+            .minor_faults = thread.minor_faults.load(std::memory_order_relaxed) +
+                            thread.faults_in_copies.load(std::memory_order_relaxed),
             .major_faults = thread.major_faults.load(std::memory_order_relaxed),
             .voluntary_switches = thread.voluntary_switches,
             .involuntary_switches = thread.involuntary_switches};

@@ -17,6 +17,7 @@ namespace {
 
 void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
     thread.minor_faults.fetch_add(1, std::memory_order_relaxed);
+    static_cast<core::Cpu*>(thread.cpu)->user_faults.fetch_add(1, std::memory_order_relaxed);
     switch (thread.own_address_space().handle_fault(address, access)) {
     case mm::FaultResult::Resolved:
         return;

@@ -34,6 +34,7 @@ Result<RefPtr<Thread>> Thread::create(RefPtr<PidRecord> record) {
 Thread::~Thread() {
     exchange_fs({}); // of a thread that never ran
     if (kernel_stack_top) mm::free_kernel_stack(kernel_stack_top);
+    delete observer.load();
 }
 
 bool Thread::is_leader() const { return process_->leader_ == this; }

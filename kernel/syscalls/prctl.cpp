@@ -6,6 +6,7 @@
 #include <process/credentials.hpp>
 #include <process/process.hpp>
 #include <syscalls/identity.hpp>
+#include <trace/perf_event.hpp>
 
 #include "memory_layout.hpp"
 
@@ -225,6 +226,10 @@ Result<long> change_execution(Thread& thread, int option, u64 second, u64 third,
     case abi::PR_SET_TSC:
     case abi::PR_GET_TSC:
         return counter_access(thread, option, second);
+    case abi::PR_TASK_PERF_EVENTS_DISABLE:
+    case abi::PR_TASK_PERF_EVENTS_ENABLE:
+        trace::switch_opened_events(thread, option == abi::PR_TASK_PERF_EVENTS_ENABLE);
+        return 0;
     case abi::PR_SET_MM:
         return change_memory_layout(thread, second, {third}, fourth, fifth);
     case abi::PR_GET_AUXV:

@@ -14,6 +14,7 @@
 #include <syscalls/message_queues.hpp>
 #include <syscalls/mount.hpp>
 #include <syscalls/path.hpp>
+#include <syscalls/perf.hpp>
 #include <syscalls/poll.hpp>
 #include <syscalls/posix_queues.hpp>
 #include <syscalls/process.hpp>
@@ -36,10 +37,10 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls,    file_calls,          futex_calls,    identity_calls, log_calls,       memory_calls,
-    memory_policy_calls, message_queue_calls, mount_calls,    path_calls,     poll_calls,      posix_queue_calls,
-    process_calls,       ptrace_calls,        resource_calls, sched_calls,    semaphore_calls, shared_memory_calls,
-    signal_calls,        stat_calls,          time_calls,     timer_calls,
+    credential_calls,    file_calls,          futex_calls,  identity_calls, log_calls,   memory_calls,
+    memory_policy_calls, message_queue_calls, mount_calls,  path_calls,     perf_calls,  poll_calls,
+    posix_queue_calls,   process_calls,       ptrace_calls, resource_calls, sched_calls, semaphore_calls,
+    shared_memory_calls, signal_calls,        stat_calls,   time_calls,     timer_calls,
 };
 
 consteval usize table_size() {

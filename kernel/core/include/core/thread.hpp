@@ -126,6 +126,7 @@ public:
     u64 voluntary_switches = 0;
     u64 involuntary_switches = 0;
     u64 migrations = 0;                   // from one CPU's queue to another's
+    std::atomic<u64> faults_in_copies{0}; // mm: of user memory that the kernel read or wrote for it
     std::atomic<bool> has_overrun{false}; // its reservation, and asked to be told; work_notify is set with it
     bool allocations_may_fail = false;    // mm: fault injection concerns it; inherited
     bool is_reclaiming = false;           // mm: frees memory, so it waits for nobody else to
@@ -173,6 +174,9 @@ struct Cpu : arch::CpuHeader {
     u64* irq_counts = nullptr; // core/irq: how often each came to this CPU
     InterruptCounts interrupts;
     u64 context_switches = 0;
+    u64 arrivals = 0;                // threads that came from other CPUs' queues
+    std::atomic<u64> user_faults{0}; // page faults here: of user code, and in the kernel's copies
+    std::atomic<u64> copy_faults{0};
     u64 user_ticks_of_others = 0;   // who ran here before, less what who runs had before; guarded by the queue's lock
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here

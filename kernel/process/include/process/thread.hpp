@@ -15,6 +15,7 @@
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
 #include <mm/memory_policy.hpp>
+#include <process/observer.hpp>
 #include <process/pi_state.hpp>
 #include <process/pid.hpp>
 #include <process/signal.hpp>
@@ -128,7 +129,8 @@ public:
     VirtAddr robust_list{};     // get_robust_list(2)
     PiState pi;
     RseqArea rseq;
-    bool in_call = false; // it came into the kernel by a system call, and has not left again
+    bool in_call = false;                           // it came into the kernel by a system call, and has not left again
+    std::atomic<ThreadObserver*> observer{nullptr}; // set at most once; owned
     std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
@@ -138,8 +140,8 @@ public:
     bool is_io_flusher = false;                         // PR_SET_IO_FLUSHER; no allocation of anybody's waits for I/O
     u64 timer_slack_ns = 50'000;
     u64 default_timer_slack_ns = 50'000;
-    u64 start_time_ns = 0; // monotonic
-    std::atomic<u64> minor_faults{0};
+    u64 start_time_ns = 0;            // monotonic
+    std::atomic<u64> minor_faults{0}; // of user code
     std::atomic<u64> major_faults{0};
     std::atomic<u64> read_bytes{0}; // /proc/PID/io
     std::atomic<u64> written_bytes{0};

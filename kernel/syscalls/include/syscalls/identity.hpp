@@ -20,7 +20,7 @@ inline constexpr Entry identity_calls[] = {
     entry<sys_personality>("personality", nr::personality, Support::Partial,
                            "ADDR_NO_RANDOMIZE acts; other flags are kept"),
     entry<sys_prctl>("prctl", nr::prctl, Support::Partial,
-                     "EINVAL without seccomp, perf events, KSM, Yama, core scheduling, names of "
+                     "EINVAL without seccomp, KSM, Yama, core scheduling, names of "
                      "anonymous memory, control of speculation, dispatch of calls to the program, and what single "
                      "architectures have besides SET_TSC of x86_64"),
     entry<sys_reboot>("reboot", nr::reboot, Support::Partial, "no kexec, no suspend: EINVAL"),

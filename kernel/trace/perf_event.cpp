@@ -1,0 +1,145 @@
+// Counting: where each number comes from, and what of it an event has seen.
+#include "perf_event.hpp"
+
+#include <core/time.hpp>
+
+namespace linnet::trace {
+
+using abi::PerfSoftware;
+
+namespace {
+
+constinit core::LockClass events_class("performance events");
+constinit std::atomic<u64> next_id{1};
+
+u64 cpu_time(const process::Thread& thread) {
+    const core::CpuTimes times = thread.cpu_times();
+    return core::ticks_to_ns(times.user + times.system);
+}
+
+} // namespace
+
+constinit core::Mutex events_lock(events_class);
+
+PerfEvent::PerfEvent(const abi::perf_event_attr& asked, PerfTarget whose)
+    : id(next_id.fetch_add(1, std::memory_order_relaxed)), attributes(asked), target(std::move(whose)),
+      enables_on_exec(asked.flags & abi::PERF_ATTR_ENABLE_ON_EXEC) {}
+
+u64 PerfEvent::clock() const { return target.thread ? cpu_time(*target.thread) : core::monotonic_ns(); }
+
+u64 PerfEvent::counter() const {
+    const bool sees_user = !(attributes.flags & abi::PERF_ATTR_EXCLUDE_USER);
+    const bool sees_kernel = !(attributes.flags & abi::PERF_ATTR_EXCLUDE_KERNEL);
+    const process::Thread* thread = target.thread.get();
+    const core::Cpu& cpu = core::cpu(target.cpu);
+    switch (static_cast<PerfSoftware>(attributes.config)) {
+    case PerfSoftware::CpuClock:
+    case PerfSoftware::TaskClock:
+        return clock();
+    case PerfSoftware::PageFaults:
+    case PerfSoftware::PageFaultsMinor: {
+        const u64 of_user = thread ? thread->minor_faults.load(std::memory_order_relaxed)
+                                   : cpu.user_faults.load(std::memory_order_relaxed);
+        const u64 of_kernel = thread ? thread->faults_in_copies.load(std::memory_order_relaxed)
+                                     : cpu.copy_faults.load(std::memory_order_relaxed);
+        return (sees_user ? of_user : 0) + (sees_kernel ? of_kernel : 0);
+    }
+    case PerfSoftware::ContextSwitches: // and migrations happen in the kernel
+        if (!sees_kernel) return 0;
+        return thread ? thread->voluntary_switches + thread->involuntary_switches : cpu.context_switches;
+    case PerfSoftware::CpuMigrations:
+        if (!sees_kernel) return 0;
+        return thread ? thread->migrations : cpu.arrivals;
+    default: // of these there are none: no file is read for a fault yet
+        return 0;
+    }
+}
+
+PerfEvent::Reading PerfEvent::own_locked() const {
+    if (!counts_) return sum_;
+    return {.value = sum_.value + counter() - counter_then_, .enabled_ns = sum_.enabled_ns + clock() - clock_then_};
+}
+
+void PerfEvent::settle_locked() {
+    sum_ = own_locked();
+    counts_ = is_on_ && leader->is_on_;
+    counter_then_ = counter();
+    clock_then_ = clock();
+}
+
+void PerfEvent::settle_group_locked() {
+    settle_locked();
+    for (PerfEvent& member : members) member.settle_locked();
+}
+
+void PerfEvent::switch_own_locked(bool on) {
+    is_on_ = on;
+    settle_group_locked();
+}
+
+void PerfEvent::switch_locked(bool on) {
+    switch_own_locked(on);
+    for (PerfEvent& copy : copies) copy.switch_locked(on);
+}
+
+void PerfEvent::reset_locked() {
+    settle_locked();
+    sum_.value = 0;
+    for (PerfEvent& copy : copies) copy.reset_locked();
+}
+
+PerfEvent::Reading PerfEvent::read_locked() const {
+    Reading all = own_locked();
+    for (const PerfEvent& copy : const_cast<PerfEvent*>(this)->copies) {
+        const Reading own = copy.own_locked();
+        all.value += own.value;
+        all.enabled_ns += own.enabled_ns;
+    }
+    return all;
+}
+
+void PerfEvent::join_locked(PerfEvent& leads) {
+    leader = &leads;
+    if (leader != this) leader->members.push_back(*this), ++leader->member_count;
+    settle_locked();
+}
+
+void PerfEvent::stop_for_good_locked() {
+    switch_own_locked(false);
+    context_node.unlink();
+}
+
+void PerfEvent::begin_as_copy_locked(PerfEvent& from) {
+    original = from.original ? from.original : &from;
+    original->copies.push_back(*this);
+    enables_on_exec = from.enables_on_exec;
+    is_on_ = from.is_on_;
+}
+
+void PerfEvent::give_back_locked() {
+    settle_locked();
+    original->sum_.value += sum_.value;
+    original->sum_.enabled_ns += sum_.enabled_ns;
+    remove_locked();
+}
+
+void PerfEvent::remove_locked() {
+    settle_locked();
+    while (PerfEvent* member = members.pop_front()) {
+        member->leader = member;
+        member->settle_locked();
+    }
+    member_count = 0;
+    if (leader != this) --leader->member_count;
+    member_node.unlink();
+    leader = this;
+    context_node.unlink();
+    opened_node.unlink();
+    copy_node.unlink();
+}
+
+void delete_all(RemovedEvents& events) {
+    while (PerfEvent* event = events.pop_front()) delete event;
+}
+
+} // namespace linnet::trace
