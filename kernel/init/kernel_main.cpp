@@ -124,6 +124,7 @@ namespace linnet::hooks {
 void kernel_main(const boot::Handoff& handoff) {
     using namespace init;
     arch::initialise_cpu(core::this_cpu());
+    arch::index_exception_table();
     parse_handover(handoff);
     mm::initialise(boot::boot_info());
     // At boot there is memory for a few words; they are needed as long as the kernel runs.

@@ -1,6 +1,7 @@
 // Exceptions decoded: syndrome → TrapReason for user code; page faults, interrupts and bugs of kernel code.
 // The 64 fault status codes and the exception classes are those of Arm ARM D24.2.40 (ESR_EL1); the signals and si_codes
 // are those that Linux's user-space ABI gives them (sigaction(2)).
+#include "../common/exception_table.hpp"
 #include "id_registers.hpp"
 
 #include <abi/linux/signal.hpp>
@@ -15,7 +16,6 @@ using namespace linnet;
 using namespace linnet::arch;
 
 extern "C" {
-extern const i32 __ex_table_begin[], __ex_table_end[];
 void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 address);
 void arch_kernel_interrupt(TrapFrame* frame);
 [[noreturn]] void arch_stack_overflow(TrapFrame* frame, u64 syndrome, u64 address);
@@ -123,14 +123,6 @@ int floating_point_code(u64 syndrome) {
     return abi::FPE_FLTUNK;
 }
 
-/// Where to go on when the instruction at `pc` may fault and did; 0: it may not.
-u64 find_fixup(u64 pc) {
-    for (const i32* entry = __ex_table_begin; entry < __ex_table_end; entry += 2)
-        if (reinterpret_cast<u64>(entry) + static_cast<u64>(i64{entry[0]}) == pc)
-            return reinterpret_cast<u64>(entry + 1) + static_cast<u64>(i64{entry[1]});
-    return 0;
-}
-
 [[noreturn]] void report_kernel_fault(std::string_view what, const TrapFrame& frame, u64 syndrome, u64 address) {
     disable_interrupts();
     char text[1100];
@@ -146,16 +138,16 @@ u64 find_fixup(u64 pc) {
     hooks::kernel_fault(what, {address}, frame.pc, frame.x[29], {text, used});
 }
 
-/// An abort of kernel code. True: continue at frame.pc. Only the instructions of usercopy.S may touch user memory;
-/// another that does is a bug, even where a page is mapped and PAN refuses it.
+/// An abort of kernel code. True: continue at frame.pc. Only the instructions of the exception table may touch user
+/// memory; another that does is a bug, even where a page is mapped and PAN refuses it.
 bool handle_kernel_abort(TrapFrame& frame, u64 syndrome, u64 address, Access access) {
-    u64 fixup = find_fixup(frame.pc);
-    if (fixup == 0) return false;
+    const u64 fix_up = find_fix_up(frame.pc);
+    if (fix_up == 0) return false;
     if (fault_status(syndrome).signal == page_fault && address < user_address_end.value) {
         if (!(frame.pstate & psr_irq_masked)) enable_interrupts();
         if (hooks::kernel_page_fault({address}, access)) return true;
     }
-    frame.pc = fixup;
+    frame.pc = fix_up;
     return true;
 }
 

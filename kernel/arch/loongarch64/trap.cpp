@@ -9,7 +9,7 @@
 #include <arch/usercopy.hpp>
 #include <lib/format.hpp>
 
-#include "exception_table.hpp"
+#include "../common/exception_table.hpp"
 #include "trap_frame.hpp"
 
 extern "C" const char arch_idle_begin[], arch_idle_end[]; // switch.S
@@ -231,8 +231,8 @@ std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
 /// An exception in kernel code. Only instructions of the exception table may cause one.
 void handle_exception(TrapFrame& frame) {
     Code code = code_of(frame.status);
-    const ExceptionTableEntry* entry = find_exception_entry(frame.regs[0]);
-    if (!entry) report_fault(code_name(code), frame);
+    const u64 fix_up = find_fix_up(frame.regs[0]);
+    if (fix_up == 0) report_fault(code_name(code), frame);
     auto access = page_access(code);
     VirtAddr address{frame.address};
     if (access && address < user_address_end) {
@@ -242,7 +242,7 @@ void handle_exception(TrapFrame& frame) {
         disable_interrupts();
         if (resolved) return;
     }
-    frame.regs[0] = entry->fix_up_address();
+    frame.regs[0] = fix_up;
 }
 
 } // namespace

@@ -7,7 +7,7 @@
 #include <arch/mmu.hpp>
 #include <string_view>
 
-#include "exception_table.hpp"
+#include "../common/exception_table.hpp"
 #include "start.hpp"
 
 extern "C" linnet::u64 arch_read_vector_register_bytes();
@@ -31,7 +31,7 @@ constexpr u64 letter_bit(char letter) { return u64{1} << (letter - 'a'); }
                      "li t0, -1\n"                                                                                     \
                      "1: " instruction "\n"                                                                            \
                      "li %0, 1\n"                                                                                      \
-                     "2:\n" LINNET_EXCEPTION_ENTRY(1b, 2b)                                                             \
+                     "2:\n" LINNET_EXCEPTION_ENTRY("1b", "2b")                                                         \
                      : "=&r"(works_)                                                                                   \
                      :                                                                                                 \
                      : "t0", "memory");                                                                                \

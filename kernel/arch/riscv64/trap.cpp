@@ -7,7 +7,7 @@
 #include <arch/user_context.hpp>
 #include <lib/format.hpp>
 
-#include "exception_table.hpp"
+#include "../common/exception_table.hpp"
 #include "trap_frame.hpp"
 
 namespace linnet::arch {
@@ -137,8 +137,8 @@ bool is_page_fault(Cause cause) {
 /// An exception in kernel code. Only instructions of the exception table may cause one.
 void handle_exception(TrapFrame& frame) {
     auto cause = static_cast<Cause>(frame.cause);
-    const ExceptionTableEntry* entry = find_exception_entry(frame.regs[0]);
-    if (!entry) report_fault(cause_name(frame.cause), frame);
+    const u64 fix_up = find_fix_up(frame.regs[0]);
+    if (fix_up == 0) report_fault(cause_name(frame.cause), frame);
     VirtAddr address{frame.value};
     if (is_page_fault(cause) && address < user_address_end) {
         if (frame.status & csr::sstatus_spie) enable_interrupts();
@@ -146,7 +146,7 @@ void handle_exception(TrapFrame& frame) {
         disable_interrupts();
         if (resolved) return;
     }
-    frame.regs[0] = entry->fix_up_address();
+    frame.regs[0] = fix_up;
 }
 
 } // namespace

@@ -1,5 +1,6 @@
 // Decodes exceptions (Intel SDM vol. 3, chapter 6) into TrapReason for user code, and handles those of kernel code:
 // interrupts, user copies, and what must not happen.
+#include "../common/exception_table.hpp"
 #include "local_apic.hpp"
 #include "timer.hpp"
 #include <abi/linux/signal.hpp>
@@ -10,15 +11,6 @@
 #include <arch_impl/registers.hpp>
 #include <arch_impl/vectors.hpp>
 #include <lib/format.hpp>
-
-extern "C" {
-/// Pairs of place-relative offsets: the instruction that may fault, and where it continues then.
-struct ExceptionTableEntry {
-    linnet::i32 fault;
-    linnet::i32 fixup;
-};
-extern const ExceptionTableEntry __ex_table_begin[], __ex_table_end[];
-}
 
 namespace linnet::arch {
 namespace {
@@ -78,13 +70,6 @@ constexpr u64 fault_write = 1u << 1, fault_reserved_bit = 1u << 3, fault_fetch =
 Access access_of(u64 error) {
     if (error & fault_fetch) return Access::Execute;
     return (error & fault_write) ? Access::Write : Access::Read;
-}
-
-uintptr_t find_fixup(u64 pc) {
-    for (const auto* entry = __ex_table_begin; entry < __ex_table_end; ++entry)
-        if (reinterpret_cast<u64>(&entry->fault) + static_cast<u64>(static_cast<i64>(entry->fault)) == pc)
-            return reinterpret_cast<u64>(&entry->fixup) + static_cast<u64>(static_cast<i64>(entry->fixup));
-    return 0;
 }
 
 [[noreturn]] void report_kernel_fault(std::string_view what, VirtAddr address, const UserRegisters& r) {
@@ -201,10 +186,10 @@ TrapReason decode_exception(UserContext& context) {
     }
 }
 
-bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fixup, u64 address) {
+bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fix_up, u64 address) {
     if (frame.error & fault_reserved_bit)
         report_kernel_fault("reserved bit set in a page-table entry", {address}, frame);
-    if (fixup == 0 || address >= user_address_end.value || (frame.error & fault_key)) return false;
+    if (fix_up == 0 || address >= user_address_end.value || (frame.error & fault_key)) return false;
     // With interrupts off nobody may sleep for a page: the copy fails.
     if (!(frame.rflags & rflags_interrupt)) return false;
     enable_interrupts();
@@ -217,11 +202,11 @@ void handle_kernel_exception(UserRegisters& frame) {
     // A double fault is mostly a page fault that found no stack to report on.
     bool has_address = frame.vector == page_fault || frame.vector == double_fault;
     u64 address = has_address ? read_cr2() : 0;
-    uintptr_t fixup = 0;
-    if (frame.vector == page_fault || frame.vector == general_protection) fixup = find_fixup(frame.rip);
-    if (frame.vector == page_fault && handle_kernel_page_fault(frame, fixup, address)) return;
-    if (fixup) {
-        frame.rip = fixup;
+    uintptr_t fix_up = 0;
+    if (frame.vector == page_fault || frame.vector == general_protection) fix_up = find_fix_up(frame.rip);
+    if (frame.vector == page_fault && handle_kernel_page_fault(frame, fix_up, address)) return;
+    if (fix_up) {
+        frame.rip = fix_up;
         return;
     }
     bool named = frame.vector < std::size(exception_names);

@@ -17,6 +17,9 @@ constexpr bool is_user_range(VirtAddr address, usize size) {
     return address <= user_address_end && size <= user_address_end - address;
 }
 
+/// Once, on the boot CPU, before there are others: makes the search for those fix-ups fast.
+void index_exception_table();
+
 extern "C" {
 /// Each returns the number of bytes NOT copied: 0 is success.
 usize arch_copy_from_user(void* to, const void* from, usize size);

@@ -5,7 +5,7 @@
 
 namespace linnet::arch {
 
-/// Distances are relative to the field that holds them.
+/// Distances are relative to the field that holds them, so that the table holds wherever the image lies.
 struct ExceptionTableEntry {
     i32 fault;
     i32 fix_up;
@@ -13,15 +13,16 @@ struct ExceptionTableEntry {
     u64 fix_up_address() const { return reinterpret_cast<u64>(&fix_up) + static_cast<u64>(i64{fix_up}); }
 };
 
-/// The entry of the instruction at `pc`, or null.
-const ExceptionTableEntry* find_exception_entry(u64 pc);
+/// Where to go on when the instruction at `pc` may fault and did; 0: it may not. Any context, from the first
+/// instruction of C++ on.
+u64 find_fix_up(u64 pc);
 
 } // namespace linnet::arch
 
-/// For inline assembly: the instruction at local label `from` goes on at local label `to` when it faults.
+/// For inline assembly: the instruction at local label `from` goes on at label `to` when it faults.
 #define LINNET_EXCEPTION_ENTRY(from, to)                                                                               \
     ".pushsection __ex_table, \"a\"\n"                                                                                 \
     ".balign 4\n"                                                                                                      \
-    ".4byte " #from " - .\n"                                                                                           \
-    ".4byte " #to " - .\n"                                                                                             \
+    ".4byte " from " - .\n"                                                                                            \
+    ".4byte " to " - .\n"                                                                                              \
     ".popsection\n"
