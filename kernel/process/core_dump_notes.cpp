@@ -163,7 +163,8 @@ Result<void> CoreNotes::write_status(Thread& thread, PutBytes put) {
 
 Result<void> CoreNotes::write_process(PutBytes put) {
     TRY(put_note(put, own_name, abi::NT_PRPSINFO, bytes_of(process_info(dump_.self))));
-    TRY(put_note(put, own_name, abi::NT_SIGINFO, bytes_of(dump_.info)));
+    const abi::user_siginfo_t info{dump_.info, {}};
+    TRY(put_note(put, own_name, abi::NT_SIGINFO, bytes_of(info)));
     const mm::ExecLayout& layout = dump_.self.own_address_space().layout;
     const usize words = std::min(layout.auxv_words, mm::ExecLayout::max_auxv);
     TRY(put_note(put, own_name, abi::NT_AUXV, {reinterpret_cast<const u8*>(layout.auxv), words * sizeof(u64)}));

@@ -198,8 +198,8 @@ Result<process::WaitRequest> make_waitid_request(Thread& thread, int id_type, Pi
 
 } // namespace
 
-Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info, u32 options,
-                        mm::UserPtr<mm::Out, abi::rusage> usage) {
+Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out, abi::user_siginfo_t> info,
+                        u32 options, mm::UserPtr<mm::Out, abi::rusage> usage) {
     process::WaitRequest request = TRY(make_waitid_request(thread, id_type, id, options));
     process::WaitOutcome outcome = TRY(process::wait_for_child(thread, request));
     // A non-blocking pidfd says that it would have to wait; WNOHANG says nothing happened.
@@ -214,7 +214,8 @@ Result<long> sys_waitid(Thread& thread, int id_type, Pid id, mm::UserPtr<mm::Out
         out.child.uid = outcome.uid;
         out.child.status = outcome.status;
     }
-    TRY(info.copy_out(out));
+    // The times are left alone, and what follows (waitid(2) names the fields that are set).
+    TRY(mm::copy_to_user(info.address(), &out, offsetof(abi::siginfo_t, child.padding)));
     return 0;
 }
 
@@ -279,14 +280,14 @@ Result<long> sys_pidfd_open(Thread& thread, Pid pid, u32 flags) {
     return TRY(thread.own_files().add(std::move(file), vfs::CloseOnExec::Yes));
 }
 
-Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info,
+Result<long> sys_pidfd_send_signal(Thread& thread, int pidfd, int signal, mm::UserPtr<mm::In, abi::user_siginfo_t> info,
                                    u32 flags) {
     if (flags != 0 || signal < 0 || signal > abi::signal_count) return error(Errno::EINVAL);
     RefPtr<vfs::File> file = TRY(thread.own_files().get(pidfd));
     RefPtr<Process> target = TRY(process::process_of_descriptor(*file));
     abi::siginfo_t sent{};
     if (info) {
-        sent = TRY(info.copy_in());
+        sent = TRY(process::read_signal_info(info, 0));
         if (sent.si_signo != signal) return error(Errno::EINVAL);
         if (target.get() != &thread.process() && (sent.si_code >= 0 || sent.si_code == abi::SI_TKILL))
             return error(Errno::EPERM);

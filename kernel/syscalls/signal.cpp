@@ -74,9 +74,8 @@ Result<long> signal_thread(int tgid, int tid, int signal, const abi::siginfo_t& 
 /// siginfo given by user space: it must not pose as the kernel's or as kill(2)'s when sent to others
 /// (rt_sigqueueinfo(2)).
 Result<abi::siginfo_t> read_queued_info(Thread& thread, int target, int signal,
-                                        mm::UserPtr<mm::In, abi::siginfo_t> pointer) {
-    abi::siginfo_t info = TRY(pointer.copy_in());
-    info.si_signo = signal;
+                                        mm::UserPtr<mm::In, abi::user_siginfo_t> pointer) {
+    const abi::siginfo_t info = TRY(process::read_signal_info(pointer, signal));
     bool impersonates = info.si_code >= 0 || info.si_code == abi::SI_TKILL;
     if (impersonates && target != thread.process().pid()) return error(Errno::EPERM);
     return info;
@@ -166,7 +165,8 @@ Result<long> sys_tgkill(Thread&, int tgid, int tid, int signal) {
     return signal_thread(tgid, tid, signal, process::user_signal_info(signal, abi::SI_TKILL));
 }
 
-Result<long> sys_rt_sigqueueinfo(Thread& thread, int pid, int signal, mm::UserPtr<mm::In, abi::siginfo_t> pointer) {
+Result<long> sys_rt_sigqueueinfo(Thread& thread, int pid, int signal,
+                                 mm::UserPtr<mm::In, abi::user_siginfo_t> pointer) {
     abi::siginfo_t info = TRY(read_queued_info(thread, pid, signal, pointer));
     TRY(process::check_signal_number(signal));
     NullableRefPtr<Process> target = process::find_process(pid);
@@ -176,7 +176,7 @@ Result<long> sys_rt_sigqueueinfo(Thread& thread, int pid, int signal, mm::UserPt
 }
 
 Result<long> sys_rt_tgsigqueueinfo(Thread& thread, int tgid, int tid, int signal,
-                                   mm::UserPtr<mm::In, abi::siginfo_t> pointer) {
+                                   mm::UserPtr<mm::In, abi::user_siginfo_t> pointer) {
     if (tgid <= 0 || tid <= 0) return error(Errno::EINVAL);
     abi::siginfo_t info = TRY(read_queued_info(thread, tgid, signal, pointer));
     TRY(process::check_signal_number(signal));
@@ -186,16 +186,15 @@ Result<long> sys_rt_tgsigqueueinfo(Thread& thread, int tgid, int tid, int signal
 Result<long> sys_rt_sigaction(Thread& thread, int signal, VirtAddr fresh, VirtAddr old, u64 set_size) {
     TRY(check_set_size(set_size));
     if (signal < 1 || signal > abi::signal_count) return error(Errno::EINVAL);
-    SignalAction before;
-    if (fresh.value) {
-        SignalAction action = TRY(read_action(fresh));
-        if (signal == abi::SIGKILL || signal == abi::SIGSTOP) return error(Errno::EINVAL);
-        action.flags &= known_action_flags;
-        before = process::change_action(thread, signal, action);
-    } else {
-        before = thread.process().actions->get(signal);
+    if (!fresh.value) {
+        if (old.value) TRY(write_action(old, thread.process().actions->get(signal)));
+        return 0;
     }
-    if (old.value) TRY(write_action(old, before));
+    SignalAction action = TRY(read_action(fresh));
+    if (signal == abi::SIGKILL || signal == abi::SIGSTOP) return error(Errno::EINVAL);
+    action.flags &= known_action_flags;
+    process::change_action(thread, signal, action); // which becomes the old one
+    if (old.value) TRY(write_action(old, action));
     return 0;
 }
 
@@ -247,7 +246,7 @@ Result<long> sys_pause(Thread&) {
     return error(Errno::RestartNoHandler);
 }
 
-Result<long> sys_rt_sigtimedwait(Thread& thread, SigSetIn wanted, mm::UserPtr<mm::Out, abi::siginfo_t> info,
+Result<long> sys_rt_sigtimedwait(Thread& thread, SigSetIn wanted, mm::UserPtr<mm::Out, abi::user_siginfo_t> info,
                                  mm::UserPtr<mm::In, abi::timespec> timeout, u64 set_size) {
     TRY(check_set_size(set_size));
     SigSet set = TRY(wanted.copy_in()).blockable();
@@ -279,7 +278,7 @@ Result<long> sys_rt_sigtimedwait(Thread& thread, SigSetIn wanted, mm::UserPtr<mm
     if (result == core::WaitResult::TimedOut) return error(Errno::EAGAIN);
     if (result == core::WaitResult::Interrupted) return error(Errno::EINTR);
     (void)process::take_pending_signal(thread, SigSet{}, found);
-    if (info) TRY(info.copy_out(found));
+    if (info) TRY(process::write_signal_info(info, found));
     return found.si_signo;
 }
 

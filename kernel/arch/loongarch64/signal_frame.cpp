@@ -1,5 +1,6 @@
 // Linux's LoongArch signal frame (layout: abi_arch/signal_frame.hpp). The frame lies at the handler's sp;
 // behind it, when a unit has been used, one record with the registers of the widest, and an end header.
+#include "../common/frame_parts.hpp"
 #include <abi_arch/signal_frame.hpp>
 #include <arch/signal_frame.hpp>
 #include <arch/usercopy.hpp>
@@ -98,15 +99,26 @@ u32 fault_flags(const UserContext& context, const SignalDelivery& delivery) {
     return context.last_fault == Access::Write ? abi::SC_ADDRERR_WR : abi::SC_ADDRERR_RD;
 }
 
-void fill_frame(rt_sigframe& frame, const UserContext& context, const SignalDelivery& delivery) {
-    std::memset(static_cast<void*>(&frame), 0, sizeof frame);
-    if (delivery.info) frame.rs_info = *delivery.info;
-    frame.rs_uctx.uc_stack = delivery.alternate_stack;
-    frame.rs_uctx.uc_sigmask = delivery.blocked_mask;
-    abi::sigcontext& registers = frame.rs_uctx.uc_mcontext;
-    registers.sc_pc = context.regs[0];
-    for (unsigned i = 1; i < 32; ++i) registers.sc_regs[i] = context.regs[i];
-    registers.sc_flags = (context.units != 0 ? abi::SC_USED_FP : 0) | fault_flags(context, delivery);
+/// What Linux doesn't write stays as it is: the room for larger masks.
+bool store_frame(rt_sigframe& to, const UserContext& context, const SignalDelivery& delivery) {
+    abi::sigcontext& machine = to.rs_uctx.uc_mcontext;
+    const u32 flags = (context.units != 0 ? abi::SC_USED_FP : 0) | fault_flags(context, delivery);
+    UserWindow window;
+    return store_signal_info(&to.rs_info, *delivery.info) && store_user(&to.rs_uctx.uc_flags, u64{0}) &&
+           store_user(&to.rs_uctx.uc_link, u64{0}) &&
+           store_user_object(&to.rs_uctx.uc_stack, delivery.alternate_stack) &&
+           store_user(&to.rs_uctx.uc_sigmask, delivery.blocked_mask) && store_user(&machine.sc_pc, context.regs[0]) &&
+           store_user(&machine.sc_regs[0], u64{0}) && store_user_words<31>(machine.sc_regs + 1, context.regs + 1) &&
+           store_user(&machine.sc_flags, flags);
+}
+
+/// On false some of the registers have been taken, as on Linux.
+bool load_frame(const rt_sigframe& from, UserContext& context, SignalReturn& result, u32& flags) {
+    const abi::sigcontext& machine = from.rs_uctx.uc_mcontext;
+    UserWindow window;
+    return load_user(flags, &machine.sc_flags) && load_user_words<31>(context.regs + 1, machine.sc_regs + 1) &&
+           load_user(context.regs[0], &machine.sc_pc) && load_user(result.blocked_mask, &from.rs_uctx.uc_sigmask) &&
+           load_user_object(result.alternate_stack, &from.rs_uctx.uc_stack);
 }
 
 } // namespace
@@ -122,10 +134,9 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     u64 registers = align_down(delivery.stack_top.value - records, record_alignment);
     u64 place = registers - before_registers;
 
-    rt_sigframe frame;
-    fill_frame(frame, context, delivery);
-    TRY(write_user(place, &frame, sizeof frame));
-    u64 record = place + sizeof frame;
+    if (!is_user_range({place}, size)) return error(Errno::EFAULT);
+    if (!store_frame(*reinterpret_cast<rt_sigframe*>(place), context, delivery)) return error(Errno::EFAULT);
+    u64 record = place + sizeof(rt_sigframe);
     if (kind) {
         TRY(write_record(context, *kind, record));
         record += kind->size();
@@ -149,18 +160,17 @@ Result<SignalReturn> pop_signal_frame(UserContext& context) {
     // over it.
     context.save_extended_state();
     u64 place = context.sp().value;
-    rt_sigframe frame;
-    TRY(read_user(&frame, place, sizeof frame));
-    const abi::sigcontext& registers = frame.rs_uctx.uc_mcontext;
-    for (unsigned i = 1; i < 32; ++i) context.regs[i] = registers.sc_regs[i];
-    context.regs[0] = registers.sc_pc;
-    if (registers.sc_flags & abi::SC_USED_FP) {
-        auto records = read_records(context, place + sizeof frame);
+    if (!is_user_range({place}, sizeof(rt_sigframe))) return error(Errno::EFAULT);
+    SignalReturn result;
+    u32 flags = 0;
+    if (!load_frame(*reinterpret_cast<const rt_sigframe*>(place), context, result, flags)) return error(Errno::EFAULT);
+    if (flags & abi::SC_USED_FP) {
+        auto records = read_records(context, place + sizeof(rt_sigframe));
         context.extended_state_changed();
         TRY(records);
     }
     context.mark_not_syscall();
-    return SignalReturn{frame.rs_uctx.uc_sigmask, frame.rs_uctx.uc_stack};
+    return result;
 }
 
 usize minimum_signal_stack() { return sizeof(rt_sigframe) + kinds[0].size() + sizeof(sctx_info) + record_alignment; }

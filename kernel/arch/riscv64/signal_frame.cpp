@@ -6,6 +6,7 @@
 #include <arch/usercopy.hpp>
 #include <cstring>
 
+#include "../common/frame_parts.hpp"
 #include "isa.hpp"
 
 namespace linnet::arch {
@@ -89,14 +90,28 @@ Result<void> read_records(UserContext& context, u64 frame) {
     }
 }
 
-void fill_frame(rt_sigframe& frame, const UserContext& context, const SignalDelivery& delivery) {
-    std::memset(static_cast<void*>(&frame), 0, sizeof frame);
-    if (delivery.info) frame.info = *delivery.info;
-    frame.uc.uc_stack = delivery.alternate_stack;
-    frame.uc.uc_sigmask = delivery.blocked_mask;
-    frame.uc.uc_mcontext.sc_regs = context.to_user_regs();
-    std::memcpy(frame.uc.uc_mcontext.d.f, context.fp.registers, sizeof context.fp.registers);
-    frame.uc.uc_mcontext.d.fcsr = context.fp.fcsr;
+/// What Linux doesn't write stays as it is: the room for larger masks and FP registers.
+bool store_frame(rt_sigframe& to, const UserContext& context, const SignalDelivery& delivery) {
+    auto& machine = to.uc.uc_mcontext;
+    UserWindow window;
+    return store_signal_info(&to.info, *delivery.info) && store_user(&to.uc.uc_flags, u64{0}) &&
+           store_user(&to.uc.uc_link, u64{0}) && store_user_object(&to.uc.uc_stack, delivery.alternate_stack) &&
+           store_user(&to.uc.uc_sigmask, delivery.blocked_mask) &&
+           store_user_words<32>(reinterpret_cast<u64*>(&machine.sc_regs), context.regs) &&
+           store_user_words<32>(machine.d.f, context.fp.registers) && store_user(&machine.d.fcsr, context.fp.fcsr) &&
+           store_user(&machine.extra.reserved, u32{0}) && store_user(&machine.extra.hdr.magic, abi::END_MAGIC) &&
+           store_user(&machine.extra.hdr.size, abi::END_HDR_SIZE);
+}
+
+/// On false some of the registers have been taken, as on Linux.
+bool load_frame(const rt_sigframe& from, UserContext& context, SignalReturn& result, u32& reserved) {
+    const auto& machine = from.uc.uc_mcontext;
+    UserWindow window;
+    return load_user(reserved, &machine.extra.reserved) &&
+           load_user_words<32>(context.regs, reinterpret_cast<const u64*>(&machine.sc_regs)) &&
+           load_user_words<32>(context.fp.registers, machine.d.f) && load_user(context.fp.fcsr, &machine.d.fcsr) &&
+           load_user(result.blocked_mask, &from.uc.uc_sigmask) &&
+           load_user_object(result.alternate_stack, &from.uc.uc_stack);
 }
 
 } // namespace
@@ -109,9 +124,8 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     if (delivery.stack_top.value < size) return error(Errno::EFAULT);
     u64 place = align_down(delivery.stack_top.value - size, stack_alignment);
 
-    rt_sigframe frame;
-    fill_frame(frame, context, delivery);
-    TRY(write_user(place, &frame, sizeof frame));
+    if (!is_user_range({place}, size)) return error(Errno::EFAULT);
+    if (!store_frame(*reinterpret_cast<rt_sigframe*>(place), context, delivery)) return error(Errno::EFAULT);
     if (with_vector) TRY(write_vector_record(context, place));
 
     // handler(signal, siginfo_t*, ucontext_t*), returning to the vDSO's trampoline
@@ -130,17 +144,16 @@ Result<SignalReturn> pop_signal_frame(UserContext& context) {
     // over it.
     context.save_extended_state();
     u64 place = context.sp().value;
-    rt_sigframe frame;
-    TRY(read_user(&frame, place, sizeof frame));
-    if (frame.uc.uc_mcontext.extra.reserved != 0) return error(Errno::EINVAL);
-    TRY(context.from_user_regs(frame.uc.uc_mcontext.sc_regs));
-    std::memcpy(context.fp.registers, frame.uc.uc_mcontext.d.f, sizeof context.fp.registers);
-    context.fp.fcsr = frame.uc.uc_mcontext.d.fcsr;
-    auto records = read_records(context, place);
+    if (!is_user_range({place}, sizeof(rt_sigframe))) return error(Errno::EFAULT);
+    SignalReturn result;
+    u32 reserved = 0;
+    const bool loaded = load_frame(*reinterpret_cast<const rt_sigframe*>(place), context, result, reserved);
     context.extended_state_changed();
-    TRY(records);
+    if (!loaded) return error(Errno::EFAULT);
+    if (reserved != 0) return error(Errno::EINVAL);
+    TRY(read_records(context, place));
     context.mark_not_syscall();
-    return SignalReturn{frame.uc.uc_sigmask, frame.uc.uc_stack};
+    return result;
 }
 
 usize minimum_signal_stack() {

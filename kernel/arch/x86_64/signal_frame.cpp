@@ -1,5 +1,6 @@
 // Linux's signal frame (SEMANTICS S1, S4–S9, S14; layout in abi_arch/signal_frame.hpp). From the stack's top down: the
 // red zone, the XSAVE or FXSAVE image at a multiple of 64, and rt_sigframe with rsp mod 16 = 8, as after a call.
+#include "../common/frame_parts.hpp"
 #include "extended_state.hpp"
 #include "features.hpp"
 #include <abi_arch/signal_frame.hpp>
@@ -33,50 +34,59 @@ usize image_size_in_frame() {
     return cpu_features().xsave ? size + sizeof(abi::FP_XSTATE_MAGIC2) : size;
 }
 
-void fill_registers(abi::sigcontext& out, const UserContext& context) {
+/// `to` is user memory, and the window open.
+bool store_registers(abi::sigcontext& to, const UserContext& context) {
     const UserRegisters& r = context.registers;
-    out.r8 = r.r8, out.r9 = r.r9, out.r10 = r.r10, out.r11 = r.r11, out.r12 = r.r12, out.r13 = r.r13, out.r14 = r.r14;
-    out.r15 = r.r15, out.di = r.rdi, out.si = r.rsi, out.bp = r.rbp, out.bx = r.rbx, out.dx = r.rdx, out.ax = r.rax;
-    out.cx = r.rcx, out.sp = r.rsp, out.ip = r.rip;
-    out.flags = context.stepping ? r.rflags & ~rflags_trap : r.rflags;
-    out.cs = static_cast<u16>(r.cs), out.ss = static_cast<u16>(r.ss), out.gs = out.fs = 0;
-    for (u64& word : out.reserved1) word = 0;
-    out.err = context.fault_error, out.trapno = context.fault_vector, out.cr2 = context.fault_address;
+    const u64 flags = context.stepping ? r.rflags & ~rflags_trap : r.rflags;
+    constexpr u64 selectors_at = offsetof(abi::sigcontext, cs);
+    static_assert(offsetof(abi::sigcontext, ss) == selectors_at + 6);
+    const u64 selectors = (r.cs & 0xffff) | (r.ss & 0xffff) << 48; // cs, gs, fs, ss
+    return store_user(&to.r8, r.r8) && store_user(&to.r9, r.r9) && store_user(&to.r10, r.r10) &&
+           store_user(&to.r11, r.r11) && store_user(&to.r12, r.r12) && store_user(&to.r13, r.r13) &&
+           store_user(&to.r14, r.r14) && store_user(&to.r15, r.r15) && store_user(&to.di, r.rdi) &&
+           store_user(&to.si, r.rsi) && store_user(&to.bp, r.rbp) && store_user(&to.bx, r.rbx) &&
+           store_user(&to.dx, r.rdx) && store_user(&to.ax, r.rax) && store_user(&to.cx, r.rcx) &&
+           store_user(&to.sp, r.rsp) && store_user(&to.ip, r.rip) && store_user(&to.flags, flags) &&
+           store_user(reinterpret_cast<u64*>(&to.cs), selectors) && store_user(&to.err, context.fault_error) &&
+           store_user(&to.trapno, context.fault_vector) && store_user(&to.cr2, context.fault_address) &&
+           clear_user_words<sizeof(to.reserved1) / sizeof(u64)>(to.reserved1);
 }
 
-void take_registers(UserContext& context, const abi::sigcontext& in) {
+/// `in` is user memory, and the window open. On false some of the registers have been taken.
+bool load_registers(UserContext& context, const abi::sigcontext& in) {
     UserRegisters& r = context.registers;
-    r.r8 = in.r8, r.r9 = in.r9, r.r10 = in.r10, r.r11 = in.r11, r.r12 = in.r12, r.r13 = in.r13, r.r14 = in.r14;
-    r.r15 = in.r15, r.rdi = in.di, r.rsi = in.si, r.rbp = in.bp, r.rbx = in.bx, r.rdx = in.dx, r.rax = in.ax;
-    r.rcx = in.cx, r.rsp = in.sp, r.rip = in.ip;
+    u64 flags;
+    const bool loaded = load_user(r.r8, &in.r8) && load_user(r.r9, &in.r9) && load_user(r.r10, &in.r10) &&
+                        load_user(r.r11, &in.r11) && load_user(r.r12, &in.r12) && load_user(r.r13, &in.r13) &&
+                        load_user(r.r14, &in.r14) && load_user(r.r15, &in.r15) && load_user(r.rdi, &in.di) &&
+                        load_user(r.rsi, &in.si) && load_user(r.rbp, &in.bp) && load_user(r.rbx, &in.bx) &&
+                        load_user(r.rdx, &in.dx) && load_user(r.rax, &in.ax) && load_user(r.rcx, &in.cx) &&
+                        load_user(r.rsp, &in.sp) && load_user(r.rip, &in.ip) && load_user(flags, &in.flags);
+    if (!loaded) return false;
     // Everything else of rflags, and the segments, stay the kernel's.
-    r.rflags = (r.rflags & ~restored_flags) | (in.flags & restored_flags);
+    r.rflags = (r.rflags & ~restored_flags) | (flags & restored_flags);
     if (context.stepping) r.rflags |= rflags_trap;
     context.original_rax = -1;
+    return true;
 }
 
-/// What is written of the frame at once; siginfo follows, from where it is. Every field is set, as it has no padding.
-struct FrameHead {
-    u64 pretcode;
-    abi::ucontext_t uc;
-};
-static_assert(sizeof(FrameHead) == offsetof(abi::rt_sigframe, info));
+constexpr usize xsave_header_at = 512, xsave_header_words = 8;
 
-/// The part of an XSAVE image that the kernel writes itself when the CPU writes the rest.
-struct ImageFrame {
+/// What the kernel writes itself of an XSAVE image of `size` bytes at `to`, the CPU writes the rest: the words for
+/// software, an empty header as XSAVE wants it, and the second magic.
+bool prepare_image(u64 to, usize size) {
     abi::fpx_sw_bytes software;
-    u8 header[64]; // zero, as XSAVE wants it
-};
-static_assert(sizeof(ImageFrame) == 112);
+    __builtin_memcpy(&software, initial_extended_state().data() + abi::fpx_sw_bytes_offset, sizeof(software));
+    UserWindow window;
+    return store_user_object(reinterpret_cast<abi::fpx_sw_bytes*>(to + abi::fpx_sw_bytes_offset), software) &&
+           clear_user_words<xsave_header_words>(reinterpret_cast<u64*>(to + xsave_header_at)) &&
+           store_user(reinterpret_cast<u32*>(to + size), abi::FP_XSTATE_MAGIC2);
+}
 
 Result<void> write_image(UserContext& context, VirtAddr to) {
-    std::span<const u8> initial = initial_extended_state();
+    if (!is_user_range(to, image_size_in_frame())) return error(Errno::EFAULT);
     if (cpu_features().xsave) {
-        ImageFrame frame{};
-        __builtin_memcpy(&frame.software, initial.data() + abi::fpx_sw_bytes_offset, sizeof(frame.software));
-        TRY(copy_out(to + abi::fpx_sw_bytes_offset, &frame, sizeof(frame)));
-        TRY(copy_out(to + initial.size(), &abi::FP_XSTATE_MAGIC2, sizeof(abi::FP_XSTATE_MAGIC2)));
-        if (!is_user_range(to, initial.size())) return error(Errno::EFAULT);
+        if (!prepare_image(to.value, initial_extended_state().size())) return error(Errno::EFAULT);
         if (context.save_extended_state_to(to)) return {};
     }
     // A page of it isn't there yet: by the memory image, with copies that may wait for pages.
@@ -91,17 +101,20 @@ struct ImageExtent {
 };
 Result<ImageExtent> judge_image(VirtAddr from) {
     if (!cpu_features().xsave) return ImageExtent{};
-    abi::fpx_sw_bytes software;
-    TRY(copy_in(&software, from + abi::fpx_sw_bytes_offset, sizeof(software)));
-    usize whole = initial_extended_state().size();
+    const usize whole = initial_extended_state().size();
     constexpr usize least = 512 + 64; // with the XSAVE header
-    if (software.magic1 != abi::FP_XSTATE_MAGIC1 || software.xstate_size < least || software.xstate_size > whole ||
-        software.xstate_size > software.extended_size)
-        return ImageExtent{};
-    u32 magic2;
-    TRY(copy_in(&magic2, from + software.xstate_size, sizeof(magic2)));
+    if (!is_user_range(from, whole + sizeof(u32))) return error(Errno::EFAULT);
+    const auto& software = *reinterpret_cast<const abi::fpx_sw_bytes*>(from.value + abi::fpx_sw_bytes_offset);
+    u32 magic1, magic2, extended_size, size;
+    u64 components;
+    UserWindow window;
+    if (!load_user(magic1, &software.magic1) || !load_user(extended_size, &software.extended_size) ||
+        !load_user(components, &software.xfeatures) || !load_user(size, &software.xstate_size))
+        return error(Errno::EFAULT);
+    if (magic1 != abi::FP_XSTATE_MAGIC1 || size < least || size > whole || size > extended_size) return ImageExtent{};
+    if (!load_user(magic2, reinterpret_cast<const u32*>(from.value + size))) return error(Errno::EFAULT);
     if (magic2 != abi::FP_XSTATE_MAGIC2) return ImageExtent{};
-    return ImageExtent{software.xstate_size, software.xfeatures};
+    return ImageExtent{size, components};
 }
 
 Result<void> read_image(UserContext& context, VirtAddr from) {
@@ -127,6 +140,19 @@ Result<void> read_image(UserContext& context, VirtAddr from) {
     return copied;
 }
 
+/// Everything but the FP image, whose place is `image`.
+bool store_frame(abi::rt_sigframe& to, const UserContext& context, const SignalDelivery& delivery, u64 image) {
+    u64 flags = abi::UC_SIGCONTEXT_SS | abi::UC_STRICT_RESTORE_SS;
+    if (cpu_features().xsave) flags |= abi::UC_FP_XSTATE;
+    UserWindow window;
+    return store_user(&to.pretcode, delivery.restorer.value) && store_user(&to.uc.uc_flags, flags) &&
+           store_user(&to.uc.uc_link, u64{0}) && store_user_object(&to.uc.uc_stack, delivery.alternate_stack) &&
+           store_registers(to.uc.uc_mcontext, context) &&
+           store_user(&to.uc.uc_mcontext.oldmask, delivery.blocked_mask) &&
+           store_user(&to.uc.uc_mcontext.fpstate, image) && store_user(&to.uc.uc_sigmask, delivery.blocked_mask) &&
+           store_signal_info(&to.info, *delivery.info);
+}
+
 } // namespace
 
 Result<void> push_signal_frame(UserContext& context, const SignalDelivery& delivery) {
@@ -138,19 +164,9 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     u64 base = align_down(image - sizeof(abi::rt_sigframe), u64{16}) - 8;
     if (base > sp) return error(Errno::EFAULT); // wrapped
 
-    FrameHead head;
-    head.pretcode = delivery.restorer.value;
-    head.uc.uc_flags = abi::UC_SIGCONTEXT_SS | abi::UC_STRICT_RESTORE_SS;
-    if (cpu_features().xsave) head.uc.uc_flags |= abi::UC_FP_XSTATE;
-    head.uc.uc_link = 0;
-    head.uc.uc_stack = delivery.alternate_stack;
-    fill_registers(head.uc.uc_mcontext, context);
-    head.uc.uc_mcontext.oldmask = delivery.blocked_mask;
-    head.uc.uc_mcontext.fpstate = image;
-    head.uc.uc_sigmask = delivery.blocked_mask;
+    if (!is_user_range({base}, sizeof(abi::rt_sigframe))) return error(Errno::EFAULT);
     TRY(write_image(context, {image}));
-    TRY(copy_out({base}, &head, sizeof(head)));
-    TRY(copy_out({base + offsetof(abi::rt_sigframe, info)}, delivery.info, sizeof(*delivery.info)));
+    if (!store_frame(*reinterpret_cast<abi::rt_sigframe*>(base), context, delivery, image)) return error(Errno::EFAULT);
     context.make_extended_state_initial();
 
     UserRegisters& r = context.registers;
@@ -168,18 +184,25 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
 
 Result<SignalReturn> pop_signal_frame(UserContext& context) {
     // The handler's ret has taken the return address off.
-    VirtAddr base = context.sp() - offsetof(abi::rt_sigframe, uc);
-    abi::ucontext_t uc;
-    TRY(copy_in(&uc, base + offsetof(abi::rt_sigframe, uc), sizeof(uc)));
-    if (uc.uc_mcontext.fpstate != 0) {
-        TRY(read_image(context, {uc.uc_mcontext.fpstate}));
+    const VirtAddr base = context.sp() - offsetof(abi::rt_sigframe, uc);
+    if (!is_user_range(base, sizeof(abi::rt_sigframe))) return error(Errno::EFAULT);
+    const auto& uc = reinterpret_cast<const abi::rt_sigframe*>(base.value)->uc;
+    u64 image;
+    SignalReturn result;
+    {
+        UserWindow window;
+        if (!load_registers(context, uc.uc_mcontext) || !load_user(image, &uc.uc_mcontext.fpstate) ||
+            !load_user(result.blocked_mask, &uc.uc_sigmask) || !load_user_object(result.alternate_stack, &uc.uc_stack))
+            return error(Errno::EFAULT);
+    }
+    if (image != 0) {
+        TRY(read_image(context, {image}));
     } else {
-        std::span<u8> image = context.save_extended_state();
-        __builtin_memcpy(image.data(), initial_extended_state().data(), image.size());
+        std::span<u8> own = context.save_extended_state();
+        __builtin_memcpy(own.data(), initial_extended_state().data(), own.size());
         context.extended_state_changed();
     }
-    take_registers(context, uc.uc_mcontext);
-    return SignalReturn{uc.uc_sigmask, uc.uc_stack};
+    return result;
 }
 
 usize minimum_signal_stack() {

@@ -142,12 +142,12 @@ Result<long> get_signal_info(Thread& caller, Thread& tracee, u64 result) {
         if (!tracee.trace.info) return error(Errno::EINVAL);
         info = *tracee.trace.info;
     }
-    TRY((mm::UserPtr<mm::Out, siginfo_t>(VirtAddr{result}).copy_out(info)));
+    TRY(write_signal_info(mm::UserPtr<mm::Out, user_siginfo_t>(VirtAddr{result}), info));
     return 0;
 }
 
 Result<long> set_signal_info(Thread& caller, Thread& tracee, u64 source) {
-    const siginfo_t info = TRY((mm::UserPtr<mm::In, siginfo_t>(VirtAddr{source}).copy_in()));
+    const siginfo_t info = TRY(read_signal_info(mm::UserPtr<mm::In, user_siginfo_t>(VirtAddr{source}), 0));
     core::InterruptSpinGuard guard(tracee.process().signal_lock);
     TRY(check_tracee_locked(caller, tracee, Needed::Stopped));
     if (!tracee.trace.info) return error(Errno::EINVAL);
@@ -186,12 +186,12 @@ bool find_pending(Thread& tracee, bool is_shared, u64 n, siginfo_t& out) {
 Result<long> peek_signals(Thread& tracee, u64 source, u64 result) {
     const auto wanted = TRY((mm::UserPtr<mm::In, ptrace_peeksiginfo_args>(VirtAddr{source}).copy_in()));
     if ((wanted.flags & ~PTRACE_PEEKSIGINFO_SHARED) || wanted.nr < 0) return error(Errno::EINVAL);
-    mm::UserPtr<mm::Out, siginfo_t> to(VirtAddr{result});
+    mm::UserPtr<mm::Out, user_siginfo_t> to(VirtAddr{result});
     long done = 0;
     for (siginfo_t info; done < wanted.nr; ++done) {
         const u64 place = wanted.off + static_cast<u64>(done);
         if (place < wanted.off || !find_pending(tracee, wanted.flags & PTRACE_PEEKSIGINFO_SHARED, place, info)) break;
-        if (Result<void> copied = to.element(static_cast<usize>(done)).copy_out(info); !copied) {
+        if (Result<void> copied = write_signal_info(to.element(static_cast<usize>(done)), info); !copied) {
             if (done == 0) return error(copied.error());
             break;
         }

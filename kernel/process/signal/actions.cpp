@@ -1,5 +1,6 @@
 // The table of actions, and what changing one does to pending signals (sigaction(2)).
 #include <new>
+#include <utility>
 
 #include "queue.hpp"
 
@@ -36,29 +37,29 @@ SignalAction SignalActions::get(int signal) {
     return actions_[slot_of(signal)];
 }
 
-SignalAction SignalActions::set(int signal, const SignalAction& action) {
+void SignalActions::exchange(int signal, SignalAction& action) {
     VERIFY(has_slot(signal)); // sigaction(2) refuses, and nothing is delivered to a handler of theirs
-    core::InterruptSpinGuard guard(lock_);
     SignalAction& slot = actions_[slot_of(signal)];
-    const SignalAction old = slot;
-    std::atomic_ref(slot.handler).store(action.handler, std::memory_order_relaxed); // handler_of() takes no lock
-    slot.flags = action.flags;
-    slot.restorer = action.restorer;
-    slot.mask = action.mask;
-    return old;
+    core::InterruptSpinGuard guard(lock_);
+    // handler_of() takes no lock.
+    const std::atomic_ref handler(slot.handler);
+    const u64 old_handler = handler.load(std::memory_order_relaxed);
+    handler.store(std::exchange(action.handler, old_handler), std::memory_order_relaxed);
+    std::swap(slot.flags, action.flags);
+    std::swap(slot.restorer, action.restorer);
+    std::swap(slot.mask, action.mask);
 }
 
-SignalAction change_action(Thread& thread, int signal, const SignalAction& action) {
+void change_action(Thread& thread, int signal, SignalAction& action) {
     Process& process = thread.process();
     const bool ignored = action.handler == abi::SIG_IGN ||
                          (action.handler == abi::SIG_DFL && default_action(signal) == DefaultAction::Ignore);
-    if (!ignored) return process.actions->set(signal, action);
+    if (!ignored) return process.actions->exchange(signal, action);
     // Whoever sends holds this lock: what came under the old action is dropped now, what comes later sees the new one,
     // or that of another thread that sets a handler meanwhile.
     core::InterruptSpinGuard guard(process.signal_lock);
-    const SignalAction old = process.actions->set(signal, action);
+    process.actions->exchange(signal, action);
     drop_everywhere_locked(process, set_of(signal));
-    return old;
 }
 
 } // namespace linnet::process

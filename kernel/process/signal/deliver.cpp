@@ -21,12 +21,26 @@ namespace {
 struct Dequeued {
     abi::siginfo_t info;
     SignalAction action;
+    SigSet blocked_before; // by the thread, where there is a handler
+    bool has_handler() const { return action.handler > abi::SIG_IGN; }
 };
 
-/// The action of a signal that is about to be acted on.
-void take_action_locked(Process& process, Dequeued& signal) {
+/// Blocks what a handler wants blocked while it runs.
+void block_for_handler_locked(Thread& thread, Dequeued& signal) {
+    SigSet mask{thread.signals.blocked.bits | signal.action.mask.bits};
+    if (!(signal.action.flags & abi::SA_NODEFER)) mask.add(signal.info.si_signo);
+    signal.blocked_before = thread.signals.blocked;
+    block_locked(thread, mask);
+}
+
+/// The action of a signal that is about to be acted on. With a handler its mask holds from now on, so that the lock is
+/// taken once.
+void take_action_locked(Thread& thread, Dequeued& signal) {
+    Process& process = thread.process();
     signal.action = process.actions->get(signal.info.si_signo);
-    if (signal.action.handler <= abi::SIG_IGN || !(signal.action.flags & abi::SA_RESETHAND)) return;
+    if (!signal.has_handler()) return;
+    block_for_handler_locked(thread, signal);
+    if (!(signal.action.flags & abi::SA_RESETHAND)) return;
     SignalAction reset = signal.action;
     reset.handler = abi::SIG_DFL;
     process.actions->set(signal.info.si_signo, reset);
@@ -41,7 +55,7 @@ bool dequeue_next(Thread& thread, Dequeued& out, bool& must_ask) {
         core::InterruptSpinGuard guard(process.signal_lock);
         taken = dequeue_for_locked(thread, SigSet{~thread.signals.blocked.bits}, out.info);
         must_ask = thread.trace.tracer != nullptr;
-        if (taken != Taken::Nothing && !must_ask) take_action_locked(process, out);
+        if (taken != Taken::Nothing && !must_ask) take_action_locked(thread, out);
         recalculate_locked(thread);
     }
     timer_goes_on(process, taken, out.info);
@@ -52,7 +66,8 @@ bool dequeue_next(Thread& thread, Dequeued& out, bool& must_ask) {
 bool ask_tracer(Thread& thread, Dequeued& signal) {
     if (!stop_for_signal(thread, signal.info)) return false;
     core::InterruptSpinGuard guard(thread.process().signal_lock);
-    take_action_locked(thread.process(), signal);
+    take_action_locked(thread, signal);
+    recalculate_locked(thread);
     return true;
 }
 
@@ -92,7 +107,7 @@ bool is_on_alternate_stack(const abi::stack_t& stack, VirtAddr sp) {
     return sp.value > stack.ss_sp && sp.value - stack.ss_sp <= stack.ss_size;
 }
 
-/// Builds the frame and switches the mask. A stack that can't be written is a fault of the program (S12).
+/// Builds the frame; the mask has been switched. A stack that can't be written is a fault of the program (S12).
 void run_handler(Thread& thread, const Dequeued& signal) {
     SignalState& state = thread.signals;
     arch::UserContext& context = thread.registers;
@@ -106,7 +121,7 @@ void run_handler(Thread& thread, const Dequeued& signal) {
     delivery.action_flags = signal.action.flags;
     delivery.restorer = VirtAddr{signal.action.restorer};
     delivery.vdso_trampoline = thread.own_address_space().layout.signal_trampoline;
-    delivery.blocked_mask = state.restore_saved_mask ? state.saved_mask.bits : state.blocked.bits;
+    delivery.blocked_mask = state.restore_saved_mask ? state.saved_mask.bits : signal.blocked_before.bits;
     state.restore_saved_mask = false;
     delivery.alternate_stack = state.alternate_stack;
     bool on_alternate =
@@ -118,6 +133,7 @@ void run_handler(Thread& thread, const Dequeued& signal) {
         delivery.on_alternate_stack = true;
     }
     if (!arch::push_signal_frame(context, delivery)) {
+        set_blocked_mask(thread, signal.blocked_before);
         if (signal.info.si_signo == abi::SIGSEGV) {
             core::InterruptSpinGuard guard(thread.process().signal_lock);
             thread.process().actions->set(abi::SIGSEGV, SignalAction{});
@@ -126,9 +142,6 @@ void run_handler(Thread& thread, const Dequeued& signal) {
     }
     if (state.alternate_stack.ss_flags & abi::SS_AUTODISARM)
         state.alternate_stack = {.ss_sp = 0, .ss_flags = abi::SS_DISABLE, .padding = 0, .ss_size = 0};
-    SigSet mask{state.blocked.bits | signal.action.mask.bits};
-    if (!(signal.action.flags & abi::SA_NODEFER)) mask.add(signal.info.si_signo);
-    set_blocked_mask(thread, mask);
 }
 
 /// The terminal's stop signals don't stop a process that nobody could continue (setpgid(2), orphaned groups).
@@ -161,13 +174,9 @@ void take_default_action(Thread& thread, const abi::siginfo_t& info) {
 } // namespace
 
 void set_blocked_mask(Thread& thread, SigSet mask) {
-    Process& process = thread.process();
-    core::InterruptSpinGuard guard(process.signal_lock);
-    SigSet newly_blocked{mask.bits & ~thread.signals.blocked.bits};
-    thread.signals.blocked = mask.blockable();
+    core::InterruptSpinGuard guard(thread.process().signal_lock);
+    block_locked(thread, mask);
     recalculate_locked(thread);
-    // A process-directed signal chosen for this thread may now have to go to another.
-    if (process.signals.pending.set.bits & newly_blocked.bits) offer_to_others_locked(process, thread);
 }
 
 void set_temporary_mask(Thread& thread, SigSet mask) {

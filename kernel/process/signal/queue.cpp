@@ -173,6 +173,14 @@ void recalculate_locked(Thread& thread) {
     }
 }
 
+void block_locked(Thread& thread, SigSet mask) {
+    Process& process = thread.process();
+    const SigSet newly_blocked{mask.bits & ~thread.signals.blocked.bits};
+    thread.signals.blocked = mask.blockable();
+    // A process-directed signal chosen for this thread may now have to go to another.
+    if (process.signals.pending.set.bits & newly_blocked.bits) offer_to_others_locked(process, thread);
+}
+
 void offer_to_others_locked(Process& process, Thread& thread) {
     u64 pending = process.signals.pending.set.bits;
     if (!pending) return;

@@ -48,6 +48,8 @@ bool wants_locked(const Thread& thread, int signal);
 /// Sets or clears work_signal and interrupt_pending by what is pending.
 void recalculate_locked(Thread& thread);
 
+/// Changes what `thread` blocks. recalculate_locked() is left to the caller.
+void block_locked(Thread& thread, SigSet mask);
 /// Process-directed signals that `thread` doesn't take any more go to other threads.
 void offer_to_others_locked(Process& process, Thread& thread);
 

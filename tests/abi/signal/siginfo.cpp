@@ -104,6 +104,46 @@ void raw_siginfo() {
     CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, child, SIGUSR1, &own), ESRCH);
 }
 
+/// 48 bytes have a meaning: behind them the kernel keeps nothing, and takes nothing under a code that it doesn't know.
+void rest_of_siginfo() {
+    union {
+        siginfo_t info;
+        unsigned char bytes[128];
+    } sent = {};
+    static_assert(sizeof sent == sizeof(siginfo_t));
+    const auto send = [&](int code) {
+        sent.info.si_signo = SIGUSR1;
+        sent.info.si_code = code;
+        return syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &sent);
+    };
+    handle(SIGUSR1, record);
+    arrived = 0;
+    memset(sent.bytes + 48, 0x5a, sizeof sent - 48);
+    const siginfo_t none = {};
+    for (int code : {int(SI_QUEUE), int(SI_TKILL), -7, -60, int(SI_KERNEL), int(SI_USER), 1, 6}) {
+        memset(&seen, 0xff, sizeof seen);
+        CHECK_OK(send(code));
+        CHECK_EQ(seen.si_code, code);
+        CHECK(memcmp(reinterpret_cast<unsigned char*>(&seen) + 48, &none, sizeof seen - 48) == 0);
+    }
+    CHECK_EQ(int(arrived), 8);
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+    CHECK_OK(pidfd);
+    for (int code : {-8, -59, -61, 7, 0x81, INT_MIN, INT_MAX}) {
+        CHECK_ERRNO(send(code), E2BIG);
+        CHECK_ERRNO(syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, &sent, 0), E2BIG);
+    }
+    CHECK_EQ(int(arrived), 8);
+    memset(sent.bytes + 48, 0, sizeof sent - 48);
+    for (int code : {-8, -61, 7}) {
+        CHECK_OK(send(code));
+        CHECK_EQ(seen.si_code, code);
+    }
+    sent.bytes[127] = 1;
+    CHECK_ERRNO(send(-8), E2BIG);
+    close(pidfd);
+}
+
 siginfo_t next_of(int signal) {
     const sigset_t set = set_of(signal);
     siginfo_t info = {};
@@ -296,6 +336,7 @@ void from_pidfds() {
 int main() {
     from_programs();
     raw_siginfo();
+    rest_of_siginfo();
     from_children();
     from_timers();
     from_limits_and_pipes();

@@ -54,7 +54,7 @@ static_assert(__builtin_offsetof(ucontext, uc_stack) == 16 && __builtin_offsetof
 static_assert(__builtin_offsetof(ucontext, uc_mcontext) == 176 && sizeof(ucontext) == 464);
 
 struct rt_sigframe {
-    siginfo_t info;
+    user_siginfo_t info;
     ucontext uc;
     u8 reserved[sigcontext_reserved_size];
 };

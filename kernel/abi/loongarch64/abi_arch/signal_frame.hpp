@@ -40,7 +40,7 @@ static_assert(__builtin_offsetof(ucontext, uc_stack) == 16 && __builtin_offsetof
 static_assert(__builtin_offsetof(ucontext, uc_mcontext) == 176);
 
 struct rt_sigframe {
-    siginfo_t rs_info;
+    user_siginfo_t rs_info;
     ucontext rs_uctx;
 };
 static_assert(__builtin_offsetof(rt_sigframe, rs_uctx) == 128 && sizeof(rt_sigframe) == 576);

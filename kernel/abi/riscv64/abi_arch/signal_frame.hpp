@@ -60,7 +60,7 @@ static_assert(__builtin_offsetof(ucontext, uc_stack) == 16 && __builtin_offsetof
 static_assert(__builtin_offsetof(ucontext, uc_mcontext) == 176 && sizeof(ucontext) == 960);
 
 struct rt_sigframe {
-    siginfo_t info;
+    user_siginfo_t info;
     ucontext uc;
 };
 static_assert(__builtin_offsetof(rt_sigframe, uc) == 128 && sizeof(rt_sigframe) == 1088);

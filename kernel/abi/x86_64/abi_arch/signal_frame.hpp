@@ -36,7 +36,7 @@ static_assert(__builtin_offsetof(ucontext_t, uc_sigmask) == 296);
 struct rt_sigframe {
     u64 pretcode;
     ucontext_t uc;
-    siginfo_t info;
+    user_siginfo_t info;
 };
 static_assert(sizeof(rt_sigframe) == 440);
 static_assert(__builtin_offsetof(rt_sigframe, uc) == 8);

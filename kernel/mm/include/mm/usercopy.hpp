@@ -3,6 +3,7 @@
 // current thread's address space.
 #pragma once
 
+#include <arch/user_window.hpp>
 #include <arch/usercopy.hpp>
 #include <lib/address.hpp>
 #include <lib/array_list.hpp>
@@ -20,6 +21,30 @@ Result<void> clear_user(VirtAddr to, usize size);
 /// The number of bytes that could be copied before a fault; EFAULT when that is 0 and `size` isn't.
 Result<usize> copy_from_user_partial(void* to, VirtAddr from, usize size);
 Result<usize> copy_to_user_partial(VirtAddr to, const void* from, usize size);
+
+/// Small structures of whole words, which most calls take and give, go word by word; the loops of the copies above
+/// would cost several times as much.
+template <typename T>
+inline constexpr bool is_copied_by_words = sizeof(T) % sizeof(u64) == 0 && sizeof(T) <= 4 * sizeof(u64);
+
+template <typename T>
+[[gnu::always_inline]] inline Result<void> copy_words_from_user(T& to, VirtAddr from) {
+    if (from.value % sizeof(u64) != 0) [[unlikely]]
+        return copy_from_user(&to, from, sizeof(T));
+    if (!arch::is_user_range(from, sizeof(T))) return error(Errno::EFAULT);
+    arch::UserWindow window;
+    if (!arch::load_user_object(to, reinterpret_cast<const T*>(from.value))) return error(Errno::EFAULT);
+    return {};
+}
+template <typename T>
+[[gnu::always_inline]] inline Result<void> copy_words_to_user(VirtAddr to, const T& from) {
+    if (to.value % sizeof(u64) != 0) [[unlikely]]
+        return copy_to_user(to, &from, sizeof(T));
+    if (!arch::is_user_range(to, sizeof(T))) return error(Errno::EFAULT);
+    arch::UserWindow window;
+    if (!arch::store_user_object(reinterpret_cast<T*>(to.value), from)) return error(Errno::EFAULT);
+    return {};
+}
 
 enum class Direction : u8 { In, Out, InOut };
 inline constexpr Direction In = Direction::In;
@@ -50,7 +75,10 @@ public:
         requires(D != Direction::Out)
     {
         T value;
-        TRY(copy_from_user(&value, address_, sizeof(T)));
+        if constexpr (is_copied_by_words<T>)
+            TRY(copy_words_from_user(value, address_));
+        else
+            TRY(copy_from_user(&value, address_, sizeof(T)));
         return value;
     }
     [[nodiscard]] Result<void> copy_in(std::span<T> values) const
@@ -61,7 +89,10 @@ public:
     [[nodiscard]] Result<void> copy_out(const T& value) const
         requires(D != Direction::In)
     {
-        return copy_to_user(address_, &value, sizeof(T));
+        if constexpr (is_copied_by_words<T>)
+            return copy_words_to_user(address_, value);
+        else
+            return copy_to_user(address_, &value, sizeof(T));
     }
     [[nodiscard]] Result<void> copy_out(std::span<const T> values) const
         requires(D != Direction::In)

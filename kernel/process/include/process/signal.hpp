@@ -12,6 +12,7 @@
 #include <lib/intrusive_list.hpp>
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
+#include <mm/usercopy.hpp>
 #include <process/user_account.hpp>
 #include <vfs/event_source.hpp>
 
@@ -56,8 +57,9 @@ public:
         return has_slot(signal) ? std::atomic_ref(actions_[slot_of(signal)].handler).load(std::memory_order_relaxed)
                                 : abi::SIG_DFL;
     }
-    /// Sets and returns the old one.
-    SignalAction set(int signal, const SignalAction& action);
+    void set(int signal, SignalAction action) { exchange(signal, action); }
+    /// Sets the action; `action` becomes the old one.
+    void exchange(int signal, SignalAction& action);
 
 private:
     /// Where a signal's action is; nothing catches SIGKILL and SIGSTOP, so they have none. Without the two an object
@@ -124,6 +126,10 @@ void send_kernel_signal(ProcessGroup& group, int signal);
 void force_signal(Thread& thread, int signal, int code, VirtAddr address);
 /// What a failed system call sends when the caller gave a signal number: EINVAL outside 0 … 64.
 Result<void> check_signal_number(int signal);
+/// siginfo from user space and to it. `signal` 0: it names its own, else the one it is sent as. EFAULT, and E2BIG when
+/// there is something in it that has no meaning (as Linux).
+Result<abi::siginfo_t> read_signal_info(mm::UserPtr<mm::In, abi::user_siginfo_t> from, int signal);
+Result<void> write_signal_info(mm::UserPtr<mm::Out, abi::user_siginfo_t> to, const abi::siginfo_t& info);
 /// siginfo of kill(2) and tkill(2): the current process as sender.
 abi::siginfo_t user_signal_info(int signal, int code);
 /// The same as send_signal, telling EAGAIN when a real-time signal can't be queued (sigqueue(3)).
@@ -149,8 +155,9 @@ void set_blocked_mask(Thread& thread, SigSet mask);
 /// (sigsuspend, ppoll, pselect, epoll_pwait). Call restore_temporary_mask when the call ends without a signal.
 void set_temporary_mask(Thread& thread, SigSet mask);
 void restore_temporary_mask(Thread& thread);
-/// Changes an action (sigaction(2)) and drops pending signals that are now ignored; returns the old one.
-SignalAction change_action(Thread& thread, int signal, const SignalAction& action);
+/// Changes an action (sigaction(2)) and drops pending signals that are now ignored; `action` becomes the
+/// old one.
+void change_action(Thread& thread, int signal, SignalAction& action);
 /// A thread leaves its process (exit): group stops don't wait for it, and process-directed signals it would have taken
 /// go to others. signal_lock held.
 void forget_thread_locked(Process& process, Thread& thread);

@@ -31,16 +31,16 @@ Result<long> sys_gettid(process::Thread&);
 Result<long> sys_kcmp(process::Thread&, Pid first, Pid second, i32 type, u64 first_index, u64 second_index);
 Result<long> sys_pidfd_getfd(process::Thread&, int pidfd, int fd, u32 flags);
 Result<long> sys_pidfd_open(process::Thread&, Pid pid, u32 flags);
-Result<long> sys_pidfd_send_signal(process::Thread&, int pidfd, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info,
-                                   u32 flags);
+Result<long> sys_pidfd_send_signal(process::Thread&, int pidfd, int signal,
+                                   mm::UserPtr<mm::In, abi::user_siginfo_t> info, u32 flags);
 Result<long> sys_set_tid_address(process::Thread&, VirtAddr word);
 Result<long> sys_setpgid(process::Thread&, Pid pid, Pid pgid);
 Result<long> sys_setsid(process::Thread&);
 Result<long> sys_vfork(process::Thread&);
 Result<long> sys_wait4(process::Thread&, Pid pid, mm::UserPtr<mm::Out, int> status, u32 options,
                        mm::UserPtr<mm::Out, abi::rusage> usage);
-Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::Out, abi::siginfo_t> info, u32 options,
-                        mm::UserPtr<mm::Out, abi::rusage> usage);
+Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::Out, abi::user_siginfo_t> info,
+                        u32 options, mm::UserPtr<mm::Out, abi::rusage> usage);
 
 inline constexpr Entry process_calls[] = {
     entry<sys_acct>("acct", nr::acct, Support::Partial, "records don't say who used privileges (ASU)"),

@@ -15,14 +15,14 @@ using SigSetOut = mm::UserPtr<mm::Out, SigSet>;
 Result<long> sys_kill(process::Thread&, int pid, int signal);
 Result<long> sys_tkill(process::Thread&, int tid, int signal);
 Result<long> sys_tgkill(process::Thread&, int tgid, int tid, int signal);
-Result<long> sys_rt_sigqueueinfo(process::Thread&, int pid, int signal, mm::UserPtr<mm::In, abi::siginfo_t> info);
+Result<long> sys_rt_sigqueueinfo(process::Thread&, int pid, int signal, mm::UserPtr<mm::In, abi::user_siginfo_t> info);
 Result<long> sys_rt_tgsigqueueinfo(process::Thread&, int tgid, int tid, int signal,
-                                   mm::UserPtr<mm::In, abi::siginfo_t> info);
+                                   mm::UserPtr<mm::In, abi::user_siginfo_t> info);
 Result<long> sys_rt_sigaction(process::Thread&, int signal, VirtAddr fresh, VirtAddr old, u64 set_size);
 Result<long> sys_rt_sigprocmask(process::Thread&, int how, SigSetIn fresh, SigSetOut old, u64 set_size);
 Result<long> sys_rt_sigpending(process::Thread&, SigSetOut set, u64 set_size);
 Result<long> sys_rt_sigsuspend(process::Thread&, SigSetIn mask, u64 set_size);
-Result<long> sys_rt_sigtimedwait(process::Thread&, SigSetIn wanted, mm::UserPtr<mm::Out, abi::siginfo_t> info,
+Result<long> sys_rt_sigtimedwait(process::Thread&, SigSetIn wanted, mm::UserPtr<mm::Out, abi::user_siginfo_t> info,
                                  mm::UserPtr<mm::In, abi::timespec> timeout, u64 set_size);
 Result<long> sys_sigaltstack(process::Thread&, mm::UserPtr<mm::In, abi::stack_t> fresh,
                              mm::UserPtr<mm::Out, abi::stack_t> old);

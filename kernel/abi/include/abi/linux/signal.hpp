@@ -39,6 +39,7 @@ union sigval_t {
     u64 sival_ptr;
 };
 
+/// What is known of a signal: all of Linux's siginfo that any signal has a meaning for.
 struct siginfo_t {
     i32 si_signo;
     i32 si_errno;
@@ -80,15 +81,21 @@ struct siginfo_t {
             i32 syscall;
             u32 arch;
         } sys;
-        u8 raw[112];
     };
 };
-static_assert(sizeof(siginfo_t) == 128);
+static_assert(sizeof(siginfo_t) == 48);
 static_assert(__builtin_offsetof(siginfo_t, kill.pid) == 16);
 static_assert(__builtin_offsetof(siginfo_t, kill.value) == 24);
 static_assert(__builtin_offsetof(siginfo_t, child.status) == 24);
 static_assert(__builtin_offsetof(siginfo_t, child.utime) == 32);
 static_assert(__builtin_offsetof(siginfo_t, fault.lower) == 32);
+
+/// As user memory has it, with room for what may come (rt_sigqueueinfo(2)).
+struct user_siginfo_t {
+    siginfo_t known;
+    u8 unused[80];
+};
+static_assert(sizeof(user_siginfo_t) == 128);
 
 struct stack_t {
     u64 ss_sp;

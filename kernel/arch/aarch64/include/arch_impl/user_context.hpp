@@ -52,6 +52,9 @@ public:
     bool single_step() const { return single_step_; }
 
     abi::linux_user_regs to_user_regs() const { return regs_; }
+    /// In place, for signal frames; pstate is not to be written.
+    abi::linux_user_regs& user_regs() { return regs_; }
+    const abi::linux_user_regs& user_regs() const { return regs_; }
     Result<void> from_user_regs(const abi::linux_user_regs& regs);
 
     std::span<u8> save_extended_state();
