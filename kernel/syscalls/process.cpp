@@ -263,6 +263,14 @@ Result<long> sys_setpgid(Thread& thread, Pid pid, Pid pgid) {
 
 Result<long> sys_setsid(Thread& thread) { return process::create_session(thread.process()); }
 
+Result<long> sys_vhangup(Thread& thread) {
+    if (!thread.own_credentials().has(vfs::Capability::SysTtyConfig)) return error(Errno::EPERM);
+    NullableRefPtr<process::Session> session = thread.process().session();
+    if (!session) return 0;
+    if (NullableRefPtr<process::ControllingTerminal> terminal = session->terminal()) terminal->hang_up();
+    return 0;
+}
+
 Result<long> sys_set_tid_address(Thread& thread, VirtAddr word) {
     thread.clear_child_tid = word;
     return thread.tid();

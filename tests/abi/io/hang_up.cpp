@@ -1,5 +1,5 @@
-// Typing on behalf of the user (TIOCSTI) and hanging up (TIOCVHANGUP, the end of a pty's master): who is told, and what
-// is left of open descriptors (ioctl_tty(2), pty(7)).
+// Typing on behalf of the user (TIOCSTI) and hanging up (TIOCVHANGUP, vhangup, the end of a pty's master): who is told,
+// and what is left of open descriptors (ioctl_tty(2), vhangup(2), pty(7)).
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
@@ -67,6 +67,47 @@ void hung_up_on_request() {
     expect_dead(terminal.slave);
 }
 
+/// The other end notices nothing: the dead descriptors still count until they are closed, and the line can be opened
+/// anew meanwhile.
+void expect_line_in_use(const Terminal& terminal) {
+    char byte;
+    pollfd request = {terminal.master, POLLIN, 0};
+    CHECK_EQ(poll(&request, 1, 0), 0);
+    const int again = open(ptsname(terminal.master), O_RDWR | O_NOCTTY);
+    CHECK_OK(again);
+    CHECK_EQ(write(again, "x", 1), 1);
+    CHECK_EQ(read(terminal.master, &byte, 1), 1);
+    CHECK_EQ(byte, 'x');
+    CHECK_OK(close(again));
+    CHECK_EQ(poll(&request, 1, 0), 0);
+    CHECK_OK(close(terminal.slave));
+    CHECK_EQ(poll(&request, 1, 1000), 1);
+    CHECK(request.revents & POLLHUP);
+    CHECK_ERRNO(read(terminal.master, &byte, 1), EIO);
+}
+
+void hung_up_by_call() {
+    Terminal terminal;
+    const int second = dup(terminal.slave);
+    if (const pid_t nobody = fork(); nobody == 0) {
+        CHECK_OK(setresuid(65534, 65534, 65534));
+        CHECK_ERRNO(vhangup(), EPERM);
+        _exit(result());
+    } else {
+        int status = -1;
+        CHECK_EQ(waitpid(nobody, &status, 0), nobody);
+        CHECK_EQ(status, 0);
+    }
+    CHECK_EQ(memory->hang_ups.load(), 0);
+    CHECK_OK(vhangup());
+    expect_dead(terminal.slave);
+    expect_dead(second);
+    close(second);
+    expect_line_in_use(terminal);
+    CHECK_OK(vhangup()); // there is no terminal any more
+    CHECK_EQ(memory->hang_ups.load(), 1);
+}
+
 void master_closed() {
     Terminal terminal;
     close(terminal.master);
@@ -106,11 +147,16 @@ void hung_up_while_reading() {
     while_reading(0, [](Terminal& terminal) { CHECK_OK(ioctl(terminal.slave, TIOCVHANGUP)); });
 }
 
+void called_while_reading() {
+    while_reading(0, [](Terminal&) { CHECK_OK(vhangup()); });
+}
+
 } // namespace
 
 int main() {
     memory = shared<Shared>();
-    for (auto* part : {typed_on_behalf, hung_up_on_request, master_closed, closed_while_reading, hung_up_while_reading})
+    for (auto* part : {typed_on_behalf, hung_up_on_request, hung_up_by_call, master_closed, closed_while_reading,
+                       hung_up_while_reading, called_while_reading})
         run_in_child(part);
     return result();
 }

@@ -15,6 +15,8 @@ public:
     /// The session's leader is gone: hang up (SIGHUP and SIGCONT to the foreground group) and let go of the
     /// session. Called without locks held; may sleep.
     virtual void session_leader_exited(Session& session) = 0;
+    /// The line is gone: every open file of the terminal is dead, the session loses it (vhangup(2)). May sleep.
+    virtual void hang_up() = 0;
     /// Device number, for the tty_nr field of /proc/PID/stat.
     virtual u64 device_number() const = 0;
     /// Foreground process group, 0 if none (tpgid of /proc/PID/stat).

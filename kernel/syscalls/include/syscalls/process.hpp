@@ -36,6 +36,7 @@ Result<long> sys_pidfd_send_signal(process::Thread&, int pidfd, int signal,
 Result<long> sys_set_tid_address(process::Thread&, VirtAddr word);
 Result<long> sys_setpgid(process::Thread&, Pid pid, Pid pgid);
 Result<long> sys_setsid(process::Thread&);
+Result<long> sys_vhangup(process::Thread&);
 Result<long> sys_vfork(process::Thread&);
 Result<long> sys_wait4(process::Thread&, Pid pid, mm::UserPtr<mm::Out, int> status, u32 options,
                        mm::UserPtr<mm::Out, abi::rusage> usage);
@@ -66,6 +67,7 @@ inline constexpr Entry process_calls[] = {
     entry<sys_set_tid_address>("set_tid_address", nr::set_tid_address),
     entry<sys_setpgid>("setpgid", nr::setpgid),
     entry<sys_setsid>("setsid", nr::setsid),
+    entry<sys_vhangup>("vhangup", nr::vhangup),
     entry<sys_vfork>("vfork", nr::vfork),
     entry<sys_wait4>("wait4", nr::wait4),
     entry<sys_waitid>("waitid", nr::waitid),

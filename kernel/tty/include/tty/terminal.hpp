@@ -73,8 +73,7 @@ public:
     /// The device can take output again. Any context; the second form in thread context, at once.
     void output_has_room();
     void resume_device_output();
-    /// The line is gone: every open file of the terminal is dead, the session loses it. May sleep.
-    void hang_up();
+    void hang_up() override;
     /// A new window size; SIGWINCH to the foreground group when it differs.
     void set_window_size(const abi::winsize& size);
 
