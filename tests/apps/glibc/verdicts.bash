@@ -7,9 +7,12 @@ export TIMEOUTFACTOR=3
 limit=150
 
 # So many rounds that they take a processor that is emulated longer than all others together: a hundred thousand threads and more.
-too_long=" nptl/tst-create-detached nptl/tst-pthread-timedlock-lockloop "
-# Need what is not in the guest: a container's tools, a debugger.
-not_here=" nptl/tst-pthread-getattr nptl/tst-pthread-gdb-attach nptl/tst-pthread-gdb-attach-static "
+# The last three did not end within the limits on Linux, on a host that had other things to do.
+too_long=" nptl/tst-create-detached nptl/tst-pthread-timedlock-lockloop nptl/tst-robust-fork nptl/tst-stack4
+    nptl/tst-pthread-setuid-loop "
+# Need what is not in the guest: a container's tools, a debugger; the others do not pass on Linux there either.
+not_here=" nptl/tst-pthread-getattr nptl/tst-pthread-gdb-attach nptl/tst-pthread-gdb-attach-static
+    nptl/tst-cancel4 nptl/tst-cancelx4 nptl/tst-cancel5 nptl/tst-cancelx5 "
 
 # Runs the command in $2 of the test $1, with its output in $1.out and its verdict in $1.verdict.
 attempt() {
@@ -28,11 +31,13 @@ attempt() {
 }
 
 verdicts() {
+    local left_out
+    left_out=" $(echo $too_long $not_here) " # with one blank between two
     local name command verdict passed=0
     local -A commands
     local -a names
     while read -r name command; do
-        [[ $name == $1* && $too_long$not_here != *" $name "* ]] && names+=("$name") commands[$name]=$command
+        [[ $name == $1* && $left_out != *" $name "* ]] && names+=("$name") commands[$name]=$command
     done < /glibc/tests
     results=$(mktemp -d)
     mkdir "$results/$1"
