@@ -14,6 +14,7 @@
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+#include <core/watch.hpp>
 #include <core/work_queue.hpp>
 #include <new>
 
@@ -116,6 +117,9 @@ void switch_threads(Why why) {
     next->on_cpu.store(true, std::memory_order_relaxed);
     next->cpu = &self;
     if (previous.user_context && !next->user_context) hooks::user_tables_rest(self);
+    // Behind what says that it runs: who changes what is watched looks there (trace/perf_context.cpp).
+    if (is_watched(watch_switches)) [[unlikely]]
+        watcher->on_switch(self, previous, *next, why == Why::Preempted);
     next->on_switched_in(self);
     auto* left = static_cast<Thread*>(arch_switch_context(&previous, next));
     finish_switch(*left);

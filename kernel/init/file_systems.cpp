@@ -42,7 +42,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(process::register_proc_nodes());
     TRY(process::initialise_binary_formats());
     TRY(ipc::initialise());
-    TRY(trace::add_perf_knobs(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
+    TRY(trace::initialise_perf(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());

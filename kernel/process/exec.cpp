@@ -7,6 +7,7 @@
 #include <abi/linux/mman.hpp>
 #include <abi/linux/prctl.hpp>
 #include <algorithm>
+#include <core/watch.hpp>
 #include <mm/allocation_faults.hpp>
 #include <mm/usercopy.hpp>
 #include <process/binary_formats.hpp>
@@ -350,6 +351,7 @@ Result<void> take_over(Thread& self, Program& program) {
     if (program.descriptor) TRY(install_descriptor(self, program));
     self.registers.reset_for_exec(program.entry, program.stack);
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exec();
+    if (core::is_watched(core::watch_threads)) core::watcher->on_executed();
     return {};
 }
 

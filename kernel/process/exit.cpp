@@ -7,6 +7,7 @@
 #include <bit>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
+#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <process/exec.hpp>
 #include <process/futex.hpp>
@@ -306,6 +307,7 @@ void exit_thread(int status) {
     const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);
+    if (core::is_watched(core::watch_threads)) core::watcher->on_ending();
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exit();
     release_tracees(self);
     const bool is_last = leave_process(self, process, status);

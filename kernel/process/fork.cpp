@@ -5,6 +5,7 @@
 // Locks: none while copying; tree_lock and signal_lock (process.hpp) to join.
 #include <abi/linux/ptrace.hpp>
 #include <core/sched.hpp>
+#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <mm/statistics.hpp>
 #include <mm/usercopy.hpp>
@@ -243,6 +244,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     cancel_pidfd.dismiss();
     if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
     if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
+    if (core::is_watched(core::watch_threads)) core::watcher->on_child(*child);
     start_user_thread(*child);
     if (event) stop_for_event(maker, event, static_cast<u64>(tid));
     if (request.flags & CLONE_VFORK) {

@@ -1,5 +1,6 @@
 // Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
 #include <abi_arch/mman.hpp>
+#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <mm/huge_pool.hpp>
 #include <process/process.hpp>
@@ -142,7 +143,10 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         TRY(add_file(request, *file, offset, claim));
         if (is_huge) TRY(use_huge_file(request, file->inode()));
         if ((flags & abi::MAP_LOCKED) || request.object->is_secret()) renew_lock_limit(thread);
-        return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
+        request.vma_flags |= request.object->mapping_flags();
+        const VirtAddr at = TRY(thread.own_address_space().map(request));
+        if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(at);
+        return static_cast<long>(at.value);
     }
     if (length == 0) return error(Errno::EINVAL);
     if (type == abi::MAP_DROPPABLE) {
@@ -153,7 +157,9 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
     if (type == abi::MAP_SHARED && (flags & abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
     if (flags & abi::MAP_HUGETLB) TRY(use_huge_pool(request));
     if (flags & abi::MAP_LOCKED) renew_lock_limit(thread);
-    return static_cast<long>(TRY(thread.own_address_space().map(request)).value);
+    const VirtAddr at = TRY(thread.own_address_space().map(request));
+    if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(at);
+    return static_cast<long>(at.value);
 }
 
 Result<long> sys_mseal(Thread& thread, VirtAddr address, u64 length, u64 flags) {
@@ -184,6 +190,7 @@ Result<long> protect(Thread& thread, VirtAddr address, u64 length, u64 prot, int
     if (length == 0) return 0;
     if (prot & ~(all_rights | growth)) return error(Errno::EINVAL);
     TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot), key));
+    if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(address);
     return 0;
 }
 

@@ -54,7 +54,7 @@ Result<trace::PerfTarget> find_target(Thread& thread, process::Pid pid, int cpu)
     }
     if (cpu >= 0 && static_cast<u32>(cpu) >= core::cpu_count()) return error(Errno::EINVAL);
     if (cpu < -1 || (cpu == -1 && !target.thread)) return error(Errno::EINVAL);
-    if (cpu >= 0 && target.thread) return error(Errno::EOPNOTSUPP);
+    target.is_on_one_cpu = cpu >= 0;
     target.cpu = static_cast<u32>(std::max(cpu, 0));
     return target;
 }
@@ -68,13 +68,14 @@ Result<long> sys_perf_event_open(Thread& thread, VirtAddr address, process::Pid 
     const perf_event_attr attributes = TRY(read_attributes(address));
     if (!is_consistent(attributes)) return error(Errno::EINVAL);
     if (!has_allowed_rate(attributes)) return error(Errno::EINVAL);
-    if (flags & (abi::PERF_FLAG_PID_CGROUP | abi::PERF_FLAG_FD_OUTPUT)) return error(Errno::EINVAL);
-    NullableRefPtr<vfs::File> leader;
-    if (group != -1) leader = NullableRefPtr<vfs::File>(TRY(thread.own_files().get(group)));
+    if (flags & abi::PERF_FLAG_PID_CGROUP) return error(Errno::EINVAL);
+    NullableRefPtr<vfs::File> other;
+    if (group != -1) other = NullableRefPtr<vfs::File>(TRY(thread.own_files().get(group)));
     trace::PerfTarget target = TRY(find_target(thread, pid, cpu));
     TRY(trace::check_perf_rights(thread, attributes, target));
-    vfs::File* joined = (flags & abi::PERF_FLAG_FD_NO_GROUP) ? nullptr : leader.get();
-    RefPtr<vfs::File> file = TRY(trace::open_perf_event(attributes, std::move(target), joined));
+    const trace::PerfCompany company{.leader = (flags & abi::PERF_FLAG_FD_NO_GROUP) ? nullptr : other.get(),
+                                     .output = (flags & abi::PERF_FLAG_FD_OUTPUT) ? other.get() : nullptr};
+    RefPtr<vfs::File> file = TRY(trace::open_perf_event(attributes, std::move(target), company));
     const auto closes = (flags & abi::PERF_FLAG_FD_CLOEXEC) ? vfs::CloseOnExec::Yes : vfs::CloseOnExec::No;
     return TRY(thread.own_files().add(std::move(file), closes));
 }

@@ -2,6 +2,7 @@
 #include <abi/linux/prctl.hpp>
 #include <abi/linux/signal.hpp>
 #include <algorithm>
+#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <process/credentials.hpp>
 #include <process/process.hpp>
@@ -26,6 +27,7 @@ Result<long> set_name_of_thread(Thread& thread, u64 address) {
         if (name[i] == '\0') break;
     }
     thread.set_name(name);
+    if (core::is_watched(core::watch_threads)) core::watcher->on_renamed(thread);
     return 0;
 }
 

@@ -3,9 +3,12 @@
 
 #include <core/time.hpp>
 
+#include "perf_moment.hpp"
+
 namespace linnet::trace {
 
 using abi::PerfSoftware;
+using core::InterruptSpinGuard;
 
 namespace {
 
@@ -21,15 +24,19 @@ u64 cpu_time(const process::Thread& thread) {
 
 constinit core::Mutex events_lock(events_class);
 
-PerfEvent::PerfEvent(const abi::perf_event_attr& asked, PerfTarget whose)
-    : id(next_id.fetch_add(1, std::memory_order_relaxed)), attributes(asked), target(std::move(whose)),
-      enables_on_exec(asked.flags & abi::PERF_ATTR_ENABLE_ON_EXEC) {}
+PerfEvent::PerfEvent(const abi::perf_event_attr& asked, PerfTarget whose, PerfContext& where)
+    : id(next_id.fetch_add(1, std::memory_order_relaxed)), attributes(asked), target(std::move(whose)), context(where),
+      enables_on_exec(has(abi::PERF_ATTR_ENABLE_ON_EXEC)) {
+    set_period_locked(asked.sample_period); // nobody else knows it yet
+}
+
+PerfEvent::~PerfEvent() { core::cancel_timer_sync(alarm_); }
 
 u64 PerfEvent::clock() const { return target.thread ? cpu_time(*target.thread) : core::monotonic_ns(); }
 
 u64 PerfEvent::counter() const {
-    const bool sees_user = !(attributes.flags & abi::PERF_ATTR_EXCLUDE_USER);
-    const bool sees_kernel = !(attributes.flags & abi::PERF_ATTR_EXCLUDE_KERNEL);
+    const bool sees_user = !has(abi::PERF_ATTR_EXCLUDE_USER);
+    const bool sees_kernel = !has(abi::PERF_ATTR_EXCLUDE_KERNEL);
     const process::Thread* thread = target.thread.get();
     const core::Cpu& cpu = core::cpu(target.cpu);
     switch (static_cast<PerfSoftware>(attributes.config)) {
@@ -55,26 +62,31 @@ u64 PerfEvent::counter() const {
     }
 }
 
-PerfEvent::Reading PerfEvent::own_locked() const {
+PerfEvent::Reading PerfEvent::read_guarded() const {
     if (!counts_) return sum_;
     return {.value = sum_.value + counter() - counter_then_, .enabled_ns = sum_.enabled_ns + clock() - clock_then_};
 }
 
-void PerfEvent::settle_locked() {
-    sum_ = own_locked();
-    counts_ = is_on_ && leader->is_on_;
+void PerfEvent::settle_guarded() {
+    sum_ = read_guarded();
+    counts_ = is_on_ && leader->is_on_ && (is_in_ || !target.thread || !target.is_on_one_cpu);
     counter_then_ = counter();
     clock_then_ = clock();
+    if (!counts_) core::cancel_timer(alarm_);
 }
 
-void PerfEvent::settle_group_locked() {
-    settle_locked();
-    for (PerfEvent& member : members) member.settle_locked();
+void PerfEvent::settle_group_guarded() {
+    settle_guarded();
+    for (PerfEvent& member : members) member.settle_guarded();
 }
 
 void PerfEvent::switch_own_locked(bool on) {
-    is_on_ = on;
-    settle_group_locked();
+    {
+        InterruptSpinGuard guard(context.lock);
+        is_on_ = on;
+        settle_group_guarded();
+    }
+    context.refresh_locked();
 }
 
 void PerfEvent::switch_locked(bool on) {
@@ -82,30 +94,63 @@ void PerfEvent::switch_locked(bool on) {
     for (PerfEvent& copy : copies) copy.switch_locked(on);
 }
 
+void PerfEvent::switch_on_for_locked(u64 samples) {
+    {
+        InterruptSpinGuard guard(context.lock);
+        samples_left_ += samples;
+    }
+    switch_own_locked(true);
+}
+
 void PerfEvent::reset_locked() {
-    settle_locked();
-    sum_.value = 0;
+    {
+        InterruptSpinGuard guard(context.lock);
+        settle_guarded();
+        sum_.value = 0;
+    }
+    context.refresh_locked();
     for (PerfEvent& copy : copies) copy.reset_locked();
 }
 
 PerfEvent::Reading PerfEvent::read_locked() const {
-    Reading all = own_locked();
+    Reading all;
+    {
+        InterruptSpinGuard guard(context.lock);
+        all = read_guarded();
+    }
     for (const PerfEvent& copy : const_cast<PerfEvent*>(this)->copies) {
-        const Reading own = copy.own_locked();
+        const Reading own = copy.read_locked();
         all.value += own.value;
         all.enabled_ns += own.enabled_ns;
     }
     return all;
 }
 
-void PerfEvent::join_locked(PerfEvent& leads) {
-    leader = &leads;
-    if (leader != this) leader->members.push_back(*this), ++leader->member_count;
-    settle_locked();
+void PerfEvent::direct_locked(NullableRefPtr<PerfBuffer> to) {
+    for (PerfEvent& copy : copies) copy.direct_locked(to);
+    if (!original && buffer) buffer->remove_listener(listener);
+    if (!original && to) to->add_listener(listener);
+    InterruptSpinGuard guard(context.lock);
+    std::swap(buffer, to); // the old one goes without the lock
+    guard.unlock();
+}
+
+void PerfEvent::join_locked(PerfEvent& leads, bool on) {
+    watch_locked(watches_now_ = watches());
+    {
+        InterruptSpinGuard guard(context.lock);
+        context.events.push_back(*this);
+        leader = &leads;
+        if (leader != this) leader->members.push_back(*this), ++leader->member_count;
+        is_on_ = on;
+        settle_guarded();
+    }
+    context.refresh_locked();
 }
 
 void PerfEvent::stop_for_good_locked() {
     switch_own_locked(false);
+    InterruptSpinGuard guard(context.lock);
     context_node.unlink();
 }
 
@@ -113,29 +158,44 @@ void PerfEvent::begin_as_copy_locked(PerfEvent& from) {
     original = from.original ? from.original : &from;
     original->copies.push_back(*this);
     enables_on_exec = from.enables_on_exec;
-    is_on_ = from.is_on_;
+    buffer = original->buffer;
 }
 
 void PerfEvent::give_back_locked() {
-    settle_locked();
-    original->sum_.value += sum_.value;
-    original->sum_.enabled_ns += sum_.enabled_ns;
+    Reading seen;
+    {
+        InterruptSpinGuard guard(context.lock);
+        settle_guarded();
+        seen = sum_;
+    }
+    {
+        InterruptSpinGuard guard(original->context.lock);
+        original->sum_.value += seen.value;
+        original->sum_.enabled_ns += seen.enabled_ns;
+    }
     remove_locked();
 }
 
 void PerfEvent::remove_locked() {
-    settle_locked();
-    while (PerfEvent* member = members.pop_front()) {
-        member->leader = member;
-        member->settle_locked();
+    direct_locked({});
+    {
+        InterruptSpinGuard guard(context.lock);
+        is_on_ = false;
+        settle_guarded();
+        while (PerfEvent* member = members.pop_front()) {
+            member->leader = member;
+            member->settle_guarded();
+        }
+        member_count = 0;
+        if (leader != this) --leader->member_count;
+        member_node.unlink();
+        leader = this;
+        context_node.unlink();
     }
-    member_count = 0;
-    if (leader != this) --leader->member_count;
-    member_node.unlink();
-    leader = this;
-    context_node.unlink();
+    context.refresh_locked(); // members that count by themselves now
     opened_node.unlink();
     copy_node.unlink();
+    unwatch_locked(std::exchange(watches_now_, 0));
 }
 
 void delete_all(RemovedEvents& events) {

@@ -1,32 +1,40 @@
-// PerfEvent: one counted event, and PerfContext: those of one thread.
+// PerfEvent: one event that is counted, perhaps sampled; PerfContext: those of one thread or of one CPU.
 //
-// Nothing is done when something happens: threads and CPUs count for themselves all that can be counted here, and an
-// event remembers how far its counter was when it was switched on.
+// Counting costs nothing when something happens: threads and CPUs count for themselves all that can be counted here,
+// and an event remembers how far its counter was when it was switched on. Only what takes samples, or counts a thread
+// on one CPU only, or wants records of its own, is told of what happens (core/watch.hpp, perf_hooks.cpp).
 //
-// Locks: `events_lock` guards every group, list and count below. It is taken by calls on events, and by threads that
-// somebody watches when they fork, execute a program or die; nobody else comes by. No other lock is taken under it but
-// leaves.
+// Locks: `events_lock` guards groups, lists and the life of events. It is taken by calls on events, and by threads that
+// somebody watches when they fork, execute a program or die; nobody else comes by. Under it PerfContext::lock guards
+// what interrupts and switches look at as well: the events of the context, what leads what, whether they count, where
+// records go. Behind that lock come those of buffers and timer queues only, for it is taken under a run queue's.
+// Functions that end in _locked want the first, those that end in _guarded the second held.
 #pragma once
 
 #include <abi/linux/perf_event.hpp>
 #include <core/mutex.hpp>
+#include <core/watch.hpp>
 #include <lib/intrusive_list.hpp>
 #include <process/observer.hpp>
 #include <process/thread.hpp>
 #include <trace/perf_event.hpp>
+
+#include "perf_buffer.hpp"
 
 namespace linnet::trace {
 
 extern core::Mutex events_lock;
 
 class PerfContext;
+struct Moment;
 
 /// Belongs to its file, or, made for a child (PERF_ATTR_INHERIT), to the event that it is a copy of. It must have been
-/// removed before it goes, and goes without the lock.
+/// removed before it goes, and goes without any lock.
 class PerfEvent {
 public:
-    PerfEvent(const abi::perf_event_attr& attributes, PerfTarget target);
+    PerfEvent(const abi::perf_event_attr& attributes, PerfTarget target, PerfContext& context);
     PerfEvent(const PerfEvent&) = delete;
+    ~PerfEvent();
 
     /// What read(2) says of one event; times in nanoseconds.
     struct Reading {
@@ -35,14 +43,21 @@ public:
     };
     /// Of it and of those made for children.
     [[nodiscard]] Reading read_locked() const;
+    /// Of it alone.
+    [[nodiscard]] Reading read_guarded() const;
     /// It and its copies; its members follow as far as they are on themselves.
     void switch_locked(bool on);
     void switch_own_locked(bool on);
+    /// On, until so many samples more have been taken (PERF_EVENT_IOC_REFRESH).
+    void switch_on_for_locked(u64 samples);
     void reset_locked();
+    void set_period_locked(u64 period);
+    /// Its records go there from now on, those of its copies too; null: nowhere.
+    void direct_locked(NullableRefPtr<PerfBuffer> buffer);
     /// Takes it from its group, its threads and its original. Its members, if it led, go on by themselves.
     void remove_locked();
-    /// Joins a group, or begins one of its own (`leads` is itself), and begins to count if it is on.
-    void join_locked(PerfEvent& leads);
+    /// Enters its context and joins a group, or begins one of its own (`leads` is itself), and counts if it is on.
+    void join_locked(PerfEvent& leads, bool on);
     /// It stays with its file, with what it has counted.
     void stop_for_good_locked();
     /// As what `from` is for its thread. The caller chooses the group.
@@ -50,9 +65,32 @@ public:
     /// A copy whose thread dies: the original keeps its counts.
     void give_back_locked();
 
+    [[nodiscard]] bool has(u64 flag) const { return attributes.flags & flag; }
+    [[nodiscard]] bool takes_samples() const { return attributes.sample_period != 0; }
+    /// Whether its thread's coming and going matters to it.
+    [[nodiscard]] bool needs_entering() const { return samples_time() || (target.thread && target.is_on_one_cpu); }
+    [[nodiscard]] bool is_switched_on_locked() const { return is_on_; }
+    /// The bits of core::watched that it needs.
+    [[nodiscard]] u32 watches() const;
+    /// Whether it is to be told of what happens on the CPU now.
+    [[nodiscard]] bool is_live_guarded(u32 cpu) const {
+        return is_on_ && leader->is_on_ && (!target.is_on_one_cpu || target.cpu == cpu);
+    }
+    /// `times` more of what it samples have happened.
+    void count_guarded(abi::PerfSoftware what, u64 times, const Moment& moment);
+    /// Its thread begins to run on that CPU, or does already; it leaves it. On that CPU, interrupts off.
+    void enter_guarded(u32 cpu);
+    void leave_guarded();
+    /// Its clock (PERF_ATTR_USE_CLOCKID).
+    [[nodiscard]] u64 time_of_record() const;
+    /// What a sample or another record says of it; a copy shows its original's.
+    [[nodiscard]] u64 shown_id() const { return original ? original->id : id; }
+    [[nodiscard]] u64 period_guarded() const { return period_; }
+
     const u64 id;
     const abi::perf_event_attr attributes;
     const PerfTarget target;
+    PerfContext& context;
 
     PerfEvent* leader = this;
     ListNode member_node; // in leader->members
@@ -65,34 +103,77 @@ public:
     IntrusiveList<PerfEvent, &PerfEvent::copy_node> copies;
     NullableRefPtr<process::Thread> opener;
     bool enables_on_exec = false;
+    NullableRefPtr<PerfBuffer> buffer; // where records go; changed with both locks
+    NullableRefPtr<PerfBuffer> mapped; // its own one, if it was mapped; events_lock
+    PerfListener listener;             // who polls it; not a copy's
+    std::atomic<u64> lost{0};          // samples that found no room
 
 private:
     [[nodiscard]] u64 counter() const;
     [[nodiscard]] u64 clock() const;
+    [[nodiscard]] bool samples_time() const;
     /// Counts as far as things have come, and goes on if it and its leader are on.
-    void settle_locked();
-    void settle_group_locked();
-    [[nodiscard]] Reading own_locked() const;
+    void settle_guarded();
+    void settle_group_guarded();
+    void on_timer();
+    void arm_guarded();
+    void take_sample_guarded(const Moment& moment);
+    void adapt_period_guarded();
 
     bool is_on_ = false;
     bool counts_ = false;
+    bool is_in_ = false;                    // its thread runs on a CPU that it counts on
     u64 counter_then_ = 0, clock_then_ = 0; // when it began to count
     Reading sum_;                           // before that, and of children that are gone
+    u64 period_ = 0;                        // nanoseconds or happenings between samples
+    u64 left_ = 0;                          // of the present one
+    u64 sampled_at_ = 0;                    // for what adapts its period to a frequency
+    u64 samples_left_ = 0;                  // PERF_EVENT_IOC_REFRESH; 0: no limit
+    u32 watches_now_ = 0;                   // the bits it has set
+    struct Alarm : core::Timer {
+        explicit Alarm(PerfEvent& owner)
+            : Timer([](core::Timer& timer) { static_cast<Alarm&>(timer).event.on_timer(); }), event(owner) {}
+        PerfEvent& event;
+    } alarm_{*this};
 };
 
 class PerfContext final : public process::ThreadObserver {
 public:
     /// The thread's; made when there is none. ENOMEM.
     static Result<PerfContext*> of(process::Thread& thread);
+    static Result<PerfContext*> of_cpu(u32 cpu);
+    /// Null when there is none.
+    static PerfContext* find(core::Thread& thread);
+    static PerfContext* find_cpu(u32 cpu);
 
     Result<void> on_fork(process::Thread& parent, process::Thread& child, bool is_same_process) override;
     void on_exec() override;
     void on_exit() override;
 
-    IntrusiveList<PerfEvent, &PerfEvent::context_node> events; // of the thread
-    IntrusiveList<PerfEvent, &PerfEvent::opened_node> opened;  // by it
+    /// Events have been switched: where the thread runs now, timers start.
+    void refresh_locked();
+    void enter_guarded(u32 cpu);
+    void leave_guarded();
+
+    core::InterruptSpinLock lock{lock_class};
+    IntrusiveList<PerfEvent, &PerfEvent::context_node> events; // changed with both locks
+    IntrusiveList<PerfEvent, &PerfEvent::opened_node> opened;  // by the thread
     bool has_exited = false;
+    u64 migrations_then = 0; // when it was last seen to leave a CPU; guarded
+
+private:
+    static core::LockClass lock_class;
+    explicit PerfContext(process::Thread* thread, u32 cpu) : thread_(thread), cpu_(cpu) {}
+    process::Thread* const thread_; // null: of a CPU
+    const u32 cpu_;
 };
+
+/// Begins and ends to be told (bits of core::watched); counted. Events_lock held.
+void watch_locked(u32 what);
+void unwatch_locked(u32 what);
+
+/// From now on what is watched comes to events.
+void start_watching();
 
 /// A list of events that have been removed, to be deleted without the lock.
 using RemovedEvents = IntrusiveList<PerfEvent, &PerfEvent::copy_node>;

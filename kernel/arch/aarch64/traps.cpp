@@ -201,8 +201,11 @@ TrapReason arch_user_interrupt() {
     return {};
 }
 
-extern "C" void arch_kernel_interrupt(TrapFrame*) {
-    hooks::interrupt(0);
+extern "C" void arch_kernel_interrupt(TrapFrame* frame) {
+    {
+        InterruptedCode here(frame->pc, frame->x[29]);
+        hooks::interrupt(0);
+    }
     hooks::preemption_point();
 }
 

@@ -267,7 +267,10 @@ TrapReason user_trap(UserContext* context, u64 status, u64 address) {
 
 extern "C" void arch_kernel_trap(TrapFrame* frame) {
     if (code_of(frame->status) == Code::Interrupt) {
-        handle_interrupts(frame->status);
+        {
+            InterruptedCode here(frame->regs[0], frame->regs[22]);
+            handle_interrupts(frame->status);
+        }
         auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
         if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
         if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();

@@ -172,7 +172,10 @@ TrapReason user_trap(UserContext* context, u64 cause, u64 value) {
 /// Where the trap came from is known by the entry (and by sstatus.SPP): this is kernel code.
 extern "C" void arch_kernel_trap(TrapFrame* frame) {
     if (frame->cause & csr::interrupt_bit) {
-        handle_interrupt(frame->cause & ~csr::interrupt_bit);
+        {
+            InterruptedCode here(frame->regs[0], frame->regs[8]);
+            handle_interrupt(frame->cause & ~csr::interrupt_bit);
+        }
         if (frame->status & csr::sstatus_spie) hooks::preemption_point();
     } else {
         handle_exception(*frame);

@@ -237,7 +237,10 @@ TrapReason user_trap(UserContext& context) {
 /// A trap from kernel code, or one with a stack of its own.
 extern "C" void arch_kernel_trap(UserRegisters& frame) {
     if (frame.vector >= exception_count) {
-        handle_interrupt(frame.vector);
+        {
+            InterruptedCode here(frame.rip, frame.rbp);
+            handle_interrupt(frame.vector);
+        }
         hooks::preemption_point();
         return;
     }

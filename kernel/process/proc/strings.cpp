@@ -3,6 +3,7 @@
 #include "task.hpp"
 
 #include <algorithm>
+#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <vfs/current.hpp>
 
@@ -79,6 +80,7 @@ Result<void> store_comm(const Task& task, std::string_view text) {
     if (self && &self->process() != task.process.get()) return error(Errno::EINVAL);
     while (text.ends_with('\n')) text.remove_suffix(1);
     task.thread->set_name(text.substr(0, Thread::name_size - 1));
+    if (core::is_watched(core::watch_threads)) core::watcher->on_renamed(*task.thread);
     return {};
 }
 

@@ -35,6 +35,24 @@ struct CpuHeader {
     u32 number = 0;      // 0 … cpu_count-1, in the order of discovery; 0 booted
     u64 hardware_id = 0; // APIC id, MPIDR, hart id, CPUNUM
     CpuState state{};
+    /// Kernel code that the interrupt being handled came to; pc 0: it came to user code.
+    struct {
+        uintptr_t pc = 0;
+        uintptr_t frame_pointer = 0;
+    } interrupted;
+};
+
+/// Says where an interrupt of kernel code came to, as long as it is being handled.
+class InterruptedCode {
+public:
+    InterruptedCode(uintptr_t pc, uintptr_t frame_pointer) : cpu_(*current_thread()->cpu) {
+        cpu_.interrupted = {pc, frame_pointer};
+    }
+    ~InterruptedCode() { cpu_.interrupted.pc = 0; }
+    InterruptedCode(const InterruptedCode&) = delete;
+
+private:
+    CpuHeader& cpu_;
 };
 
 /// Switches kernel stacks: saves `from`'s callee-saved registers (and, when `from.user_context` has live FP/vector

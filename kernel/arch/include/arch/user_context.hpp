@@ -23,6 +23,9 @@ concept UserContextContract =
         { view.pc() } -> std::same_as<VirtAddr>;
         { context.set_pc(address) };
         { view.sp() } -> std::same_as<VirtAddr>;
+        // What compilers keep it in, and how far from there {the caller's, the return address} lie.
+        { view.frame_pointer() } -> std::same_as<VirtAddr>;
+        { C::frame_record_offset } -> std::convertible_to<i64>;
         { context.set_sp(address) };
         { view.tls() } -> std::same_as<VirtAddr>; // fs base, tpidr_el0, tp, tp
         { context.set_tls(address) };

@@ -1,5 +1,5 @@
-// What is counted for each real user id: tasks (RLIMIT_NPROC), queued signals (RLIMIT_SIGPENDING) and what POSIX
-// message queues may need (RLIMIT_MSGQUEUE).
+// What is counted for each real user id: tasks (RLIMIT_NPROC), queued signals (RLIMIT_SIGPENDING), what POSIX
+// message queues may need (RLIMIT_MSGQUEUE), and pages of buffers of performance events.
 #pragma once
 
 #include <core/spinlock.hpp>
@@ -19,6 +19,7 @@ public:
     std::atomic<u64> tasks{0};
     std::atomic<u64> queued_signals{0};
     std::atomic<u64> message_queue_bytes{0};
+    std::atomic<u64> perf_pages{0};
     ListNode node;
 
 private:

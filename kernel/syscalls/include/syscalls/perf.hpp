@@ -11,9 +11,10 @@ Result<long> sys_perf_event_open(process::Thread&, VirtAddr attributes, process:
 
 inline constexpr Entry perf_calls[] = {
     entry<sys_perf_event_open>("perf_event_open", nr::perf_event_open, Support::Partial,
-                               "counts events of software, of a thread or of a CPU; no samples and no buffer "
-                               "(EOPNOTSUPP, ENODEV), nothing of one thread on one CPU (EOPNOTSUPP), no alignment and "
-                               "emulation faults, no hardware counters, no tracepoints, no breakpoints (ENOENT)"),
+                               "events of software, of threads and CPUs, counted and sampled; no alignment and "
+                               "emulation faults, no hardware counters, no tracepoints, no breakpoints (ENOENT), no "
+                               "registers, stacks, weights and physical addresses in samples, no SIGTRAP "
+                               "(EOPNOTSUPP), no AUX area, no throttling"),
 };
 
 } // namespace linnet::syscalls

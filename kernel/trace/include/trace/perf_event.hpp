@@ -8,25 +8,35 @@
 
 namespace linnet::trace {
 
-/// Whose events: those of one thread wherever it runs, or those of whoever runs on one CPU.
+/// Whose events: those of one thread wherever it runs or on one CPU only, or those of whoever runs on one CPU.
 struct PerfTarget {
     NullableRefPtr<process::Thread> thread; // null: a CPU's
+    bool is_on_one_cpu = false;
     u32 cpu = 0;
 };
 
-/// Opens an event; `leader`, where given, is the event's file whose group it joins. ENOENT: no such event; EINVAL:
-/// it does not fit to the leader; EOPNOTSUPP: it was to take samples; ESRCH: the thread is dead; ENOMEM. EBADF:
-/// `leader` is no event.
-Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes, PerfTarget target, vfs::File* leader);
+/// Files of events that one is opened with: whose group it joins, and whose buffer its records go to. Null: none.
+struct PerfCompany {
+    vfs::File* leader = nullptr;
+    vfs::File* output = nullptr;
+};
+
+/// Opens an event. ENOENT: no such event; EINVAL: it does not fit to its company; EOPNOTSUPP: samples were to say what
+/// they can't; EOVERFLOW: of deeper call chains than are allowed; ESRCH: the thread is dead; ENOMEM. EBADF: the company
+/// are no events.
+Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes, PerfTarget target,
+                                          const PerfCompany& company);
 /// Whether who asks may count what the attributes say of that target (/proc/sys/kernel/perf_event_paranoid;
 /// perf_event_open(2), "perf_event related configuration files"). EACCES.
 Result<void> check_perf_rights(process::Thread& caller, const abi::perf_event_attr& attributes,
                                const PerfTarget& target);
+/// The highest number of addresses in a call chain.
+u64 deepest_chain();
 /// The highest sample_freq.
 u64 highest_sample_rate();
 /// PR_TASK_PERF_EVENTS_ENABLE and _DISABLE: all events that the thread has opened.
 void switch_opened_events(process::Thread& opener, bool on);
-/// /proc/sys/kernel/perf_event_*.
-Result<void> add_perf_knobs(vfs::pseudo::Directory& directory);
+/// Once, at boot: events begin to be told what happens, and `knobs` gets /proc/sys/kernel/perf_event_*.
+Result<void> initialise_perf(vfs::pseudo::Directory& knobs);
 
 } // namespace linnet::trace

@@ -19,6 +19,8 @@ public:
 
     VirtAddr pc() const { return {regs_.pc}; }
     void set_pc(VirtAddr pc) { regs_.pc = pc.value; }
+    VirtAddr frame_pointer() const { return {regs_.regs[29]}; }
+    static constexpr i64 frame_record_offset = 0;
     VirtAddr sp() const { return {regs_.sp}; }
     void set_sp(VirtAddr sp) { regs_.sp = sp.value; }
     VirtAddr tls() const { return {tls_}; }

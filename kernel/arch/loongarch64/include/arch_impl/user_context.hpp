@@ -38,6 +38,8 @@ public:
 
     VirtAddr pc() const { return {regs[0]}; }
     void set_pc(VirtAddr address) { regs[0] = address.value; }
+    VirtAddr frame_pointer() const { return {regs[22]}; }
+    static constexpr i64 frame_record_offset = -16;
     VirtAddr sp() const { return {regs[3]}; }
     void set_sp(VirtAddr address) { regs[3] = address.value; }
     VirtAddr tls() const { return {regs[2]}; }

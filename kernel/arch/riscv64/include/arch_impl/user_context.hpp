@@ -41,6 +41,8 @@ public:
 
     VirtAddr pc() const { return {regs[0]}; }
     void set_pc(VirtAddr address) { regs[0] = address.value; }
+    VirtAddr frame_pointer() const { return {regs[8]}; }
+    static constexpr i64 frame_record_offset = -16;
     VirtAddr sp() const { return {regs[2]}; }
     void set_sp(VirtAddr address) { regs[2] = address.value; }
     VirtAddr tls() const { return {regs[4]}; }

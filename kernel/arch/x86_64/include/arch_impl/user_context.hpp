@@ -34,6 +34,8 @@ public:
 
     VirtAddr pc() const { return {registers.rip}; }
     void set_pc(VirtAddr address) { registers.rip = address.value; }
+    VirtAddr frame_pointer() const { return {registers.rbp}; }
+    static constexpr i64 frame_record_offset = 0;
     VirtAddr sp() const { return {registers.rsp}; }
     void set_sp(VirtAddr address) { registers.rsp = address.value; }
     VirtAddr tls() const;

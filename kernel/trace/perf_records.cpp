@@ -1,0 +1,170 @@
+// Composing records and handing them to buffers.
+#include "perf_records.hpp"
+
+#include <new>
+#include <process/process.hpp>
+
+namespace linnet::trace {
+
+using abi::PerfRecord;
+
+namespace {
+
+constexpr usize scratch_words = 1024;
+constexpr usize longest_trailer = 6;
+constinit std::atomic<u64*> scratch[core::CpuMask::max_cpus] = {};
+
+constexpr u64 halves(u64 low, u64 high) { return (low & 0xffff'ffff) | high << 32; }
+
+/// Puts words together in this CPU's room. Interrupts off as long as it lives.
+class Composer {
+public:
+    Composer(PerfRecord type, u16 misc)
+        : words_(scratch[core::this_cpu().number].load(std::memory_order_relaxed), scratch_words), type_(type),
+          misc_(misc) {}
+    void put(u64 word) {
+        if (used_ < words_.size()) words_[used_++] = word;
+    }
+    void put(std::span<const u64> words) {
+        for (u64 word : words) put(word);
+    }
+    /// What is not used yet, but for `spare` words; use() says how much of it was.
+    std::span<u64> rest(usize spare) {
+        const usize free = words_.size() - used_;
+        return words_.subspan(used_, free > spare ? free - spare : 0);
+    }
+    void use(usize words) { used_ += words; }
+    std::span<const u64> finish() {
+        words_[0] = u64{static_cast<u32>(type_)} | u64{misc_} << 32 | u64{used_ * sizeof(u64)} << 48;
+        return words_.first(used_);
+    }
+    static bool is_ready() { return scratch[core::this_cpu().number].load(std::memory_order_relaxed); }
+
+private:
+    std::span<u64> words_;
+    usize used_ = 1; // the header
+    PerfRecord type_;
+    u16 misc_;
+};
+
+/// What identifies a record that is no sample (sample_id_all). Returns how many words.
+usize trailer_of(const PerfEvent& event, core::Thread& subject, std::span<u64, longest_trailer> to) {
+    if (!event.has(abi::PERF_ATTR_SAMPLE_ID_ALL)) return 0;
+    const u64 type = event.attributes.sample_type;
+    usize used = 0;
+    if (type & abi::PERF_SAMPLE_TID) to[used++] = ids_of(subject);
+    if (type & abi::PERF_SAMPLE_TIME) to[used++] = event.time_of_record();
+    if (type & abi::PERF_SAMPLE_ID) to[used++] = event.shown_id();
+    if (type & abi::PERF_SAMPLE_STREAM_ID) to[used++] = event.id;
+    if (type & abi::PERF_SAMPLE_CPU) to[used++] = core::this_cpu().number;
+    if (type & abi::PERF_SAMPLE_IDENTIFIER) to[used++] = event.shown_id();
+    return used;
+}
+
+bool hand_over(PerfEvent& event, core::Thread& subject, std::span<const u64> record) {
+    PerfBuffer* buffer = event.buffer.get();
+    if (!buffer) return false;
+    u64 lost[3 + longest_trailer];
+    const usize length = 3 + trailer_of(event, subject, std::span<u64, longest_trailer>(lost + 3, longest_trailer));
+    lost[0] = u64{static_cast<u32>(PerfRecord::Lost)} | u64{length * sizeof(u64)} << 48;
+    lost[1] = event.shown_id();
+    return buffer->write(record, std::span<u64>(lost, length));
+}
+
+void put_values(Composer& to, const PerfEvent& event) {
+    const u64 format = event.attributes.read_format;
+    const auto put_times = [&](const PerfEvent::Reading& reading) {
+        if (format & abi::PERF_FORMAT_TOTAL_TIME_ENABLED) to.put(reading.enabled_ns);
+        if (format & abi::PERF_FORMAT_TOTAL_TIME_RUNNING) to.put(reading.enabled_ns);
+    };
+    const auto put_identity = [&](const PerfEvent& of) {
+        if (format & abi::PERF_FORMAT_ID) to.put(of.shown_id());
+        if (format & abi::PERF_FORMAT_LOST) to.put(of.lost.load(std::memory_order_relaxed));
+    };
+    if (!(format & abi::PERF_FORMAT_GROUP)) {
+        const PerfEvent::Reading reading = event.read_guarded();
+        to.put(reading.value);
+        put_times(reading);
+        put_identity(event);
+        return;
+    }
+    PerfEvent& leader = *event.leader;
+    const PerfEvent::Reading reading = leader.read_guarded();
+    to.put(1 + leader.member_count);
+    put_times(reading);
+    to.put(reading.value);
+    put_identity(leader);
+    for (PerfEvent& member : leader.members) {
+        to.put(member.read_guarded().value);
+        put_identity(member);
+    }
+}
+
+void put_chain(Composer& to, const PerfEvent& event, const Moment& moment) {
+    std::span<u64> room = to.rest(1);
+    ChainOptions options{.kernel = !event.has(abi::PERF_ATTR_EXCLUDE_CALLCHAIN_KERNEL),
+                         .user = !event.has(abi::PERF_ATTR_EXCLUDE_CALLCHAIN_USER)};
+    options.most = event.attributes.sample_max_stack ? event.attributes.sample_max_stack : deepest_chain();
+    const usize words = call_chain(moment, options, room.subspan(1));
+    room[0] = words;
+    to.use(1 + words);
+}
+
+} // namespace
+
+u64 ids_of(core::Thread& thread) {
+    if (!thread.user_context) return 0;
+    auto& task = static_cast<process::Thread&>(thread);
+    return halves(static_cast<u32>(task.process().pid()), static_cast<u32>(task.tid()));
+}
+
+Result<void> prepare_records_locked() {
+    for (u32 i = 0; i < core::cpu_count(); ++i) {
+        if (scratch[i].load(std::memory_order_relaxed)) continue;
+        u64* words = new (std::nothrow) u64[scratch_words];
+        if (!words) return error(Errno::ENOMEM);
+        scratch[i].store(words, std::memory_order_release);
+    }
+    return {};
+}
+
+bool write_sample_guarded(PerfEvent& event, const Moment& moment, u64 period) {
+    const u64 type = event.attributes.sample_type;
+    Composer record(PerfRecord::Sample, moment.in_kernel ? abi::PERF_MISC_KERNEL : abi::PERF_MISC_USER);
+    if (type & abi::PERF_SAMPLE_IDENTIFIER) record.put(event.shown_id());
+    if (type & abi::PERF_SAMPLE_IP) record.put(moment.instruction());
+    if (type & abi::PERF_SAMPLE_TID) record.put(ids_of(moment.thread));
+    if (type & abi::PERF_SAMPLE_TIME) record.put(event.time_of_record());
+    if (type & abi::PERF_SAMPLE_ADDR) record.put(moment.address.value);
+    if (type & abi::PERF_SAMPLE_ID) record.put(event.shown_id());
+    if (type & abi::PERF_SAMPLE_STREAM_ID) record.put(event.id);
+    if (type & abi::PERF_SAMPLE_CPU) record.put(core::this_cpu().number);
+    if (type & abi::PERF_SAMPLE_PERIOD) record.put(period);
+    if (type & abi::PERF_SAMPLE_READ) put_values(record, event);
+    if (type & abi::PERF_SAMPLE_CALLCHAIN) put_chain(record, event, moment);
+    if (type & abi::PERF_SAMPLE_RAW) record.put(sizeof(u32)); // the size of nothing, and nothing
+    return hand_over(event, moment.thread, record.finish());
+}
+
+void write_record_guarded(PerfEvent& event, const SideRecord& side) {
+    if (!event.buffer || !Composer::is_ready()) return;
+    Composer record(side.type, side.misc);
+    record.put(side.body);
+    u64 trailer[longest_trailer];
+    record.put(std::span<const u64>(trailer, trailer_of(event, side.subject, trailer)));
+    (void)hand_over(event, side.subject, record.finish());
+}
+
+void write_record(const SideRecord& record, FunctionRef<bool(const PerfEvent&)> wants) {
+    const auto state = arch::save_and_disable_interrupts();
+    const u32 cpu = core::this_cpu().number;
+    for (PerfContext* context : {PerfContext::find(core::current_thread()), PerfContext::find_cpu(cpu)}) {
+        if (!context) continue;
+        core::InterruptSpinGuard guard(context->lock);
+        for (PerfEvent& event : context->events)
+            if (wants(event) && event.is_live_guarded(cpu)) write_record_guarded(event, record);
+    }
+    arch::restore_interrupts(state);
+}
+
+} // namespace linnet::trace
