@@ -29,4 +29,16 @@ Symbol find_symbol(uintptr_t address) {
     return {std::string_view(names + positions[low - 1]), wanted - offsets[low - 1]};
 }
 
+Symbol symbol_at(u64 number) {
+    if (!kernel_symbol_table || number >= kernel_symbol_table[0]) return {};
+    const u32 count = kernel_symbol_table[0];
+    const u32* offsets = kernel_symbol_table + 1;
+    const char* names = reinterpret_cast<const char*>(offsets + 2 * count);
+    return {std::string_view(names + offsets[count + number]), offsets[number]};
+}
+
+TextRange kernel_text() {
+    return {reinterpret_cast<uintptr_t>(kernel_text_start), reinterpret_cast<uintptr_t>(kernel_text_end)};
+}
+
 } // namespace linnet::core

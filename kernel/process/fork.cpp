@@ -228,11 +228,11 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     });
     mm::UserPtr<mm::Out, int> pidfd_place(request.pidfd);
     if (pidfd) TRY(pidfd_place.copy_out(pidfd_number));
-    ThreadObserver* observer = maker.observer.load(std::memory_order_relaxed);
-    if (observer) TRY(observer->on_fork(maker, *child, request.flags & CLONE_THREAD));
     ScopeGuard take_copies_back([&] {
         if (ThreadObserver* of_child = child->observer.load(std::memory_order_relaxed)) of_child->on_exit();
     });
+    ThreadObserver* observer = maker.observer.load(std::memory_order_relaxed);
+    if (observer) TRY(observer->on_fork(maker, *child, request.flags & CLONE_THREAD));
     core::WaitQueue vfork_done;
     if (request.flags & CLONE_VFORK) child->vfork_done = &vfork_done;
     const int event = event_of_clone(maker, request.flags, request.exit_signal);

@@ -3,6 +3,7 @@
 #include "perf_event.hpp"
 
 #include <core/sched.hpp>
+#include <mm/address_space.hpp>
 #include <new>
 
 namespace linnet::trace {
@@ -107,6 +108,8 @@ Result<void> PerfContext::on_fork(Thread&, Thread& child, bool is_same_process) 
 }
 
 void PerfContext::on_exec() {
+    // A program with more rights than who started it is nobody's to watch.
+    if (thread_->own_address_space().dumpable.load(std::memory_order_relaxed) != 1) return end_events();
     core::MutexGuard guard(events_lock);
     for (PerfEvent* event = events.first(); event;) {
         PerfEvent* next = events.next(*event);
@@ -119,16 +122,24 @@ void PerfContext::on_exec() {
 }
 
 void PerfContext::on_exit() {
-    RemovedEvents gone;
     {
         core::MutexGuard guard(events_lock);
         has_exited = true;
+    }
+    end_events();
+}
+
+void PerfContext::end_events() {
+    RemovedEvents gone;
+    {
+        core::MutexGuard guard(events_lock);
         for (PerfEvent* event = events.first(); event;) {
             PerfEvent* next = events.next(*event);
             if (event->original) {
                 event->give_back_locked();
                 gone.push_back(*event);
             } else {
+                event->stop_for_good_locked();
                 event->listener.source.notify(abi::POLLHUP);
             }
             event = next;

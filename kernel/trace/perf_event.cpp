@@ -81,6 +81,7 @@ void PerfEvent::settle_group_guarded() {
 }
 
 void PerfEvent::switch_own_locked(bool on) {
+    if (has_ended) return;
     {
         InterruptSpinGuard guard(context.lock);
         is_on_ = on;
@@ -150,6 +151,7 @@ void PerfEvent::join_locked(PerfEvent& leads, bool on) {
 
 void PerfEvent::stop_for_good_locked() {
     switch_own_locked(false);
+    has_ended = true;
     InterruptSpinGuard guard(context.lock);
     context_node.unlink();
 }

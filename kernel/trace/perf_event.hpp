@@ -103,6 +103,7 @@ public:
     IntrusiveList<PerfEvent, &PerfEvent::copy_node> copies;
     NullableRefPtr<process::Thread> opener;
     bool enables_on_exec = false;
+    bool has_ended = false;            // with its thread, or because that executes what it may not watch
     NullableRefPtr<PerfBuffer> buffer; // where records go; changed with both locks
     NullableRefPtr<PerfBuffer> mapped; // its own one, if it was mapped; events_lock
     PerfListener listener;             // who polls it; not a copy's
@@ -162,6 +163,8 @@ public:
     u64 migrations_then = 0; // when it was last seen to leave a CPU; guarded
 
 private:
+    /// Copies go, and the others count no more.
+    void end_events();
     static core::LockClass lock_class;
     explicit PerfContext(process::Thread* thread, u32 cpu) : thread_(thread), cpu_(cpu) {}
     process::Thread* const thread_; // null: of a CPU

@@ -81,7 +81,7 @@ Result<usize> PerfFile::read(vfs::IoBuffer& to, u64) {
 
 u32 PerfFile::poll() {
     core::MutexGuard guard(events_lock);
-    if (event_.context.has_exited && event_.copies.is_empty()) return abi::POLLHUP;
+    if (event_.has_ended && event_.copies.is_empty()) return abi::POLLHUP;
     PerfBuffer* buffer = event_.buffer.get();
     if (!buffer || buffer->was_unmapped()) return abi::POLLHUP; // nothing will ever come
     return buffer->take_news() ? abi::POLLIN : 0;

@@ -14,7 +14,7 @@ from . import cpio, debian, glibc, runtimes
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc")
+NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -31,6 +31,7 @@ PACKAGES = {
     "java": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "default-jre-headless", "libc-bin", "sed"],
     "go": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "sed"],
     "glibc": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin"],
+    "perf": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "linux-perf", "sed"],
 }
 
 # What is made here, besides Debian's packages: of what it depends on, and how it is put into a tree.

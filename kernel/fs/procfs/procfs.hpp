@@ -13,6 +13,7 @@ Result<void> add_interrupt_files(vfs::pseudo::Directory& root);
 Result<void> add_device_files(vfs::pseudo::Directory& root);
 Result<void> add_allocator_files(vfs::pseudo::Directory& root);
 Result<void> add_frame_files(vfs::pseudo::Directory& root);
+Result<void> add_symbol_files(vfs::pseudo::Directory& root);
 Result<void> add_sysrq(vfs::pseudo::Directory& root);
 
 } // namespace linnet::fs

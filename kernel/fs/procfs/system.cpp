@@ -130,6 +130,7 @@ Result<void> register_proc_files() {
     TRY(add_scheduling_files(root));
     TRY(add_interrupt_files(root));
     TRY(add_sysrq(root));
+    TRY(add_symbol_files(root));
     Directory& random = *TRY(root.add_path("sys/kernel/random"));
     TRY(random.add_text("uuid", show_uuid));
     TRY(random.add_text("boot_id", show_boot_id));

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -414,6 +415,37 @@ void enable_on_exec() {
     close(event), close(go[0]), close(go[1]);
 }
 
+/// A program that gains rights is not watched any more.
+void programs_with_rights() {
+    const char* path = "/tmp/perf-counting";
+    for (unsigned mode : {0755u, 04755u}) {
+        const int from = opened(open("/proc/self/exe", O_RDONLY)), to = opened(open(path, O_WRONLY | O_CREAT, 0700));
+        char bytes[4096];
+        for (ssize_t some; (some = read(from, bytes, sizeof bytes)) > 0;)
+            CHECK_EQ(write(to, bytes, size_t(some)), some);
+        CHECK_OK(fchown(to, 65534, 65534));
+        CHECK_OK(fchmod(to, mode));
+        close(from), close(to);
+        int go[2];
+        CHECK_OK(pipe(go));
+        const pid_t child = fork();
+        if (child == 0) {
+            char byte;
+            read(go[0], &byte, 1);
+            execl(path, "counting", "fault", nullptr);
+            _Exit(1);
+        }
+        const int event = count(PERF_COUNT_SW_PAGE_FAULTS, child);
+        write(go[1], "", 1);
+        int status = -1;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK_EQ(status, 0);
+        CHECK_EQ(value(event) < 1000, mode == 04755u);
+        close(event), close(go[0]), close(go[1]);
+        CHECK_OK(unlink(path));
+    }
+}
+
 void a_cpu() {
     perf_event_attr switches = software(PERF_COUNT_SW_CONTEXT_SWITCHES);
     const int event = opened(open_event(&switches, -1, 0));
@@ -445,7 +477,7 @@ void rights() {
 
 int main(int arguments, char**) {
     if (arguments > 1) {
-        touch(100);
+        touch(1000);
         return 0;
     }
     attributes();
@@ -459,6 +491,7 @@ int main(int arguments, char**) {
     another_process();
     inheritance();
     enable_on_exec();
+    programs_with_rights();
     a_cpu();
     rights();
     return result();

@@ -24,5 +24,12 @@ struct Symbol {
     u64 offset = 0;
 };
 Symbol find_symbol(uintptr_t address);
+/// The functions in order of address, by number: `offset` from the start of the text. Beyond the last one nameless.
+Symbol symbol_at(u64 number);
+/// Where the kernel's code lies.
+struct TextRange {
+    uintptr_t begin, end;
+};
+TextRange kernel_text();
 
 } // namespace linnet::core
