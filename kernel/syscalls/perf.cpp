@@ -34,6 +34,9 @@ bool has(const perf_event_attr& attributes, u64 flag) { return attributes.flags 
 bool is_consistent(const perf_event_attr& asked) {
     if (asked.flags & ~abi::PERF_ATTR_KNOWN || asked.reserved_2 || asked.reserved_3) return false;
     if (asked.sample_type & ~abi::PERF_SAMPLE_KNOWN || asked.read_format & ~abi::PERF_FORMAT_KNOWN) return false;
+    constexpr u64 privilege_levels = 7; // of the branches wanted; their kinds are the other bits
+    if ((asked.sample_type & abi::PERF_SAMPLE_BRANCH_STACK) && !(asked.branch_sample_type & ~privilege_levels))
+        return false;
     if (has(asked, abi::PERF_ATTR_INHERIT_THREAD) && !has(asked, abi::PERF_ATTR_INHERIT)) return false;
     const bool is_removed = has(asked, abi::PERF_ATTR_REMOVE_ON_EXEC);
     if (is_removed && has(asked, abi::PERF_ATTR_ENABLE_ON_EXEC)) return false;

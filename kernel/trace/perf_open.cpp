@@ -26,7 +26,8 @@ constexpr usize largest_reading = 16 * 1024;
 constexpr u64 offered_in_samples = abi::PERF_SAMPLE_IP | abi::PERF_SAMPLE_TID | abi::PERF_SAMPLE_TIME |
                                    abi::PERF_SAMPLE_ADDR | abi::PERF_SAMPLE_READ | abi::PERF_SAMPLE_CALLCHAIN |
                                    abi::PERF_SAMPLE_ID | abi::PERF_SAMPLE_CPU | abi::PERF_SAMPLE_PERIOD |
-                                   abi::PERF_SAMPLE_STREAM_ID | abi::PERF_SAMPLE_RAW | abi::PERF_SAMPLE_IDENTIFIER;
+                                   abi::PERF_SAMPLE_STREAM_ID | abi::PERF_SAMPLE_RAW | abi::PERF_SAMPLE_IDENTIFIER |
+                                   abi::PERF_SAMPLE_WEIGHT | abi::PERF_SAMPLE_DATA_SRC | abi::PERF_SAMPLE_TRANSACTION;
 
 bool is_counted(const abi::perf_event_attr& attributes) {
     if (attributes.type != abi::PERF_TYPE_SOFTWARE) return false;

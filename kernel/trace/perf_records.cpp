@@ -143,6 +143,10 @@ bool write_sample_guarded(PerfEvent& event, const Moment& moment, u64 period) {
     if (type & abi::PERF_SAMPLE_READ) put_values(record, event);
     if (type & abi::PERF_SAMPLE_CALLCHAIN) put_chain(record, event, moment);
     if (type & abi::PERF_SAMPLE_RAW) record.put(sizeof(u32)); // the size of nothing, and nothing
+    // Of these hardware would know more.
+    if (type & abi::PERF_SAMPLE_WEIGHT) record.put(0);
+    if (type & abi::PERF_SAMPLE_DATA_SRC) record.put(abi::PERF_MEM_NA);
+    if (type & abi::PERF_SAMPLE_TRANSACTION) record.put(0);
     return hand_over(event, moment.thread, record.finish());
 }
 

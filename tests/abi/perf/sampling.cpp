@@ -408,6 +408,29 @@ void bad_frames() {
 #endif
 }
 
+/// What only hardware knows is said to be unknown, and what comes last is behind all else.
+void without_hardware() {
+    perf_event_attr faults = software(PERF_COUNT_SW_PAGE_FAULTS, 1,
+                                      PERF_SAMPLE_TID | PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_RAW | PERF_SAMPLE_WEIGHT |
+                                          PERF_SAMPLE_DATA_SRC | PERF_SAMPLE_TRANSACTION);
+    const int event = opened(open_event(&faults));
+    Ring ring(event, 8);
+    touch(5);
+    for (const Record& sample : ring.take()) {
+        const size_t behind_chain = 2 + sample.words[1];
+        CHECK_EQ(sample.words.size(), behind_chain + 4);
+        CHECK_EQ(uint32_t(sample.words[behind_chain]), 4u); // bytes of raw data: none, but they end where a word does
+        CHECK_EQ(sample.words[behind_chain + 1], 0u);
+        CHECK_EQ(uint32_t(sample.words[behind_chain + 2]), 0x5080021u); // "not available" five times
+        CHECK_EQ(sample.words[behind_chain + 3], 0u);
+    }
+    close(event);
+    faults.sample_type = PERF_SAMPLE_BRANCH_STACK;
+    CHECK_ERRNO(open_event(&faults), EINVAL);
+    faults.branch_sample_type = PERF_SAMPLE_BRANCH_ANY;
+    CHECK_ERRNO(open_event(&faults), EOPNOTSUPP);
+}
+
 // ---- reading ----
 
 void readings_in_samples() {
@@ -695,6 +718,7 @@ int main() {
     switches_of_a_cpu();
     chains();
     bad_frames();
+    without_hardware();
     readings_in_samples();
     waking();
     waiting();

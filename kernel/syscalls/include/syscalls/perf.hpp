@@ -13,7 +13,7 @@ inline constexpr Entry perf_calls[] = {
     entry<sys_perf_event_open>("perf_event_open", nr::perf_event_open, Support::Partial,
                                "events of software, of threads and CPUs, counted and sampled; no alignment and "
                                "emulation faults, no hardware counters, no tracepoints, no breakpoints (ENOENT), no "
-                               "registers, stacks, weights and physical addresses in samples, no SIGTRAP "
+                               "registers, stacks and physical addresses in samples, no SIGTRAP "
                                "(EOPNOTSUPP), no AUX area, no throttling"),
 };
 

@@ -28,7 +28,9 @@ inline constexpr u64 PERF_FORMAT_TOTAL_TIME_ENABLED = 1, PERF_FORMAT_TOTAL_TIME_
 inline constexpr u64 PERF_SAMPLE_IP = 1, PERF_SAMPLE_TID = 2, PERF_SAMPLE_TIME = 4, PERF_SAMPLE_ADDR = 8,
                      PERF_SAMPLE_READ = 16, PERF_SAMPLE_CALLCHAIN = 32, PERF_SAMPLE_ID = 64, PERF_SAMPLE_CPU = 128,
                      PERF_SAMPLE_PERIOD = 256, PERF_SAMPLE_STREAM_ID = 512, PERF_SAMPLE_RAW = 1024,
-                     PERF_SAMPLE_IDENTIFIER = 1 << 16, PERF_SAMPLE_KNOWN = (u64{1} << 25) - 1;
+                     PERF_SAMPLE_BRANCH_STACK = 1 << 11, PERF_SAMPLE_WEIGHT = 1 << 14, PERF_SAMPLE_DATA_SRC = 1 << 15,
+                     PERF_SAMPLE_TRANSACTION = 1 << 17, PERF_SAMPLE_IDENTIFIER = 1 << 16,
+                     PERF_SAMPLE_KNOWN = (u64{1} << 25) - 1;
 
 /// The bits of perf_event_attr::flags.
 inline constexpr u64 PERF_ATTR_DISABLED = 1, PERF_ATTR_INHERIT = u64{1} << 1, PERF_ATTR_PINNED = u64{1} << 2,
@@ -58,6 +60,8 @@ enum class PerfRecord : u32 {
 inline constexpr u16 PERF_MISC_KERNEL = 1, PERF_MISC_USER = 2, PERF_MISC_MMAP_DATA = 1 << 13,
                      PERF_MISC_COMM_EXEC = 1 << 13, PERF_MISC_SWITCH_OUT = 1 << 13,
                      PERF_MISC_SWITCH_OUT_PREEMPT = 1 << 14;
+/// perf_mem_data_src of what is no access to memory: "not available" in each of its fields.
+inline constexpr u64 PERF_MEM_NA = 1 | 1 << 5 | 1 << 19 | 1 << 24 | 1 << 26 | u64{15} << 33;
 inline constexpr u64 PERF_CONTEXT_KERNEL = ~u64{127}, PERF_CONTEXT_USER = ~u64{511}; // -128 and -512
 
 /// The first page of a buffer.
