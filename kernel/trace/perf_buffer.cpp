@@ -1,3 +1,4 @@
+// Appending records to the ring, and waking who reads them.
 #include "perf_buffer.hpp"
 
 #include <abi/linux/perf_event.hpp>

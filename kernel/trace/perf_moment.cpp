@@ -1,3 +1,4 @@
+// Where something happened, and who called: the frames of the kernel and of the program.
 #include "perf_moment.hpp"
 
 #include <abi/linux/perf_event.hpp>
