@@ -366,10 +366,14 @@ void chains() {
         if (sample.words[0] != uint64_t(place)) continue;
         found = true;
         CHECK_EQ(sample.words.size(), 2 + sample.words[1]);
-        CHECK_GE(sample.words[1], 4u);
+        CHECK_GE(sample.words[1], 3u);
         CHECK_EQ(sample.words[2], uint64_t(PERF_CONTEXT_USER));
         CHECK_EQ(sample.words[4], uint64_t(callers.inner));
-        CHECK_EQ(sample.words[5], uint64_t(callers.outer));
+#if defined(__loongarch__) // where Linux follows but one frame
+        if (sample.words[1] == 3) continue;
+#endif
+        CHECK_GE(sample.words[1], 4u);
+        if (sample.words.size() > 5) CHECK_EQ(sample.words[5], uint64_t(callers.outer));
     }
     CHECK(found);
     close(event);
