@@ -1,6 +1,6 @@
 """Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), `java`
-(and programs of ours), `go` (and its library's tests), `glibc` (its tests of threads and timers), or a folder or tar. A tree is
-kept as cpio."""
+(and programs of ours), `go` (and its library's tests), `glibc` (its tests of threads and timers), `debug` (strace, gdb and others
+with programs to look into), or a folder or tar. A tree is kept as cpio."""
 
 import io
 import json
@@ -10,11 +10,11 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian, glibc, runtimes
+from . import cpio, debian, debuggees, glibc, runtimes
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf")
+NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf", "debug")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -32,13 +32,19 @@ PACKAGES = {
     "go": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "sed"],
     "glibc": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin"],
     "perf": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "linux-perf", "sed"],
+    "debug": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "findutils", "gdb", "gdbserver", "grep",
+              "libc-bin", "ltrace", "mawk", "procps", "sed", "strace", "util-linux", "valgrind"],
 }
+
+# What Debian has not for an architecture, in the suite that its trees come from.
+NOT_PACKAGED = {"aarch64": {"ltrace"}, "riscv64": {"valgrind"}, "loongarch64": {"gdbserver", "valgrind"}}
 
 # What is made here, besides Debian's packages: of what it depends on, and how it is put into a tree.
 MADE_HERE = {
     "java": (runtimes.java_version, runtimes.add_java),
     "go": (runtimes.go_version, runtimes.add_go),
     "glibc": (lambda: glibc.VERSION, glibc.add_tests),
+    "debug": (debuggees.version, debuggees.add),
 }
 
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose
@@ -79,7 +85,8 @@ def named(name, arch, include=None, refresh=False):
     stamp = archive.with_suffix(".json")
     known = _read_stamp(stamp)
     extra = sorted(set(include if include is not None else known.get("include", [])))
-    wanted = {"version": VERSION, "packages": PACKAGES[name], "include": extra}
+    packaged = [one for one in PACKAGES[name] if one not in NOT_PACKAGED.get(arch.name, ())]
+    wanted = {"version": VERSION, "packages": packaged, "include": extra}
     if name in MADE_HERE:
         wanted["made_here"] = MADE_HERE[name][0]()
     if refresh or not archive.exists() or any(known.get(key) != value for key, value in wanted.items()):

@@ -44,7 +44,7 @@ def go_version():
     return [GO, GO_SUITE, *GO_PACKAGES]
 
 
-def _run(command, **options):
+def run_tool(command, **options):
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             errors="replace", **options)
     if result.returncode != 0:
@@ -59,7 +59,7 @@ def add_java(tree, _):
         classes = BUILD / "tests" / "java"
         shutil.rmtree(classes, ignore_errors=True)
         ensure(classes)
-        _run(["javac", "--release", JAVA_RELEASE, "-d", classes, *sorted(JAVA_SOURCES.glob("*.java"))])
+        run_tool(["javac", "--release", JAVA_RELEASE, "-d", classes, *sorted(JAVA_SOURCES.glob("*.java"))])
         for path in classes.rglob("*.class"):
             tree.add(f"{JAVA_CLASSES}/{path.relative_to(classes)}", cpio.file(path.read_bytes()))
 
@@ -123,6 +123,6 @@ def _compile_go_tests(home, arch):
     # Inside the library's own module, else the tests would get the defaults of old language versions (GODEBUG).
     with Progress(f"compiling the tests of Go's standard library for {arch.name}"):
         for package in GO_PACKAGES:
-            _run([root / "bin/go", "test", "-c", "-o", out / (package.replace("/", "_") + ".test"), package],
+            run_tool([root / "bin/go", "test", "-c", "-o", out / (package.replace("/", "_") + ".test"), package],
                  env=environment, cwd=root / "src")
     return out

@@ -1,0 +1,31 @@
+# What differs from run to run is given a name that does not. Sourced by the tests.
+debuggees=/usr/local/lib/debuggees
+
+# Numbers of processes are to look like nothing else: in a guest that has just started they are not even two digits long.
+until (exit $((BASHPID < 1000))); do :; done
+
+# Addresses, and bytes that are random.
+addresses() {
+    sed -E -e '/getrandom\(/s/"[^"]*"/RANDOM/' -e 's/0x[0-9a-f]{5,}/ADDRESS/g' -e 's/^(set_tid_address\(.*= )[0-9]+/\1ID/' \
+        -e 's/"\\177ELF[^,]*/"ELF.../' -e 's/pipe:\[[0-9]+\]/pipe:[N]/g' -e 's/ +=/ =/'
+}
+
+# Numbers of processes, in the order in which they first appear as arguments.
+numbers() {
+    local -a words=(-e '')
+    local id n=0
+    for id in $(printf '%s\n' "$@" | sort -n); do
+        n=$((n + 1))
+        words+=(-e "s/\\b$id\\b/P$n/g")
+    done
+    sed -E "${words[@]}"
+}
+
+# Until each thread of a process sleeps.
+until_asleep() {
+    local state
+    while :; do
+        state=$(cat "/proc/$1"/task/*/stat 2> /dev/null | sed -E 's/^.*\) (.).*/\1/' | sort -u)
+        [ "$state" = S ] && [ "$(ls "/proc/$1/task" | wc -l)" = "$2" ] && return
+    done
+}
