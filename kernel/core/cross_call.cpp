@@ -58,6 +58,16 @@ void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context) {
     enable_preemption();
 }
 
+void synchronise_all_instruction_streams() {
+    auto synchronise = [](void*) {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        arch::synchronise_instruction_stream();
+    };
+    PreemptionGuard guard; // this CPU is the one that the others' list leaves out
+    synchronise(nullptr);
+    run_on_cpus(online_cpus(), synchronise, nullptr);
+}
+
 } // namespace linnet::core
 
 namespace linnet::hooks {

@@ -29,17 +29,6 @@ void barrier_on(u64 cpus, void (*function)(void*), void* context) {
 }
 void fence(void*) { std::atomic_thread_fence(std::memory_order_seq_cst); }
 
-/// No CPU goes on with instructions fetched before: all of them, for a thread may come to any.
-void synchronise_all_instruction_streams() {
-    auto synchronise = [](void*) {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        arch::synchronise_instruction_stream();
-    };
-    core::PreemptionGuard guard; // this CPU is the one that the others' list leaves out
-    synchronise(nullptr);
-    core::run_on_cpus(core::online_cpus(), synchronise, nullptr);
-}
-
 /// Who runs on the CPU with the same memory leaves its restartable sequence before its next instruction.
 void restart_sequence(void* space) {
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -88,7 +77,7 @@ Result<long> sys_membarrier(Thread& thread, int command, u32 flags, int cpu) {
         return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE:
         if (!(registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)) return error(Errno::EPERM);
-        synchronise_all_instruction_streams();
+        core::synchronise_all_instruction_streams();
         return 0;
     case MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ:
         if (!(registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ)) return error(Errno::EPERM);

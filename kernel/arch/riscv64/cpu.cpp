@@ -47,6 +47,7 @@ const HardwareCapabilities& hardware_capabilities() {
     constexpr u64 reported = bit('I') | bit('M') | bit('A') | bit('F') | bit('D') | bit('C') | bit('V');
     static constinit HardwareCapabilities capabilities{.machine = "riscv64"};
     capabilities.hwcap = isa().letters & reported;
+    capabilities.properties = hardware_properties();
     return capabilities;
 }
 

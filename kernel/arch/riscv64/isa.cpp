@@ -2,12 +2,14 @@
 // too.
 #include "isa.hpp"
 
+#include <algorithm>
 #include <arch/cpu.hpp>
 #include <arch/hooks.hpp>
 #include <arch/mmu.hpp>
 #include <string_view>
 
 #include "../common/exception_table.hpp"
+#include "sbi.hpp"
 #include "start.hpp"
 
 extern "C" linnet::u64 arch_read_vector_register_bytes();
@@ -74,6 +76,49 @@ std::string_view boot_hart_isa_string() {
     return text.substr(0, text.find('\0'));
 }
 
+// Keys and values of riscv_hwprobe(2), whose numbers are in Linux's asm/hwprobe.h.
+constexpr i64 key_vendor = 0, key_architecture = 1, key_implementation = 2, key_base = 3, key_extensions = 4,
+              key_unaligned = 5, key_zero_block_size = 6, key_highest_address = 7, key_time_frequency = 8,
+              key_unaligned_scalar = 9;
+constexpr u64 base_ima = 1;
+constinit HardwareProperty properties[] = {
+    {key_vendor, 0, false},
+    {key_architecture, 0, false},
+    {key_implementation, 0, false},
+    {key_base, base_ima, true},
+    {key_extensions, 0, true},
+    {key_unaligned, 0, true},        // unknown
+    {key_zero_block_size, 0, false}, // user code can't use the instruction
+    {key_highest_address, user_address_end.value, false},
+    {key_time_frequency, 0, false},
+    {key_unaligned_scalar, 0, false}, // unknown
+};
+
+/// Extensions that need nothing of the kernel.
+struct NamedExtension {
+    std::string_view name;
+    unsigned bit;
+};
+constexpr NamedExtension named_extensions[] = {
+    {"zba", 3},     {"zbb", 4},        {"zbs", 5},   {"zbc", 7},      {"zbkb", 8},  {"zbkc", 9},    {"zbkx", 10},
+    {"zknd", 11},   {"zkne", 12},      {"zknh", 13}, {"zksed", 14},   {"zksh", 15}, {"zkt", 16},    {"zfh", 27},
+    {"zfhmin", 28}, {"zihintntl", 29}, {"zvfh", 30}, {"zvfhmin", 31}, {"zfa", 32},  {"zicond", 35}, {"zihintpause", 36},
+};
+
+u64 probed_extensions(std::string_view isa_string, const Isa& isa) {
+    const auto has = [&](char letter) { return (isa.letters & letter_bit(letter)) != 0; };
+    constexpr u64 floating_point = 1 << 0, compressed = 1 << 1, vector = 1 << 2;
+    constexpr u64 parts_of_vector = u64{31} << 37; // Zve32x, Zve32f, Zve64x, Zve64f, Zve64d
+    constexpr u64 compressed_integers = u64{1} << 43, compressed_doubles = u64{1} << 45; // Zca, Zcd
+    u64 found = 0;
+    if (isa.has_floating_point) found |= floating_point;
+    if (has('c')) found |= compressed | compressed_integers | (has('d') ? compressed_doubles : 0);
+    if (has('v')) found |= vector | parts_of_vector;
+    for (const NamedExtension& extension : named_extensions)
+        if (contains_extension(isa_string, extension.name)) found |= u64{1} << extension.bit;
+    return found;
+}
+
 u32 count_asid_bits() {
     u64 before = LINNET_READ_CSR(satp);
     LINNET_WRITE_CSR(satp, before | csr::satp_asid_mask << csr::satp_asid_shift);
@@ -86,6 +131,19 @@ u32 count_asid_bits() {
 } // namespace
 
 const Isa& isa() { return machine_isa; }
+
+std::span<const HardwareProperty> hardware_properties() { return properties; }
+
+void list_properties(u64 frequency) {
+    const auto set = [](i64 key, u64 value) {
+        std::ranges::find(properties, key, &HardwareProperty::key)->value = value;
+    };
+    set(key_vendor, sbi::call(sbi::base_extension, sbi::base_vendor).value);
+    set(key_architecture, sbi::call(sbi::base_extension, sbi::base_architecture).value);
+    set(key_implementation, sbi::call(sbi::base_extension, sbi::base_implementation).value);
+    set(key_extensions, machine_isa.probed_extensions);
+    set(key_time_frequency, frequency);
+}
 
 usize vector_register_bytes() { return machine_isa.vector_register_bytes; }
 
@@ -102,6 +160,7 @@ void read_isa_string() {
     Isa& isa = machine_isa;
     isa.letters = parse_letters(text);
     isa.has_floating_point = (isa.letters & letter_bit('f')) && (isa.letters & letter_bit('d'));
+    isa.probed_extensions = probed_extensions(text, isa);
     page_memory_types_supported = contains_extension(text, "svpbmt");
     if (isa.letters & letter_bit('v')) {
         LINNET_SET_CSR(sstatus, csr::sstatus_vs);

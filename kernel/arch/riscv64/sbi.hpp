@@ -12,7 +12,7 @@ struct Answer {
 
 inline constexpr u64 base_extension = 0x10, timer_extension = 0x5449'4d45, ipi_extension = 0x73'5049,
                      hart_extension = 0x48'534d, reset_extension = 0x5352'5354, console_extension = 0x4442'434e;
-inline constexpr u64 base_probe = 3;
+inline constexpr u64 base_probe = 3, base_vendor = 4, base_architecture = 5, base_implementation = 6;
 inline constexpr u64 hart_start = 0;
 inline constexpr u64 console_write_byte = 2;
 inline constexpr u64 reset_shutdown = 0, reset_cold_reboot = 1;

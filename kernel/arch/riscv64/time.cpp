@@ -33,6 +33,7 @@ void calibrate_counter() {
     // Every tree has the property; without it, or with an absurd one, clocks only run at a wrong pace.
     constexpr u64 usual_frequency = 10'000'000, least = 1000, most = 100'000'000'000;
     if (frequency < least || frequency > most) frequency = usual_frequency;
+    list_properties(frequency);
 }
 
 void set_timer_deadline(u64 deadline) {

@@ -12,6 +12,8 @@ enum Aarch64SyscallNumber : int {
     getrlimit = 163,
     setrlimit = 164,
     memfd_secret = 447,
+    riscv_hwprobe = -1,
+    riscv_flush_icache = -1,
 };
 
 } // namespace linnet::abi::nr

@@ -13,6 +13,8 @@ enum LoongArchSyscallNumber : int {
     getrlimit = -1,
     setrlimit = -1,
     memfd_secret = 447,
+    riscv_hwprobe = -1,
+    riscv_flush_icache = -1,
 };
 
 } // namespace linnet::abi::nr

@@ -8,6 +8,7 @@
 #include <arch/thread.hpp>
 #include <concepts>
 #include <optional>
+#include <span>
 
 #include <arch_impl/cpu.hpp>
 
@@ -38,13 +39,19 @@ std::optional<u64> hardware_random();
 /// tables. Called once on each CPU, early, with `cpu` current.
 void initialise_cpu(CpuHeader& cpu);
 
-/// The text of one CPU's entry in /proc/cpuinfo is the architecture's own.
-/// AT_HWCAP, AT_HWCAP2 and AT_PLATFORM of the auxiliary vector (getauxval(3)).
+/// What riscv_hwprobe(2) says under a key.
+struct HardwareProperty {
+    i64 key;
+    u64 value;
+    bool is_set_of_bits; // to have part of them is enough for who asks for that part
+};
+/// AT_HWCAP, AT_HWCAP2 and AT_PLATFORM of the auxiliary vector (getauxval(3)), and more.
 struct HardwareCapabilities {
     u64 hwcap = 0;
     u64 hwcap2 = 0;
-    const char* platform = nullptr; // null: no AT_PLATFORM
-    const char* machine = nullptr;  // utsname.machine, e.g. "x86_64"
+    const char* platform = nullptr;                    // null: no AT_PLATFORM
+    const char* machine = nullptr;                     // utsname.machine, e.g. "x86_64"
+    std::span<const HardwareProperty> properties = {}; // of every CPU, on RISC-V
 };
 const HardwareCapabilities& hardware_capabilities();
 

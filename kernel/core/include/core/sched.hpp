@@ -61,6 +61,8 @@ u64 fair_slice_ns(const SchedulingAttributes& attributes);
 /// Runs `function(context)` on every CPU in `cpu_bits` except this one, in interrupt context, and waits until all have
 /// returned. Interrupts on, preemption off or on.
 void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context);
+/// No CPU goes on with instructions fetched before: all of them, for a thread may come to any.
+void synchronise_all_instruction_streams();
 
 /// What a CPU's queue has seen since boot (/proc/schedstat).
 struct QueueCounts {
