@@ -19,9 +19,10 @@ u64 find_fix_up(u64 pc);
 
 } // namespace linnet::arch
 
-/// For inline assembly: the instruction at local label `from` goes on at label `to` when it faults.
+/// For inline assembly: the instruction at local label `from` goes on at label `to` when it faults. The entry goes
+/// where its function goes ("?"): the linker drops copies of inline functions.
 #define LINNET_EXCEPTION_ENTRY(from, to)                                                                               \
-    ".pushsection __ex_table, \"a\"\n"                                                                                 \
+    ".pushsection __ex_table, \"a?\"\n"                                                                                \
     ".balign 4\n"                                                                                                      \
     ".4byte " from " - .\n"                                                                                            \
     ".4byte " to " - .\n"                                                                                              \

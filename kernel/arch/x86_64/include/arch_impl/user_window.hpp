@@ -9,7 +9,7 @@ namespace linnet::arch {
 /// Three-byte no-ops that features.cpp makes STAC and CLAC of, as in smap.h.
 #define LINNET_SMAP_SITE(section)                                                                                      \
     asm volatile("1: .byte 0x0f, 0x1f, 0x00\n"                                                                         \
-                 ".pushsection " section ", \"a\"\n"                                                                   \
+                 ".pushsection " section ", \"a?\"\n"                                                                  \
                  ".4byte 1b - .\n"                                                                                     \
                  ".popsection"                                                                                         \
                  :                                                                                                     \
