@@ -4,6 +4,10 @@
 #include <abi/linux/signal.hpp>
 #include <arch/user_window.hpp>
 
+/// For functions that name user memory by the structure that should lie there: a program may have put its stack pointer
+/// anywhere, and the accesses of a window take any address.
+#define LINNET_TRUSTS_NO_ADDRESS [[clang::no_sanitize("alignment", "null")]]
+
 namespace linnet::arch {
 
 /// siginfo, and zeros where Linux has no meaning yet.

@@ -104,7 +104,8 @@ bool store_frame(rt_sigframe& to, const UserContext& context, const SignalDelive
 }
 
 /// On false some of the registers have been taken, as on Linux.
-bool load_frame(const rt_sigframe& from, UserContext& context, SignalReturn& result, u32& reserved) {
+LINNET_TRUSTS_NO_ADDRESS bool load_frame(const rt_sigframe& from, UserContext& context, SignalReturn& result,
+                                         u32& reserved) {
     const auto& machine = from.uc.uc_mcontext;
     UserWindow window;
     return load_user(reserved, &machine.extra.reserved) &&
@@ -139,7 +140,7 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     return {};
 }
 
-Result<SignalReturn> pop_signal_frame(UserContext& context) {
+LINNET_TRUSTS_NO_ADDRESS Result<SignalReturn> pop_signal_frame(UserContext& context) {
     // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers
     // over it.
     context.save_extended_state();

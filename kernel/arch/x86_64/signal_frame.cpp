@@ -53,7 +53,7 @@ bool store_registers(abi::sigcontext& to, const UserContext& context) {
 }
 
 /// `in` is user memory, and the window open. On false some of the registers have been taken.
-bool load_registers(UserContext& context, const abi::sigcontext& in) {
+LINNET_TRUSTS_NO_ADDRESS bool load_registers(UserContext& context, const abi::sigcontext& in) {
     UserRegisters& r = context.registers;
     u64 flags;
     const bool loaded = load_user(r.r8, &in.r8) && load_user(r.r9, &in.r9) && load_user(r.r10, &in.r10) &&
@@ -99,7 +99,7 @@ struct ImageExtent {
     usize size = 512;
     u64 components = 3;
 };
-Result<ImageExtent> judge_image(VirtAddr from) {
+LINNET_TRUSTS_NO_ADDRESS Result<ImageExtent> judge_image(VirtAddr from) {
     if (!cpu_features().xsave) return ImageExtent{};
     const usize whole = initial_extended_state().size();
     constexpr usize least = 512 + 64; // with the XSAVE header
@@ -182,7 +182,7 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
     return {};
 }
 
-Result<SignalReturn> pop_signal_frame(UserContext& context) {
+LINNET_TRUSTS_NO_ADDRESS Result<SignalReturn> pop_signal_frame(UserContext& context) {
     // The handler's ret has taken the return address off.
     const VirtAddr base = context.sp() - offsetof(abi::rt_sigframe, uc);
     if (!is_user_range(base, sizeof(abi::rt_sigframe))) return error(Errno::EFAULT);
