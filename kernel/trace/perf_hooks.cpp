@@ -64,13 +64,16 @@ void leave(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 misc, c
     context.leave_guarded();
 }
 
-void enter(PerfContext& context, core::Cpu& cpu, core::Thread& previous, Moment moment, core::Thread& next) {
+void enter(PerfContext& context, core::Cpu& cpu, const Moment& moment, core::Thread& next) {
     InterruptSpinGuard guard(context.lock);
     context.enter_guarded(cpu.number);
     for (PerfEvent& event : context.events)
-        if (event.is_live_guarded(cpu.number)) write_switch_guarded(event, next, previous, 0);
+        if (event.is_live_guarded(cpu.number)) write_switch_guarded(event, next, moment.thread, 0);
     const u64 moved = next.migrations - std::exchange(context.migrations_then, next.migrations);
-    if (moved) count_in_guarded(context, PerfSoftware::CpuMigrations, moved, moment);
+    if (moved == 0) return;
+    // What it did itself, though it doesn't run yet: nothing of who ran before it is to be seen.
+    const Moment own{.thread = next, .in_kernel = true, .pc = moment.pc, .frame = moment.frame};
+    count_in_guarded(context, PerfSoftware::CpuMigrations, moved, own);
 }
 
 void note_on_cpu(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 misc, const Moment& moment) {
@@ -88,7 +91,7 @@ void PerfWatcher::on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread
     const u16 misc = abi::PERF_MISC_SWITCH_OUT | (is_preempted ? abi::PERF_MISC_SWITCH_OUT_PREEMPT : 0);
     if (PerfContext* left = PerfContext::find(previous)) leave(*left, cpu, next, misc, moment);
     if (PerfContext* of_cpu = PerfContext::find_cpu(cpu.number)) note_on_cpu(*of_cpu, cpu, next, misc, moment);
-    if (PerfContext* entered = PerfContext::find(next)) enter(*entered, cpu, previous, moment, next);
+    if (PerfContext* entered = PerfContext::find(next)) enter(*entered, cpu, moment, next);
 }
 
 // ---- faults ----

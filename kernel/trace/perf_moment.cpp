@@ -95,7 +95,9 @@ usize call_chain(const Moment& moment, const ChainOptions& options, std::span<u6
     Chain chain(to, options.most);
     if (options.kernel && moment.in_kernel) add_kernel(chain, moment);
     const arch::UserContext* registers = moment.thread.user_context;
-    if (options.user && registers && mm::current_address_space()) add_user(chain, *registers);
+    // The memory at hand is that of who runs.
+    const bool is_running = &moment.thread == &core::current_thread();
+    if (options.user && registers && is_running && mm::current_address_space()) add_user(chain, *registers);
     return chain.used();
 }
 

@@ -10,7 +10,9 @@ using abi::PerfRecord;
 
 namespace {
 
-constexpr usize scratch_words = 1024;
+/// Room for the values of the largest group that may be read, for the deepest chain, and for all else that is asked
+/// for.
+constexpr usize scratch_words = 4096;
 constexpr usize longest_trailer = 6;
 constinit std::atomic<u64*> scratch[core::CpuMask::max_cpus] = {};
 
@@ -102,6 +104,7 @@ void put_values(Composer& to, const PerfEvent& event) {
 
 void put_chain(Composer& to, const PerfEvent& event, const Moment& moment) {
     std::span<u64> room = to.rest(1);
+    if (room.empty()) return;
     ChainOptions options{.kernel = !event.has(abi::PERF_ATTR_EXCLUDE_CALLCHAIN_KERNEL),
                          .user = !event.has(abi::PERF_ATTR_EXCLUDE_CALLCHAIN_USER)};
     options.most = event.attributes.sample_max_stack ? event.attributes.sample_max_stack : deepest_chain();

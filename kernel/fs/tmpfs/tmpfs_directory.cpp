@@ -9,9 +9,6 @@ namespace linnet::fs {
 
 namespace {
 
-/// What a name costs in a directory's size, as Linux's tmpfs reckons.
-constexpr u64 entry_size = 20;
-
 TmpfsInode& as_tmpfs(vfs::Inode& inode) { return static_cast<TmpfsInode&>(inode); }
 
 } // namespace

@@ -74,8 +74,12 @@ private:
 
 class TmpfsDirectory final : public TmpfsInode {
 public:
+    /// What a name costs in a directory's size, as Linux's tmpfs reckons.
+    static constexpr u64 entry_size = 20;
+
     TmpfsDirectory(TmpfsSuperBlock& superblock, const vfs::CreateRequest& request) : TmpfsInode(superblock, request) {
         set_link_count(2);
+        set_size(2 * entry_size); // "." and ".."
     }
     ~TmpfsDirectory() override;
 

@@ -207,6 +207,22 @@ void test_listing() {
     CHECK_ERRNO((long)syscall(SYS_getdents64, file, small, sizeof small), ENOTDIR);
 }
 
+/// tmpfs reckons twenty bytes a name, "." and ".." among them.
+void test_size_of_folder() {
+    struct stat info;
+    CHECK_EQ(mkdir("sized", 0755), 0);
+    for (off_t size : {40, 60, 80}) {
+        CHECK_EQ(stat("sized", &info), 0);
+        CHECK_EQ(info.st_size, size);
+        if (size == 40) touch("sized/one");
+        if (size == 60) CHECK_EQ(mkdir("sized/two", 0755), 0);
+    }
+    CHECK_EQ(rename("sized/one", "moved"), 0);
+    CHECK_EQ(rmdir("sized/two"), 0);
+    CHECK_EQ(stat("sized", &info), 0);
+    CHECK_EQ(info.st_size, 40);
+}
+
 void test_statfs_statx() {
     struct statfs fs;
     CHECK_EQ(statfs(".", &fs), 0);
@@ -262,6 +278,7 @@ int main() {
     test_times();
     test_permissions();
     test_listing();
+    test_size_of_folder();
     test_statfs_statx();
     test_extended_attributes();
     return check::result();
