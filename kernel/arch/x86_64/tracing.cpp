@@ -2,6 +2,7 @@
 // user.
 #include <arch/tracing.hpp>
 
+#include "debug_registers.hpp"
 #include "extended_state.hpp"
 #include "features.hpp"
 #include <abi/linux/elf.hpp>
@@ -13,8 +14,14 @@ namespace {
 
 constexpr long request_getregs = 12, request_setregs = 13, request_getfpregs = 14, request_setfpregs = 15;
 constexpr usize fxsave_size = 512, header_offset = 512;
-/// struct user of <sys/user.h>: general registers first.
-constexpr u64 user_size = 912;
+/// The kernel's struct user: general registers first, then much that nobody reads, then the debug registers and two
+/// words that <sys/user.h> leaves out.
+constexpr u64 debug_registers_at = 848, debug_registers_end = debug_registers_at + 8 * sizeof(u64), user_size = 928;
+
+bool is_debug_register(u64 offset) { return offset >= debug_registers_at && offset < debug_registers_end; }
+unsigned debug_register_number(u64 offset) {
+    return static_cast<unsigned>((offset - debug_registers_at) / sizeof(u64));
+}
 
 Result<void> check_mxcsr(std::span<const u8> image) {
     constexpr usize mxcsr_offset = 24, mask_offset = 28;
@@ -81,6 +88,7 @@ RegisterRequest register_request(long request) {
 
 Result<u64> read_user_area(UserContext& context, u64 offset) {
     if (offset % sizeof(u64) != 0 || offset >= user_size) return error(Errno::EIO);
+    if (is_debug_register(offset)) return read_debug_register(context, debug_register_number(offset));
     if (offset >= sizeof(abi::linux_user_regs)) return 0;
     const abi::linux_user_regs regs = context.to_user_regs();
     u64 value;
@@ -89,7 +97,9 @@ Result<u64> read_user_area(UserContext& context, u64 offset) {
 }
 
 Result<void> write_user_area(UserContext& context, u64 offset, u64 value) {
-    if (offset % sizeof(u64) != 0 || offset >= sizeof(abi::linux_user_regs)) return error(Errno::EIO);
+    if (offset % sizeof(u64) != 0) return error(Errno::EIO);
+    if (is_debug_register(offset)) return write_debug_register(context, debug_register_number(offset), value);
+    if (offset >= sizeof(abi::linux_user_regs)) return error(Errno::EIO);
     abi::linux_user_regs regs = context.to_user_regs();
     std::memcpy(reinterpret_cast<u8*>(&regs) + offset, &value, sizeof value);
     return context.from_user_regs(regs);

@@ -1,6 +1,7 @@
 // Decodes exceptions (Intel SDM vol. 3, chapter 6) into TrapReason for user code, and handles those of kernel code:
 // interrupts, user copies, and what must not happen.
 #include "../common/exception_table.hpp"
+#include "debug_registers.hpp"
 #include "local_apic.hpp"
 #include "timer.hpp"
 #include <abi/linux/signal.hpp>
@@ -134,14 +135,7 @@ TrapReason decode_simd_error(u64 pc) {
 }
 
 TrapReason decode_debug(UserContext& context) {
-    constexpr u64 single_step = 1u << 14, breakpoints = 15;
-    u64 status;
-    asm volatile("mov %%dr6, %0" : "=r"(status));
-    asm volatile("mov %0, %%dr6" ::"r"(u64{0xffff'0ff0})); // the CPU never clears it
-    u64 pc = context.registers.rip;
-    if (status & single_step) return user_fault(abi::SIGTRAP, abi::TRAP_TRACE, pc);
-    if (status & breakpoints) return user_fault(abi::SIGTRAP, abi::TRAP_HWBKPT, pc);
-    return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
+    return user_fault(abi::SIGTRAP, note_debug_exception(context), context.registers.rip);
 }
 
 TrapReason decode_page_fault(UserContext& context, u64 address) {
@@ -250,8 +244,9 @@ extern "C" void arch_kernel_trap(UserRegisters& frame) {
         return;
     }
     if (frame.vector == debug) {
-        // Kernel code sets no breakpoints: a watchpoint of the program's, delayed past the syscall instruction.
-        asm volatile("mov %0, %%dr6" ::"r"(u64{0xffff'0ff0}));
+        // Kernel code sets no breakpoints: a watchpoint of the program's, delayed past the syscall instruction or hit
+        // by a copy.
+        clear_debug_status();
         return;
     }
     handle_kernel_exception(frame);

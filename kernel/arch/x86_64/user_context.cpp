@@ -5,6 +5,7 @@
 // until another CPU loads the state, or the memory image changes: then that side clears live_context, and the next
 // enter_user() loads again. While registers_newer is set the owner is the thread that runs there; a context switch
 // stores.
+#include "debug_registers.hpp"
 #include "extended_state.hpp"
 #include "features.hpp"
 #include <arch/cpu.hpp>
@@ -13,6 +14,7 @@
 #include <arch_impl/registers.hpp>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace linnet::arch {
 namespace {
@@ -71,6 +73,8 @@ extern "C" void arch_load_user_state(UserContext& context) {
         cpu.state.counter_is_denied = context.counter_is_denied;
         write_cr4((read_cr4() & ~cr4_counter_denied) | (context.counter_is_denied ? cr4_counter_denied : 0));
     }
+    if (context.debug || cpu.state.has_breakpoints) [[unlikely]]
+        load_debug_registers(context, cpu.state);
 }
 
 /// Registers to memory; they stay valid in the CPU too. Interrupts are off, on the CPU that holds the state.
@@ -93,7 +97,8 @@ void save_live_state(const UserContext& context) {
 } // namespace
 
 UserContext::~UserContext() {
-    forget_live_state(*this);
+    forget_live_state();
+    delete debug;
     ::operator delete(allocation);
 }
 
@@ -107,9 +112,12 @@ Result<void> UserContext::create() {
     return {};
 }
 
+void UserContext::forget_live_state() { arch::forget_live_state(*this); }
+
+/// Breakpoints in debug registers are nobody's heritage.
 void UserContext::copy_from(const UserContext& other) {
     save_live_state(other);
-    forget_live_state(*this);
+    forget_live_state();
     registers = other.registers;
     original_rax = other.original_rax;
     registers_newer = 0;
@@ -127,7 +135,7 @@ void UserContext::copy_from(const UserContext& other) {
 
 void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     registers_newer = 0;
-    forget_live_state(*this);
+    forget_live_state();
     bool was_stepping = stepping;
     registers = {};
     registers.rip = entry.value;
@@ -136,6 +144,8 @@ void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     original_rax = -1;
     fs_base = gs_base = 0;
     fault_address = fault_error = fault_vector = 0;
+    delete std::exchange(debug, nullptr);
+    debug_status = 0;
     std::span<const u8> initial = initial_extended_state();
     std::memcpy(image, initial.data(), initial.size());
 }
@@ -148,7 +158,7 @@ VirtAddr UserContext::tls() const {
 void UserContext::set_tls(VirtAddr address) {
     save_live_state(*this);
     fs_base = address.value;
-    forget_live_state(*this);
+    forget_live_state();
 }
 
 VirtAddr UserContext::gs() const {
@@ -159,7 +169,7 @@ VirtAddr UserContext::gs() const {
 void UserContext::set_gs(VirtAddr address) {
     save_live_state(*this);
     gs_base = address.value;
-    forget_live_state(*this);
+    forget_live_state();
 }
 
 void UserContext::set_single_step(bool on) {
@@ -199,7 +209,7 @@ Result<void> UserContext::from_user_regs(const abi::linux_user_regs& in) {
     r.rflags = (r.rflags & ~user_flags) | (in.eflags & user_flags);
     if (stepping) r.rflags |= rflags_trap;
     fs_base = in.fs_base, gs_base = in.gs_base;
-    forget_live_state(*this);
+    forget_live_state();
     return {};
 }
 
@@ -253,14 +263,14 @@ void UserContext::set_protection_key_rights(unsigned key, u32 denied) {
 Result<void> UserContext::set_may_read_counter(bool may) {
     save_live_state(*this);
     counter_is_denied = !may;
-    forget_live_state(*this); // so that it is loaded anew, and this with it
+    forget_live_state(); // so that it is loaded anew, and this with it
     return {};
 }
 
 void UserContext::extended_state_changed() {
     registers_newer = 0;
     sanitise_image({image, initial_extended_state().size()}, ~u64{0});
-    forget_live_state(*this);
+    forget_live_state();
 }
 
 } // namespace linnet::arch

@@ -38,6 +38,7 @@ struct CpuState {
     u32 padding = 0; // aligns the 64-bit words of the packed task state
     TaskState tss{};
     bool counter_is_denied = false; // what CR4 says
+    bool has_breakpoints = false;   // of live_context, in DR7
 };
 
 inline ThreadHeader* current_thread() {

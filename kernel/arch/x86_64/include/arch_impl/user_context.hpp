@@ -11,6 +11,8 @@
 
 namespace linnet::arch {
 
+struct DebugRegisters;
+
 /// In the order of entry.S; also the frame of a trap from kernel code, on the kernel stack.
 struct UserRegisters {
     u64 r15 = 0, r14 = 0, r13 = 0, r12 = 0, rbp = 0, rbx = 0, r11 = 0, r10 = 0, r9 = 0, r8 = 0, rax = 0, rcx = 0,
@@ -88,6 +90,8 @@ public:
     /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
     bool save_extended_state_to(VirtAddr frame_image);
     bool load_extended_state_from(VirtAddr frame_image, u64 components);
+    /// Memory has been changed: the next entry to user code loads all of it. The thread does not run.
+    void forget_live_state();
     /// A handler starts with FP and vector registers as a program does.
     void make_extended_state_initial();
 
@@ -101,6 +105,8 @@ public:
     u64 fault_address = 0; // of the last fault, for the signal frame: cr2, err, trapno
     u64 fault_error = 0;
     u64 fault_vector = 0;
+    DebugRegisters* debug = nullptr; // of a tracer (debug_registers.hpp); owned
+    u64 debug_status = 0;            // DR6 of the last debug exception, its fixed bits inverted
     std::atomic<CpuHeader*> live_cpu{nullptr};
     void* allocation = nullptr;
     u8* image = nullptr; // XSAVE standard format or FXSAVE, 64-byte aligned
