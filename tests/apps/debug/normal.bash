@@ -29,3 +29,13 @@ until_asleep() {
         [ "$state" = S ] && [ "$(ls "/proc/$1/task" | wc -l)" = "$2" ] && return
     done
 }
+
+# gdb, with the commands given; what it says goes through debugger_output.
+debugger() {
+    gdb -batch -nx -ex 'set auto-load safe-path /' -ex 'set width 0' -ex 'set startup-with-shell off' -ex 'set confirm off' "$@" 2>&1 | debugger_output
+}
+
+# Addresses, numbers of processes and threads, and what it says of its own libraries.
+debugger_output() {
+    sed -E -e '/libthread_db/d' -e 's/0x[0-9a-f]{4,}/ADDRESS/g' -e 's/\b(LWP|process) [0-9]+/\1 N/g' -e 's/ \(core dumped\)//'
+}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Debian's perf: what it counts, samples and reads from its own files, with names and shares left out.
 # rootfs: perf
+# arch: x86_64
 # smp: 4
 # timeout: 240
 cd /tmp
