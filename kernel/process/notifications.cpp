@@ -61,15 +61,19 @@ Result<void> store_numbers(Thread& thread) {
 
 } // namespace
 
-void update_rseq(Thread& thread) {
-    if (thread.rseq.size == 0) return;
+bool try_update_rseq(Thread& thread) {
+    if (thread.rseq.size == 0) return true;
     Result<void> done = leave_critical_section(thread);
     if (done) done = store_numbers(thread);
-    if (done) return;
+    if (done) return true;
     // What can't be right is not looked at again before a handler is entered.
     mm::UserPtr<mm::Out, u64> pointer(thread.rseq.address + __builtin_offsetof(abi::rseq, rseq_cs));
     if (!pointer.copy_out(0)) thread.rseq = {};
-    force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, VirtAddr{0});
+    return false;
+}
+
+void update_rseq(Thread& thread) {
+    if (!try_update_rseq(thread)) force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, VirtAddr{0});
 }
 
 void handle_notifications(Thread& thread) {

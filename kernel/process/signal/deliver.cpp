@@ -112,7 +112,13 @@ void run_handler(Thread& thread, const Dequeued& signal) {
     SignalState& state = thread.signals;
     arch::UserContext& context = thread.registers;
     settle_before_handler(context, signal.action);
-    update_rseq(thread);
+    if (!try_update_rseq(thread)) [[unlikely]] {
+        // A fault of the program's, to which the handler's mask does not apply yet.
+        const SigSet during = state.blocked;
+        set_blocked_mask(thread, signal.blocked_before);
+        force_signal(thread, abi::SIGSEGV, abi::SI_KERNEL, VirtAddr{0});
+        set_blocked_mask(thread, during);
+    }
 
     arch::SignalDelivery delivery;
     delivery.signal = signal.info.si_signo;

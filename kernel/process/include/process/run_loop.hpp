@@ -20,5 +20,7 @@ void handle_notifications(Thread& thread);
 /// Leaves a restartable sequence and stores the CPU's number in the area of rseq(2), if there is one. Called
 /// before a signal frame is built, too.
 void update_rseq(Thread& thread);
+/// The same, but false where what the area says can't be right: the caller forces SIGSEGV.
+bool try_update_rseq(Thread& thread);
 
 } // namespace linnet::process
