@@ -232,7 +232,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
         if (ThreadObserver* of_child = child->observer.load(std::memory_order_relaxed)) of_child->on_exit();
     });
     ThreadObserver* observer = maker.observer.load(std::memory_order_relaxed);
-    if (observer) TRY(observer->on_fork(maker, *child, request.flags & CLONE_THREAD));
+    if (observer) TRY(observer->on_fork(*child, request.flags & CLONE_THREAD));
     core::WaitQueue vfork_done;
     if (request.flags & CLONE_VFORK) child->vfork_done = &vfork_done;
     const int event = event_of_clone(maker, request.flags, request.exit_signal);

@@ -90,7 +90,7 @@ PerfEvent* leader_of_copy(PerfContext& context, const PerfEvent& event, PerfEven
 
 } // namespace
 
-Result<void> PerfContext::on_fork(Thread&, Thread& child, bool is_same_process) {
+Result<void> PerfContext::on_fork(Thread& child, bool is_same_process) {
     PerfContext* context = nullptr;
     core::MutexGuard guard(events_lock);
     // Leaders have been opened before their members, and come first.

@@ -147,7 +147,7 @@ public:
     static PerfContext* find(core::Thread& thread);
     static PerfContext* find_cpu(u32 cpu);
 
-    Result<void> on_fork(process::Thread& parent, process::Thread& child, bool is_same_process) override;
+    Result<void> on_fork(process::Thread& child, bool is_same_process) override;
     void on_exec() override;
     void on_exit() override;
 

@@ -64,6 +64,8 @@ Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget
     core::MutexGuard guard(events_lock);
     TRY(prepare_records_locked());
     if (context->has_exited) return error(Errno::ESRCH);
+    // Once more: it may have executed a program with more rights meanwhile. From here on that ends its events.
+    TRY(check_perf_rights(process::current(), attributes, target));
     if (leader && !fits(attributes, target, *leader)) return error(Errno::EINVAL);
     if (leader && most_words(2 + leader->member_count) * sizeof(u64) > largest_reading) return error(Errno::E2BIG);
     auto* event = new (std::nothrow) PerfEvent(attributes, std::move(target), *context);

@@ -14,7 +14,7 @@ class ThreadObserver {
 public:
     virtual ~ThreadObserver() = default;
     /// A child has been made and does not run yet. ENOMEM.
-    virtual Result<void> on_fork(Thread& parent, Thread& child, bool is_same_process) = 0;
+    virtual Result<void> on_fork(Thread& child, bool is_same_process) = 0;
     /// It executes another program from now on.
     virtual void on_exec() = 0;
     /// It will run no more user code.
