@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <arch/cpu.hpp>
 #include <core/sched.hpp>
+#include <process/thread.hpp>
 #include <syscalls/machine.hpp>
 
 namespace linnet::syscalls {
@@ -27,10 +28,12 @@ Result<u64> read_cpus(u64 size, VirtAddr cpus, bool none_is_all) {
 }
 
 /// The other way round: which CPUs have all that the pairs ask for. They are all alike here.
-Result<long> find_cpus(mm::UserPtr<mm::InOut, ProbedProperty> pairs, u64 count, u64 set_size, VirtAddr cpus) {
+Result<long> find_cpus(Thread& thread, mm::UserPtr<mm::InOut, ProbedProperty> pairs, u64 count, u64 set_size,
+                       VirtAddr cpus) {
     if (set_size == 0 || cpus.value == 0) return error(Errno::EINVAL);
     u64 matching = TRY(read_cpus(set_size, cpus, true));
     for (u64 i = 0; i < count; ++i) {
+        if (thread.has_fatal_signal()) return error(Errno::EINTR);
         ProbedProperty wanted = TRY(pairs.element(i).copy_in());
         const arch::HardwareProperty* known = find_property(wanted.key);
         if (!known) {
@@ -58,13 +61,14 @@ Result<long> sys_riscv_flush_icache(Thread&, VirtAddr, VirtAddr, u64 flags) {
     return 0;
 }
 
-Result<long> sys_riscv_hwprobe(Thread&, mm::UserPtr<mm::InOut, ProbedProperty> pairs, u64 count, u64 set_size,
+Result<long> sys_riscv_hwprobe(Thread& thread, mm::UserPtr<mm::InOut, ProbedProperty> pairs, u64 count, u64 set_size,
                                VirtAddr cpus, u32 flags) {
     constexpr u32 which_cpus = 1;
-    if (flags == which_cpus) return find_cpus(pairs, count, set_size, cpus);
+    if (flags == which_cpus) return find_cpus(thread, pairs, count, set_size, cpus);
     if (flags != 0) return error(Errno::EINVAL);
     if (TRY(read_cpus(set_size, cpus, false)) == 0) return error(Errno::EINVAL);
     for (u64 i = 0; i < count; ++i) {
+        if (thread.has_fatal_signal()) return error(Errno::EINTR);
         const i64 key = TRY(pairs.element(i).copy_in()).key;
         const arch::HardwareProperty* known = find_property(key);
         TRY(pairs.element(i).copy_out(known ? ProbedProperty{key, known->value} : ProbedProperty{-1, 0}));
