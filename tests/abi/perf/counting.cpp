@@ -176,7 +176,7 @@ void sides() {
     perf_event_attr switches = software(PERF_COUNT_SW_CONTEXT_SWITCHES);
     switches.exclude_kernel = 1; // a switch happens in the kernel
     const int none = opened(open_event(&switches));
-    for (int i = 0; i < 5; ++i) usleep(1000);
+    for (int i = 0; i < 5; ++i) usleep(1000); // each a switch that must not be counted
     CHECK_EQ(value(none), 0u);
     close(none);
 }
@@ -185,8 +185,8 @@ void switches_and_migrations() {
     const int switches = count(PERF_COUNT_SW_CONTEXT_SWITCHES), migrations = count(PERF_COUNT_SW_CPU_MIGRATIONS);
     stay_on(0);
     const uint64_t before = value(switches), moved_before = value(migrations);
-    for (int i = 0; i < 20; ++i) usleep(1000);
-    CHECK_GE(value(switches) - before, 15u); // on a busy host a sleep may be over before it begins
+    for (int i = 0; i < 20; ++i) usleep(1000); // each is a switch
+    CHECK_GE(value(switches) - before, 15u);   // on a busy host a sleep may be over before it begins
     CHECK_EQ(value(migrations), moved_before);
     for (int i = 0; i < 10; ++i) stay_on(1), stay_on(0);
     CHECK_GE(value(migrations) - moved_before, 20u);

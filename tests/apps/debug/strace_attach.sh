@@ -31,7 +31,7 @@ target=$!
 until_asleep $target 1
 strace -o log -p $target 2> /dev/null &
 tracer=$!
-until grep -q nanosleep log || ! kill -0 $tracer; do :; done 2> /dev/null
+until grep -q -e nanosleep -e restart_syscall log || ! kill -0 $tracer; do :; done 2> /dev/null
 kill -WINCH $target
 wait $target; echo "target: $?"
 wait $tracer; echo "strace: $?"
