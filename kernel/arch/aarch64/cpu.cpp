@@ -39,7 +39,7 @@ void initialise_cpu(CpuHeader& cpu) {
     WRITE_SYSTEM_REGISTER(cpacr_el1, fp_untrapped);
     WRITE_SYSTEM_REGISTER(cntkctl_el1, user_reads_counter);
     WRITE_SYSTEM_REGISTER(mdscr_el1, 0);
-    WRITE_SYSTEM_REGISTER(oslar_el1, 0); // single steps are debug exceptions, locked after reset
+    WRITE_SYSTEM_REGISTER(oslar_el1, 0); // debug exceptions are locked after reset
     WRITE_SYSTEM_REGISTER(tpidrro_el0, 0);
     if (id_field(READ_SYSTEM_REGISTER(id_aa64dfr0_el1), 8) - 1u < 14) WRITE_SYSTEM_REGISTER(pmuserenr_el0, 0);
     if (id_field(READ_SYSTEM_REGISTER(id_aa64mmfr1_el1), 20) != 0) {
@@ -47,7 +47,7 @@ void initialise_cpu(CpuHeader& cpu) {
         asm volatile(".inst 0xd500419f" : : : "memory"); // msr pan, #1
     }
     cpu.state.fp_owner = nullptr;
-    cpu.state.single_step = false;
+    cpu.state.debug_mode = 0;
     asm volatile("isb" : : : "memory");
 }
 

@@ -1,4 +1,6 @@
-// AArch64: general registers, FPSIMD, the thread pointer, and the system call (arm64's NT_ARM_*).
+// AArch64: general registers, FPSIMD, the thread pointer, debug registers, and the system call (arm64's NT_ARM_*).
+#include "debug_registers.hpp"
+
 #include <abi/linux/elf.hpp>
 #include <arch/register_sets.hpp>
 
@@ -16,6 +18,9 @@ void read_tls(UserContext& of, std::span<u8> to) {
     __builtin_memcpy(to.data(), &pointer, sizeof pointer);
 }
 
+void read_breakpoints(UserContext& of, std::span<u8> to) { read_debug_set(of, DebugKind::Break, to); }
+void read_watchpoints(UserContext& of, std::span<u8> to) { read_debug_set(of, DebugKind::Watch, to); }
+
 usize system_call_size() { return sizeof(i32); }
 void read_system_call(UserContext& of, std::span<u8> to) {
     const auto number = static_cast<i32>(of.syscall_number());
@@ -26,6 +31,8 @@ constexpr RegisterSet sets[] = {
     {"CORE", abi::NT_PRSTATUS, general_set_size, read_general_set},
     {"CORE", abi::NT_PRFPREG, fpsimd_size, read_fpsimd},
     {"LINUX", abi::NT_ARM_TLS, tls_size, read_tls},
+    {"LINUX", abi::NT_ARM_HW_BREAK, debug_set_size, read_breakpoints},
+    {"LINUX", abi::NT_ARM_HW_WATCH, debug_set_size, read_watchpoints},
     {"LINUX", abi::NT_ARM_SYSTEM_CALL, system_call_size, read_system_call},
 };
 

@@ -1,6 +1,8 @@
-// Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, the FPSIMD registers, the thread pointer and the number
-// of the system call.
+// Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, the FPSIMD registers, the thread pointer, the number
+// of the system call, breakpoints and watchpoints.
 #include <arch/tracing.hpp>
+
+#include "debug_registers.hpp"
 
 #include <abi/linux/elf.hpp>
 #include <cstring>
@@ -8,10 +10,18 @@
 namespace linnet::arch {
 
 usize register_set_unit(u32 type) {
-    return type == abi::NT_PRFPREG || type == abi::NT_ARM_SYSTEM_CALL ? sizeof(u32) : sizeof(u64);
+    switch (type) {
+    case abi::NT_PRFPREG:
+    case abi::NT_ARM_SYSTEM_CALL:
+    case abi::NT_ARM_HW_BREAK:
+    case abi::NT_ARM_HW_WATCH:
+        return sizeof(u32);
+    default:
+        return sizeof(u64);
+    }
 }
 
-Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from) {
+Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from, usize given) {
     if (type == abi::NT_PRSTATUS) {
         abi::linux_user_regs regs;
         std::memcpy(&regs, from.data(), sizeof regs);
@@ -29,6 +39,9 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
         i32 number;
         std::memcpy(&number, from.data(), sizeof number);
         context.set_syscall_number(number);
+    } else if (type == abi::NT_ARM_HW_BREAK || type == abi::NT_ARM_HW_WATCH) {
+        const DebugKind kind = type == abi::NT_ARM_HW_BREAK ? DebugKind::Break : DebugKind::Watch;
+        return write_debug_set(context, kind, from.first(given));
     } else {
         return error(Errno::EINVAL);
     }

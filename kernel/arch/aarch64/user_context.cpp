@@ -3,11 +3,14 @@
 // fp_live_ set: the CPU's registers are newer than fp_state_ (user code has run since). A context's registers are
 // loaded on a CPU while CpuState::fp_owner there is the context and fp_cpu_ is that CPU; both must agree, so neither a
 // freed context nor one that has run elsewhere meanwhile is mistaken.
+#include "debug_registers.hpp"
+
 #include <arch/cpu.hpp>
 #include <arch/trap.hpp>
 #include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
 #include <cstring>
+#include <utility>
 
 extern "C" {
 void arch_save_fpsimd(linnet::abi::user_fpsimd_state* state);
@@ -23,11 +26,13 @@ constexpr u64 psr_mode_mask = 0x1f; // 0 is EL0t, AArch64
 constexpr u64 psr_daif = 0x3c0;
 constexpr u64 psr_single_step = 1 << 21;
 constexpr u64 psr_user_bits = abi::PSR_NZCV_BITS | abi::PSR_DIT_BIT | abi::PSR_SSBS_BIT;
-constexpr u64 mdscr_single_step = 1;
 } // namespace
+
+UserContext::~UserContext() { delete debug_; }
 
 Result<void> UserContext::create() { return {}; }
 
+/// Neither a tracer's steps nor its breakpoints are inherited.
 void UserContext::copy_from(const UserContext& other) {
     InterruptState state = save_and_disable_interrupts();
     regs_ = other.regs_;
@@ -52,6 +57,8 @@ void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     original_x0_ = 0;
     mark_not_syscall();
     set_fault(0, 0);
+    set_has_breakpoints(false);
+    delete std::exchange(debug_, nullptr);
     InterruptState state = save_and_disable_interrupts();
     extended_state_changed();
     restore_interrupts(state);
@@ -93,14 +100,12 @@ void UserContext::load_extended_state() {
 TrapReason enter_user(UserContext& context) {
     context.load_extended_state();
     CpuState& cpu = current_thread()->cpu->state;
-    // The step bit is set and cleared on the way in, with interrupts off; on the way out the thread may already be on
-    // another CPU. The kernel itself is never stepped.
-    if (context.single_step() != cpu.single_step) [[unlikely]] {
-        cpu.single_step = context.single_step();
-        WRITE_SYSTEM_REGISTER(mdscr_el1, cpu.single_step ? mdscr_single_step : 0);
-    }
-    if (!cpu.single_step) [[likely]]
+    if ((context.debug_mode() | cpu.debug_mode) == 0) [[likely]]
         return arch_run_user(&context);
+    // Set and cleared on the way in, with interrupts off; on the way out the thread may already be on another CPU. The
+    // kernel itself is never stepped.
+    load_debug_state(context, cpu);
+    if (!context.single_step()) return arch_run_user(&context);
     context.begin_step();
     TrapReason reason = arch_run_user(&context);
     context.end_step();

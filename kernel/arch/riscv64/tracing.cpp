@@ -8,7 +8,7 @@ namespace linnet::arch {
 
 usize register_set_unit(u32) { return sizeof(u64); }
 
-Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from) {
+Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from, usize) {
     if (type == abi::NT_PRSTATUS) {
         abi::linux_user_regs regs;
         std::memcpy(&regs, from.data(), sizeof regs);

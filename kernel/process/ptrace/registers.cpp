@@ -34,7 +34,7 @@ Result<usize> move_set(Thread& tracee, const arch::RegisterSet& set, bool is_wri
     set.read(tracee.registers, image);
     if (is_write) {
         TRY(mm::copy_from_user(image.data(), user, size));
-        TRY(arch::write_register_set(tracee.registers, set.type, image));
+        TRY(arch::write_register_set(tracee.registers, set.type, image, size));
     } else {
         TRY(mm::copy_to_user(user, image.data(), size));
     }

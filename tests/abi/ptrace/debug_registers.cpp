@@ -1,14 +1,11 @@
 // arch: x86_64
-// The debug registers of struct user (ptrace(2), PTRACE_POKEUSER): breakpoints and watchpoints by hardware.
+// The debug registers of struct user (ptrace(2), PTRACE_POKEUSER): what they may hold, and what DR6 says of a hit. All
+// else of breakpoints by hardware: hardware_breakpoints.cpp.
 #include <cstddef>
-#include <pthread.h>
-#include <sched.h>
-#include <sys/mman.h>
 
 #include "tracee.hpp"
 
 using namespace tracee;
-using check::eventually;
 
 namespace {
 
@@ -131,98 +128,10 @@ void hits() {
     CHECK_EQ(check::code_of(wait_status(child)), 7);
 }
 
-/// What the kernel reads and writes for the program is not the program's doing.
-void in_the_kernel() {
-    const pid_t child = start([] {
-        int ends[2];
-        CHECK_OK(pipe(ends));
-        for (int i = 0; i < 100; ++i) {
-            CHECK_EQ(write(ends[1], (void*)&watched, sizeof watched), ssize_t(sizeof watched));
-            CHECK_EQ(read(ends[0], (void*)&watched, sizeof watched), ssize_t(sizeof watched));
-        }
-        raise(SIGUSR1);
-        watched = 2;
-        return check::result();
-    });
-    CHECK_OK(set(child, 3, &watched));
-    CHECK_OK(set(child, control, local(3, read_write, eight)));
-    resume(child);
-    CHECK_EQ(wait_status(child), stopped(SIGUSR1));
-    resume(child);
-    expect_hit(child, 3);
-    finish(child, 0);
-}
-
-/// Of the same debug registers nothing comes to children, new threads and other programs.
-void heritage() {
-    const pid_t child = start([] {
-        const pid_t grandchild = fork();
-        if (grandchild == 0) {
-            watched = 3;
-            _exit(4);
-        }
-        int status = -1;
-        CHECK_EQ(waitpid(grandchild, &status, 0), grandchild);
-        CHECK_EQ(status, 4 << 8);
-        pthread_t thread;
-        CHECK_EQ(pthread_create(&thread, nullptr, [](void*) -> void* { return watched = 4, nullptr; }, nullptr), 0);
-        pthread_join(thread, nullptr);
-        raise(SIGUSR1);
-        execl("/proc/self/exe", "self", "write", nullptr);
-        return 1;
-    });
-    CHECK_OK(set(child, 0, &watched));
-    CHECK_OK(set(child, control, local(0, write_only, eight)));
-    resume(child);
-    CHECK_EQ(wait_status(child), stopped(SIGCHLD));
-    resume(child);
-    CHECK_EQ(wait_status(child), stopped(SIGUSR1));
-    CHECK_EQ(get(child, control), local(0, write_only, eight));
-    resume(child);
-    CHECK_EQ(wait_status(child), stopped(SIGTRAP)); // the exec
-    for (int number : {0, control}) CHECK_EQ(get(child, number), 0ul);
-    finish(child, 9);
-}
-
-constexpr int writers = 6, rounds = 50;
-volatile long places[writers];
-
-/// Threads that watch different places, on fewer processors than there are threads: each is stopped by its own alone.
-void each_its_own() {
-    pid_t pids[writers];
-    for (int i = 0; i < writers; ++i) {
-        pids[i] = start([] {
-            for (int round = 0; round < rounds; ++round) {
-                for (volatile long& each : places) each = round;
-                sched_yield();
-            }
-        });
-        CHECK_OK(set(pids[i], i % 4, places + i));
-        CHECK_OK(set(pids[i], control, local(i % 4, write_only, eight)));
-    }
-    for (pid_t pid : pids) resume(pid);
-    for (int round = 0; round < rounds; ++round)
-        for (int i = 0; i < writers; ++i) {
-            expect_hit(pids[i], i % 4);
-            CHECK_EQ(peek(pids[i], (void*)(places + i)), round);
-            for (int other = i + 1; other < writers; ++other)
-                CHECK_EQ(peek(pids[i], (void*)(places + other)), round == 0 ? 0 : round - 1);
-            resume(pids[i]);
-        }
-    for (pid_t pid : pids) CHECK_EQ(check::code_of(wait_status(pid)), 0);
-}
-
 } // namespace
 
-int main(int count, char**) {
-    if (count > 1) { // executed by heritage()
-        watched = 1;
-        return 9;
-    }
+int main() {
     values();
     hits();
-    in_the_kernel();
-    heritage();
-    each_its_own();
     return check::result();
 }

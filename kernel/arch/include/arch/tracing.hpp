@@ -10,8 +10,9 @@ namespace linnet::arch {
 
 /// The unit that parts of a register set (arch/register_sets.hpp) are read and written by.
 usize register_set_unit(u32 type);
-/// Sets the registers of a whole set. EIO or EINVAL: values that user code could not have, or nothing that can be set.
-Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from);
+/// Sets the registers of a whole set, of which the first `given` bytes are new. EIO or EINVAL: values that user code
+/// could not have, or nothing that can be set; ENOSPC: more breakpoints than the CPU has; ENOMEM.
+Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from, usize given);
 
 /// The set that one of the architecture's own requests moves (PTRACE_GETREGS …); type 0: it isn't one.
 struct RegisterRequest {

@@ -18,8 +18,8 @@ struct CpuState {
     UserContext* fp_owner = nullptr;
     /// The bit (GICv2) by which the interrupt controller knows this CPU.
     u32 interrupt_target = 0;
-    /// MDSCR_EL1.SS is set.
-    bool single_step = false;
+    /// What MDSCR_EL1 makes it do, as of UserContext::debug_mode().
+    u8 debug_mode = 0;
 };
 
 inline ThreadHeader* current_thread() {

@@ -9,10 +9,20 @@
 
 namespace linnet::arch {
 
+struct DebugRegisters;
+
+/// What of debugging by the CPU a context wants, bits of debug_mode().
+inline constexpr u8 debug_step = 1, debug_breakpoints = 2;
+
 /// Layout known to vectors.S and context_switch.S by asm_offsets.hpp. FPSIMD registers may be newer in the CPU than in
 /// `fp_state_`: exactly while `fp_live_` is set.
 class UserContext {
 public:
+    UserContext() = default;
+    ~UserContext();
+    UserContext(const UserContext&) = delete;
+    UserContext& operator=(const UserContext&) = delete;
+
     Result<void> create();
     void copy_from(const UserContext& other);
     void reset_for_exec(VirtAddr entry, VirtAddr stack);
@@ -50,8 +60,10 @@ public:
     bool in_syscall() const { return in_syscall_; }
     void announce_syscall() {}
 
-    void set_single_step(bool on) { single_step_ = on; }
-    bool single_step() const { return single_step_; }
+    void set_single_step(bool on) { set_debug_mode(debug_step, on); }
+    bool single_step() const { return debug_mode_ & debug_step; }
+    void set_has_breakpoints(bool on) { set_debug_mode(debug_breakpoints, on); }
+    u8 debug_mode() const { return debug_mode_; }
 
     abi::linux_user_regs to_user_regs() const { return regs_; }
     /// In place, for signal frames; pstate is not to be written.
@@ -82,8 +94,14 @@ public:
     void begin_step();
     void end_step();
 
+    /// What a tracer has set (debug_registers.hpp), if any.
+    DebugRegisters*& debug() { return debug_; }
+    const DebugRegisters* debug() const { return debug_; }
+
 private:
     friend struct UserContextLayout;
+
+    void set_debug_mode(u8 bit, bool on) { debug_mode_ = static_cast<u8>(on ? debug_mode_ | bit : debug_mode_ & ~bit); }
 
     abi::linux_user_regs regs_{};
     u64 original_x0_ = 0;
@@ -92,11 +110,12 @@ private:
     bool in_syscall_ = false;
     bool result_set_ = false;
     bool fp_live_ = false;
-    bool single_step_ = false;
+    u8 debug_mode_ = 0;
     u32 fp_cpu_ = ~0u; // the CPU that loaded fp_state_ last, if CpuState::fp_owner there agrees
     u64 fault_address_ = 0;
     u64 fault_syndrome_ = 0;
     abi::user_fpsimd_state fp_state_{};
+    DebugRegisters* debug_ = nullptr; // owned
 };
 
 } // namespace linnet::arch
