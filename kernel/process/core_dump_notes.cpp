@@ -184,7 +184,7 @@ Result<void> CoreNotes::write_files(PutBytes put) {
 Result<void> CoreNotes::write_other_sets(Thread& thread, PutBytes put) {
     for (const arch::RegisterSet& set : arch::register_sets().subspan(1)) {
         std::span<u8> bytes(set_.get(), set.size());
-        if (bytes.empty()) continue;
+        if (bytes.empty() || !set.is_used(thread.registers)) continue;
         set.read(thread.registers, bytes);
         TRY(put_note(put, set.note_name, set.type, bytes));
     }

@@ -3,6 +3,7 @@
 #include <arch/register_sets.hpp>
 
 #include "isa.hpp"
+#include "vector_set.hpp"
 
 namespace linnet::arch {
 namespace {
@@ -12,23 +13,23 @@ void read_floating_point(UserContext& of, std::span<u8> to) {
     __builtin_memcpy(to.data(), of.save_extended_state().data(), to.size());
 }
 
-/// vstart, vl, vtype, vcsr, vlenb, then the registers' bytes.
-struct VectorHeader {
-    u64 vstart, vl, vtype, vcsr, vlenb;
-};
-usize vector_size() { return vector_register_bytes() != 0 ? sizeof(VectorHeader) + 32 * vector_register_bytes() : 0; }
+usize vector_size() {
+    return vector_register_bytes() != 0 ? sizeof(VectorSetHeader) + 32 * vector_register_bytes() : 0;
+}
 void read_vector(UserContext& of, std::span<u8> to) {
     (void)of.save_extended_state();
     const VectorState& state = *of.vector;
-    const VectorHeader header{state.vstart, state.vl, state.vtype, state.vcsr, vector_register_bytes()};
+    const VectorSetHeader header{state.vstart, state.vl, state.vtype, state.vcsr, vector_register_bytes()};
     __builtin_memcpy(to.data(), &header, sizeof header);
     __builtin_memcpy(to.data() + sizeof header, state.bytes(), to.size() - sizeof header);
 }
 
+bool uses_vector(const UserContext& by) { return by.unit_state(csr::sstatus_vs_shift) != csr::unit_off; }
+
 constexpr RegisterSet sets[] = {
     {"CORE", abi::NT_PRSTATUS, general_set_size, read_general_set},
     {"CORE", abi::NT_PRFPREG, floating_point_size, read_floating_point},
-    {"LINUX", abi::NT_RISCV_VECTOR, vector_size, read_vector},
+    {"LINUX", abi::NT_RISCV_VECTOR, vector_size, read_vector, uses_vector},
 };
 
 } // namespace

@@ -17,10 +17,10 @@ struct IoVector {
     u64 length;
 };
 
-/// EINVAL: neither the architecture nor this CPU has registers of that type.
-Result<const arch::RegisterSet*> find_set(u32 type) {
+/// EINVAL: neither the architecture nor this CPU nor yet the thread has registers of that type.
+Result<const arch::RegisterSet*> find_set(const Thread& tracee, u32 type) {
     for (const arch::RegisterSet& set : arch::register_sets())
-        if (set.type == type && set.size() != 0) return &set;
+        if (set.type == type && set.size() != 0 && set.is_used(tracee.registers)) return &set;
     return error(Errno::EINVAL);
 }
 
@@ -44,7 +44,7 @@ Result<usize> move_set(Thread& tracee, const arch::RegisterSet& set, bool is_wri
 Result<long> move_by_vector(Thread& tracee, u64 type_word, bool is_write, u64 vector) {
     mm::UserPtr<mm::InOut, IoVector> place(VirtAddr{vector});
     IoVector io = TRY(place.copy_in());
-    const arch::RegisterSet& set = *TRY(find_set(static_cast<u32>(type_word)));
+    const arch::RegisterSet& set = *TRY(find_set(tracee, static_cast<u32>(type_word)));
     if (io.length % arch::register_set_unit(set.type) != 0) return error(Errno::EINVAL);
     io.length = TRY(move_set(tracee, set, is_write, VirtAddr{io.base}, io.length));
     TRY(place.copy_out(io));
@@ -71,7 +71,7 @@ Result<long> ask_for_registers(Thread& tracee, long request, u64 address, u64 da
     }
     const arch::RegisterRequest own = arch::register_request(request);
     if (own.type == 0) return error(Errno::EIO);
-    TRY(move_set(tracee, *TRY(find_set(own.type)), own.is_write, VirtAddr{data}, ~u64{0}));
+    TRY(move_set(tracee, *TRY(find_set(tracee, own.type)), own.is_write, VirtAddr{data}, ~u64{0}));
     return 0;
 }
 

@@ -16,6 +16,8 @@ struct RegisterSet {
     /// Fills `to`, which has just that size. Of the current thread, or of one that has been switched out and stays so:
     /// registers that live in the CPU are stored first.
     void (*read)(UserContext& of, std::span<u8> to);
+    /// Whether a thread has such registers yet.
+    bool (*is_used)(const UserContext& by) = [](const UserContext&) { return true; };
 };
 
 /// The first is always the general one, NT_PRSTATUS: struct user_regs_struct (user_pt_regs on AArch64).
