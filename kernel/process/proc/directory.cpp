@@ -139,6 +139,7 @@ constexpr Entry entries[] = {
     {"personality", EntryKind::PrivateText, 0400, show_personality},
     {"limits", EntryKind::Text, 0444, show_limits},
     {"timers", EntryKind::Text, 0444, show_timers},
+    {"syscall", EntryKind::PrivateText, 0400, show_syscall},
     {"comm", EntryKind::Text, 0644, show_comm, store_comm},
     {"cmdline", EntryKind::Text, 0444, show_cmdline},
     {"stat", EntryKind::Text, 0444, show_stat},

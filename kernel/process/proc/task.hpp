@@ -90,6 +90,7 @@ Result<void> store_coredump_filter(const Task& task, std::string_view text);
 Result<void> show_cmdline(const Task& task, TextSink sink); // strings.cpp
 Result<void> show_environ(const Task& task, TextSink sink);
 Result<void> show_auxv(const Task& task, TextSink sink);
+Result<void> show_syscall(const Task& task, TextSink sink); // syscall.cpp
 Result<void> show_comm(const Task& task, TextSink sink);
 Result<void> store_comm(const Task& task, std::string_view text);
 Result<void> show_mounts(const Task& task, TextSink sink); // mounts.cpp
