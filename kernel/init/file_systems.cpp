@@ -10,6 +10,7 @@
 #include <fs/tmpfs.hpp>
 #include <ipc/shared_memory.hpp>
 #include <mm/init.hpp>
+#include <net/socket.hpp>
 #include <process/binary_formats.hpp>
 #include <process/proc_nodes.hpp>
 #include <trace/perf_event.hpp>
@@ -42,6 +43,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(process::register_proc_nodes());
     TRY(process::initialise_binary_formats());
     TRY(ipc::initialise());
+    TRY(net::initialise());
     TRY(trace::initialise_perf(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
     TRY(fs::register_devtmpfs());

@@ -1,6 +1,7 @@
 // The hooks by which vfs asks about the current thread (vfs/current.hpp). A kernel thread counts as root in
 // the initial directory context.
 #include <process/process.hpp>
+#include <process/user_account.hpp>
 #include <vfs/current.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
@@ -68,6 +69,24 @@ void signal_current(int signo) {
 
 void file_size_limit_exceeded() { signal_current(abi::SIGXFSZ); }
 void broken_pipe() { signal_current(abi::SIGPIPE); }
+
+NullableRefPtr<ProcessIdentity> current_process_identity() {
+    process::Thread* thread = process::current_or_null();
+    if (!thread) return {};
+    return thread->process().record;
+}
+
+NullableRefPtr<UserCharge> current_user_charge() {
+    process::Thread* thread = process::current_or_null();
+    if (!thread) return {};
+    return thread->account;
+}
+
+NullableRefPtr<ProcessIdentity> process_identity(i32 number) {
+    NullableRefPtr<process::Process> process = process::find_process(number);
+    if (!process) return {};
+    return process->record;
+}
 
 i32 current_process_id() {
     process::Thread* thread = process::current_or_null();

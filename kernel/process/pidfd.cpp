@@ -38,6 +38,11 @@ Result<RefPtr<vfs::File>> create_pidfd(RefPtr<PidRecord> record, u32 flags) {
     return RefPtr<vfs::File>(adopt_ref(*file));
 }
 
+Result<RefPtr<vfs::File>> PidRecord::open_pidfd(u32 flags) {
+    if (!process()) return error(Errno::ESRCH);
+    return create_pidfd(RefPtr<PidRecord>(*this), flags);
+}
+
 Result<RefPtr<PidRecord>> pidfd_record(vfs::File& file) {
     if (file.kind() != &PidFd::tag) return error(Errno::EBADF);
     return static_cast<PidFd&>(file).record;

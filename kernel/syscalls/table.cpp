@@ -25,6 +25,7 @@
 #include <syscalls/semaphores.hpp>
 #include <syscalls/shared_memory.hpp>
 #include <syscalls/signal.hpp>
+#include <syscalls/socket.hpp>
 #include <syscalls/stat.hpp>
 #include <syscalls/table.hpp>
 #include <syscalls/time.hpp>
@@ -38,10 +39,11 @@ void two_calls_with_one_number();
 namespace {
 
 constexpr std::span<const Entry> all_families[] = {
-    credential_calls, file_calls,          futex_calls,         identity_calls, log_calls,      memory_calls,
-    machine_calls,    memory_policy_calls, message_queue_calls, mount_calls,    path_calls,     perf_calls,
-    poll_calls,       posix_queue_calls,   process_calls,       ptrace_calls,   resource_calls, sched_calls,
-    semaphore_calls,  shared_memory_calls, signal_calls,        stat_calls,     time_calls,     timer_calls,
+    credential_calls, file_calls,     futex_calls,         identity_calls,      log_calls,
+    memory_calls,     machine_calls,  memory_policy_calls, message_queue_calls, mount_calls,
+    path_calls,       perf_calls,     poll_calls,          posix_queue_calls,   process_calls,
+    ptrace_calls,     resource_calls, sched_calls,         semaphore_calls,     shared_memory_calls,
+    signal_calls,     socket_calls,   stat_calls,          time_calls,          timer_calls,
 };
 
 consteval usize table_size() {

@@ -14,6 +14,7 @@
 #include <lib/ref_ptr.hpp>
 #include <lib/result.hpp>
 #include <vfs/event_source.hpp>
+#include <vfs/identity.hpp>
 
 namespace linnet::process {
 
@@ -27,8 +28,14 @@ using Pid = i32;
 inline constexpr Pid highest_pid_limit = 4194304;
 inline constexpr Pid reserved_pids = 300;
 
-class PidRecord : public RefCounted<PidRecord> {
+class PidRecord final : public RefCounted<PidRecord>, public vfs::ProcessIdentity {
 public:
+    // As what rooms below remember of a process.
+    void ref() const override { RefCounted<PidRecord>::ref(); }
+    void unref() const override { RefCounted<PidRecord>::unref(); }
+    i32 process_number() const override { return number_; }
+    Result<RefPtr<vfs::File>> open_pidfd(u32 flags) override;
+
     /// Takes the next free number. EAGAIN: none left; ENOMEM.
     static Result<RefPtr<PidRecord>> allocate();
     /// Takes exactly `pid` (clone3's set_tid; 0 is the group and session of PID 1). EEXIST.
