@@ -22,7 +22,7 @@ from .guest import Guest
 from .paths import BUILD, ROOT, ensure
 from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory", "mm", "sched", "signal", "wall", "mm-wall", "sched-wall")
+KINDS = ("boot", "core", "memory", "mm", "net", "sched", "signal", "wall", "mm-wall", "sched-wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
 WALL_TIMEOUT = 900
@@ -33,10 +33,11 @@ BOOT_TIMEOUT = 180
 # The seven of which the geometric mean is reported.
 MEAN_OF = ("null", "open+close", "stat", "fork+exec+wait", "anon-fault", "switch", "pipe")
 
-# Before the names of bench/mm.cpp, bench/sched.cpp and bench/signal.cpp; they have plots of their own.
+# Before the names of bench/mm.cpp, bench/net.cpp, bench/sched.cpp and bench/signal.cpp; they have plots of their own.
 MM_PREFIX = "mm:"
 SCHED_PREFIX = "sched:"
 SIGNAL_PREFIX = "signal:"
+NET_PREFIX = "net:"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ DOCUMENTS = (
              "`bench/sched.cpp`.", "measured: scheduling", SCHED_PREFIX, ("sched", "sched-wall")),
     Document("signal", "Signal benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
              "`bench/signal.cpp`.", "measured: signals", SIGNAL_PREFIX, ("signal",)),
+    Document("net", "Socket benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
+             "`bench/net.cpp`.", "measured: sockets", NET_PREFIX, ("net",)),
 )
 
 RIVALS = ("linux-bench", "linnet")
@@ -193,6 +196,10 @@ def measure_sched(arch, rival):
 
 def measure_signal(arch, rival):
     return measure_core(arch, rival, "signal", SIGNAL_PREFIX)
+
+
+def measure_net(arch, rival):
+    return measure_core(arch, rival, "net", NET_PREFIX)
 
 
 def measure_mm(arch, rival):
@@ -297,7 +304,7 @@ def stripped_size(arch):
 
 
 MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory, "mm": measure_mm,
-            "sched": measure_sched, "signal": measure_signal}
+            "sched": measure_sched, "signal": measure_signal, "net": measure_net}
 
 # -- what comes of it ----------------------------------------------------------------------------------------------------
 
@@ -354,7 +361,7 @@ def summarise(shown):
         (BUILD / "bench" / f"{document.name}.md").write_text("\n".join(markdown))
         (BUILD / "bench" / f"{document.name}.svg").write_text(plot.bars(part_of(everything, document.wanted)))
     say(f"written to {(BUILD / 'bench').relative_to(ROOT) if BUILD.is_relative_to(ROOT) else BUILD / 'bench'}/"
-        "{bench.md,mm.md,sched.md,signal.md,*.svg,*.json}")
+        "{bench.md,mm.md,net.md,sched.md,signal.md,*.svg,*.json}")
 
 
 def part_of(everything, wanted):

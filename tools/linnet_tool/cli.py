@@ -70,7 +70,7 @@ def build_parser():
     test.add_argument("--sanitize", action="store_true")
 
     bench = commands.add_parser("bench", help="measure Linnet beside Debian's Linux, in instructions")
-    bench.add_argument("kinds", nargs="*", metavar="boot|core|memory|mm|sched|signal|wall|mm-wall|sched-wall")
+    bench.add_argument("kinds", nargs="*", metavar="boot|core|memory|mm|net|sched|signal|wall|mm-wall|sched-wall")
     bench.add_argument("--arch", default=None, metavar="A|all")
     bench.add_argument("--kernel", choices=("linnet", "linux"), default=None, help="measure only that one anew")
     bench.add_argument("--pairs", type=int, default=15, metavar="N", help="how many pairs of runs by the clock (default: 15)")
