@@ -1,3 +1,4 @@
+// Packets: made and freed as one block with their bytes.
 #include "socket.hpp"
 
 namespace linnet::net {
