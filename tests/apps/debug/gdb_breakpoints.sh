@@ -2,7 +2,7 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
-# arch: x86_64
+# arch: x86_64 aarch64
 # timeout: 180
 # Breakpoints, steps and variables of a program that gdb runs.
 . "${0%/*}/normal.bash"

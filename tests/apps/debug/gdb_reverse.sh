@@ -2,8 +2,8 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
+# arch: x86_64 aarch64
 # timeout: 240
-# arch: x86_64
 # gdb records what a program does and goes back in it.
 . "${0%/*}/normal.bash"
 debugger $debuggees/steps -ex 'break add' -ex run -ex 'record full' -ex 'break twice' -ex continue -ex 'print total' -ex 'reverse-continue' -ex 'print total' \

@@ -2,7 +2,7 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
-# arch: x86_64
+# arch: x86_64 aarch64
 # timeout: 180
 # Watchpoints and breakpoints by the processor's own registers.
 . "${0%/*}/normal.bash"

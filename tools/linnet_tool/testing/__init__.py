@@ -108,12 +108,13 @@ class Header:
     def number(self, key, default):
         return float(self.values.get(key) or default)
 
-    @property
-    def long(self):
-        return "long" in self.values
+    def chosen(self, arch, long):
+        """Whether it is for that architecture, in the fast tier or with the long one."""
+        return self._names("arch", arch) and (long or "long" not in self.values or not self._names("long", arch))
 
-    def for_arch(self, arch):
-        names = self.text("arch").replace(",", " ").split()
+    def _names(self, key, arch):
+        """Whether a list of architectures has this one; one that is empty has them all."""
+        names = self.text(key).replace(",", " ").split()
         return not names or arch.name in names
 
     def new_enough(self, version):

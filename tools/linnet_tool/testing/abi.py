@@ -38,7 +38,7 @@ def name_of(path):
 
 def run(plan, arch, sources):
     headers = {path: Header(path) for path in sources}
-    chosen = [path for path in sources if headers[path].for_arch(arch) and (plan.long or not headers[path].long)]
+    chosen = [path for path in sources if headers[path].chosen(arch, plan.long)]
     programs = compile_all(plan, arch, chosen)
     version = linux.get(arch).version if plan.kernel == "linux" else None
     todo = []

@@ -27,7 +27,7 @@ def jobs(plan):
     for arch in plan.arches if not plan.record else recorded_arches(plan):
         for path in scripts:
             header = headers[path]
-            if header.for_arch(arch) and (plan.long or not header.long):
+            if header.chosen(arch, plan.long):
                 key = (header.text("rootfs", "busybox"), header.text("mem", MEMORY), header.text("smp", PROCESSORS))
                 groups.setdefault((arch.name, *key), []).append(path)
     return [(key[0], lambda key=key, paths=paths: run(plan, key, paths, headers)) for key, paths in groups.items()]
