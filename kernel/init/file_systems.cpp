@@ -46,6 +46,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(net::initialise());
     TRY(trace::initialise_perf(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
+    TRY(trace::register_perf_devices(vfs::pseudo::sys().root()));
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());
     tty::choose_console(command_line.console);

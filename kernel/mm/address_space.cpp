@@ -3,6 +3,7 @@
 #include "space.hpp"
 #include <algorithm>
 #include <core/panic.hpp>
+#include <mm/code_probes.hpp>
 
 namespace linnet::mm {
 
@@ -85,6 +86,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::create() {
 }
 
 AddressSpace::~AddressSpace() {
+    delete probes.load(std::memory_order_relaxed);
     leave_collapse_list();
     leave_table_sharers();
     if (tables_.root().value == 0) return;

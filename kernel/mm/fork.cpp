@@ -8,6 +8,7 @@
 #include <abi/linux/prctl.hpp>
 
 #include "vma_edit.hpp"
+#include <mm/code_probes.hpp>
 
 namespace linnet::mm {
 
@@ -20,7 +21,17 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     child->dumpable.store(dumpable.load());
     child->dump_filter.store(dump_filter.load());
     child->membarrier_registrations.store(membarrier_registrations.load());
+    TRY(fork_into(*child));
+    if (probed_objects.load() != 0) [[unlikely]]
+        code_probes->on_changed(*child);
+    return child;
+}
+
+Result<void> AddressSpace::fork_into(AddressSpace& made) {
+    AddressSpace* const child = &made;
     core::WriteGuard guard(mmap_lock_);
+    // Who looks for the mappings of an object finds the child's, too.
+    core::WriteGuard child_guard(child->mmap_lock_);
     child->layout = layout;
     child->mmap_base = mmap_base;
     child->brk_ = brk_;
@@ -34,8 +45,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
         child->write_execute_rules.store(rules);
     child->has_seals_ = has_seals_;
     child->protection_keys_ = protection_keys_;
-    TRY(clone_mappings(*child));
-    return child;
+    return clone_mappings(*child);
 }
 
 /// Gives the child tables, in order of address. The cost of this, for each table, is what a fork of much memory costs.

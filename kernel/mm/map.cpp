@@ -2,6 +2,7 @@
 #include "vma_edit.hpp"
 #include <abi_arch/mman.hpp>
 #include <algorithm>
+#include <mm/code_probes.hpp>
 
 namespace linnet::mm {
 
@@ -225,6 +226,8 @@ Result<VirtAddr> AddressSpace::map(const MapRequest& request) {
         // What can't be made present now faults later: mmap has succeeded.
         (void)populate(address, length, write ? arch::Access::Write : arch::Access::Read);
     }
+    if (request.object && request.object->is_probed.load()) [[unlikely]]
+        code_probes->on_mapped(*this, *request.object);
     return address;
 }
 

@@ -4,6 +4,7 @@
 // one, and move together; what is added at the end is no guard.
 #include "vma_edit.hpp"
 #include <algorithm>
+#include <mm/code_probes.hpp>
 #include <optional>
 #include <utility>
 
@@ -37,6 +38,8 @@ Result<VirtAddr> AddressSpace::remap(VirtAddr old_address, u64 old_length, u64 n
         fill = vma && vma->is(vma_locked) && !vma->is(vma_lock_on_fault) && new_length > old_length;
     }
     if (fill) (void)populate(result + old_length, new_length - old_length, arch::Access::Read);
+    if (probed_objects.load() != 0) [[unlikely]]
+        code_probes->on_changed(*this);
     return result;
 }
 

@@ -17,6 +17,7 @@
 #include <process/ptrace.hpp>
 #include <process/session.hpp>
 #include <process/user_account.hpp>
+#include <process/user_probes.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
 #include <vfs/inode.hpp>
@@ -350,6 +351,7 @@ Result<void> take_over(Thread& self, Program& program) {
     self.own_files().close_marked();
     if (program.descriptor) TRY(install_descriptor(self, program));
     self.registers.reset_for_exec(program.entry, program.stack);
+    if (self.probes) user_probes->on_exec(self);
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exec();
     if (core::is_watched(core::watch_threads)) core::watcher->on_executed();
     return {};

@@ -16,6 +16,7 @@
 #include <process/semaphore_undo.hpp>
 #include <process/session.hpp>
 #include <process/timers.hpp>
+#include <process/user_probes.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
@@ -85,7 +86,8 @@ void give_registers(Thread& maker, Thread& child, const CloneRequest& request) {
     if (request.flags & CLONE_SETTLS) child.registers.set_tls(request.tls);
     if (request.flags & CLONE_CHILD_SETTID) child.set_child_tid = request.child_tid;
     if (request.flags & CLONE_CHILD_CLEARTID) child.clear_child_tid = request.child_tid;
-    if (!(request.flags & CLONE_VM)) child.rseq = maker.rseq; // the copied memory holds a copy of the area
+    if (!((request.flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM))
+        child.rseq = maker.rseq; // the copied memory holds a copy of the area
 }
 
 /// sched(7), "Resetting scheduling policy for child processes".
@@ -231,6 +233,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     ScopeGuard take_copies_back([&] {
         if (ThreadObserver* of_child = child->observer.load(std::memory_order_relaxed)) of_child->on_exit();
     });
+    if (maker.probes) TRY(user_probes->on_fork(maker, *child, (request.flags & (CLONE_VM | CLONE_VFORK)) == CLONE_VM));
     ThreadObserver* observer = maker.observer.load(std::memory_order_relaxed);
     if (observer) TRY(observer->on_fork(*child, request.flags & CLONE_THREAD));
     core::WaitQueue vfork_done;

@@ -12,6 +12,7 @@
 #include <mm/usercopy.hpp>
 #include <process/cpu_clock.hpp>
 #include <process/process.hpp>
+#include <process/user_probes.hpp>
 
 namespace linnet::process {
 namespace {
@@ -21,7 +22,11 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
     static_cast<core::Cpu*>(thread.cpu)->user_faults.fetch_add(1, std::memory_order_relaxed);
     if (core::is_watched(core::watch_faults)) [[unlikely]]
         core::watcher->on_fault(address, false);
-    switch (thread.own_address_space().handle_fault(address, access)) {
+    const mm::FaultResult result = thread.own_address_space().handle_fault(address, access);
+    if (result == mm::FaultResult::Resolved) [[likely]]
+        return;
+    if (thread.probes) user_probes->on_fault(thread);
+    switch (result) {
     case mm::FaultResult::Resolved:
         return;
     case mm::FaultResult::SegvMapErr:
@@ -37,6 +42,21 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
     }
 }
 
+void handle_user_fault(Thread& thread, arch::TrapReason reason) {
+    if (had_user_probes.load(std::memory_order_relaxed)) {
+        switch (user_probes->on_trap(thread, reason)) {
+        case UserProbes::Verdict::Handled:
+            return;
+        case UserProbes::Verdict::SystemCall:
+            thread.in_call = true;
+            return syscalls::dispatch(thread);
+        case UserProbes::Verdict::NotMine:
+            break;
+        }
+    }
+    force_signal(thread, reason.signal, reason.code, reason.address);
+}
+
 } // namespace
 
 // Not inlined: the loop would keep this function's constants in registers, and load them anew after each stay in user
@@ -44,12 +64,14 @@ void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
 [[gnu::noinline]] void handle_pending_work(Thread& thread) {
     u32 work = thread.pending_work.load(std::memory_order_acquire);
     if (work & core::work_exit) {
+        if (thread.probes) user_probes->on_fault(thread);
         Process& process = thread.process();
         exit_thread(process.group_exiting ? process.group_exit_status : thread.exit_status);
     }
     if (work & core::work_reschedule) core::reschedule();
     if (work & core::work_cpu_timers) check_cpu_timers(thread);
-    if (work & (core::work_signal | core::work_stop)) handle_pending_signals(thread);
+    if (work & (core::work_signal | core::work_stop))
+        if (!thread.probes || !user_probes->puts_off(thread, work)) handle_pending_signals(thread);
     if (work & core::work_notify) handle_notifications(thread);
 }
 
@@ -76,7 +98,7 @@ void Thread::run() {
             handle_page_fault(*this, reason.address, reason.access);
             break;
         case arch::TrapReason::Kind::UserFault:
-            force_signal(*this, reason.signal, reason.code, reason.address);
+            handle_user_fault(*this, reason);
             break;
         case arch::TrapReason::Kind::Interrupt:
             break;

@@ -7,6 +7,7 @@
 #include <process/process.hpp>
 #include <process/semaphore_undo.hpp>
 #include <process/user_account.hpp>
+#include <process/user_probes.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
@@ -35,6 +36,7 @@ Thread::~Thread() {
     exchange_fs({}); // of a thread that never ran
     if (kernel_stack_top) mm::free_kernel_stack(kernel_stack_top);
     delete observer.load();
+    delete probes;
 }
 
 bool Thread::is_leader() const { return process_->leader_ == this; }

@@ -35,6 +35,7 @@ PerfEvent::~PerfEvent() { core::cancel_timer_sync(alarm_); }
 u64 PerfEvent::clock() const { return target.thread ? cpu_time(*target.thread) : core::monotonic_ns(); }
 
 u64 PerfEvent::counter() const {
+    if (!is_software()) return hits_;
     const bool sees_user = !has(abi::PERF_ATTR_EXCLUDE_USER);
     const bool sees_kernel = !has(abi::PERF_ATTR_EXCLUDE_KERNEL);
     const process::Thread* thread = target.thread.get();
@@ -159,6 +160,7 @@ void PerfEvent::stop_for_good_locked() {
 void PerfEvent::begin_as_copy_locked(PerfEvent& from) {
     original = from.original ? from.original : &from;
     original->copies.push_back(*this);
+    probe = original->probe;
     enables_on_exec = from.enables_on_exec;
     buffer = original->buffer;
 }

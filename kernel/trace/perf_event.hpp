@@ -20,6 +20,7 @@
 #include <trace/perf_event.hpp>
 
 #include "perf_buffer.hpp"
+#include "perf_probe.hpp"
 
 namespace linnet::trace {
 
@@ -66,6 +67,7 @@ public:
     void give_back_locked();
 
     [[nodiscard]] bool has(u64 flag) const { return attributes.flags & flag; }
+    [[nodiscard]] bool is_software() const { return attributes.type == abi::PERF_TYPE_SOFTWARE; }
     [[nodiscard]] bool takes_samples() const { return attributes.sample_period != 0; }
     /// Whether its thread's coming and going matters to it.
     [[nodiscard]] bool needs_entering() const { return samples_time() || (target.thread && target.is_on_one_cpu); }
@@ -78,6 +80,8 @@ public:
     }
     /// `times` more of what it samples have happened.
     void count_guarded(abi::PerfSoftware what, u64 times, const Moment& moment);
+    /// The probe that it counts has been hit.
+    void hit_guarded(const Moment& moment);
     /// Its thread begins to run on that CPU, or does already; it leaves it. On that CPU, interrupts off.
     void enter_guarded(u32 cpu);
     void leave_guarded();
@@ -91,6 +95,7 @@ public:
     const abi::perf_event_attr attributes;
     const PerfTarget target;
     PerfContext& context;
+    NullableRefPtr<PerfProbe> probe; // that it counts hits of; a copy has the same
 
     PerfEvent* leader = this;
     ListNode member_node; // in leader->members
@@ -118,6 +123,7 @@ private:
     void settle_group_guarded();
     void on_timer();
     void arm_guarded();
+    void count_for_samples_guarded(u64 times, const Moment& moment);
     void take_sample_guarded(const Moment& moment);
     void adapt_period_guarded();
 
@@ -126,6 +132,7 @@ private:
     bool is_in_ = false;                    // its thread runs on a CPU that it counts on
     u64 counter_then_ = 0, clock_then_ = 0; // when it began to count
     Reading sum_;                           // before that, and of children that are gone
+    u64 hits_ = 0;                          // of its probe
     u64 period_ = 0;                        // nanoseconds or happenings between samples
     u64 left_ = 0;                          // of the present one
     u64 sampled_at_ = 0;                    // for what adapts its period to a frequency

@@ -58,7 +58,8 @@ bool fits(const abi::perf_event_attr& attributes, const PerfTarget& target, cons
            !(attributes.flags & (abi::PERF_ATTR_PINNED | abi::PERF_ATTR_EXCLUSIVE));
 }
 
-Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget target, PerfEvent* leader) {
+Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget target, PerfEvent* leader,
+                              NullableRefPtr<PerfProbe> probe) {
     PerfContext* context = target.thread ? TRY(PerfContext::of(*target.thread)) : TRY(PerfContext::of_cpu(target.cpu));
     PerfContext* opener = TRY(PerfContext::of(process::current()));
     core::MutexGuard guard(events_lock);
@@ -70,6 +71,7 @@ Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget
     if (leader && most_words(2 + leader->member_count) * sizeof(u64) > largest_reading) return error(Errno::E2BIG);
     auto* event = new (std::nothrow) PerfEvent(attributes, std::move(target), *context);
     if (!event) return error(Errno::ENOMEM);
+    event->probe = std::move(probe);
     event->opener = NullableRefPtr<Thread>(&process::current());
     opener->opened.push_back(*event);
     event->join_locked(leader ? *leader : *event, !(attributes.flags & abi::PERF_ATTR_DISABLED));
@@ -106,10 +108,13 @@ Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes
                                           const PerfCompany& company) {
     for (vfs::File* other : {company.leader, company.output})
         if (other && other->kind() != &PerfFile::tag) return error(Errno::EBADF);
-    if (!is_counted(attributes)) return error(Errno::ENOENT);
+    const bool is_probe = PerfProbe::is_type(attributes.type);
+    if (!is_probe && !is_counted(attributes)) return error(Errno::ENOENT);
     TRY(check_attributes(attributes));
+    NullableRefPtr<PerfProbe> probe;
+    if (is_probe) probe = TRY(PerfProbe::create(attributes));
     PerfEvent* group = company.leader ? &static_cast<PerfFile*>(company.leader)->event() : nullptr;
-    PerfEvent* event = TRY(make_event(attributes, std::move(target), group));
+    PerfEvent* event = TRY(make_event(attributes, std::move(target), group, std::move(probe)));
     Result<void> directed{};
     if (company.output) {
         core::MutexGuard guard(events_lock);
@@ -154,6 +159,7 @@ Result<void> initialise_perf(vfs::pseudo::Directory& knobs) {
     TRY(add_knob(knobs, "perf_event_paranoid", {.value = paranoid, .most = 3}));
     TRY(add_knob(knobs, "perf_event_max_sample_rate", {.value = max_sample_rate, .least = 1}));
     TRY(add_knob(knobs, "perf_event_max_stack", {.value = max_stack, .least = 1, .most = 640}));
+    probe::initialise_user_probes();
     return add_knob(knobs, "perf_event_mlock_kb", {.value = mlock_kb});
 }
 

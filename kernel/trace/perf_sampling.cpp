@@ -34,7 +34,7 @@ void unwatch_locked(u32 what) {
         if (--watchers[std::countr_zero(rest)] == 0) core::watched.fetch_and(~(rest & -rest));
 }
 
-bool PerfEvent::samples_time() const { return takes_samples() && is_clock(attributes.config); }
+bool PerfEvent::samples_time() const { return takes_samples() && is_software() && is_clock(attributes.config); }
 
 u32 PerfEvent::watches() const {
     u32 what = 0;
@@ -43,7 +43,7 @@ u32 PerfEvent::watches() const {
     if (has(abi::PERF_ATTR_MMAP | abi::PERF_ATTR_MMAP2 | abi::PERF_ATTR_MMAP_DATA))
         what |= core::watch_mappings | core::watch_threads;
     if (has(abi::PERF_ATTR_COMM | abi::PERF_ATTR_TASK)) what |= core::watch_threads;
-    if (!takes_samples()) return what;
+    if (!takes_samples() || !is_software()) return what;
     switch (static_cast<PerfSoftware>(attributes.config)) {
     case PerfSoftware::PageFaults:
     case PerfSoftware::PageFaultsMinor:
@@ -60,7 +60,7 @@ void PerfEvent::set_period_locked(u64 asked) {
     {
         InterruptSpinGuard guard(context.lock);
         period_ = asked;
-        if (has(abi::PERF_ATTR_FREQ) && asked) period_ = is_clock(attributes.config) ? core::ns_per_second / asked : 1;
+        if (has(abi::PERF_ATTR_FREQ) && asked) period_ = samples_time() ? core::ns_per_second / asked : 1;
         if (samples_time()) period_ = std::max(period_, core::shortest_period_ns);
         left_ = period_;
         core::cancel_timer(alarm_);
@@ -106,12 +106,22 @@ void PerfEvent::on_timer() {
 }
 
 void PerfEvent::count_guarded(PerfSoftware what, u64 times, const Moment& moment) {
-    if (!counts_ || !takes_samples() ||
+    if (!counts_ || !takes_samples() || !is_software() ||
         has(moment.in_kernel ? abi::PERF_ATTR_EXCLUDE_KERNEL : abi::PERF_ATTR_EXCLUDE_USER))
         return;
     const auto mine = static_cast<PerfSoftware>(attributes.config);
     const bool is_fault = what == PerfSoftware::PageFaults && mine == PerfSoftware::PageFaultsMinor;
     if (mine != what && !is_fault) return;
+    count_for_samples_guarded(times, moment);
+}
+
+void PerfEvent::hit_guarded(const Moment& moment) {
+    if (!counts_ || (moment.in_kernel && has(abi::PERF_ATTR_EXCLUDE_KERNEL))) return;
+    ++hits_;
+    if (takes_samples()) count_for_samples_guarded(1, moment);
+}
+
+void PerfEvent::count_for_samples_guarded(u64 times, const Moment& moment) {
     const bool is_rate = has(abi::PERF_ATTR_FREQ);
     // As on Linux, who wants to see the period is told of each single one.
     if (!is_rate && (attributes.sample_type & abi::PERF_SAMPLE_PERIOD)) period_ = left_ = 1;

@@ -40,6 +40,8 @@ namespace linnet::mm {
 
 class TlbBatch;
 struct FlushRequest;
+struct CodePatch;
+class AddressSpaceProbes;
 
 enum class FaultResult : u8 { Resolved, SegvMapErr, SegvAccErr, SegvPkuErr, BusAdrErr, OutOfMemory };
 
@@ -223,6 +225,20 @@ public:
 
     // ---- faults (fault.cpp) ----
     FaultResult handle_fault(VirtAddr address, arch::Access access);
+
+    // ---- breakpoints in code (code_probes.cpp) ----
+    /// Writes into the private copies of each mapping that shows the place and may be executed. Whether anything was
+    /// written. ENOMEM, with some of it done.
+    Result<bool> patch_code(const CodePatch& patch);
+    /// What the code at `address` comes from; the object is the caller's to look at only if that keeps it alive. Null
+    /// where nothing is mapped, or nothing of an object.
+    struct ObjectPlace {
+        const VmObject* object = nullptr;
+        u64 offset = 0;
+    };
+    [[nodiscard]] ObjectPlace object_place(VirtAddr address);
+    /// What probes keep here; set at most once, owned.
+    std::atomic<AddressSpaceProbes*> probes{nullptr};
 
     // ---- access by others (foreign.cpp) ----
     /// Copies between kernel memory and this address space, whoever runs. The number of bytes copied before a page that
@@ -425,6 +441,9 @@ private:
     // advise.cpp: the shared lock suffices
     [[nodiscard]] bool is_accessible(VirtAddr address, arch::Access access) const;
     [[nodiscard]] VirtAddr accessible_until(VirtAddr address, VirtAddr end, arch::Access access) const;
+    // code_probes.cpp
+    Vma* find_code(const CodePatch& patch, VirtAddr from);
+    Result<bool> replace_code(Vma& vma, VirtAddr address, const CodePatch& patch);
     // foreign.cpp
     PageRef find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
     Result<bool> try_use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
@@ -433,6 +452,7 @@ private:
     void count_resident(PageKind kind, i64 pages);
     // fork.cpp
     struct TableSharing;
+    Result<void> fork_into(AddressSpace& made);
     Result<void> clone_mappings(AddressSpace& child);
     bool may_share_parts(const Page& table, VirtAddr base);
     Result<void> copy_mapping(TableSharing& sharing, const Vma& vma, TlbBatch& batch);

@@ -106,6 +106,8 @@ public:
     [[nodiscard]] u32 mapping_count() const { return mapping_count_.load(); }
     /// MAP_HUGETLB (huge_pool.hpp).
     virtual bool is_hugetlb() const { return false; }
+    /// Somebody has breakpoints in its code (code_probes.hpp).
+    std::atomic<bool> is_probed{false};
     /// VmaFlag bits that its mappings have besides those that were asked for.
     virtual u32 mapping_flags() const { return 0; }
     /// Whether shmdt(2) takes its mappings away.

@@ -33,6 +33,7 @@ class Credentials;
 namespace linnet::process {
 
 class SemaphoreUndo;
+class ThreadProbes;
 class UserAccount;
 
 /// How an interrupted call goes on after a stop or a signal without handler (restart class RestartBlock):
@@ -129,6 +130,7 @@ public:
     VirtAddr robust_list{};     // get_robust_list(2)
     PiState pi;
     RseqArea rseq;
+    ThreadProbes* probes = nullptr;                 // of a thread that came to one; owned
     bool in_call = false;                           // it came into the kernel by a system call, and has not left again
     std::atomic<ThreadObserver*> observer{nullptr}; // set at most once; owned
     std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock

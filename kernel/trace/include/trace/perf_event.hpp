@@ -22,8 +22,8 @@ struct PerfCompany {
 };
 
 /// Opens an event. ENOENT: no such event; EINVAL: it does not fit to its company; EOPNOTSUPP: samples were to say what
-/// they can't; EOVERFLOW: of deeper call chains than are allowed; ESRCH: the thread is dead; ENOMEM. EBADF: the company
-/// are no events.
+/// they can't; EACCES: probes are for who has the capability; EOVERFLOW: of deeper call chains than are allowed; ESRCH:
+/// the thread is dead; ENOMEM. EBADF: the company are no events.
 Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes, PerfTarget target,
                                           const PerfCompany& company);
 /// Whether who asks may count what the attributes say of that target (/proc/sys/kernel/perf_event_paranoid;
@@ -38,5 +38,7 @@ u64 highest_sample_rate();
 void switch_opened_events(process::Thread& opener, bool on);
 /// Once, at boot: events begin to be told what happens, and `knobs` gets /proc/sys/kernel/perf_event_*.
 Result<void> initialise_perf(vfs::pseudo::Directory& knobs);
+/// Once, at boot: /sys/bus/event_source/devices, where programs find the kinds of events (sysfs).
+Result<void> register_perf_devices(vfs::pseudo::Directory& sys);
 
 } // namespace linnet::trace

@@ -143,6 +143,7 @@ enum class Errno : int {
     ENOTSUP = EOPNOTSUPP,
 
     // An interrupted wait ends in one of the four restart classes (signal(7), "Interruption of system calls"):
+    ENOTSUPP = 524,           // what some calls of Linux let slip out; no C library knows it
     RestartIfRequested = 512, // restart when no handler runs or the handler has SA_RESTART; else EINTR
     RestartAlways = 513,      // restart even after a handler
     RestartNoHandler = 514,   // restart only when no handler runs (poll, epoll_wait, nanosleep with absolute time …)

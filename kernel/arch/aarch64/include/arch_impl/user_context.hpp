@@ -58,6 +58,13 @@ public:
         syscall_number_ = -1;
     }
     bool in_syscall() const { return in_syscall_; }
+    /// What the trap entry does at a system call.
+    void begin_syscall() {
+        original_x0_ = regs_.regs[0];
+        syscall_number_ = static_cast<long>(regs_.regs[8]);
+        in_syscall_ = true;
+        result_set_ = false;
+    }
     void announce_syscall() {}
 
     void set_single_step(bool on) { set_debug_mode(debug_step, on); }

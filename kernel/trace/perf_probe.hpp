@@ -1,0 +1,29 @@
+// Probes as events (perf_event_open(2), "dynamic PMU"): config says of what kind, config1 and config2 where.
+#pragma once
+
+#include <abi/linux/perf_event.hpp>
+#include <lib/ref_ptr.hpp>
+#include <probe/user_probe.hpp>
+
+namespace linnet::trace {
+
+/// Numbers of the kinds of events that perf_event_attr::type has none of its own for; as Linux happens to give them.
+inline constexpr u32 uprobe_type = 7;
+
+/// A place that events count the hits of: one that was opened, and its copies.
+class PerfProbe final : public RefCounted<PerfProbe>, private probe::UserProbeClient {
+public:
+    static bool is_type(u32 type) { return type == uprobe_type; }
+    /// By the attributes, of the current thread. EACCES: it may not; EINVAL, ENOENT, EFAULT, E2BIG: no such place;
+    /// what add_user_probe() says.
+    static Result<RefPtr<PerfProbe>> create(const abi::perf_event_attr& attributes);
+    ~PerfProbe();
+
+private:
+    explicit PerfProbe(Wants what) : UserProbeClient(what) {}
+    void on_entry(VirtAddr address) override;
+    void on_return(VirtAddr function) override;
+    void deliver();
+};
+
+} // namespace linnet::trace
