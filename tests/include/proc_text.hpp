@@ -69,10 +69,12 @@ inline const char* entry_of(const char* text, const void* address) {
     return nullptr;
 }
 
-// The kernel under test counts each page at once; Linux keeps up to 32 pages a processor aside (since 6.2).
-inline bool counts_exactly() {
+inline bool is_linnet() {
     const char* version = read_file("/proc/version");
     return version && strstr(version, "linnet");
 }
+
+// The kernel under test counts each page at once; Linux keeps up to 32 pages a processor aside (since 6.2).
+inline bool counts_exactly() { return is_linnet(); }
 
 } // namespace proc_text

@@ -132,6 +132,9 @@ public:
         TRY(read_prefixes());
         TRY(read_opcode());
         if (parts_.has_modrm) TRY(read_modrm());
+        // AMD's XOP prefix.
+        const bool is_legacy = parts_.coding == Coding::Legacy && parts_.map == Map::Primary;
+        if (is_legacy && parts_.opcode == 0x8f && parts_.reg() != 0) return error(Errno::ENOEXEC);
         parts_.immediate_at = static_cast<u8>(at_);
         parts_.immediate_size = static_cast<u8>(immediate_of(parts_));
         TRY(skip(parts_.immediate_size));
