@@ -1,3 +1,4 @@
+// Making the page of slots, and giving slots out.
 #include "slots.hpp"
 
 #include <abi/linux/mman.hpp>
