@@ -145,9 +145,12 @@ u32 trapping_instruction(const UserContext& context) {
 /// The code in a break instruction tells what it is for; compilers plant two of them behind integer
 /// arithmetic.
 TrapReason breakpoint(const UserContext& context) {
-    constexpr u32 code_mask = 0x7fff, overflow = 6, division_by_zero = 7;
+    constexpr u32 code_mask = 0x7fff, overflow = 6, division_by_zero = 7, break_opcode = 0x54;
     u64 pc = context.pc().value;
-    switch (trapping_instruction(context) & code_mask) {
+    const u32 instruction = trapping_instruction(context);
+    // A probe's may have been taken away meanwhile.
+    if (instruction >> 15 != break_opcode) return user_fault(abi::SIGTRAP, abi::TRAP_BRKPT, pc);
+    switch (instruction & code_mask) {
     case overflow:
         return user_fault(abi::SIGFPE, abi::FPE_INTOVF, pc);
     case division_by_zero:
