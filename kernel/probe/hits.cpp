@@ -149,9 +149,11 @@ Verdict execute(Thread& thread, const UserProbe& probe, u64 address, arch::TrapR
 }
 
 bool is_breakpoint_at(u64 address) {
-    u8 bytes[sizeof arch::probe_breakpoint];
-    if (!mm::copy_from_user(bytes, {address}, sizeof bytes)) return true;
-    return std::memcmp(bytes, arch::probe_breakpoint, sizeof bytes) == 0;
+    u8 bytes[arch::breakpoint_prefix + sizeof(u32)] = {};
+    if (arch::breakpoint_prefix != 0)
+        (void)mm::copy_from_user(bytes, {address - arch::breakpoint_prefix}, arch::breakpoint_prefix);
+    const auto read = mm::copy_from_user_partial(bytes + arch::breakpoint_prefix, {address}, sizeof(u32));
+    return !read || arch::is_any_breakpoint(bytes);
 }
 
 /// The probe of a place where somebody has trapped; null: the breakpoint is the program's own or its tracer's, or, if

@@ -21,6 +21,10 @@ bool is_breakpoint_trap(const TrapReason& reason) {
     return reason.kind == TrapReason::Kind::UserFault && reason.signal == abi::SIGTRAP && reason.code == abi::SI_KERNEL;
 }
 
+bool is_any_breakpoint(std::span<const u8> code) {
+    return code[1] == 0xcc || (code[0] == 0xcd && code[1] == 3); // INT3, INT 3
+}
+
 bool note_emulated_step(UserContext& context) {
     if (!(context.registers.rflags & rflags_trap)) return false;
     constexpr u64 status_step = 1u << 14; // DR6.BS

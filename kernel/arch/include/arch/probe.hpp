@@ -9,6 +9,7 @@
 //   - probe_breakpoint: the bytes of the breakpoint, which is never longer than the shortest instruction;
 //   - probe_alignment: of the addresses that instructions can have;
 //   - breakpoint_trap_distance: how far behind its breakpoint the program counter of a trap lies;
+//   - breakpoint_prefix: bytes that other breakpoint instructions may have before that;
 //   - return_pops: by how much a return raises the stack pointer;
 //   - struct ProbedInstruction: what is known of one, copyable; `length` bytes of text, `slot` and `slot_length`;
 //   - struct ProbeRegisters: the view; pc(), set_pc(), sp().
@@ -28,6 +29,9 @@ ProbeRegisters probe_registers(UserContext& context);
 void enter_emulated_syscall(UserContext& context, u64 next);
 /// Whether a trap of user code is that of a breakpoint instruction.
 bool is_breakpoint_trap(const TrapReason& reason);
+/// Whether there is any breakpoint instruction, the program's own ones included, at the end of what comes before it
+/// (`breakpoint_prefix` bytes) and what begins there (four; what could not be read is 0).
+bool is_any_breakpoint(std::span<const u8> code);
 /// A tracer steps user code by hardware, and an instruction has been emulated: notes that, and true.
 bool note_emulated_step(UserContext& context);
 

@@ -7,7 +7,8 @@ namespace linnet::arch {
 
 /// `brk #5`, as Linux plants it.
 inline constexpr u8 probe_breakpoint[] = {0xa0, 0x00, 0x20, 0xd4};
-inline constexpr usize probe_alignment = 4, breakpoint_trap_distance = 0, return_pops = 0, longest_instruction = 4;
+inline constexpr usize probe_alignment = 4, breakpoint_trap_distance = 0, breakpoint_prefix = 0, return_pops = 0,
+                       longest_instruction = 4;
 inline constexpr usize probe_slot_size = 8;
 
 struct ProbedInstruction {

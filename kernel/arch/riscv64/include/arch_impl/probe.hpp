@@ -7,7 +7,8 @@ namespace linnet::arch {
 
 /// c.ebreak, which fits wherever an instruction begins.
 inline constexpr u8 probe_breakpoint[] = {0x02, 0x90};
-inline constexpr usize probe_alignment = 2, breakpoint_trap_distance = 0, return_pops = 0, longest_instruction = 4;
+inline constexpr usize probe_alignment = 2, breakpoint_trap_distance = 0, breakpoint_prefix = 0, return_pops = 0,
+                       longest_instruction = 4;
 inline constexpr usize probe_slot_size = 8;
 
 struct ProbedInstruction {

@@ -6,7 +6,8 @@
 namespace linnet::arch {
 
 inline constexpr u8 probe_breakpoint[] = {0xcc};
-inline constexpr usize probe_alignment = 1, breakpoint_trap_distance = 1, return_pops = 8, longest_instruction = 15;
+inline constexpr usize probe_alignment = 1, breakpoint_trap_distance = 1, breakpoint_prefix = 1, return_pops = 8,
+                       longest_instruction = 15;
 inline constexpr usize probe_slot_size = 16;
 
 struct ProbedInstruction {
