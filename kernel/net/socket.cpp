@@ -4,6 +4,7 @@
 #include <cstring>
 #include <net/socket.hpp>
 #include <vfs/current.hpp>
+#include <vfs/file_owner.hpp>
 #include <vfs/inode.hpp>
 
 namespace linnet::net {
@@ -62,6 +63,24 @@ Result<usize> SocketFile::read(vfs::IoBuffer& to, u64) {
 Result<usize> SocketFile::write(vfs::IoBuffer& from, u64) {
     SendRequest request{.data = from, .flags = is_nonblocking() ? MSG_DONTWAIT : 0};
     return socket_->send(request);
+}
+
+/// Owners have commands of their own here beside fcntl(2)'s (socket(7), "Ioctls").
+Result<long> SocketFile::ioctl(u32 command, u64 argument) {
+    switch (command) {
+    case FIOSETOWN:
+    case SIOCSPGRP: {
+        const i32 wanted = TRY((mm::UserPtr<mm::In, i32>(VirtAddr{argument}).copy_in()));
+        TRY(vfs::set_file_owner(*this, wanted));
+        return 0;
+    }
+    case FIOGETOWN:
+    case SIOCGPGRP:
+        TRY((mm::UserPtr<mm::Out, i32>(VirtAddr{argument}).copy_out(vfs::file_owner_number(*this).as_one())));
+        return 0;
+    default:
+        return socket_->ioctl(command, argument);
+    }
 }
 
 Result<SocketFile*> socket_file(vfs::File& file) {

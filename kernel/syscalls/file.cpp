@@ -8,6 +8,7 @@
 #include <fs/hugetlbfs.hpp>
 #include <fs/tmpfs.hpp>
 #include <syscalls/file.hpp>
+#include <vfs/file_owner.hpp>
 #include <vfs/operations.hpp>
 
 namespace linnet::syscalls {
@@ -267,7 +268,7 @@ Result<long> sys_lseek(Thread& thread, int fd, i64 offset, u32 whence) {
 }
 
 Result<long> sys_ioctl(Thread& thread, int fd, u32 command, u64 argument) {
-    constexpr u32 FIOCLEX = 0x5451, FIONCLEX = 0x5450, FIONBIO = 0x5421, FIONREAD = 0x541b;
+    constexpr u32 FIOCLEX = 0x5451, FIONCLEX = 0x5450, FIONBIO = 0x5421, FIONREAD = 0x541b, FIOASYNC = 0x5452;
     vfs::FdTable& files = thread.own_files();
     auto file = TRY(files.use(fd));
     switch (command) {
@@ -281,6 +282,14 @@ Result<long> sys_ioctl(Thread& thread, int fd, u32 command, u64 argument) {
         i32 on = TRY((mm::UserPtr<mm::In, i32>(VirtAddr{argument}).copy_in()));
         u32 flags = file->status_flags();
         file->set_status_flags(on ? flags | abi::O_NONBLOCK : flags & ~abi::O_NONBLOCK);
+        return 0;
+    }
+    case FIOASYNC: {
+        i32 on = TRY((mm::UserPtr<mm::In, i32>(VirtAddr{argument}).copy_in()));
+        const u32 flags = file->status_flags();
+        const u32 fresh = on ? flags | abi::O_ASYNC : flags & ~abi::O_ASYNC;
+        if (fresh != flags) TRY(vfs::set_async(*file, on != 0, fd));
+        file->set_status_flags(fresh);
         return 0;
     }
     case FIONREAD:

@@ -3,6 +3,7 @@
 #include <syscalls/file.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/file_locks.hpp>
+#include <vfs/file_owner.hpp>
 #include <vfs/operations.hpp>
 
 namespace linnet::syscalls {
@@ -96,13 +97,15 @@ Result<long> set_lock(Thread& thread, vfs::File& file, FlockPtr pointer, LockOwn
     return 0;
 }
 
-Result<long> set_status_flags(vfs::File& file, u32 wanted) {
+Result<long> set_status_flags(vfs::File& file, u32 wanted, int fd) {
     u32 old = file.status_flags();
     if ((wanted & ~old & abi::O_NOATIME) && vfs::current_credentials().fsuid != file.inode().uid() &&
         !vfs::current_credentials().has(vfs::Capability::Fowner))
         return error(Errno::EPERM);
     u32 fresh = (old & ~abi::O_SETTABLE) | (wanted & abi::O_SETTABLE);
     TRY(file.on_status_flags_changing(fresh));
+    if (((fresh ^ old) & abi::O_ASYNC) && file.async_source())
+        TRY(vfs::set_async(file, (fresh & abi::O_ASYNC) != 0, fd));
     file.set_status_flags(fresh);
     return 0;
 }
@@ -113,6 +116,54 @@ Result<long> duplicate(Thread& thread, int fd, u64 minimum, vfs::CloseOnExec clo
     return TRY(thread.own_files().add(std::move(file), close_on_exec, static_cast<int>(minimum)));
 }
 
+/// F_SETOWN_EX, F_GETOWN_EX.
+Result<long> set_owner(vfs::File& file, u64 argument) {
+    const abi::f_owner_ex wanted = TRY((mm::UserPtr<mm::In, abi::f_owner_ex>(VirtAddr{argument}).copy_in()));
+    using Kind = vfs::FileOwner::Kind;
+    if (wanted.type < abi::F_OWNER_TID || wanted.type > abi::F_OWNER_PGRP) return error(Errno::EINVAL);
+    constexpr Kind kinds[] = {Kind::Thread, Kind::Process, Kind::Group};
+    TRY(vfs::set_file_owner(file, kinds[wanted.type], wanted.pid));
+    return 0;
+}
+Result<long> get_owner(vfs::File& file, u64 argument) {
+    const vfs::FileOwnerNumber owner = vfs::file_owner_number(file);
+    using Kind = vfs::FileOwner::Kind;
+    const i32 type = owner.kind == Kind::Thread    ? abi::F_OWNER_TID
+                     : owner.kind == Kind::Process ? abi::F_OWNER_PID
+                                                   : abi::F_OWNER_PGRP;
+    TRY((mm::UserPtr<mm::Out, abi::f_owner_ex>(VirtAddr{argument}).copy_out({type, owner.number})));
+    return 0;
+}
+
+/// Who is told of events by which signal (fcntl(2), "Managing signals"); nullopt: another command.
+Result<std::optional<long>> control_owner(vfs::File& file, u32 command, u64 argument) {
+    switch (command) {
+    case abi::F_SETOWN:
+        TRY(vfs::set_file_owner(file, static_cast<i32>(argument)));
+        return 0;
+    case abi::F_GETOWN:
+        return vfs::file_owner_number(file).as_one();
+    case abi::F_SETOWN_EX:
+        return TRY(set_owner(file, argument));
+    case abi::F_GETOWN_EX:
+        return TRY(get_owner(file, argument));
+    case abi::F_GETOWNER_UIDS: {
+        const vfs::FileOwnerNumber owner = vfs::file_owner_number(file);
+        const u32 ids[] = {owner.uid, owner.euid};
+        TRY((mm::UserPtr<mm::Out, u32>(VirtAddr{argument}).copy_out(std::span<const u32>(ids))));
+        return 0;
+    }
+    case abi::F_SETSIG:
+        if (argument > abi::signal_count) return error(Errno::EINVAL);
+        TRY(vfs::set_file_signal(file, static_cast<int>(argument)));
+        return 0;
+    case abi::F_GETSIG:
+        return vfs::file_signal(file);
+    default:
+        return std::nullopt;
+    }
+}
+
 /// Commands on the file, which O_PATH files refuse.
 Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     auto file = TRY(thread.own_files().use(fd));
@@ -120,7 +171,7 @@ Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     using Waiting = FileLocks::Waiting;
     switch (command) {
     case abi::F_SETFL:
-        return set_status_flags(*file, static_cast<u32>(argument));
+        return set_status_flags(*file, static_cast<u32>(argument), fd);
     case abi::F_GETLK:
         return get_lock(thread, *file, lock, LockOwner::Process);
     case abi::F_SETLK:
@@ -134,6 +185,7 @@ Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     case abi::F_OFD_SETLKW:
         return set_lock(thread, *file, lock, LockOwner::OpenFile, Waiting::Wait);
     default:
+        if (std::optional<long> result = TRY(control_owner(*file, command, argument))) return *result;
         return file->fcntl(command, argument);
     }
 }

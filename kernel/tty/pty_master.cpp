@@ -32,6 +32,7 @@ public:
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override { return pty_.poll_master(); }
     vfs::EventSource* event_source() override { return &pty_.master_events; }
+    vfs::EventSource* async_source() override { return &pty_.master_events; }
     void show_fdinfo(TextSink sink) const override { format_to(sink, "tty-index:\t{}\n", pty_.number()); }
 
 private:

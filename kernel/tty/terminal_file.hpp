@@ -19,6 +19,7 @@ public:
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override;
     vfs::EventSource* event_source() override { return &terminal_->events(); }
+    vfs::EventSource* async_source() override { return &terminal_->events(); }
 
 private:
     [[nodiscard]] bool is_hung_up() const {

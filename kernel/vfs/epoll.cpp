@@ -1,6 +1,7 @@
 // epoll(7). A callback puts an item on the ready list; epoll_wait takes items off it, asks the file itself
 // what is true, and puts level-triggered ones back behind the others, so that no file starves another.
 #include <vfs/epoll.hpp>
+#include <vfs/file_owner.hpp>
 
 namespace linnet::vfs {
 
@@ -35,6 +36,7 @@ EpollFile::~EpollFile() {
 
 void File::last_reference_dropped() {
     if (epoll_items.load(std::memory_order_acquire)) EpollFile::forget(*this);
+    if (signal_owner.load(std::memory_order_acquire)) forget_owner(*this);
     delete this;
 }
 

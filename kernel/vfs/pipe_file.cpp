@@ -29,6 +29,7 @@ public:
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override;
     EventSource* event_source() override { return &pipe_->events; }
+    EventSource* async_source() override { return &pipe_->events; }
     Result<long> fcntl(u32 command, u64 argument) override;
     void describe(TextSink sink) const override { format_to(sink, "pipe:[{}]", inode().number()); }
 

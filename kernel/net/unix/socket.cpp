@@ -159,6 +159,11 @@ void UnixSocket::follow_room_of(NullableRefPtr<UnixSocket> target) {
 
 // ---- shutdown and the end ----
 
+void UnixSocket::tell_of_shutdown() {
+    const u32 half = data_events | room_events | POLLRDHUP;
+    events.notify(shut_.load(std::memory_order_acquire) == shut_both ? half | POLLHUP : half);
+}
+
 Result<void> UnixSocket::shutdown(int how) {
     if (how < SHUT_RD || how > SHUT_RDWR) return error(Errno::EINVAL);
     const u8 mine = static_cast<u8>(how + 1);
@@ -169,10 +174,10 @@ Result<void> UnixSocket::shutdown(int how) {
             if (mine & shut_receive) theirs |= shut_send;
             if (mine & shut_send) theirs |= shut_receive;
             other->shut_.fetch_or(theirs, std::memory_order_acq_rel);
-            other->events.notify(all_events);
+            other->tell_of_shutdown();
         }
     }
-    events.notify(all_events);
+    tell_of_shutdown();
     room_.notify(all_events);
     return {};
 }

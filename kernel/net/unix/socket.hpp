@@ -134,6 +134,7 @@ private:
                              NullableRefPtr<UnixSocket>& fresh);
     Result<void> offer(UnixSocket& client, NullableRefPtr<UnixSocket>& fresh);
     void hang_up_on_peer(bool lost_data);
+    void tell_of_shutdown();
 
     // sending
     Result<usize> send_stream(SendRequest& request);

@@ -133,9 +133,10 @@ public:
 
     Result<usize> read(vfs::IoBuffer& to, u64 offset) override;
     Result<usize> write(vfs::IoBuffer& from, u64 offset) override;
-    Result<long> ioctl(u32 command, u64 argument) override { return socket_->ioctl(command, argument); }
+    Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override { return socket_->poll(); }
     vfs::EventSource* event_source() override { return &socket_->events; }
+    vfs::EventSource* async_source() override { return &socket_->events; }
     void describe(TextSink sink) const override { format_to(sink, "socket:[{}]", inode().number()); }
     void show_fdinfo(TextSink sink) const override { socket_->show_fdinfo(sink); }
     [[nodiscard]] const void* kind() const override { return &tag; }

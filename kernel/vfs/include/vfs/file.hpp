@@ -15,6 +15,7 @@
 namespace linnet::vfs {
 
 class EpollFile;
+class FileOwner;
 struct EpollItem;
 
 /// What mmap asks of a file.
@@ -46,6 +47,8 @@ public:
     virtual EventSource* event_source() { return nullptr; }
     /// The same for a call of the current thread, as long as that lasts (poll, select): may depend on who asks.
     virtual EventSource* event_source_of_caller() { return event_source(); }
+    /// What O_ASYNC tells an owner of (fcntl(2)); null: this kind of file tells nobody.
+    virtual EventSource* async_source() { return nullptr; }
     /// The object to map; ENODEV.
     virtual Result<RefPtr<mm::VmObject>> mmap(const MapFileRequest& request);
     /// lseek(2); the position is given and returned. Default for seekable files: SEEK_SET, SEEK_CUR; SEEK_END and
@@ -81,6 +84,8 @@ public:
     void last_reference_dropped();
     /// Those watches; epoll.cpp's own.
     std::atomic<EpollItem*> epoll_items{nullptr};
+    /// Counted; file_owner.cpp's own. Null until somebody sets an owner, a signal or O_ASYNC.
+    std::atomic<FileOwner*> signal_owner{nullptr};
 
     // As what keeps a mapped file alive and names it in /proc/PID/maps.
     void ref() const final { RefCounted<File>::ref(); }

@@ -31,7 +31,8 @@ inline constexpr int SCM_RIGHTS = 1, SCM_CREDENTIALS = 2, SCM_PIDFD = 4;
 inline constexpr u32 SCM_MAX_FD = 253;
 
 /// Socket ioctls (socket(7), unix(7)). SIOCINQ is FIONREAD, SIOCOUTQ is TIOCOUTQ.
-inline constexpr u32 SIOCINQ = 0x541b, SIOCOUTQ = 0x5411;
+inline constexpr u32 SIOCINQ = 0x541b, SIOCOUTQ = 0x5411, FIOSETOWN = 0x8901, SIOCSPGRP = 0x8902, FIOGETOWN = 0x8903,
+                     SIOCGPGRP = 0x8904;
 
 struct sockaddr_storage {
     u16 ss_family;
