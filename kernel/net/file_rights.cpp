@@ -56,6 +56,7 @@ Result<void> FileRights::add(RefPtr<vfs::File> file) {
 }
 
 Result<void> FileRights::put_in_flight() {
+    collect_garbage_if_much();
     user_ = vfs::current_user_charge();
     if (user_ && user_->descriptors_in_flight.load() > vfs::current_open_file_limit() &&
         !vfs::current_credentials().has(vfs::Capability::SysResource) &&

@@ -92,8 +92,15 @@ void leave_flight(std::span<RefPtr<vfs::File>> files) {
     }
 }
 
-void collect_garbage() {
-    if (count_in_flight.load(std::memory_order_relaxed) == 0) return;
+namespace {
+
+/// Somebody collects; somebody wants it done (once more).
+constinit std::atomic<bool> is_collecting{false};
+constinit std::atomic<bool> is_wanted{false};
+/// How many were in flight when the last collection ended.
+constinit std::atomic<u32> left_in_flight{0};
+
+void collect_once() {
     FlightList garbage;
     ArrayList<RefPtr<UnixSocket>> doomed;
     {
@@ -101,12 +108,32 @@ void collect_garbage() {
         // Without room for the list nothing is collected now; a later close tries again.
         if (!doomed.try_reserve(count_in_flight.load(std::memory_order_relaxed))) return;
         find_garbage(garbage);
-        for (UnixSocket& socket : garbage)
-            if (doomed.size() < count_in_flight.load(std::memory_order_relaxed))
-                (void)doomed.try_push(RefPtr<UnixSocket>(socket)); // there is room
+        for (UnixSocket& socket : garbage) (void)doomed.try_push(RefPtr<UnixSocket>(socket)); // there is room
         in_flight.splice_back(garbage);
     }
     for (RefPtr<UnixSocket>& socket : doomed) socket->drop_rights();
+    left_in_flight.store(count_in_flight.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+} // namespace
+
+/// What goes in a collection are sockets that are closed, each of which wants another one: whoever is at it does one
+/// more for all of them.
+void collect_garbage() {
+    if (count_in_flight.load(std::memory_order_relaxed) == 0) return;
+    is_wanted.store(true, std::memory_order_seq_cst);
+    while (is_wanted.load(std::memory_order_seq_cst)) {
+        if (is_collecting.exchange(true, std::memory_order_seq_cst)) return;
+        is_wanted.store(false, std::memory_order_seq_cst);
+        collect_once();
+        is_collecting.store(false, std::memory_order_seq_cst);
+    }
+}
+
+void collect_garbage_if_much() {
+    constexpr u32 few = 256;
+    if (count_in_flight.load(std::memory_order_relaxed) > 2 * left_in_flight.load(std::memory_order_relaxed) + few)
+        collect_garbage();
 }
 
 // ---- the sockets' part ----

@@ -17,5 +17,8 @@ void enter_flight(std::span<RefPtr<vfs::File>> files);
 void leave_flight(std::span<RefPtr<vfs::File>> files);
 /// A socket was closed: drops the messages of sockets that nobody can reach any more, if any may exist.
 void collect_garbage();
+/// The same when twice as many sockets are in flight as the last collection left: circles of which no socket is ever
+/// closed for good would else pile up.
+void collect_garbage_if_much();
 
 } // namespace linnet::net

@@ -1,3 +1,4 @@
+// timeout: 120
 // Sockets that are referred to by messages only: those that nobody can reach any more go, all others stay (unix(7),
 // SCM_RIGHTS).
 #include <pthread.h>
@@ -135,7 +136,7 @@ static void chain() {
 static std::atomic<bool> stop;
 
 static void* make_circles(void*) {
-    while (!stop) {
+    for (int i = 0; i < 300 && !stop; ++i) {
         int a[2], b[2];
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, a) || socketpair(AF_UNIX, SOCK_DGRAM, 0, b)) continue;
         send_files(a[0], "x", {b[0], b[1], a[1]}, MSG_DONTWAIT);
@@ -148,7 +149,7 @@ static void* make_circles(void*) {
 // Files go to and fro between sockets that stay, peeked at and taken, while others make and close circles.
 static void* pass_around(void* argument) {
     auto& pair = *static_cast<SocketPair*>(argument);
-    for (int i = 0; i < 600 && !failures; ++i) {
+    for (int i = 0; i < 300 && !failures; ++i) {
         SocketPair inner;
         CHECK_EQ(send_files(inner[0], "in", {pair[0]}), 2);
         CHECK_EQ(send_files(pair[0], "out", {inner[0], inner[1]}), 3);
