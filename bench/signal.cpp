@@ -5,10 +5,14 @@
 // to the process, its handler and the return from it; tgkill: the same to the thread; altstack: the same on the
 // alternate stack. segv-mprotect: a write to a page without rights, a handler that gives them (and takes those of the
 // page before), the write again. segv-jump: a read of no memory, left by siglongjmp, its saved mask put back. signalfd:
-// sent while blocked and read. rt-queue: sixty-four real-time signals queued with values, then all handled, each.
+// sent while blocked and read. uprobe: a function with a probe on its first instruction, counted; uretprobe: with one
+// on its return. Without the PMU there are no such lines. rt-queue: sixty-four real-time signals queued with values,
+// then all handled, each.
 #include <csetjmp>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
+#include <linux/perf_event.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -167,6 +171,59 @@ void queue_of_64() {
     report("rt-queue", all / length);
 }
 
+// ---- probes ----
+
+/// The file offset of code of this program, which is at `address`.
+unsigned long offset_of(const void* address, char* path) {
+    FILE* maps = fopen("/proc/self/maps", "r");
+    char line[4300];
+    unsigned long begin, end, offset, found = 0;
+    const auto wanted = reinterpret_cast<unsigned long>(address);
+    while (maps && fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %*s %lx %*s %*s %4095s", &begin, &end, &offset, path) == 4 && wanted >= begin &&
+            wanted < end) {
+            found = wanted - begin + offset;
+            break;
+        }
+    must(found != 0, "maps");
+    fclose(maps);
+    return found;
+}
+
+[[gnu::noinline, gnu::used]] int probed(int value) {
+    asm volatile("" : "+r"(value));
+    return value + 1;
+}
+
+void through_probe(const char* name, int type, bool is_return) {
+    static char path[4096];
+    perf_event_attr attributes = {};
+    attributes.type = uint32_t(type);
+    attributes.size = sizeof attributes;
+    attributes.config = is_return;
+    attributes.config2 = offset_of(reinterpret_cast<const void*>(probed), path);
+    attributes.config1 = reinterpret_cast<uint64_t>(path);
+    const int event = int(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0));
+    must(event >= 0, name);
+    uint64_t calls = 0, counted = 0;
+    measure(name, 1000, [&](int count) {
+        calls += uint64_t(count);
+        for (int i = 0; i < count; i++) probed(i);
+    });
+    must(read(event, &counted, sizeof counted) == sizeof counted && counted == calls, name);
+    close(event);
+}
+
+void through_probes() {
+    FILE* file = fopen("/sys/bus/event_source/devices/uprobe/type", "r");
+    if (!file) return;
+    int type = -1;
+    must(fscanf(file, "%d", &type) == 1, "type");
+    fclose(file);
+    through_probe("uprobe", type, false);
+    through_probe("uretprobe", type, true);
+}
+
 } // namespace
 
 int main() {
@@ -179,4 +236,5 @@ int main() {
     left_by_jump();
     through_signalfd();
     queue_of_64();
+    through_probes();
 }

@@ -227,6 +227,11 @@ public:
         return {};
     }
 
+    void on_exit(Thread& thread) override {
+        on_fault(thread);
+        on_exec(thread);
+    }
+
     void on_exec(Thread& thread) override { ThreadState::of(thread)->returns.clear(); }
 };
 

@@ -64,7 +64,7 @@ void handle_user_fault(Thread& thread, arch::TrapReason reason) {
 [[gnu::noinline]] void handle_pending_work(Thread& thread) {
     u32 work = thread.pending_work.load(std::memory_order_acquire);
     if (work & core::work_exit) {
-        if (thread.probes) user_probes->on_fault(thread);
+        if (thread.probes) user_probes->on_exit(thread);
         Process& process = thread.process();
         exit_thread(process.group_exiting ? process.group_exit_status : thread.exit_status);
     }

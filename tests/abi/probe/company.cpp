@@ -234,6 +234,26 @@ void returns_on_alternate_stack() {
     sigaltstack(&none, nullptr);
 }
 
+// A program that ends in the middle of such a function, when the probe is there no more.
+[[gnu::noinline, gnu::used]] void end_inside(int event) {
+    asm volatile("");
+    close(event);
+    _exit(3);
+}
+
+void ends_before_it_returns() {
+    for (int i = 0; i < 20; ++i) {
+        pid_t child = fork();
+        if (child == 0) {
+            end_inside(uprobe::count(type, (void*)end_inside, 0, true));
+            asm volatile("");
+        }
+        int status = 0;
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    }
+}
+
 // ---- tracers ----
 
 // The tracee has stopped for a reason that the probe has nothing to do with, and goes on over a probe.
@@ -313,11 +333,6 @@ void own_breakpoint() {
     if (child == 0) {
         int fd = uprobe::count(type, (void*)plus_one);
         plus_one(1);
-#ifdef __x86_64__
-        signal(SIGTRAP, [](int) {});
-        asm volatile(".byte 0xcd, 3"); // INT 3 by two bytes
-        signal(SIGTRAP, SIG_DFL);
-#endif
         __builtin_debugtrap();
         close(fd);
         _exit(0);
@@ -386,6 +401,7 @@ int main(int count, char** arguments) {
     executed_later(arguments[0]);
     faults_under_probe();
     returns_on_alternate_stack();
+    ends_before_it_returns();
     under_a_tracer();
     if (may_step()) single_steps();
     own_breakpoint();

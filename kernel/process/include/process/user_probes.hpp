@@ -23,7 +23,7 @@ public:
     /// User code has trapped. SystemCall: what it came to was a system-call instruction, which is to be obeyed.
     /// NotMine: a signal is due, as `reason` says, which may have been changed.
     virtual Verdict on_trap(Thread& thread, arch::TrapReason& reason) = 0;
-    /// It dies, or is about to get a signal for a fault: an instruction that is executed out of line goes back to its
+    /// It is about to get a signal for a fault: an instruction that is executed out of line goes back to its
     /// place.
     virtual void on_fault(Thread& thread) = 0;
     /// Whether signals and stops must wait, because an instruction is being executed out of line. The end of that sets
@@ -31,8 +31,9 @@ public:
     virtual bool puts_off(Thread& thread, u32 work) = 0;
     /// The parent has been to a probe: the child goes on where it was.
     virtual Result<void> on_fork(Thread& parent, Thread& child, bool shares_memory) = 0;
-    /// It executes another program from now on.
+    /// It executes another program from now on, or dies: nothing of what is kept of it may hold on to others.
     virtual void on_exec(Thread& thread) = 0;
+    virtual void on_exit(Thread& thread) = 0;
 
 protected:
     ~UserProbes() = default;
