@@ -8,6 +8,7 @@
 #include <core/random.hpp>
 #include <core/sched.hpp>
 #include <core/thread.hpp>
+#include <core/tracepoints.hpp>
 #include <lib/own_ptr.hpp>
 
 namespace linnet::core {
@@ -58,8 +59,11 @@ void handle_irq(Irq irq) {
     if (irq >= max_irqs) return;
     ++this_cpu().irq_counts[irq];
     for (Action* action = actions[irq].load(std::memory_order_acquire); action;
-         action = action->next.load(std::memory_order_relaxed))
-        action->handler(action->context);
+         action = action->next.load(std::memory_order_relaxed)) {
+        tracepoints::irq_entry(irq, action->user.name);
+        const bool handled = action->handler(action->context);
+        tracepoints::irq_exit(irq, handled);
+    }
 }
 
 void initialise_irq_counts() {

@@ -7,6 +7,7 @@
 
 #include <core/sched.hpp>
 #include <core/time.hpp>
+#include <core/tracepoints.hpp>
 
 #include "fair_queue.hpp"
 #include "realtime_queue.hpp"
@@ -49,8 +50,10 @@ public:
     /// Makes a thread that is Away wait for this CPU.
     [[gnu::always_inline]] void activate(Thread& thread, Cpu& owner, FairQueue::Arrival arrival, u64 now) {
         thread.cpu = &owner;
-        if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh)
+        if (thread.last_cpu != owner.number && arrival != FairQueue::Arrival::Fresh) {
             ++thread.migrations, ++owner.arrivals;
+            tracepoints::sched_migrate(thread, thread.last_cpu, owner.number);
+        }
         thread.last_cpu = owner.number;
         thread.must_migrate.store(false, std::memory_order_relaxed);
         if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);

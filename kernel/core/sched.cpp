@@ -14,7 +14,7 @@
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
-#include <core/watch.hpp>
+#include <core/tracepoints.hpp>
 #include <core/work_queue.hpp>
 #include <new>
 
@@ -118,8 +118,7 @@ void switch_threads(Why why) {
     next->cpu = &self;
     if (previous.user_context && !next->user_context) hooks::user_tables_rest(self);
     // Behind what says that it runs: who changes what is watched looks there (trace/perf_context.cpp).
-    if (is_watched(watch_switches)) [[unlikely]]
-        watcher->on_switch(self, previous, *next, why == Why::Preempted);
+    tracepoints::sched_switch(self, previous, *next, why == Why::Preempted);
     next->on_switched_in(self);
     auto* left = static_cast<Thread*>(arch_switch_context(&previous, next));
     finish_switch(*left);
@@ -167,6 +166,7 @@ Cpu& enqueue(Thread& thread, Arrival arrival) {
     queue.lock.acquire();
     queue.account(now);
     queue.activate(thread, target, arrival, now);
+    if (arrival == Arrival::Fresh) tracepoints::sched_wakeup_new(thread, target.number);
     const bool preempts = queue.should_preempt(thread, now);
     bool is_sooner = false;
     if (preempts) {
@@ -235,16 +235,19 @@ bool wake_thread(Thread& thread, u32 states) {
     InterruptSpinGuard guard(thread.scheduling_lock);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!(state_bit(thread.state.load(std::memory_order_relaxed)) & states)) return false;
+    tracepoints::sched_waking(thread);
     Cpu* owner = lock_queue_of(thread);
     // Still there: it hasn't gone to sleep yet, or was preempted on the way there.
     const bool is_away = thread.place == Place::Away;
     thread.state.store(ThreadState::Running, std::memory_order_relaxed);
+    if (!is_away) tracepoints::sched_wakeup(thread, owner->number);
     owner->run_queue->lock.release();
     if (!is_away) return true;
     while (thread.on_cpu.load(std::memory_order_acquire)) arch::relax();
     thread.goes_last = true;
     if (thread.reservation) thread.reservation->wake(monotonic_ns());
     const Cpu& target = enqueue(thread, Arrival::Back);
+    tracepoints::sched_wakeup(thread, target.number);
     Cpu& self = this_cpu();
     ++self.run_queue->counts.wake_ups;
     if (&target == &self) ++self.run_queue->counts.local_wake_ups;

@@ -13,7 +13,9 @@
 #include <net/socket.hpp>
 #include <process/binary_formats.hpp>
 #include <process/proc_nodes.hpp>
+#include <syscalls/table.hpp>
 #include <trace/perf_event.hpp>
+#include <trace/tracing.hpp>
 #include <tty/device.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/operations.hpp>
@@ -47,6 +49,11 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(trace::initialise_perf(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
     TRY(trace::register_perf_devices(vfs::pseudo::sys().root()));
+    TRY(trace::initialise_tracing());
+    TRY(trace::add_syscall_events([](FunctionRef<void(std::string_view, long)> visit) {
+        for (std::span<const syscalls::Entry> family : syscalls::families())
+            for (const syscalls::Entry& entry : family) visit(entry.name, entry.number);
+    }));
     TRY(fs::register_devtmpfs());
     TRY(fs::register_memory_devices());
     tty::choose_console(command_line.console);

@@ -1,6 +1,6 @@
 // User copies: range checks, then the architecture's copy loops.
 #include <arch/hooks.hpp>
-#include <core/watch.hpp>
+#include <core/tracepoints.hpp>
 #include <cstring>
 #include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
@@ -103,8 +103,7 @@ bool kernel_page_fault(VirtAddr address, arch::Access access) {
     mm::AddressSpace* space = mm::current_address_space();
     thread.faults_in_copies.fetch_add(1, std::memory_order_relaxed);
     static_cast<core::Cpu*>(thread.cpu)->copy_faults.fetch_add(1, std::memory_order_relaxed);
-    if (core::is_watched(core::watch_faults)) [[unlikely]]
-        core::watcher->on_fault(address, true);
+    core::tracepoints::page_fault(address, true);
     // What was given back must not be read as zeroes.
     return space && !space->is_released() && space->handle_fault(address, access) == mm::FaultResult::Resolved;
 }

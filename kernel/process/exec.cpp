@@ -7,7 +7,6 @@
 #include <abi/linux/mman.hpp>
 #include <abi/linux/prctl.hpp>
 #include <algorithm>
-#include <core/watch.hpp>
 #include <mm/allocation_faults.hpp>
 #include <mm/usercopy.hpp>
 #include <process/binary_formats.hpp>
@@ -16,6 +15,7 @@
 #include <process/process.hpp>
 #include <process/ptrace.hpp>
 #include <process/session.hpp>
+#include <process/tracepoints.hpp>
 #include <process/user_account.hpp>
 #include <process/user_probes.hpp>
 #include <vfs/fd_table.hpp>
@@ -353,7 +353,6 @@ Result<void> take_over(Thread& self, Program& program) {
     self.registers.reset_for_exec(program.entry, program.stack);
     if (self.probes) user_probes->on_exec(self);
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exec();
-    if (core::is_watched(core::watch_threads)) core::watcher->on_executed();
     return {};
 }
 
@@ -401,6 +400,7 @@ Result<void> execute(Thread& self, RefPtr<vfs::File> file, std::string_view disp
                      StringBlock& environment) {
     const Pid old_tid = self.tid();
     TRY(execute_untold(self, std::move(file), display_path, arguments, environment));
+    tracepoints::exec(self, display_path, old_tid);
     stop_after_exec(self, old_tid);
     return {};
 }

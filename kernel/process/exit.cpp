@@ -7,11 +7,11 @@
 #include <bit>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
-#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <process/exec.hpp>
 #include <process/futex.hpp>
 #include <process/session.hpp>
+#include <process/tracepoints.hpp>
 #include <process/wait.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
@@ -307,7 +307,7 @@ void exit_thread(int status) {
     const u64 memory = memory_to_account(self);
     release_parts(self, process);
     give_children_of_thread_away(self, process);
-    if (core::is_watched(core::watch_threads)) core::watcher->on_ending();
+    tracepoints::exit(self);
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exit();
     release_tracees(self);
     const bool is_last = leave_process(self, process, status);

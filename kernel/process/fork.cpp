@@ -5,7 +5,6 @@
 // Locks: none while copying; tree_lock and signal_lock (process.hpp) to join.
 #include <abi/linux/ptrace.hpp>
 #include <core/sched.hpp>
-#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <mm/statistics.hpp>
 #include <mm/usercopy.hpp>
@@ -16,6 +15,7 @@
 #include <process/semaphore_undo.hpp>
 #include <process/session.hpp>
 #include <process/timers.hpp>
+#include <process/tracepoints.hpp>
 #include <process/user_probes.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
@@ -247,7 +247,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     cancel_pidfd.dismiss();
     if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
     if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
-    if (core::is_watched(core::watch_threads)) core::watcher->on_child(*child);
+    tracepoints::fork(maker, *child);
     start_user_thread(*child);
     if (event) stop_for_event(maker, event, static_cast<u64>(tid));
     if (request.flags & CLONE_VFORK) {

@@ -7,7 +7,7 @@
 #include <process/run_loop.hpp>
 
 #include <core/sched.hpp>
-#include <core/watch.hpp>
+#include <core/tracepoints.hpp>
 #include <mm/address_space.hpp>
 #include <mm/usercopy.hpp>
 #include <process/cpu_clock.hpp>
@@ -20,8 +20,7 @@ namespace {
 void handle_page_fault(Thread& thread, VirtAddr address, arch::Access access) {
     thread.minor_faults.fetch_add(1, std::memory_order_relaxed);
     static_cast<core::Cpu*>(thread.cpu)->user_faults.fetch_add(1, std::memory_order_relaxed);
-    if (core::is_watched(core::watch_faults)) [[unlikely]]
-        core::watcher->on_fault(address, false);
+    core::tracepoints::page_fault(address, false);
     const mm::FaultResult result = thread.own_address_space().handle_fault(address, access);
     if (result == mm::FaultResult::Resolved) [[likely]]
         return;

@@ -4,6 +4,7 @@
 // under it, so that of several waiters one gets each child.
 #include <abi/linux/wait.hpp>
 #include <process/session.hpp>
+#include <process/tracepoints.hpp>
 #include <process/wait.hpp>
 #include <vfs/credentials.hpp>
 
@@ -172,6 +173,7 @@ WaitStatus decode_wait_status(int status) {
 }
 
 Result<WaitOutcome> wait_for_child(Thread& waiter, const WaitRequest& request) {
+    tracepoints::wait(request.id_type == P_PID ? request.id : 0);
     WaitOutcome outcome;
     Found over;
     Search found = Search::NotYet;

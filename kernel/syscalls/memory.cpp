@@ -1,6 +1,6 @@
 // Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
 #include <abi_arch/mman.hpp>
-#include <core/watch.hpp>
+#include <core/tracepoints.hpp>
 #include <mm/address_space.hpp>
 #include <mm/huge_pool.hpp>
 #include <process/process.hpp>
@@ -145,7 +145,7 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         if ((flags & abi::MAP_LOCKED) || request.object->is_secret()) renew_lock_limit(thread);
         request.vma_flags |= request.object->mapping_flags();
         const VirtAddr at = TRY(thread.own_address_space().map(request));
-        if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(at);
+        core::tracepoints::memory_mapped(at);
         return static_cast<long>(at.value);
     }
     if (length == 0) return error(Errno::EINVAL);
@@ -158,7 +158,7 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
     if (flags & abi::MAP_HUGETLB) TRY(use_huge_pool(request));
     if (flags & abi::MAP_LOCKED) renew_lock_limit(thread);
     const VirtAddr at = TRY(thread.own_address_space().map(request));
-    if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(at);
+    core::tracepoints::memory_mapped(at);
     return static_cast<long>(at.value);
 }
 
@@ -190,7 +190,7 @@ Result<long> protect(Thread& thread, VirtAddr address, u64 length, u64 prot, int
     if (length == 0) return 0;
     if (prot & ~(all_rights | growth)) return error(Errno::EINVAL);
     TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot), key));
-    if (core::is_watched(core::watch_mappings)) core::watcher->on_mapped(address);
+    core::tracepoints::memory_mapped(address);
     return 0;
 }
 

@@ -2,10 +2,10 @@
 #include <abi/linux/prctl.hpp>
 #include <abi/linux/signal.hpp>
 #include <algorithm>
-#include <core/watch.hpp>
 #include <mm/address_space.hpp>
 #include <process/credentials.hpp>
 #include <process/process.hpp>
+#include <process/tracepoints.hpp>
 #include <syscalls/identity.hpp>
 #include <trace/perf_event.hpp>
 
@@ -27,7 +27,7 @@ Result<long> set_name_of_thread(Thread& thread, u64 address) {
         if (name[i] == '\0') break;
     }
     thread.set_name(name);
-    if (core::is_watched(core::watch_threads)) core::watcher->on_renamed(thread);
+    process::tracepoints::rename(thread);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <core/log.hpp>
 #include <process/ptrace.hpp>
 #include <process/run_loop.hpp>
+#include <process/tracepoints.hpp>
 #include <syscalls/credentials.hpp>
 #include <syscalls/file.hpp>
 #include <syscalls/futex.hpp>
@@ -87,13 +88,18 @@ void run(process::Thread& thread, long number) {
         thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
 }
 
-/// While any thread is traced or all calls are logged. The tracer may have changed number and arguments.
+/// While any thread is traced, all calls are logged or their tracepoints are on. The tracer may have changed number and
+/// arguments.
 [[gnu::noinline]] void run_watched(process::Thread& thread) {
     const bool is_executed = process::stop_at_call_entry(thread);
     const long number = thread.registers.syscall_number();
     u64 arguments[6];
     for (unsigned i = 0; i < 6; ++i) arguments[i] = thread.registers.syscall_argument(i);
-    if (is_executed) run(thread, number);
+    if (is_executed) {
+        process::tracepoints::sys_enter(thread, number);
+        run(thread, number);
+        process::tracepoints::sys_exit(thread, number, thread.registers.syscall_result());
+    }
     if (tracing) trace(thread, number, arguments);
     process::stop_at_call_exit(thread);
 }

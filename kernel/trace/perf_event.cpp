@@ -30,7 +30,10 @@ PerfEvent::PerfEvent(const abi::perf_event_attr& asked, PerfTarget whose, PerfCo
     set_period_locked(asked.sample_period); // nobody else knows it yet
 }
 
-PerfEvent::~PerfEvent() { core::cancel_timer_sync(alarm_); }
+PerfEvent::~PerfEvent() {
+    core::cancel_timer_sync(alarm_);
+    delete filter_.load(std::memory_order_relaxed);
+}
 
 u64 PerfEvent::clock() const { return target.thread ? cpu_time(*target.thread) : core::monotonic_ns(); }
 
@@ -139,6 +142,7 @@ void PerfEvent::direct_locked(NullableRefPtr<PerfBuffer> to) {
 
 void PerfEvent::join_locked(PerfEvent& leads, bool on) {
     watch_locked(watches_now_ = watches());
+    begin_tracing_locked();
     {
         InterruptSpinGuard guard(context.lock);
         context.events.push_back(*this);
@@ -200,6 +204,36 @@ void PerfEvent::remove_locked() {
     opened_node.unlink();
     copy_node.unlink();
     unwatch_locked(std::exchange(watches_now_, 0));
+    end_tracing_locked();
+}
+
+void PerfEvent::begin_tracing_locked() {
+    if (attributes.type != abi::PERF_TYPE_TRACEPOINT) return;
+    core::MutexGuard guard(trace_lock);
+    TraceEvent* event = find_event_locked(static_cast<u16>(attributes.config));
+    // One that has gone since it was looked up counts nothing.
+    if (event && event->use_for_perf_locked()) traced_ = event;
+}
+
+void PerfEvent::end_tracing_locked() {
+    if (!traced_) return;
+    core::MutexGuard guard(trace_lock);
+    std::exchange(traced_, nullptr)->stop_using_for_perf_locked();
+}
+
+Result<void> PerfEvent::set_filter_locked(std::string_view text) {
+    if (!traced_) return error(Errno::EINVAL);
+    if (filter_.load(std::memory_order_relaxed)) return error(Errno::EEXIST);
+    FilterError why;
+    filter_ = TRY(Filter::parse(text, [this](FieldVisitor visit) { traced_->visit_fields(visit); }, why)).release();
+    return {};
+}
+
+void PerfEvent::count_record_guarded(const Moment& moment, const FilterContext& where) {
+    if (!counts_ || !is_live_guarded(where.cpu)) return;
+    const Filter* filter = (original ? original : this)->filter_.load(std::memory_order_acquire);
+    if (filter && !filter->matches(moment.raw, where)) return;
+    hit_guarded(moment);
 }
 
 void delete_all(RemovedEvents& events) {

@@ -2,7 +2,7 @@
 //
 // Counting costs nothing when something happens: threads and CPUs count for themselves all that can be counted here,
 // and an event remembers how far its counter was when it was switched on. Only what takes samples, or counts a thread
-// on one CPU only, or wants records of its own, is told of what happens (core/watch.hpp, perf_hooks.cpp).
+// on one CPU only, or wants records of its own, is told of what happens (core/tracepoints.hpp, perf_hooks.cpp).
 //
 // Locks: `events_lock` guards groups, lists and the life of events. It is taken by calls on events, and by threads that
 // somebody watches when they fork, execute a program or die; nobody else comes by. Under it PerfContext::lock guards
@@ -13,12 +13,12 @@
 
 #include <abi/linux/perf_event.hpp>
 #include <core/mutex.hpp>
-#include <core/watch.hpp>
 #include <lib/intrusive_list.hpp>
 #include <process/observer.hpp>
 #include <process/thread.hpp>
 #include <trace/perf_event.hpp>
 
+#include "event.hpp"
 #include "perf_buffer.hpp"
 #include "perf_probe.hpp"
 
@@ -72,7 +72,7 @@ public:
     /// Whether its thread's coming and going matters to it.
     [[nodiscard]] bool needs_entering() const { return samples_time() || (target.thread && target.is_on_one_cpu); }
     [[nodiscard]] bool is_switched_on_locked() const { return is_on_; }
-    /// The bits of core::watched that it needs.
+    /// The bits of Watched that it needs.
     [[nodiscard]] u32 watches() const;
     /// Whether it is to be told of what happens on the CPU now.
     [[nodiscard]] bool is_live_guarded(u32 cpu) const {
@@ -90,6 +90,12 @@ public:
     /// What a sample or another record says of it; a copy shows its original's.
     [[nodiscard]] u64 shown_id() const { return original ? original->id : id; }
     [[nodiscard]] u64 period_guarded() const { return period_; }
+    /// The trace event whose records it counts, if it is of that kind.
+    [[nodiscard]] const TraceEvent* traced() const { return traced_; }
+    /// One of those records (Moment::raw).
+    void count_record_guarded(const Moment& moment, const FilterContext& where);
+    /// Which of the records count; its copies follow. EINVAL; EEXIST: that has been said already.
+    Result<void> set_filter_locked(std::string_view text);
 
     const u64 id;
     const abi::perf_event_attr attributes;
@@ -115,6 +121,8 @@ public:
     std::atomic<u64> lost{0};          // samples that found no room
 
 private:
+    void begin_tracing_locked();
+    void end_tracing_locked();
     [[nodiscard]] u64 counter() const;
     [[nodiscard]] u64 clock() const;
     [[nodiscard]] bool samples_time() const;
@@ -138,6 +146,8 @@ private:
     u64 sampled_at_ = 0;                    // for what adapts its period to a frequency
     u64 samples_left_ = 0;                  // PERF_EVENT_IOC_REFRESH; 0: no limit
     u32 watches_now_ = 0;                   // the bits it has set
+    TraceEvent* traced_ = nullptr;          // in use by it
+    std::atomic<Filter*> filter_{nullptr};  // an original's
     struct Alarm : core::Timer {
         explicit Alarm(PerfEvent& owner)
             : Timer([](core::Timer& timer) { static_cast<Alarm&>(timer).event.on_timer(); }), event(owner) {}
@@ -178,12 +188,20 @@ private:
     const u32 cpu_;
 };
 
-/// Begins and ends to be told (bits of core::watched); counted. Events_lock held.
+/// What events may want to be told of: switches of CPUs, page faults, memory that a program maps, and threads made,
+/// renamed and ended, and programs executed.
+enum Watched : u32 { watch_switches = 1, watch_faults = 2, watch_mappings = 4, watch_threads = 8 };
+
+/// Begins and ends to be told (bits of Watched); counted. Events_lock held.
 void watch_locked(u32 what);
 void unwatch_locked(u32 what);
+/// Whether anybody wants to be told.
+[[nodiscard]] bool is_watched(u32 what);
 
-/// From now on what is watched comes to events.
-void start_watching();
+/// Boot: what is watched comes to events from now on (perf_hooks.cpp).
+void add_perf_probes();
+/// Switches the tracepoints of one bit of Watched.
+void switch_tracepoints(u32 what, bool on);
 
 /// A list of events that have been removed, to be deleted without the lock.
 using RemovedEvents = IntrusiveList<PerfEvent, &PerfEvent::copy_node>;

@@ -112,6 +112,8 @@ Result<long> PerfFile::ioctl(u32 command, u64 argument) {
         return 0;
     case abi::PERF_EVENT_IOC_PERIOD:
         return set_period(TRY((mm::UserPtr<mm::In, u64>(VirtAddr{argument}).copy_in())));
+    case abi::PERF_EVENT_IOC_SET_FILTER:
+        return set_filter(argument);
     case abi::PERF_EVENT_IOC_REFRESH:
         return refresh(argument);
     case abi::PERF_EVENT_IOC_SET_OUTPUT:
@@ -130,6 +132,13 @@ Result<long> PerfFile::set_period(u64 asked) {
     core::MutexGuard guard(events_lock);
     event_.set_period_locked(asked);
     for (PerfEvent& copy : event_.copies) copy.set_period_locked(asked);
+    return 0;
+}
+
+Result<long> PerfFile::set_filter(u64 argument) {
+    const mm::OwnedString text = TRY(mm::UserString(VirtAddr{argument}).copy_in(Filter::longest_text));
+    core::MutexGuard guard(events_lock);
+    TRY(event_.set_filter_locked(text.view()));
     return 0;
 }
 

@@ -29,6 +29,7 @@ private:
     void on_each(u64 flags, Act act);
     Result<long> set_period(u64 asked);
     Result<long> set_output(u64 argument);
+    Result<long> set_filter(u64 argument);
     Result<long> refresh(u64 samples);
     Result<long> pause_output(bool on);
     Result<RefPtr<PerfBuffer>> make_buffer(u64 data_pages, bool overwrites);

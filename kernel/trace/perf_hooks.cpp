@@ -1,10 +1,11 @@
-// What the rooms below tell (core/watch.hpp), brought to the events that want it.
+// What the tracepoints of the rooms below tell, brought to the events that want it.
 #include <abi/linux/mman.hpp>
 #include <algorithm>
-#include <core/watch.hpp>
+#include <core/tracepoints.hpp>
 #include <cstring>
 #include <new>
 #include <process/process.hpp>
+#include <process/tracepoints.hpp>
 
 #include "perf_records.hpp"
 
@@ -20,21 +21,6 @@ namespace {
 constexpr u64 tells_of_tasks =
     abi::PERF_ATTR_TASK | abi::PERF_ATTR_COMM | abi::PERF_ATTR_MMAP | abi::PERF_ATTR_MMAP2 | abi::PERF_ATTR_MMAP_DATA;
 constexpr usize longest_name = 4096; // of a mapped file; longer ones are cut, as on Linux
-
-class PerfWatcher final : public core::Watcher {
-public:
-    void on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread& next, bool is_preempted) override;
-    void on_fault(VirtAddr address, bool in_kernel) override;
-    void on_mapped(VirtAddr address) override;
-    void on_child(core::Thread& child) override;
-    void on_renamed(core::Thread& thread) override { write_name(thread, 0); }
-    void on_executed() override;
-    void on_ending() override;
-
-private:
-    static void write_name(core::Thread& thread, u16 misc);
-};
-constinit PerfWatcher the_watcher;
 
 constexpr u64 halves(u64 low, u64 high) { return (low & 0xffff'ffff) | high << 32; }
 
@@ -86,7 +72,8 @@ void note_on_cpu(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 m
     }
 }
 
-void PerfWatcher::on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread& next, bool is_preempted) {
+void on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread& next, bool is_preempted) {
+    if (!is_watched(watch_switches)) return;
     const Moment moment = Moment::of_kernel_code();
     const u16 misc = abi::PERF_MISC_SWITCH_OUT | (is_preempted ? abi::PERF_MISC_SWITCH_OUT_PREEMPT : 0);
     if (PerfContext* left = PerfContext::find(previous)) leave(*left, cpu, next, misc, moment);
@@ -96,7 +83,8 @@ void PerfWatcher::on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread
 
 // ---- faults ----
 
-void PerfWatcher::on_fault(VirtAddr address, bool in_kernel) {
+void on_fault(VirtAddr address, bool in_kernel) {
+    if (!is_watched(watch_faults)) return;
     const auto state = arch::save_and_disable_interrupts();
     const Moment moment = in_kernel ? Moment::of_kernel_code(address) : Moment::of_user_code(address);
     for (PerfContext* context : {PerfContext::find(moment.thread), PerfContext::find_cpu(core::this_cpu().number)}) {
@@ -190,13 +178,14 @@ void write_mappings(VirtAddr from, bool only_first) {
     delete record;
 }
 
-void PerfWatcher::on_mapped(VirtAddr address) { write_mappings(address, true); }
+void on_mapped(VirtAddr address) {
+    if (is_watched(watch_mappings)) write_mappings(address, true);
+}
 
 // ---- threads ----
 
-void PerfWatcher::write_name(core::Thread& thread, u16 misc) {
-    auto& task = static_cast<Thread&>(thread);
-    u64 body[1 + Thread::name_size / sizeof(u64)] = {ids_of(thread)};
+void write_name(Thread& task, u16 misc) {
+    u64 body[1 + Thread::name_size / sizeof(u64)] = {ids_of(task)};
     char name[Thread::name_size] = {};
     task.copy_name(name);
     const usize length = std::find(name, name + Thread::name_size, '\0') - name;
@@ -209,9 +198,13 @@ void PerfWatcher::write_name(core::Thread& thread, u16 misc) {
                  [](const PerfEvent& event) { return event.has(abi::PERF_ATTR_COMM); });
 }
 
-void PerfWatcher::on_executed() {
-    write_name(core::current_thread(), abi::PERF_MISC_COMM_EXEC);
-    if (core::is_watched(core::watch_mappings)) write_mappings({}, false);
+void on_renamed(Thread& thread) {
+    if (is_watched(watch_threads)) write_name(thread, 0);
+}
+
+void on_executed(Thread& thread, std::string_view, process::Pid) {
+    if (is_watched(watch_threads)) write_name(thread, abi::PERF_MISC_COMM_EXEC);
+    if (is_watched(watch_mappings)) write_mappings({}, false);
 }
 
 /// Fork and exit records are of one shape: process, its parent, thread, its maker, time. Whoever wants to know names
@@ -223,18 +216,46 @@ void write_task(PerfRecord type, Thread& thread, u64 parent_ids) {
                  [](const PerfEvent& event) { return event.has(tells_of_tasks); });
 }
 
-void PerfWatcher::on_child(core::Thread& child) {
-    write_task(PerfRecord::Fork, static_cast<Thread&>(child), ids_of(core::current_thread()));
+void on_child(Thread& parent, Thread& child) {
+    if (is_watched(watch_threads)) write_task(PerfRecord::Fork, child, ids_of(parent));
 }
 
-void PerfWatcher::on_ending() {
-    Thread& thread = process::current();
+void on_ending(Thread& thread) {
+    if (!is_watched(watch_threads)) return;
     const auto parent = static_cast<u32>(thread.process().parent_pid());
     write_task(PerfRecord::Exit, thread, halves(parent, parent));
 }
 
+// ---- the tracepoints ----
+
+constinit decltype(core::tracepoints::sched_switch)::Probe switch_probe{on_switch};
+constinit decltype(core::tracepoints::page_fault)::Probe fault_probe{on_fault};
+constinit decltype(core::tracepoints::memory_mapped)::Probe mapping_probe{on_mapped};
+constinit decltype(process::tracepoints::fork)::Probe fork_probe{on_child};
+constinit decltype(process::tracepoints::rename)::Probe rename_probe{on_renamed};
+constinit decltype(process::tracepoints::exec)::Probe exec_probe{on_executed};
+constinit decltype(process::tracepoints::exit)::Probe exit_probe{on_ending};
+
 } // namespace
 
-void start_watching() { core::watcher = &the_watcher; }
+void add_perf_probes() {
+    core::tracepoints::sched_switch.add(switch_probe);
+    core::tracepoints::page_fault.add(fault_probe);
+    core::tracepoints::memory_mapped.add(mapping_probe);
+    process::tracepoints::fork.add(fork_probe);
+    process::tracepoints::rename.add(rename_probe);
+    process::tracepoints::exec.add(exec_probe);
+    process::tracepoints::exit.add(exit_probe);
+}
+
+void switch_tracepoints(u32 what, bool on) {
+    const auto turn = [on](auto&... points) { ((on ? points.switch_on() : points.switch_off()), ...); };
+    if (what == watch_switches) turn(core::tracepoints::sched_switch);
+    if (what == watch_faults) turn(core::tracepoints::page_fault);
+    if (what == watch_mappings) turn(core::tracepoints::memory_mapped, process::tracepoints::exec);
+    if (what == watch_threads)
+        turn(process::tracepoints::fork, process::tracepoints::rename, process::tracepoints::exec,
+             process::tracepoints::exit);
+}
 
 } // namespace linnet::trace

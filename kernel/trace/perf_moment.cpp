@@ -23,7 +23,7 @@ Moment Moment::of_user_code(VirtAddr address) { return {.thread = core::current_
 [[gnu::noinline]] Moment Moment::of_kernel_code(VirtAddr address) {
     arch::StackFrame frame{};
     if (arch::read_stack_frame(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)), frame))
-        (void)arch::read_stack_frame(frame.previous, frame);
+        (void)(arch::read_stack_frame(frame.previous, frame) && arch::read_stack_frame(frame.previous, frame));
     return {.thread = core::current_thread(),
             .in_kernel = true,
             .pc = frame.return_address,

@@ -3,6 +3,7 @@
 
 #include <core/thread.hpp>
 #include <lib/address.hpp>
+#include <span>
 
 namespace linnet::trace {
 
@@ -10,14 +11,15 @@ namespace linnet::trace {
 struct Moment {
     core::Thread& thread; // the current one, but for records of who comes next
     bool in_kernel = false;
-    u64 pc = 0;          // of the kernel's code; user code's is in the thread's registers
-    uintptr_t frame = 0; // of the kernel's stack there
-    VirtAddr address{};  // what a fault was about
+    u64 pc = 0;                // of the kernel's code; user code's is in the thread's registers
+    uintptr_t frame = 0;       // of the kernel's stack there
+    VirtAddr address{};        // what a fault was about
+    std::span<const u8> raw{}; // the record of a trace event
     /// What the interrupt that is being handled came to.
     static Moment of_interrupt();
     /// User code trapped, or called.
     static Moment of_user_code(VirtAddr address = {});
-    /// The caller's caller.
+    /// The place of the tracepoint; the caller is a probe.
     static Moment of_kernel_code(VirtAddr address = {});
 
     /// Of user code too.

@@ -6,6 +6,7 @@
 
 #include "perf_file.hpp"
 #include "perf_records.hpp"
+#include "perf_tracepoint.hpp"
 
 namespace linnet::trace {
 
@@ -109,7 +110,10 @@ Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes
     for (vfs::File* other : {company.leader, company.output})
         if (other && other->kind() != &PerfFile::tag) return error(Errno::EBADF);
     const bool is_probe = PerfProbe::is_type(attributes.type);
-    if (!is_probe && !is_counted(attributes)) return error(Errno::ENOENT);
+    if (attributes.type == abi::PERF_TYPE_TRACEPOINT)
+        TRY(check_traced(attributes, process::current()));
+    else if (!is_probe && !is_counted(attributes))
+        return error(Errno::ENOENT);
     TRY(check_attributes(attributes));
     NullableRefPtr<PerfProbe> probe;
     if (is_probe) probe = TRY(PerfProbe::create(attributes));
@@ -155,7 +159,7 @@ void switch_opened_events(Thread& opener, bool on) {
 
 Result<void> initialise_perf(vfs::pseudo::Directory& knobs) {
     using vfs::pseudo::add_knob;
-    start_watching();
+    add_perf_probes();
     TRY(add_knob(knobs, "perf_event_paranoid", {.value = paranoid, .most = 3}));
     TRY(add_knob(knobs, "perf_event_max_sample_rate", {.value = max_sample_rate, .least = 1}));
     TRY(add_knob(knobs, "perf_event_max_stack", {.value = max_stack, .least = 1, .most = 640}));

@@ -1,6 +1,8 @@
 // Composing records and handing them to buffers.
 #include "perf_records.hpp"
 
+#include <algorithm>
+#include <cstring>
 #include <new>
 #include <process/process.hpp>
 
@@ -113,6 +115,18 @@ void put_chain(Composer& to, const PerfEvent& event, const Moment& moment) {
     to.use(1 + words);
 }
 
+/// Behind their number, up to the next word.
+void put_raw(Composer& to, std::span<const u8> bytes) {
+    const usize words = (sizeof(u32) + bytes.size() + sizeof(u64) - 1) / sizeof(u64);
+    const std::span<u64> room = to.rest(8); // what comes behind
+    if (words > room.size()) return to.put(sizeof(u32));
+    std::ranges::fill(room.first(words), 0);
+    const auto size = static_cast<u32>(words * sizeof(u64) - sizeof(u32));
+    memcpy(room.data(), &size, sizeof size);
+    memcpy(reinterpret_cast<u8*>(room.data()) + sizeof size, bytes.data(), bytes.size());
+    to.use(words);
+}
+
 } // namespace
 
 u64 ids_of(core::Thread& thread) {
@@ -145,7 +159,7 @@ bool write_sample_guarded(PerfEvent& event, const Moment& moment, u64 period) {
     if (type & abi::PERF_SAMPLE_PERIOD) record.put(period);
     if (type & abi::PERF_SAMPLE_READ) put_values(record, event);
     if (type & abi::PERF_SAMPLE_CALLCHAIN) put_chain(record, event, moment);
-    if (type & abi::PERF_SAMPLE_RAW) record.put(sizeof(u32)); // the size of nothing, and nothing
+    if (type & abi::PERF_SAMPLE_RAW) put_raw(record, moment.raw);
     // Of these hardware would know more.
     if (type & abi::PERF_SAMPLE_WEIGHT) record.put(0);
     if (type & abi::PERF_SAMPLE_DATA_SRC) record.put(abi::PERF_MEM_NA);

@@ -12,6 +12,7 @@ namespace {
 
 /// What watches() answers while something of it is to be seen; and how many events want each bit.
 constinit u32 watchers[32] = {};
+constinit std::atomic<u32> watched{0};
 
 bool is_clock(u64 config) {
     return config == static_cast<u64>(PerfSoftware::CpuClock) || config == static_cast<u64>(PerfSoftware::TaskClock);
@@ -21,36 +22,44 @@ bool is_clock(u64 config) {
 
 void watch_locked(u32 what) {
     u32 fresh = 0;
-    for (u32 rest = what; rest; rest &= rest - 1)
-        if (watchers[std::countr_zero(rest)]++ == 0) fresh |= rest & -rest;
+    for (u32 rest = what; rest; rest &= rest - 1) {
+        if (watchers[std::countr_zero(rest)]++ != 0) continue;
+        fresh |= rest & -rest;
+        switch_tracepoints(rest & -rest, true);
+    }
     if (!fresh) return;
-    core::watched.fetch_or(fresh);
+    watched.fetch_or(fresh);
     // Every CPU sees it once it has answered: whoever is switched to from now on is seen.
     core::run_on_cpus(~u64{0}, [](void*) {}, nullptr);
 }
 
 void unwatch_locked(u32 what) {
-    for (u32 rest = what; rest; rest &= rest - 1)
-        if (--watchers[std::countr_zero(rest)] == 0) core::watched.fetch_and(~(rest & -rest));
+    for (u32 rest = what; rest; rest &= rest - 1) {
+        if (--watchers[std::countr_zero(rest)] != 0) continue;
+        watched.fetch_and(~(rest & -rest));
+        switch_tracepoints(rest & -rest, false);
+    }
 }
+
+bool is_watched(u32 what) { return watched.load(std::memory_order_relaxed) & what; }
 
 bool PerfEvent::samples_time() const { return takes_samples() && is_software() && is_clock(attributes.config); }
 
 u32 PerfEvent::watches() const {
     u32 what = 0;
-    if (target.thread && (target.is_on_one_cpu || samples_time())) what |= core::watch_switches;
-    if (has(abi::PERF_ATTR_CONTEXT_SWITCH)) what |= core::watch_switches;
+    if (target.thread && (target.is_on_one_cpu || samples_time())) what |= watch_switches;
+    if (has(abi::PERF_ATTR_CONTEXT_SWITCH)) what |= watch_switches;
     if (has(abi::PERF_ATTR_MMAP | abi::PERF_ATTR_MMAP2 | abi::PERF_ATTR_MMAP_DATA))
-        what |= core::watch_mappings | core::watch_threads;
-    if (has(abi::PERF_ATTR_COMM | abi::PERF_ATTR_TASK)) what |= core::watch_threads;
+        what |= watch_mappings | watch_threads;
+    if (has(abi::PERF_ATTR_COMM | abi::PERF_ATTR_TASK)) what |= watch_threads;
     if (!takes_samples() || !is_software()) return what;
     switch (static_cast<PerfSoftware>(attributes.config)) {
     case PerfSoftware::PageFaults:
     case PerfSoftware::PageFaultsMinor:
-        return what | core::watch_faults;
+        return what | watch_faults;
     case PerfSoftware::ContextSwitches:
     case PerfSoftware::CpuMigrations:
-        return what | core::watch_switches;
+        return what | watch_switches;
     default:
         return what;
     }

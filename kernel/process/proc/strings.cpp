@@ -3,8 +3,8 @@
 #include "task.hpp"
 
 #include <algorithm>
-#include <core/watch.hpp>
 #include <mm/address_space.hpp>
+#include <process/tracepoints.hpp>
 #include <vfs/current.hpp>
 
 namespace linnet::process::proc {
@@ -80,7 +80,7 @@ Result<void> store_comm(const Task& task, std::string_view text) {
     if (self && &self->process() != task.process.get()) return error(Errno::EINVAL);
     while (text.ends_with('\n')) text.remove_suffix(1);
     task.thread->set_name(text.substr(0, Thread::name_size - 1));
-    if (core::is_watched(core::watch_threads)) core::watcher->on_renamed(*task.thread);
+    tracepoints::rename(*task.thread);
     return {};
 }
 

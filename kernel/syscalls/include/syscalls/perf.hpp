@@ -11,8 +11,8 @@ Result<long> sys_perf_event_open(process::Thread&, VirtAddr attributes, process:
 
 inline constexpr Entry perf_calls[] = {
     entry<sys_perf_event_open>("perf_event_open", nr::perf_event_open, Support::Partial,
-                               "events of software, of threads and CPUs, counted and sampled; no alignment and "
-                               "emulation faults, no hardware counters, no tracepoints, no breakpoints (ENOENT), no "
+                               "events of software and tracepoints, of threads and CPUs, counted and sampled; no "
+                               "alignment and emulation faults, no hardware counters, no breakpoints (ENOENT), no "
                                "registers, stacks and physical addresses in samples, no SIGTRAP "
                                "(EOPNOTSUPP), no AUX area, no throttling"),
 };

@@ -29,6 +29,9 @@ public:
     /// Tells the observers that these events may have come. Any context.
     void notify(u32 events) { queue_.wake_all(events); }
 
+    /// Whether anybody would hear of it.
+    [[nodiscard]] bool is_observed() const { return !queue_.is_empty(); }
+
     /// Raw observers (epoll): `waiter.callback` is called with the queue's lock held, in the context of
     /// notify().
     void add(core::WaitQueue::Waiter& waiter) { queue_.add(waiter); }
