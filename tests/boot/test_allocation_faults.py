@@ -73,8 +73,7 @@ class AllocationFaults(BootTest):
                     self.assertGreater(failed, 0, "nothing was made to fail")
 
     def test_programs_of_the_abi_tests(self):
-        sources = [path for path in sorted(abi.FOLDER.rglob("*.cpp"))
-                   if Header(path).for_arch(self.arch) and not Header(path).long]
+        sources = [path for path in sorted(abi.FOLDER.rglob("*.cpp")) if Header(path).chosen(self.arch, long=False)]
         if not self.long:
             sources = random.Random(self.arch.name).sample(sources, FAST_PROGRAMS)
         report = Report(False)
