@@ -13,6 +13,13 @@ IoBuffer IoBuffer::user_vectors(std::span<const abi::iovec> vectors, usize total
     return buffer;
 }
 
+IoBuffer IoBuffer::kernel_vectors(std::span<const abi::iovec> vectors, usize total) {
+    IoBuffer buffer(Kind::Kernel, 0, 0);
+    buffer.more_ = vectors;
+    buffer.remaining_ = total;
+    return buffer;
+}
+
 /// Walks the ranges; `move(address, offset, size)` moves bytes of one range and says how many it could.
 template <typename Move>
 Result<usize> IoBuffer::transfer(usize size, Move move) {

@@ -26,7 +26,8 @@ Result<usize> Pipe::read(IoBuffer& to) {
             if (writers() == 0) return 0;
             return error(Errno::EAGAIN);
         }
-        was_full = used() == slot_count_.load(std::memory_order_relaxed);
+        if (is_draining_.load(std::memory_order_relaxed)) return error(Errno::EAGAIN);
+        was_full = !has_room();
         moved = drain(to, freed);
     }
     // Nobody waits to write while there is room.
@@ -60,12 +61,12 @@ Result<usize> Pipe::drain(IoBuffer& to, bool& freed) {
 }
 
 void Pipe::recycle(Slot& slot) {
-    if (!spare_)
+    if (!spare_ && !slot.is_shared)
         spare_ = std::move(slot.page);
     else
         slot.page = mm::PageRef();
     slot.offset = slot.length = 0;
-    slot.is_packet = false;
+    slot.is_packet = slot.is_shared = false;
 }
 
 Result<mm::PageRef> Pipe::take_page() {
@@ -91,7 +92,7 @@ Result<usize> Pipe::append_to_last(IoBuffer& from) {
     const usize end = last.offset + last.length;
     // The odd end of the write goes first, so that whole pages follow in pages of their own.
     const usize odd = from.remaining() % arch::page_size;
-    if (last.is_packet || odd == 0 || end + odd > arch::page_size) return 0;
+    if (last.is_packet || last.is_shared || odd == 0 || end + odd > arch::page_size) return 0;
     const usize moved = TRY(from.copy_in({last.page.data<u8>() + end, odd}));
     last.length += static_cast<u32>(moved);
     return moved;
@@ -99,7 +100,7 @@ Result<usize> Pipe::append_to_last(IoBuffer& from) {
 
 Result<usize> Pipe::fill(IoBuffer& from, Mode mode) {
     usize total = mode == Mode::Stream ? TRY(append_to_last(from)) : 0;
-    while (from.remaining() > 0 && used() < slot_count_.load(std::memory_order_relaxed)) {
+    while (from.remaining() > 0 && has_room()) {
         Result<mm::PageRef> page = take_page();
         const usize wanted = std::min(from.remaining(), arch::page_size);
         Result<usize> moved = page ? from.copy_in({page->data<u8>(), wanted}) : error(page.error());
@@ -113,6 +114,7 @@ Result<usize> Pipe::fill(IoBuffer& from, Mode mode) {
         next.offset = 0;
         next.length = static_cast<u32>(*moved);
         next.is_packet = mode == Mode::Packet;
+        next.is_shared = false;
         head_.fetch_add(1, std::memory_order_release);
         total += *moved;
         if (*moved < wanted) break;
@@ -124,7 +126,7 @@ Result<usize> Pipe::fill(IoBuffer& from, Mode mode) {
 u32 Pipe::read_events() const { return used() > 0 ? POLLIN | POLLRDNORM : 0; }
 
 u32 Pipe::write_events() const {
-    u32 mask = used() < slot_count_.load(std::memory_order_relaxed) ? POLLOUT | POLLWRNORM : 0;
+    u32 mask = has_room() ? POLLOUT | POLLWRNORM : 0;
     if (readers() == 0) mask |= POLLERR;
     return mask;
 }
@@ -144,7 +146,7 @@ Result<usize> Pipe::set_capacity(usize bytes) {
     if (pages > old_count && pages * arch::page_size > pipe_max_size &&
         !current_credentials().has(Capability::SysResource))
         return error(Errno::EPERM);
-    if (pages < used()) return error(Errno::EBUSY);
+    if (pages < used() + reserved_.load()) return error(Errno::EBUSY);
     OwnPtr<Slot[]> fresh(new (std::nothrow) Slot[pages]);
     if (!fresh) return error(Errno::ENOMEM);
     u32 count = 0;
@@ -155,6 +157,107 @@ Result<usize> Pipe::set_capacity(usize bytes) {
     head_.store(count);
     if (count < pages) events.notify(POLLOUT | POLLWRNORM);
     return pages * arch::page_size;
+}
+
+Result<u32> Pipe::reserve(u32 wanted) {
+    core::MutexGuard guard(lock_);
+    if (readers() == 0) return error(Errno::EPIPE);
+    if (!has_room()) return error(Errno::EAGAIN);
+    const u32 room = slot_count_.load() - used() - reserved_.load();
+    const u32 reserved = std::min(room, wanted);
+    reserved_.fetch_add(reserved);
+    return reserved;
+}
+
+void Pipe::push(Piece piece) {
+    slot(head_.load(std::memory_order_relaxed)) = std::move(piece);
+    head_.fetch_add(1, std::memory_order_release);
+}
+
+void Pipe::fill_reserved(std::span<Piece> pieces, u32 reserved) {
+    {
+        core::MutexGuard guard(lock_);
+        reserved_.fetch_sub(reserved);
+        for (Piece& piece : pieces) push(std::move(piece));
+    }
+    if (!pieces.empty()) events.notify(POLLIN | POLLRDNORM);
+    if (pieces.size() < reserved) events.notify(POLLOUT | POLLWRNORM);
+}
+
+Result<u32> Pipe::begin_drain(std::span<Piece> pieces, usize most) {
+    core::MutexGuard guard(lock_);
+    if (used() == 0 && writers() == 0) return 0;
+    if (!has_data()) return error(Errno::EAGAIN);
+    u32 count = 0;
+    for (u32 at = tail_.load(); at != head_.load() && count < pieces.size() && most > 0; ++at) {
+        const Slot& from = slot(at);
+        const u32 length = static_cast<u32>(std::min<usize>(from.length, most));
+        pieces[count++] = {mm::PageRef::share(*from.page), from.offset, length};
+        most -= length;
+    }
+    is_draining_.store(true, std::memory_order_release);
+    return count;
+}
+
+void Pipe::end_drain(usize used_bytes) {
+    bool was_full = false, freed = false;
+    {
+        core::MutexGuard guard(lock_);
+        was_full = !has_room();
+        while (used_bytes > 0) {
+            Slot& first = slot(tail_.load(std::memory_order_relaxed));
+            const u32 gone = static_cast<u32>(std::min<usize>(first.length, used_bytes));
+            first.offset += gone;
+            first.length -= gone;
+            used_bytes -= gone;
+            if (first.length > 0) break;
+            recycle(first);
+            tail_.fetch_add(1, std::memory_order_release);
+            freed = true;
+        }
+        is_draining_.store(false, std::memory_order_release);
+    }
+    if (was_full && freed) events.notify(POLLOUT | POLLWRNORM);
+    // Readers have waited for the end of it, whether there is more or not.
+    events.notify(POLLIN | POLLRDNORM);
+}
+
+Result<usize> Pipe::transfer_locked(Pipe& to, usize most, Taking taking) {
+    usize total = 0;
+    for (u32 at = tail_.load(); at != head_.load() && to.has_room() && total < most; ++at) {
+        Slot& from = slot(at);
+        const u32 length = static_cast<u32>(std::min<usize>(from.length, most - total));
+        total += length;
+        if (taking == Taking::Moves && length == from.length) {
+            to.push(std::move(from));
+            from = Slot();
+            tail_.fetch_add(1, std::memory_order_release);
+            continue;
+        }
+        from.is_shared = true;
+        to.push({mm::PageRef::share(*from.page), from.offset, length, from.is_packet, true});
+        if (taking == Taking::Copies) continue;
+        from.offset += length;
+        from.length -= length;
+    }
+    return total;
+}
+
+Result<usize> Pipe::transfer(Pipe& from, Pipe& to, usize most, Taking taking) {
+    bool was_full = false;
+    usize total = 0;
+    {
+        core::MutexGuard first(&from < &to ? from.lock_ : to.lock_);
+        core::MutexGuard second(&from < &to ? to.lock_ : from.lock_);
+        if (from.used() == 0 && from.writers() == 0) return 0;
+        if (to.readers() == 0) return error(Errno::EPIPE);
+        if (!from.has_data() || !to.has_room()) return error(Errno::EAGAIN);
+        was_full = !from.has_room();
+        total = TRY(from.transfer_locked(to, most, taking));
+    }
+    if (total > 0) to.events.notify(POLLIN | POLLRDNORM);
+    if (was_full && taking == Taking::Moves) from.events.notify(POLLOUT | POLLWRNORM);
+    return total;
 }
 
 void Pipe::add_ends(bool reads, bool writes) {

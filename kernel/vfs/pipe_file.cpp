@@ -30,6 +30,7 @@ public:
     u32 poll() override;
     EventSource* event_source() override { return &pipe_->events; }
     EventSource* async_source() override { return &pipe_->events; }
+    Pipe* as_pipe() override { return pipe_.get(); }
     Result<long> fcntl(u32 command, u64 argument) override;
     void describe(TextSink sink) const override { format_to(sink, "pipe:[{}]", inode().number()); }
 

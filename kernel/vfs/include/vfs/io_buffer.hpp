@@ -19,6 +19,8 @@ public:
     static IoBuffer kernel(std::span<const u8> bytes) {
         return IoBuffer(Kind::Kernel, reinterpret_cast<u64>(bytes.data()), bytes.size());
     }
+    /// Ranges of the kernel's own; `vectors` outlives the buffer, `total` is the sum of their lengths.
+    static IoBuffer kernel_vectors(std::span<const abi::iovec> vectors, usize total);
     /// A range of the current address space; not yet checked, copies answer EFAULT.
     static IoBuffer user(VirtAddr address, usize size) { return IoBuffer(Kind::User, address.value, size); }
     /// User ranges; `vectors` is a kernel copy that outlives the buffer. `total` is the sum of their lengths, checked

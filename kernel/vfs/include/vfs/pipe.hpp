@@ -6,6 +6,7 @@
 
 #include <core/mutex.hpp>
 #include <mm/page.hpp>
+#include <span>
 #include <vfs/file.hpp>
 #include <vfs/inode.hpp>
 
@@ -21,11 +22,43 @@ public:
 
     enum class Mode : u8 { Stream, Packet }; // Packet: O_DIRECT, each write is a message
 
+    /// A page, or a part of one. What may be shared with others (page caches, other pipes) is never written to.
+    struct Piece {
+        mm::PageRef page;
+        u32 offset = 0;
+        u32 length = 0;
+        bool is_packet = false;
+        bool is_shared = false;
+    };
+
     /// Moves what is there; EAGAIN when nothing is and writers exist, 0 when there are none.
     Result<usize> read(IoBuffer& to);
     /// Moves what fits; EAGAIN when nothing did, EPIPE without readers. Up to PIPE_BUF bytes go whole or not
     /// at all.
     Result<usize> write(IoBuffer& from, Mode mode);
+
+    // For splice(2) and its kin. No lock is held while the other file is read or written, however long that takes:
+    // room is promised and filled later, and what is being written elsewhere stays in the pipe until it has been.
+
+    /// Promises room for up to `wanted` pieces, one at least. EAGAIN: there is none; EPIPE: there are no readers.
+    Result<u32> reserve(u32 wanted);
+    /// Puts the pieces into the room that was promised, of which the rest is given back.
+    void fill_reserved(std::span<Piece> pieces, u32 reserved);
+    /// References to what is there, `most` bytes of it; returns how many. Until end_drain() nobody else reads from the
+    /// pipe. 0: there are no writers either. EAGAIN.
+    Result<u32> begin_drain(std::span<Piece> pieces, usize most);
+    /// So many bytes have been used.
+    void end_drain(usize used);
+
+    enum class Taking : u8 { Moves, Copies };
+    /// Moves or copies the pieces of `from`, `most` bytes of them, as far as there is room in `to`, another pipe. 0:
+    /// there are no writers either. EAGAIN, EPIPE.
+    static Result<usize> transfer(Pipe& from, Pipe& to, usize most, Taking taking);
+
+    [[nodiscard]] bool has_data() const { return used() > 0 && !is_draining_.load(std::memory_order_acquire); }
+    [[nodiscard]] bool has_room() const {
+        return used() + reserved_.load(std::memory_order_relaxed) < slot_count_.load(std::memory_order_relaxed);
+    }
 
     [[nodiscard]] u32 read_events() const;
     [[nodiscard]] u32 write_events() const;
@@ -50,12 +83,7 @@ public:
     bool is_anonymous = false;
 
 private:
-    struct Slot {
-        mm::PageRef page;
-        u32 offset = 0;
-        u32 length = 0;
-        bool is_packet = false;
-    };
+    using Slot = Piece;
     explicit Pipe(OwnPtr<Slot[]> slots) : slots_(std::move(slots)) {}
 
     [[nodiscard]] u32 used() const {
@@ -65,6 +93,8 @@ private:
     Result<usize> append_to_last(IoBuffer& from);
     Result<mm::PageRef> take_page();
     void recycle(Slot& slot);
+    void push(Piece piece);
+    Result<usize> transfer_locked(Pipe& to, usize most, Taking taking);
     Result<usize> drain(IoBuffer& to, bool& freed);
     Result<usize> fill(IoBuffer& from, Mode mode);
 
@@ -73,6 +103,8 @@ private:
     std::atomic<u32> slot_count_{pipe_default_slots}; // a power of two
     std::atomic<u32> head_{0};                        // next slot to fill; positions only grow and wrap at 2^32
     std::atomic<u32> tail_{0};                        // next slot to drain
+    std::atomic<u32> reserved_{0};                    // room that is promised
+    std::atomic<bool> is_draining_{false};
     std::atomic<u32> readers_{0};
     std::atomic<u32> writers_{0};
     std::atomic<u32> reader_opens_{0};
