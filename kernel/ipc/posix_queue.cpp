@@ -108,24 +108,28 @@ Result<std::unique_ptr<Message>> PosixQueue::receive(process::Thread& self, vfs:
     return error(Errno::EINTR);
 }
 
-Result<void> PosixQueue::tell(process::Process& owner, const abi::sigevent& event) {
+Result<void> PosixQueue::tell(process::Process& owner, const abi::sigevent& event, OwnPtr<Messenger> messenger) {
     core::MutexGuard guard(lock_);
     if (told_) return error(Errno::EBUSY);
     told_ = NullableRefPtr<process::PidRecord>(owner.record);
     told_execution_ = owner.executions.load(std::memory_order_relaxed);
     event_ = event;
+    messenger_ = std::move(messenger);
     return {};
 }
 
 void PosixQueue::stop_telling(const process::PidRecord& owner) {
     core::MutexGuard guard(lock_);
-    if (told_ == &owner) told_ = nullptr;
+    if (told_ != &owner) return;
+    told_ = nullptr;
+    if (OwnPtr<Messenger> messenger = std::move(messenger_)) messenger->tell(Messenger::News::NotToldAnyMore);
 }
 
 /// The one notification that was asked for; the sender is the current thread.
 void PosixQueue::tell_owner() {
     if (!told_) return;
     const NullableRefPtr<process::PidRecord> owner = std::move(told_);
+    if (OwnPtr<Messenger> messenger = std::move(messenger_)) return messenger->tell(Messenger::News::MessageCame);
     if (event_.sigev_notify != abi::SIGEV_SIGNAL || event_.sigev_signo == 0) return;
     NullableRefPtr<process::Process> target = owner->process();
     if (!target || target->executions.load(std::memory_order_relaxed) != told_execution_) return;

@@ -13,6 +13,8 @@
 #include <process/process.hpp>
 #include <vfs/event_source.hpp>
 
+#include <ipc/posix_queues.hpp>
+
 #include "message.hpp"
 #include "request.hpp"
 
@@ -29,7 +31,7 @@ public:
     Result<std::unique_ptr<Message>> receive(process::Thread& self, vfs::Blocking blocking, core::Deadline deadline);
     /// Tells `owner` once when a message comes into the empty queue and nobody waits for it. EBUSY.
     /// Not after an execve of it (mq_notify(2)).
-    Result<void> tell(process::Process& owner, const abi::sigevent& event);
+    Result<void> tell(process::Process& owner, const abi::sigevent& event, OwnPtr<Messenger> messenger);
     void stop_telling(const process::PidRecord& owner);
 
     [[nodiscard]] u64 most_messages() const { return most_messages_; }
@@ -69,6 +71,7 @@ private:
     NullableRefPtr<process::PidRecord> told_;
     u32 told_execution_ = 0; // Process::executions then
     abi::sigevent event_{};
+    OwnPtr<Messenger> messenger_; // of SIGEV_THREAD
 };
 
 } // namespace linnet::ipc

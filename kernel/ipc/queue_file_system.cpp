@@ -311,9 +311,10 @@ Result<usize> receive_posix(process::Thread& self, vfs::File& file, mm::UserSpan
     return message->size();
 }
 
-Result<void> notify_posix(process::Thread& self, vfs::File& file, const abi::sigevent* event) {
+Result<void> notify_posix(process::Thread& self, vfs::File& file, const abi::sigevent* event,
+                          OwnPtr<Messenger> messenger) {
     PosixQueue& queue = TRY(as_queue(file))->queue();
-    if (event) return queue.tell(self.process(), *event);
+    if (event) return queue.tell(self.process(), *event, std::move(messenger));
     queue.stop_telling(*self.process().record);
     return {};
 }

@@ -54,9 +54,12 @@ Result<RefPtr<SocketFile>> SocketFile::create(RefPtr<Socket> socket, u32 flags) 
     return adopt_ref(*file);
 }
 
-Result<usize> SocketFile::read(vfs::IoBuffer& to, u64) {
+Result<usize> SocketFile::read(vfs::IoBuffer& to, u64 offset) { return read_for_pipe(to, offset, blocking()); }
+
+Result<usize> SocketFile::read_for_pipe(vfs::IoBuffer& to, u64, vfs::Blocking blocking) {
     if (to.remaining() == 0) return 0;
-    ReceiveRequest request{.data = to, .flags = is_nonblocking() ? MSG_DONTWAIT : 0};
+    const bool refuses = is_nonblocking() || blocking == vfs::Blocking::Refuse;
+    ReceiveRequest request{.data = to, .flags = refuses ? MSG_DONTWAIT : 0};
     return socket_->receive(request);
 }
 

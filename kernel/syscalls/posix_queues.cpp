@@ -1,5 +1,6 @@
 // mq_open(2) and its relatives: arguments and structures; the queues are ipc's.
 #include <ipc/posix_queues.hpp>
+#include <net/netlink.hpp>
 #include <syscalls/posix_queues.hpp>
 #include <vfs/fd_table.hpp>
 
@@ -56,28 +57,44 @@ Result<long> sys_mq_timedreceive(Thread& thread, int fd, VirtAddr room, u64 size
 
 namespace {
 
-/// A thread of the C library's is to be told through a netlink socket. There are none, so no descriptor is one.
-Result<void> refuse_socket(Thread& thread, const abi::sigevent& event) {
+/// A thread of the C library's is told through a netlink socket: it gets its own bytes back, of which the last says
+/// what happened.
+class SocketMessenger final : public ipc::Messenger {
+public:
+    explicit SocketMessenger(net::NetlinkPromise promise) : promise_(std::move(promise)) {}
+    void tell(News news) override {
+        promise_.bytes().back() = static_cast<u8>(news);
+        promise_.send();
+    }
+
+private:
+    net::NetlinkPromise promise_;
+};
+
+/// EFAULT, EBADF, ENOTSOCK, EINVAL: the event names no netlink socket, by `sigev_signo`.
+Result<OwnPtr<ipc::Messenger>> messenger_of(Thread& thread, const abi::sigevent& event) {
     u8 cookie[abi::mq_notify_cookie_size];
     TRY(mm::copy_from_user(cookie, {event.sigev_value}, sizeof(cookie)));
-    (void)TRY(thread.own_files().use(event.sigev_signo));
-    return error(Errno::ENOTSOCK);
+    vfs::FileRef file = TRY(thread.own_files().use(event.sigev_signo));
+    net::Socket& socket = TRY(net::socket_file(*file))->socket();
+    return TRY(try_make<SocketMessenger>(TRY(net::NetlinkPromise::create(socket, cookie))));
 }
 
 } // namespace
 
 Result<long> sys_mq_notify(Thread& thread, int fd, mm::UserPtr<mm::In, abi::sigevent> pointer) {
     abi::sigevent event{};
+    OwnPtr<ipc::Messenger> messenger;
     if (pointer) {
         event = TRY(pointer.copy_in());
         const i32 kind = event.sigev_notify;
-        if (kind == abi::SIGEV_THREAD) TRY(refuse_socket(thread, event));
-        if (kind != abi::SIGEV_NONE && kind != abi::SIGEV_SIGNAL) return error(Errno::EINVAL);
+        if (kind < 0 || kind > abi::SIGEV_THREAD) return error(Errno::EINVAL);
+        if (kind == abi::SIGEV_THREAD) messenger = TRY(messenger_of(thread, event));
         const bool is_signal = event.sigev_signo >= 0 && event.sigev_signo <= abi::signal_count;
         if (kind == abi::SIGEV_SIGNAL && !is_signal) return error(Errno::EINVAL);
     }
     vfs::FileRef file = TRY(thread.own_files().use(fd));
-    TRY(ipc::notify_posix(thread, *file, pointer ? &event : nullptr));
+    TRY(ipc::notify_posix(thread, *file, pointer ? &event : nullptr, std::move(messenger)));
     return 0;
 }
 

@@ -226,7 +226,7 @@ Result<usize> UnixSocket::take_packet(ReceiveRequest& request) {
             peek_offset_.fetch_add(static_cast<i32>(std::min(*result, request.data.done())), std::memory_order_relaxed);
         return result;
     }
-    NullableRefPtr<UnixSocket> sender = std::move(packet->sender);
+    const NullableRefPtr<UnixSocket> sender(sender_of(*packet)); // beyond the packet's end
     const usize cost = packet->cost;
     Packet::destroy(packet);
     if (UnixSocket* from = is_datagram() ? sender.get() : peer_.load(std::memory_order_acquire)) give_back(*from, cost);
@@ -251,8 +251,8 @@ Result<usize> UnixSocket::hand_over(Packet& packet, usize skip, ReceiveRequest& 
             request.ancillary.files = std::move(packet.ancillary.files);
     }
     if (request.address) {
-        if (packet.sender)
-            packet.sender->name_if_bound(*request.address);
+        if (UnixSocket* sender = sender_of(packet))
+            sender->name_if_bound(*request.address);
         else if (NullableRefPtr<UnixSocket> other = peer())
             other->name_if_bound(*request.address);
     }

@@ -149,7 +149,7 @@ Result<void> UnixSocket::hand_to(const SendRequest& request, Packet& packet) {
     NullableRefPtr<UnixSocket> to = TRY(receiver_of(request));
     SendRequest& sent = const_cast<SendRequest&>(request);
     TRY(attach(packet, sent, to.get()));
-    if (is_datagram()) packet.sender = NullableRefPtr<UnixSocket>(this);
+    if (is_datagram()) packet.sender = NullableRefPtr<Socket>(this);
     const u64 timeout = send_timeout_ns_.load(std::memory_order_relaxed);
     const vfs::Blocking blocking = timeout == 0 ? vfs::Blocking::Refuse : blocking_of(request.flags);
     return wait(to->room_, POLLOUT, blocking, timeout, [&] { return deliver(*to, packet); });

@@ -195,7 +195,7 @@ void UnixSocket::hang_up_on_peer(bool lost_data) {
 void UnixSocket::destroy_packets(PacketList& packets) {
     NullableRefPtr<UnixSocket> other = peer();
     while (Packet* packet = packets.pop_front()) {
-        if (UnixSocket* sender = packet->sender ? packet->sender.get() : other.get()) give_back(*sender, packet->cost);
+        if (UnixSocket* sender = packet->sender ? sender_of(*packet) : other.get()) give_back(*sender, packet->cost);
         Packet::destroy(packet);
     }
 }

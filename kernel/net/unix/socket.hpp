@@ -18,8 +18,8 @@
 #pragma once
 
 #include "../limits.hpp"
+#include "../packet.hpp"
 #include "name.hpp"
-#include "packet.hpp"
 
 #include <net/socket.hpp>
 #include <vfs/path.hpp>
@@ -143,6 +143,8 @@ private:
     Result<void> find_room();
     Result<Packet*> make_packet(SendRequest& request, usize size);
     void drop(Packet& packet);
+    /// Null: nobody, or the peer.
+    static UnixSocket* sender_of(const Packet& packet) { return static_cast<UnixSocket*>(packet.sender.get()); }
     Result<void> attach(Packet& packet, SendRequest& request, const UnixSocket* to);
     Result<void> append(Packet& packet);
     Result<void> deliver(UnixSocket& to, Packet& packet);

@@ -35,8 +35,18 @@ Result<void> send_posix(process::Thread& self, vfs::File& file, mm::UserSpan tex
 /// The number of bytes; `priority` may be null. EMSGSIZE.
 Result<usize> receive_posix(process::Thread& self, vfs::File& file, mm::UserSpan room,
                             mm::UserPtr<mm::Out, u32> priority, core::Deadline deadline);
-/// mq_notify(3): null ends it. EBUSY.
-Result<void> notify_posix(process::Thread& self, vfs::File& file, const abi::sigevent* event);
+/// Tells a process by other means than a signal (mq_notify(3), SIGEV_THREAD).
+class Messenger {
+public:
+    enum class News : u8 { MessageCame = 1, NotToldAnyMore = 2 };
+    virtual ~Messenger() = default;
+    /// Once; doesn't block.
+    virtual void tell(News news) = 0;
+};
+
+/// mq_notify(3): null ends it. `messenger` is for SIGEV_THREAD. EBUSY.
+Result<void> notify_posix(process::Thread& self, vfs::File& file, const abi::sigevent* event,
+                          OwnPtr<Messenger> messenger);
 /// mq_getattr(3), and mq_setattr(3) when `fresh` is there: what it was before.
 Result<abi::mq_attr> exchange_posix_attributes(vfs::File& file, const abi::mq_attr* fresh);
 

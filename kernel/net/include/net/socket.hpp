@@ -133,6 +133,9 @@ public:
 
     Result<usize> read(vfs::IoBuffer& to, u64 offset) override;
     Result<usize> write(vfs::IoBuffer& from, u64 offset) override;
+    bool feeds_pipes() const override { return true; }
+    bool takes_from_pipes() const override { return true; }
+    Result<usize> read_for_pipe(vfs::IoBuffer& to, u64 offset, vfs::Blocking blocking) override;
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override { return socket_->poll(); }
     vfs::EventSource* event_source() override { return &socket_->events; }

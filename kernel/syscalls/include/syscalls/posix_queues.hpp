@@ -20,7 +20,7 @@ Result<long> sys_mq_unlink(process::Thread&, mm::UserString name);
 
 inline constexpr Entry posix_queue_calls[] = {
     entry<sys_mq_getsetattr>("mq_getsetattr", nr::mq_getsetattr),
-    entry<sys_mq_notify>("mq_notify", nr::mq_notify, Support::Partial, "SIGEV_THREAD: no netlink sockets, ENOTSOCK"),
+    entry<sys_mq_notify>("mq_notify", nr::mq_notify),
     entry<sys_mq_open>("mq_open", nr::mq_open),
     entry<sys_mq_timedreceive>("mq_timedreceive", nr::mq_timedreceive),
     entry<sys_mq_timedsend>("mq_timedsend", nr::mq_timedsend),

@@ -52,7 +52,8 @@ inline constexpr Entry socket_calls[] = {
     entry<sys_setsockopt>("setsockopt", nr::setsockopt, Support::Partial,
                           "SOL_SOCKET without time stamps, filters, networks: ENOPROTOOPT"),
     entry<sys_shutdown>("shutdown", nr::shutdown),
-    entry<sys_socket>("socket", nr::socket, Support::Partial, "AF_UNIX only: EAFNOSUPPORT"),
+    entry<sys_socket>("socket", nr::socket, Support::Partial,
+                      "AF_UNIX and AF_NETLINK only: EAFNOSUPPORT; NETLINK_ROUTE without requests: EOPNOTSUPP"),
     entry<sys_socketpair>("socketpair", nr::socketpair, Support::Partial, "AF_UNIX only: EAFNOSUPPORT"),
 };
 

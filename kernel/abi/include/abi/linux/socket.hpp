@@ -5,7 +5,7 @@
 
 namespace linnet::abi {
 
-inline constexpr int AF_UNSPEC = 0, AF_UNIX = 1, AF_MAX = 46;
+inline constexpr int AF_UNSPEC = 0, AF_UNIX = 1, AF_NETLINK = 16, AF_MAX = 46;
 
 inline constexpr u32 SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_SEQPACKET = 5, SOCK_MAX = 11;
 inline constexpr u32 SOCK_TYPE_MASK = 0xf, SOCK_CLOEXEC = O_CLOEXEC, SOCK_NONBLOCK = O_NONBLOCK;
@@ -17,7 +17,7 @@ inline constexpr u32 MSG_OOB = 1, MSG_PEEK = 2, MSG_CTRUNC = 8, MSG_TRUNC = 0x20
                      MSG_WAITALL = 0x100, MSG_ERRQUEUE = 0x2000, MSG_NOSIGNAL = 0x4000, MSG_WAITFORONE = 0x10000,
                      MSG_CMSG_CLOEXEC = 0x40000000, MSG_CMSG_COMPAT = 0x80000000;
 
-inline constexpr int SOL_SOCKET = 1;
+inline constexpr int SOL_SOCKET = 1, SOL_NETLINK = 270;
 inline constexpr int SO_DEBUG = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_DONTROUTE = 5, SO_BROADCAST = 6,
                      SO_SNDBUF = 7, SO_RCVBUF = 8, SO_KEEPALIVE = 9, SO_OOBINLINE = 10, SO_PRIORITY = 12,
                      SO_LINGER = 13, SO_PASSCRED = 16, SO_PEERCRED = 17, SO_RCVLOWAT = 18, SO_SNDLOWAT = 19,

@@ -3,11 +3,9 @@
 #pragma once
 
 #include <lib/intrusive_list.hpp>
-#include <net/message.hpp>
+#include <net/socket.hpp>
 
 namespace linnet::net {
-
-class UnixSocket;
 
 struct Packet {
     /// Room for `size` bytes; ENOBUFS.
@@ -28,8 +26,9 @@ struct Packet {
     ListNode node;
     u32 begin = 0; // what has been read of a stream's piece
     u32 end = 0;
-    u32 cost = 0;                        // taken from the sender's buffer
-    NullableRefPtr<UnixSocket> sender{}; // of a datagram
+    u32 cost = 0;                    // what is counted for who sent it, or who is to receive it
+    u32 groups = 0;                  // whom else it was for (netlink(7), nl_groups)
+    NullableRefPtr<Socket> sender{}; // of a datagram
     Ancillary ancillary{};
 };
 

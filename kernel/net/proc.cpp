@@ -1,5 +1,6 @@
 // /proc/net/unix (proc_net(5)) and the limits under /proc/sys/net.
-#include "socket.hpp"
+#include "netlink/socket.hpp"
+#include "unix/socket.hpp"
 
 #include <mm/statistics.hpp>
 #include <vfs/pseudo/knob.hpp>
@@ -43,6 +44,7 @@ Result<void> add_knobs(vfs::pseudo::Directory& root) {
 }
 
 constinit const Family unix_family{AF_UNIX, UnixSocket::create, UnixSocket::connect_pair};
+constinit const Family netlink_family{AF_NETLINK, NetlinkSocket::create, nullptr};
 
 } // namespace
 
@@ -81,6 +83,7 @@ void UnixSocket::show_fdinfo(TextSink sink) const {
 Result<void> initialise() {
     set_message_memory_limit(mm::total_memory_pages() * arch::page_size / 4);
     register_family(unix_family);
+    register_family(netlink_family);
     vfs::pseudo::Directory& root = vfs::pseudo::proc().root();
     vfs::pseudo::Directory& net = *TRY(root.add_directory("net"));
     TRY(net.add_text("unix", show_sockets));

@@ -1,5 +1,5 @@
 // Packets: made and freed as one block with their bytes.
-#include "socket.hpp"
+#include "packet.hpp"
 
 namespace linnet::net {
 
