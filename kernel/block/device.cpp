@@ -1,0 +1,199 @@
+// Devices: transfers and commands that wait, and the page cache.
+#include <algorithm>
+#include <block/disk.hpp>
+#include <core/time.hpp>
+#include <cstring>
+#include <lib/format.hpp>
+
+namespace linnet::block {
+
+namespace {
+
+/// A request that somebody waits for.
+struct AwaitedRequest : Request {
+    core::WaitQueue* queue = nullptr;
+    std::atomic<bool> is_done{false};
+    Errno code{};
+
+    static void on_completed(Request& request, Errno code) {
+        auto& self = static_cast<AwaitedRequest&>(request);
+        core::WaitQueue& queue = *self.queue; // the request is gone once it says that it is done
+        self.code = code;
+        self.is_done.store(true, std::memory_order_release);
+        queue.wake_all();
+    }
+};
+
+} // namespace
+
+Device::~Device() {
+    if (pages_) pages_->detach();
+}
+
+vfs::DeviceNumber Device::number() const { return {disk_.major(), disk_.first_minor() + index_}; }
+bool Device::is_read_only() const { return disk_.limits().is_read_only || is_read_only_.load(); }
+
+usize Device::name(std::span<char> room) const {
+    if (index_ == 0) return format_into(room, "{}", disk_.name()).size();
+    return format_into(room, "{}{}", disk_.name(), index_).size();
+}
+
+// ---- transfers ----
+
+Result<void> Device::run(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments) {
+    AwaitedRequest request;
+    request.operation = operation;
+    request.sector = first_sector_ + sector;
+    request.sectors = sectors;
+    request.segments = segments;
+    request.queue = &disk_.waiters_of(request);
+    request.completed = &AwaitedRequest::on_completed;
+    const u64 begin = core::monotonic_ns();
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    disk_.driver().submit(request);
+    (void)core::wait_until(*request.queue, core::Sleep::Deep, core::Deadline::never(),
+                           [&] { return request.is_done.load(std::memory_order_acquire); });
+    in_flight_.fetch_sub(1, std::memory_order_relaxed);
+    RequestCounts& counts = counts_[static_cast<usize>(operation)];
+    counts.requests.fetch_add(1, std::memory_order_relaxed);
+    counts.sectors.fetch_add(sectors, std::memory_order_relaxed);
+    counts.nanoseconds.fetch_add(core::monotonic_ns() - begin, std::memory_order_relaxed);
+    if (request.code != Errno{}) return error(request.code);
+    return {};
+}
+
+Result<void> Device::transfer(Operation operation, u64 sector, std::span<const Segment> segments) {
+    if (operation == Operation::Write && is_read_only()) return error(Errno::EPERM);
+    const Limits& limits = disk_.limits();
+    while (!segments.empty()) {
+        // As much as the disk takes at once. No segment is larger than that: they are pages.
+        usize count = 0;
+        u64 sectors = 0;
+        while (count < segments.size() && count < limits.segments) {
+            const u64 more = segments[count].length >> sector_shift;
+            if (count > 0 && sectors + more > limits.sectors) break;
+            sectors += more;
+            ++count;
+        }
+        if (sector > sectors_ || sectors > sectors_ - sector) return error(Errno::ENXIO);
+        TRY(run(operation, sector, sectors, segments.first(count)));
+        sector += sectors;
+        segments = segments.subspan(count);
+    }
+    return {};
+}
+
+Result<void> Device::command(Operation operation, u64 sector, u64 sectors) {
+    const Limits& limits = disk_.limits();
+    if (operation != Operation::Flush && is_read_only()) return error(Errno::EPERM);
+    if (sector > sectors_ || sectors > sectors_ - sector) return error(Errno::ENXIO);
+    if (operation == Operation::WriteZeroes && limits.zero_sectors == 0) return write_zero_pages(sector, sectors);
+    u64 most = ~u64{0};
+    if (operation == Operation::Discard) most = limits.discard_sectors;
+    if (operation == Operation::WriteZeroes) most = limits.zero_sectors;
+    if (most == 0) return error(Errno::EOPNOTSUPP);
+    do {
+        const u64 count = std::min(sectors, most);
+        TRY(run(operation, sector, count, {}));
+        sector += count;
+        sectors -= count;
+    } while (sectors > 0);
+    return {};
+}
+
+/// For disks that have no command for it.
+Result<void> Device::write_zero_pages(u64 sector, u64 sectors) {
+    auto page = TRY(mm::allocate_page(mm::PageZeroing::Zeroed, mm::PageKind::Kernel));
+    constexpr u64 sectors_of_page = arch::page_size >> sector_shift;
+    while (sectors > 0) {
+        const u64 count = std::min(sectors, sectors_of_page);
+        const Segment segment{page.address(), static_cast<u32>(count << sector_shift)};
+        TRY(transfer(Operation::Write, sector, {&segment, 1}));
+        sector += count;
+        sectors -= count;
+    }
+    return {};
+}
+
+// ---- pages ----
+
+namespace {
+
+/// What of some pages lies on the device, in whole blocks.
+class PageSegments {
+public:
+    PageSegments(const Device& device, u64 index, std::span<mm::Page* const> pages) {
+        const u64 block = device.disk().limits().logical_block;
+        u64 offset = index << arch::page_shift;
+        for (mm::Page* page : pages) {
+            const u64 left = offset < device.bytes() ? device.bytes() - offset : 0;
+            const auto length = static_cast<u32>(std::min<u64>(arch::page_size, left) / block * block);
+            if (length == 0 || count_ == std::size(segments_)) break;
+            segments_[count_++] = {mm::page_address(*page), length};
+            offset += arch::page_size;
+        }
+    }
+    [[nodiscard]] std::span<const Segment> all() const { return {segments_, count_}; }
+
+private:
+    Segment segments_[mm::FileObject::batch];
+    usize count_ = 0;
+};
+
+constexpr u64 sector_of(u64 index) { return index << (arch::page_shift - sector_shift); }
+
+} // namespace
+
+Result<void> Device::read_page(u64 index, mm::Page& page) {
+    mm::Page* const only = &page;
+    return read_pages(index, {&only, 1});
+}
+
+Result<void> Device::write_page(u64 index, mm::Page& page) {
+    mm::Page* const only = &page;
+    return write_pages(index, {&only, 1});
+}
+
+Result<void> Device::read_pages(u64 index, std::span<mm::Page* const> pages) {
+    const PageSegments segments(*this, index, pages);
+    for (usize i = 0; i < pages.size(); ++i) {
+        const usize read = i < segments.all().size() ? segments.all()[i].length : 0;
+        std::memset(static_cast<u8*>(mm::page_data(*pages[i])) + read, 0, arch::page_size - read);
+    }
+    return transfer(Operation::Read, sector_of(index), segments.all());
+}
+
+Result<void> Device::write_pages(u64 index, std::span<mm::Page* const> pages) {
+    return transfer(Operation::Write, sector_of(index), PageSegments(*this, index, pages).all());
+}
+
+Result<void> Device::opened(bool is_exclusive) {
+    core::MutexGuard guard(state_lock_);
+    if (is_exclusive && is_claimed_) return error(Errno::EBUSY);
+    if (!pages_) pages_ = NullableRefPtr<mm::FileObject>(TRY(mm::FileObject::create(*this, bytes())));
+    if (is_exclusive) is_claimed_ = true;
+    openers_.fetch_add(1);
+    return {};
+}
+
+/// The last one to close stores what is left, and the next one to open reads anew.
+void Device::closed(bool is_exclusive) {
+    core::MutexGuard guard(state_lock_);
+    if (is_exclusive) is_claimed_ = false;
+    if (openers_.fetch_sub(1) != 1) return;
+    (void)pages_->write_back(0, bytes()); // nobody is left to be told of an error
+    pages_->detach();
+    pages_ = nullptr;
+}
+
+void Device::sync_if_open() {
+    core::MutexGuard guard(state_lock_);   // keeps the page cache
+    if (is_open()) (void)sync(0, bytes()); // the error stays with the pages: they are dirty still
+}
+
+Result<void> Device::sync(u64 begin, u64 end) {
+    TRY(pages_->write_back(begin, std::min(end, bytes())));
+    return command(Operation::Flush);
+}
+
+} // namespace linnet::block

@@ -1,0 +1,184 @@
+// Disks: their list, their devices, and /proc/partitions.
+#include "device_file.hpp"
+#include "partition_table.hpp"
+
+#include <abi/linux/stat.hpp>
+#include <algorithm>
+#include <block/disk.hpp>
+#include <core/log.hpp>
+#include <vfs/device_nodes.hpp>
+#include <vfs/pseudo/node.hpp>
+
+namespace linnet::block {
+
+namespace {
+
+/// In the order in which they were found. It only grows, so whoever reads it takes no lock; drivers find disks one
+/// after the other.
+constinit std::atomic<Disk*> first_disk{nullptr};
+
+/// Calls `show` for each device of each disk.
+void for_each_device(FunctionRef<void(Device& device, std::string_view name)> show) {
+    for_each_disk([&](Disk& disk) {
+        ArrayList<RefPtr<Device>> devices;
+        if (!disk.devices(devices)) return;
+        for (const RefPtr<Device>& device : devices.span()) {
+            char name[24];
+            const usize length = device->name(name);
+            show(*device, {name, length});
+        }
+    });
+}
+
+/// proc(5). No header where there is nothing under it, as on Linux.
+Result<void> show_partitions(TextSink sink) {
+    bool is_first = true;
+    for_each_device([&](Device& device, std::string_view name) {
+        if (is_first) sink("major minor  #blocks  name\n\n");
+        is_first = false;
+        format_to(sink, "{4}  {7} {10} {}\n", device.number().major, device.number().minor, device.sectors() / 2, name);
+    });
+    return {};
+}
+
+/// Reads, writes and discards as number, merged, sectors and milliseconds; what is in flight; flushes (Linux,
+/// Documentation/admin-guide/iostats). Nothing is merged, and how long a disk was busy is not known: the sum of all
+/// requests' times stands for it.
+Result<void> show_statistics(TextSink sink) {
+    for_each_device([&](Device& device, std::string_view name) {
+        u64 total_ms = 0;
+        auto show = [&](Operation operation) {
+            const RequestCounts& counts = device.counts(operation);
+            const u64 ms = counts.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
+            total_ms += ms;
+            format_to(sink, " {} 0 {} {}", counts.requests.load(std::memory_order_relaxed),
+                      counts.sectors.load(std::memory_order_relaxed), ms);
+        };
+        format_to(sink, "{4} {7} {}", device.number().major, device.number().minor, name);
+        show(Operation::Read);
+        show(Operation::Write);
+        format_to(sink, " {} {} {}", device.in_flight(), total_ms, total_ms);
+        show(Operation::Discard);
+        const RequestCounts& flushes = device.counts(Operation::Flush);
+        format_to(sink, " {} {}\n", flushes.requests.load(std::memory_order_relaxed),
+                  flushes.nanoseconds.load(std::memory_order_relaxed) / 1'000'000);
+    });
+    return {};
+}
+
+} // namespace
+
+Disk::Disk(std::string_view name, Driver& driver, u32 major, u32 first_minor, u64 sectors, const Limits& limits)
+    : driver_(driver), major_(major), first_minor_(first_minor), sectors_(sectors), limits_(limits) {
+    std::ranges::copy(name.substr(0, sizeof name_ - 1), name_);
+}
+
+Result<RefPtr<Device>> Disk::open(u32 index, bool is_exclusive) {
+    // Looked up and opened as one, for a partition that is not open may go.
+    core::MutexGuard guard(devices_lock_);
+    if (!devices_[index]) return error(Errno::ENXIO);
+    RefPtr<Device> device(*devices_[index]);
+    TRY(device->opened(is_exclusive));
+    return device;
+}
+
+Result<void> Disk::devices(ArrayList<RefPtr<Device>>& found) {
+    core::MutexGuard guard(devices_lock_);
+    for (const NullableRefPtr<Device>& device : devices_)
+        if (device) TRY(found.try_push(RefPtr<Device>(*device)));
+    return {};
+}
+
+Result<void> Disk::add_device(u32 index, u64 first_sector, u64 sectors) {
+    RefPtr<Device> device = adopt_ref(*TRY(try_make<Device>(*this, index, first_sector, sectors)).release());
+    char name[24];
+    const usize length = device->name(name);
+    TRY(vfs::announce_device({name, length}, abi::S_IFBLK | 0660, device->number(), "block"));
+    devices_[index] = NullableRefPtr<Device>(std::move(device));
+    return {};
+}
+
+/// The lock of the devices is held, but for the start.
+Result<void> Disk::add_partitions() {
+    Device& whole = *devices_[0];
+    auto page = TRY(mm::allocate_page(mm::PageZeroing::Zeroed, mm::PageKind::Kernel));
+    auto read = [&](u64 offset, std::span<u8> bytes) -> Result<void> {
+        while (!bytes.empty()) {
+            const usize size = std::min(bytes.size(), arch::page_size);
+            const Segment segment{page.address(), static_cast<u32>(size)};
+            TRY(whole.transfer(Operation::Read, offset >> sector_shift, {&segment, 1}));
+            std::ranges::copy(std::span(page.data<u8>(), size), bytes.begin());
+            offset += size;
+            bytes = bytes.subspan(size);
+        }
+        return {};
+    };
+    ArrayList<Partition> found = TRY(read_partition_table(read, sectors_, limits_.logical_block));
+    for (const Partition& partition : found.span())
+        if (!devices_[partition.index]) TRY(add_device(partition.index, partition.first_sector, partition.sectors));
+    return {};
+}
+
+Result<void> Disk::start() {
+    core::MutexGuard guard(devices_lock_);
+    TRY(add_device(0, 0, sectors_));
+    if (Result<void> result = add_partitions(); !result)
+        core::log_warning("{}: its partition table can't be read ({})", name(), result.error());
+    return {};
+}
+
+Result<void> Disk::rescan() {
+    core::MutexGuard guard(devices_lock_);
+    for (u32 index = 1; index < minors; ++index)
+        if (devices_[index] && devices_[index]->is_open()) return error(Errno::EBUSY);
+    remove_partitions();
+    return add_partitions();
+}
+
+void Disk::remove_partitions() {
+    for (u32 index = 1; index < minors; ++index) {
+        if (!devices_[index]) continue;
+        char name[24];
+        const usize length = devices_[index]->name(name);
+        vfs::withdraw_device({name, length});
+        devices_[index] = nullptr;
+    }
+}
+
+Result<void> add_disk(Disk& disk) {
+    TRY(vfs::register_block_device(disk.major(), disk.first_minor(), Disk::minors, device_driver()));
+    TRY(disk.start());
+    std::atomic<Disk*>* end = &first_disk;
+    while (Disk* before = end->load(std::memory_order_relaxed)) end = &before->next;
+    end->store(&disk, std::memory_order_release);
+    core::log_info("{}: {} MiB, blocks of {} bytes{}", disk.name(), disk.sectors() >> (20 - sector_shift),
+                   disk.limits().logical_block, disk.limits().is_read_only ? ", read-only" : "");
+    return {};
+}
+
+void for_each_disk(FunctionRef<void(Disk&)> visit) {
+    for (Disk* disk = first_disk.load(std::memory_order_acquire); disk;
+         disk = disk->next.load(std::memory_order_acquire))
+        visit(*disk);
+}
+
+void sync_devices() {
+    for_each_device([](Device& device, std::string_view) { device.sync_if_open(); });
+}
+
+Result<RefPtr<Device>> open_device(vfs::DeviceNumber number, bool is_exclusive) {
+    Disk* found = nullptr;
+    for_each_disk([&](Disk& disk) {
+        if (disk.major() == number.major && number.minor - disk.first_minor() < Disk::minors) found = &disk;
+    });
+    if (!found) return error(Errno::ENXIO);
+    return found->open(number.minor - found->first_minor(), is_exclusive);
+}
+
+Result<void> initialise() {
+    vfs::pseudo::Directory& proc = vfs::pseudo::proc().root();
+    TRY(proc.add_text("partitions", show_partitions));
+    return proc.add_text("diskstats", show_statistics);
+}
+
+} // namespace linnet::block

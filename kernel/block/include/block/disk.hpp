@@ -1,0 +1,171 @@
+// Disks, and the devices that programs see of them: the whole and its partitions.
+//
+// Device files read and write through a page cache of each device's own, as on Linux: what is written to a partition is
+// not seen through the whole disk before it was stored.
+//
+// Lock order: Disk::devices_lock_ (sleeping) → Device::state_lock_ (sleeping) → page caches.
+#pragma once
+
+#include <atomic>
+#include <block/request.hpp>
+#include <core/mutex.hpp>
+#include <core/wait_queue.hpp>
+#include <lib/array_list.hpp>
+#include <lib/ref_ptr.hpp>
+#include <mm/page_cache.hpp>
+#include <string_view>
+#include <vfs/device.hpp>
+
+namespace linnet::block {
+
+class Disk;
+
+/// What a disk can do at once and at all.
+struct Limits {
+    u32 logical_block = 512;  // bytes: the unit of transfers
+    u32 physical_block = 512; // what is written in one go
+    u32 segments = 1;         // in one request
+    u32 sectors = 256;        // in one request
+    u64 discard_sectors = 0;  // in one request; 0: can't discard
+    u64 zero_sectors = 0;     // in one request; 0: can't write zeros by itself
+    bool is_read_only = false;
+};
+
+/// A driver's side of a disk.
+class Driver {
+public:
+    /// Takes a request of whole blocks, within the disk and its limits. Any context; doesn't wait.
+    virtual void submit(Request& request) = 0;
+
+protected:
+    ~Driver() = default;
+};
+
+/// What /proc/diskstats shows of one kind of request.
+struct RequestCounts {
+    std::atomic<u64> requests{0}, sectors{0}, nanoseconds{0};
+};
+
+/// A disk or a partition of one, under its name in /dev.
+class Device final : public RefCounted<Device>, private mm::PageSource {
+public:
+    Device(Disk& disk, u32 index, u64 first_sector, u64 sectors)
+        : disk_(disk), index_(index), first_sector_(first_sector), sectors_(sectors) {}
+    ~Device();
+
+    [[nodiscard]] Disk& disk() const { return disk_; }
+    /// 0 is the whole disk.
+    [[nodiscard]] u32 index() const { return index_; }
+    [[nodiscard]] u64 first_sector() const { return first_sector_; }
+    [[nodiscard]] u64 sectors() const { return sectors_; }
+    [[nodiscard]] u64 bytes() const { return sectors_ << sector_shift; }
+    [[nodiscard]] vfs::DeviceNumber number() const;
+    [[nodiscard]] bool is_read_only() const;
+    void set_read_only(bool read_only) { is_read_only_.store(read_only); }
+    /// "vda", "vda1".
+    usize name(std::span<char> room) const;
+
+    /// Reads or writes from `sector` of the device on; the segments are whole blocks. May sleep. EIO, and ENXIO beyond
+    /// the end.
+    Result<void> transfer(Operation operation, u64 sector, std::span<const Segment> segments);
+    /// Flush; Discard or WriteZeroes of `sectors`. May sleep. EIO, EOPNOTSUPP.
+    Result<void> command(Operation operation, u64 sector = 0, u64 sectors = 0);
+
+    /// An open file more; `is_exclusive` is O_EXCL. EBUSY.
+    Result<void> opened(bool is_exclusive);
+    void closed(bool is_exclusive);
+    /// By Operation.
+    [[nodiscard]] const RequestCounts& counts(Operation operation) const {
+        return counts_[static_cast<usize>(operation)];
+    }
+    [[nodiscard]] u32 in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+    /// The same as sync() for all of it, if it is open.
+    void sync_if_open();
+    [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
+    /// The page cache; there is one while the device is open.
+    mm::FileObject& pages() { return *pages_; }
+    /// Stores what is dirty in [begin, end) bytes and flushes the disk. May sleep. EIO.
+    Result<void> sync(u64 begin, u64 end);
+
+private:
+    Result<void> read_page(u64 index, mm::Page& page) override;
+    Result<void> write_page(u64 index, mm::Page& page) override;
+    Result<void> read_pages(u64 index, std::span<mm::Page* const> pages) override;
+    Result<void> write_pages(u64 index, std::span<mm::Page* const> pages) override;
+    Result<void> run(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments);
+    Result<void> write_zero_pages(u64 sector, u64 sectors);
+
+    Disk& disk_;
+    const u32 index_;
+    const u64 first_sector_, sectors_;
+    std::atomic<bool> is_read_only_{false};
+    RequestCounts counts_[5];
+    std::atomic<u32> in_flight_{0};
+    core::Mutex state_lock_;
+    std::atomic<u32> openers_{0};
+    bool is_claimed_ = false;
+    NullableRefPtr<mm::FileObject> pages_;
+};
+
+/// What a driver registers; lives as long as the kernel.
+class Disk {
+public:
+    static constexpr u32 minors = 16; // the disk and fifteen partitions
+
+    /// `name` without partitions: "vda". The device appears in /dev once disks are started.
+    Disk(std::string_view name, Driver& driver, u32 major, u32 first_minor, u64 sectors, const Limits& limits);
+
+    [[nodiscard]] std::string_view name() const { return name_; }
+    [[nodiscard]] Driver& driver() const { return driver_; }
+    [[nodiscard]] const Limits& limits() const { return limits_; }
+    [[nodiscard]] u64 sectors() const { return sectors_; }
+    [[nodiscard]] u32 major() const { return major_; }
+    [[nodiscard]] u32 first_minor() const { return first_minor_; }
+    /// Where those sleep that wait for a request.
+    core::WaitQueue& waiters_of(const Request& request) {
+        return waiters_[reinterpret_cast<usize>(&request) / sizeof(Request) % wait_queues];
+    }
+    /// The device of an index below `minors`, opened. ENXIO, EBUSY.
+    Result<RefPtr<Device>> open(u32 index, bool is_exclusive);
+    /// The whole disk and its partitions, as they are now. ENOMEM.
+    Result<void> devices(ArrayList<RefPtr<Device>>& found);
+
+    /// Makes the whole disk's device and looks for partitions. May sleep. ENOMEM.
+    Result<void> start();
+    /// Looks for partitions anew (BLKRRPART). EBUSY while one of the old is open, EINVAL, ENOMEM.
+    Result<void> rescan();
+
+    std::atomic<Disk*> next{nullptr}; // disk.cpp's list
+
+private:
+    static constexpr usize wait_queues = 16;
+    Result<void> add_device(u32 index, u64 first_sector, u64 sectors);
+    Result<void> add_partitions();
+    void remove_partitions();
+
+    char name_[12] = {};
+    Driver& driver_;
+    const u32 major_, first_minor_;
+    const u64 sectors_;
+    const Limits limits_;
+    core::WaitQueue waiters_[wait_queues];
+    core::Mutex devices_lock_;
+    NullableRefPtr<Device> devices_[minors];
+};
+
+/// The major number of virtio's disks.
+inline constexpr u32 virtio_major = 254;
+
+/// A disk that a driver found; its devices appear at once. May sleep. ENOMEM, EBUSY.
+Result<void> add_disk(Disk& disk);
+/// Calls `visit` for every disk.
+void for_each_disk(FunctionRef<void(Disk&)> visit);
+/// Stores what is dirty in the page caches of open devices (sync(2)). May sleep.
+void sync_devices();
+/// The device of a number, opened; to be closed() by who has it. ENXIO: there is none; EBUSY: it is claimed.
+Result<RefPtr<Device>> open_device(vfs::DeviceNumber number, bool is_exclusive);
+
+/// /proc/partitions and /proc/diskstats. At boot.
+Result<void> initialise();
+
+} // namespace linnet::block
