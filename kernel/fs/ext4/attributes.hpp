@@ -1,0 +1,25 @@
+// Extended attributes of an inode: behind its fields, and in a block of their own; and what inline data puts there.
+#pragma once
+
+#include "volume.hpp"
+#include <lib/function_ref.hpp>
+#include <string_view>
+
+namespace linnet::ext4 {
+
+struct Attribute {
+    std::string_view prefix; // "user." …
+    std::string_view name;   // without it
+    std::span<const u8> value;
+};
+/// Takes one attribute; false ends the listing.
+using AttributeSink = FunctionRef<bool(const Attribute&)>;
+
+/// All attributes but those of ext4 itself. EUCLEAN, EBADMSG, EIO …
+Result<void> list_attributes(Volume& volume, const DiskInode& inode, AttributeSink sink);
+
+/// The part of inline data that has no room in the inode's 60 bytes: the attribute system.data. Empty when there is
+/// none.
+Result<std::span<const u8>> inline_data_behind_inode(const DiskInode& inode);
+
+} // namespace linnet::ext4

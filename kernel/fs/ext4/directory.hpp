@@ -1,0 +1,44 @@
+// The entries of a directory, in blocks or in its inode.
+#pragma once
+
+#include "block_map.hpp"
+#include <lib/function_ref.hpp>
+#include <string_view>
+
+namespace linnet::ext4 {
+
+struct Entry {
+    std::string_view name;
+    u32 inode = 0;
+    u8 type = 0;      // as in RawEntry; 0: not said
+    u64 position = 0; // where the listing goes on behind it
+};
+/// Takes one entry; false ends the listing.
+using EntrySink = FunctionRef<bool(const Entry&)>;
+
+/// A directory as it was when its inode was read. Its inode outlives it.
+class Directory {
+public:
+    Directory(Volume& volume, const DiskInode& inode) : volume_(volume), inode_(inode) {}
+
+    /// Lists from `position` on, which is 0 at the start, without "." and "..". EUCLEAN, EBADMSG, EIO …
+    Result<void> list(u64 position, EntrySink sink);
+    /// The inode of a name. ENOENT.
+    Result<u32> find(std::string_view name);
+
+private:
+    enum class Progress : u8 { GoOn, Stop };
+    Result<Progress> list_block(u64 index, u64 position, EntrySink sink);
+    Result<Progress> list_entries(std::span<const u8> bytes, u64 begin, u64 position, EntrySink sink);
+    Result<Progress> list_inline(u64 position, EntrySink sink);
+    Result<u32> find_in_block(u64 index, std::string_view name);
+    struct IndexNode;
+    Result<IndexNode> index_node(u64 index, u32 hash);
+    Result<u32> find_by_hash(std::string_view name);
+    Result<void> check_block(const Block& block) const;
+
+    Volume& volume_;
+    const DiskInode& inode_;
+};
+
+} // namespace linnet::ext4

@@ -1,0 +1,19 @@
+// The hashes of names by which a directory's index is sorted ("ext4 Data Structures and Algorithms", hash tree
+// directories).
+#pragma once
+
+#include <lib/types.hpp>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace linnet::ext4 {
+
+/// By the number in the root of an index. The unsigned ones take the characters of names as unsigned.
+enum class HashVersion : u8 { Legacy, HalfMd4, Tea, LegacyUnsigned, HalfMd4Unsigned, TeaUnsigned };
+
+/// The hash of a name, with its lowest bit clear: that bit says of an entry of the index that the hash goes on from the
+/// entry before. `seed` is the superblock's; all zeros: the customary one. Absent for an unknown version.
+std::optional<u32> hash_name(std::string_view name, HashVersion version, std::span<const u32, 4> seed);
+
+} // namespace linnet::ext4

@@ -1,0 +1,189 @@
+// Mounting ext4, its options, its inodes.
+#include "ext4_superblock.hpp"
+
+#include "journal_replay.hpp"
+
+#include <abi/linux/fs.hpp>
+#include <algorithm>
+#include <core/log.hpp>
+#include <cstring>
+#include <fs/ext4.hpp>
+#include <vfs/lookup.hpp>
+#include <vfs/mount.hpp>
+
+namespace linnet::fs {
+
+namespace {
+
+constexpr u32 ext4_magic = 0xef53;
+
+constinit core::Mutex mounted_lock; // guards the list, and keeps two from mounting one device at a time
+[[clang::no_destroy]] constinit IntrusiveList<Ext4SuperBlock, &Ext4SuperBlock::mounted_node> mounted;
+
+/// Options that ask for what is the case, or for what only writing would show.
+constexpr std::string_view options_without_effect[] = {
+    "acl",         "auto_da_alloc",   "barrier",        "barrier=1",    "data=ordered",
+    "delalloc",    "errors=continue", "user_xattr",     "errors=panic", "errors=remount-ro",
+    "init_itable", "nodiscard",       "dioread_nolock",
+};
+
+} // namespace
+
+Result<void> Ext4Options::parse(std::string_view text) {
+    while (!text.empty()) {
+        const usize end = text.find(',');
+        const std::string_view word = text.substr(0, end);
+        text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
+        if (word == "noload" || word == "norecovery")
+            replays_journal = false;
+        else if (!word.empty() && std::ranges::find(options_without_effect, word) == std::end(options_without_effect))
+            return error(Errno::EINVAL);
+    }
+    return {};
+}
+
+Ext4SuperBlock::Ext4SuperBlock(vfs::FileSystemType& type, RefPtr<block::Device> device)
+    : SuperBlock(type, device->number()), device_(std::move(device)) {
+    set_read_only(true);
+}
+
+Ext4SuperBlock::~Ext4SuperBlock() {
+    if (mounted_node.is_linked()) {
+        core::MutexGuard guard(mounted_lock);
+        mounted.remove(*this);
+    }
+    volume_.reset();
+    device_->closed(true);
+}
+
+Result<void> Ext4SuperBlock::start(const Ext4Options& options) {
+    options_ = options;
+    char name[16];
+    const usize length = device_->name(name);
+    const auto open = [&] { return ext4::Volume::open(device_->pages(), device_->bytes(), {name, length}); };
+    volume_ = TRY(open());
+    if (volume_->needs_recovery() && options.replays_journal) {
+        if (device_->is_read_only()) {
+            core::log_error("EXT4-fs ({}): the journal can't be replayed on a read-only device (noload mounts without)",
+                            volume_->name());
+            return error(Errno::EROFS);
+        }
+        TRY(ext4::replay_journal(*volume_, device_->pages(), [&] { return device_->sync(0, device_->bytes()); }));
+        volume_ = TRY(open());
+    }
+    block_size_ = volume_->block_size();
+    if (block_size_ < device_->disk().limits().logical_block) return error(Errno::EINVAL);
+    max_file_size_ = volume_->most_extent_bytes();
+    RefPtr<Ext4Inode> root = TRY(inode(ext4::root_inode));
+    if (!root->is_directory()) return error(Errno::EUCLEAN);
+    return set_root(std::move(root));
+}
+
+Result<RefPtr<Ext4SuperBlock>> Ext4SuperBlock::create(vfs::FileSystemType& type, RefPtr<block::Device> device,
+                                                      const Ext4Options& options) {
+    auto* superblock = new (std::nothrow) Ext4SuperBlock(type, device);
+    if (!superblock) {
+        device->closed(true);
+        return error(Errno::ENOMEM);
+    }
+    auto result = adopt_ref(*superblock);
+    TRY(superblock->start(options));
+    return result;
+}
+
+NullableRefPtr<Ext4Inode> Ext4SuperBlock::find(u32 number) {
+    core::SpinGuard guard(inodes_lock_);
+    auto it = inodes_.find(u64{number});
+    if (it == inodes_.end() || !it->try_ref()) return {};
+    return NullableRefPtr<Ext4Inode>::adopt(&*it);
+}
+
+Result<RefPtr<Ext4Inode>> Ext4SuperBlock::inode(u32 number) {
+    if (auto found = find(number)) return RefPtr<Ext4Inode>(std::move(found));
+    RefPtr<Ext4Inode> fresh = TRY(Ext4Inode::create(*this, TRY(volume_->read_inode(number))));
+    NullableRefPtr<Ext4Inode> other; // of a thread that was faster
+    {
+        core::SpinGuard guard(inodes_lock_);
+        auto it = inodes_.find(u64{number});
+        if (it != inodes_.end() && it->try_ref()) {
+            other = NullableRefPtr<Ext4Inode>::adopt(&*it);
+        } else {
+            if (it != inodes_.end()) {
+                it->is_in_table = false; // on its way out
+                inodes_.erase(it);
+            }
+            fresh->is_in_table = true;
+            inodes_.insert(*fresh);
+        }
+    }
+    return other ? RefPtr<Ext4Inode>(std::move(other)) : std::move(fresh);
+}
+
+void Ext4SuperBlock::forget(Ext4Inode& inode) {
+    core::SpinGuard guard(inodes_lock_);
+    if (inode.is_in_table) inodes_.erase(inodes_.iterator_to(inode));
+    inode.is_in_table = false;
+}
+
+Result<vfs::FileSystemStatistics> Ext4SuperBlock::statistics() {
+    const ext4::Superblock& on_disk = volume_->superblock();
+    const ext4::Volume::FreeCounts free = volume_->free_counts();
+    const u64 reserved = ext4::joined(on_disk.reserved_blocks_count_low, on_disk.reserved_blocks_count_high);
+    u64 id[2];
+    std::memcpy(id, on_disk.uuid, sizeof(id));
+    vfs::FileSystemStatistics result;
+    result.magic = ext4_magic;
+    result.block_size = block_size_;
+    result.blocks = volume_->blocks() - std::min(volume_->overhead_blocks(), volume_->blocks());
+    result.blocks_free = free.blocks;
+    result.blocks_available = free.blocks - std::min(free.blocks, reserved);
+    result.files = on_disk.inodes_count;
+    result.files_free = free.inodes;
+    result.id = id[0] ^ id[1];
+    return result;
+}
+
+Result<void> Ext4SuperBlock::remount(std::string_view options, bool read_only) {
+    Ext4Options wanted = options_;
+    TRY(wanted.parse(options));
+    return read_only ? Result<void>{} : error(Errno::EROFS); // nothing can be written yet
+}
+
+namespace {
+
+class Ext4Type final : public vfs::FileSystemType {
+public:
+    const char* name() const override { return "ext4"; }
+    bool needs_device() const override { return true; }
+    Result<RefPtr<vfs::SuperBlock>> mount(const vfs::MountSource& source) override;
+};
+
+Result<vfs::DeviceNumber> device_at(std::string_view source) {
+    const vfs::Path place = TRY(vfs::lookup(source));
+    if (!abi::S_ISBLK(place.inode()->mode())) return error(Errno::ENOTBLK);
+    if (place.mount->flags() & abi::MS_NODEV) return error(Errno::EACCES);
+    return place.inode()->special_device();
+}
+
+Result<RefPtr<vfs::SuperBlock>> Ext4Type::mount(const vfs::MountSource& source) {
+    const vfs::DeviceNumber number = TRY(device_at(source.source));
+    Ext4Options options;
+    TRY(options.parse(source.options));
+    if (!(source.flags & abi::MS_RDONLY)) return error(Errno::EROFS); // nothing can be written yet
+    core::MutexGuard guard(mounted_lock);
+    for (Ext4SuperBlock& superblock : mounted)
+        if (superblock.device().number() == number && superblock.try_ref())
+            return RefPtr<vfs::SuperBlock>(RefPtr<Ext4SuperBlock>::adopt(superblock));
+    RefPtr<Ext4SuperBlock> superblock =
+        TRY(Ext4SuperBlock::create(*this, TRY(block::open_device(number, true)), options));
+    mounted.push_back(*superblock);
+    return RefPtr<vfs::SuperBlock>(std::move(superblock));
+}
+
+constinit Ext4Type ext4_type;
+
+} // namespace
+
+Result<void> register_ext4() { return vfs::register_file_system(ext4_type); }
+
+} // namespace linnet::fs

@@ -1,0 +1,50 @@
+// A mounted ext4 file system.
+#pragma once
+
+#include "inode.hpp"
+#include "volume.hpp"
+
+#include <block/disk.hpp>
+#include <vfs/superblock.hpp>
+
+namespace linnet::fs {
+
+/// What mount(2) was told (ext4(5)).
+struct Ext4Options {
+    bool replays_journal = true; // noload, norecovery
+    /// EINVAL for an unknown word or a bad value.
+    Result<void> parse(std::string_view text);
+};
+
+class Ext4SuperBlock final : public vfs::SuperBlock {
+public:
+    /// The file system on a device, which is open and claimed, and from now on the superblock's, whatever the outcome.
+    static Result<RefPtr<Ext4SuperBlock>> create(vfs::FileSystemType& type, RefPtr<block::Device> device,
+                                                 const Ext4Options& options);
+    ~Ext4SuperBlock() override;
+
+    ext4::Volume& volume() { return *volume_; }
+    block::Device& device() { return *device_; }
+    /// The inode of a number, one for all who ask. May sleep.
+    Result<RefPtr<Ext4Inode>> inode(u32 number);
+    /// An inode goes.
+    void forget(Ext4Inode& inode);
+
+    Result<vfs::FileSystemStatistics> statistics() override;
+    Result<void> remount(std::string_view options, bool read_only) override;
+
+    ListNode mounted_node; // of all that are mounted
+
+private:
+    Ext4SuperBlock(vfs::FileSystemType& type, RefPtr<block::Device> device);
+    NullableRefPtr<Ext4Inode> find(u32 number);
+    Result<void> start(const Ext4Options& options);
+
+    RefPtr<block::Device> device_;
+    OwnPtr<ext4::Volume> volume_;
+    Ext4Options options_;
+    core::SpinLock inodes_lock_;
+    IntrusiveTree<Ext4Inode, &Ext4Inode::table_node, Ext4Inode::NumberOf> inodes_; // keeps none alive
+};
+
+} // namespace linnet::fs

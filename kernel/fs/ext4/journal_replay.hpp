@@ -1,0 +1,16 @@
+// Replaying the journal: what was committed there, but had not reached its place when the machine stopped, is put
+// there.
+#pragma once
+
+#include "volume.hpp"
+#include <lib/function_ref.hpp>
+
+namespace linnet::ext4 {
+
+/// Replays the journal inside `volume` into the page cache of the device, marks it empty and the file system recovered.
+/// `store` stores the page cache and makes the disk keep it; it is called before and after the marks. The volume is to
+/// be opened anew afterwards, for all of it may have changed. EUCLEAN, EBADMSG, EIO, ENOMEM; EOPNOTSUPP: the journal is
+/// on another device, or has fast commits in it.
+Result<void> replay_journal(Volume& volume, mm::FileObject& device, FunctionRef<Result<void>()> store);
+
+} // namespace linnet::ext4

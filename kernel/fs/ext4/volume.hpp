@@ -1,0 +1,114 @@
+// Volume: an ext4 file system as its disk describes it: the superblock, the groups of blocks, and the inodes in them.
+// Everything is looked at with distrust: a damaged or forged image gives errors, EUCLEAN where it contradicts itself
+// and EBADMSG where a checksum is wrong, as on Linux.
+//
+// Metadata is read through the page cache of the device, so programs that read the device see the same. Nothing here
+// knows of vfs: host tests run all of it on image files.
+#pragma once
+
+#include "layout.hpp"
+
+#include <lib/array_list.hpp>
+#include <lib/own_ptr.hpp>
+#include <mm/page_cache.hpp>
+
+namespace linnet::ext4 {
+
+/// A block of metadata, as long as it is held.
+class Block {
+public:
+    Block() = default;
+    Block(mm::PageRef page, usize offset, usize size) : page_(std::move(page)), offset_(offset), size_(size) {}
+    [[nodiscard]] std::span<const u8> bytes() const { return {page_.data<const u8>() + offset_, size_}; }
+    [[nodiscard]] usize size() const { return size_; }
+    /// The object at `offset`, which must lie within the block and be aligned.
+    template <typename T>
+    const T& at(usize offset) const {
+        VERIFY(offset + sizeof(T) <= size_ && offset % alignof(T) == 0);
+        return *reinterpret_cast<const T*>(bytes().data() + offset);
+    }
+
+private:
+    mm::PageRef page_;
+    usize offset_ = 0;
+    usize size_ = 0;
+};
+
+/// An inode as it lies on the disk, whole.
+struct DiskInode {
+    u32 number = 0;
+    u32 checksum_seed = 0; // of the metadata that belongs to it
+    RawInode raw{};
+    ArrayList<u8> bytes; // all of its place in the table: attributes may follow the fields
+
+    [[nodiscard]] u64 size() const { return joined(raw.size_low, raw.size_high); }
+    [[nodiscard]] bool has(u32 flag) const { return (raw.flags & flag) != 0; }
+    /// Whether a field that ends `end` bytes into the inode is there.
+    [[nodiscard]] bool reaches(usize end) const { return end <= small_inode + raw.extra_size; }
+};
+
+class Volume {
+public:
+    /// Reads and checks the superblock and the groups' descriptors. EINVAL: no ext4, or features that are not known
+    /// (named in the log).
+    static Result<OwnPtr<Volume>> open(mm::FileObject& device, u64 device_bytes, std::string_view name);
+
+    [[nodiscard]] const Superblock& superblock() const { return superblock_; }
+    [[nodiscard]] u32 block_size() const { return 1024u << superblock_.log_block_size; }
+    [[nodiscard]] u32 block_shift() const { return 10 + superblock_.log_block_size; }
+    [[nodiscard]] u64 blocks() const { return blocks_; }
+    [[nodiscard]] u32 groups() const { return static_cast<u32>(descriptors_.size()); }
+    /// The largest size of a file whose blocks are in extents, and of one whose blocks are in lists.
+    [[nodiscard]] u64 most_extent_bytes() const { return (u64{1} << 32) * block_size() - block_size(); }
+    [[nodiscard]] std::string_view name() const { return {name_, name_length_}; }
+    [[nodiscard]] bool has_checksums() const {
+        return (superblock_.feature_ro_compat & ro_compat_metadata_checksum) != 0;
+    }
+    [[nodiscard]] u32 checksum_seed() const { return checksum_seed_; }
+    /// Whether the journal holds what is not in its place yet.
+    [[nodiscard]] bool needs_recovery() const { return (superblock_.feature_incompat & incompat_recover) != 0; }
+
+    /// Whether data or metadata of a file may lie there: EUCLEAN if not.
+    Result<void> check_blocks(u64 first, u64 count) const;
+    /// May sleep. EUCLEAN, EIO, ENOMEM, EINTR when the caller is killed.
+    Result<Block> read_block(u64 number);
+    /// EUCLEAN for a number that no file can have, ESTALE for an unused inode.
+    Result<DiskInode> read_inode(u32 number);
+    /// The same for the inodes that the file system keeps to itself: the journal.
+    Result<DiskInode> read_reserved_inode(u32 number);
+
+    struct FreeCounts {
+        u64 blocks = 0;
+        u64 inodes = 0;
+    };
+    /// Summed over the groups.
+    [[nodiscard]] FreeCounts free_counts() const;
+    /// Blocks that hold no files: descriptors, bitmaps, tables of inodes, the journal (statfs(2) leaves them out).
+    [[nodiscard]] u64 overhead_blocks() const;
+
+private:
+    Volume(mm::FileObject& device, std::string_view name);
+    Result<void> check_features() const;
+    Result<void> check_geometry(u64 device_bytes);
+    Result<void> read_descriptors();
+    [[nodiscard]] usize descriptor_size() const;
+    [[nodiscard]] u64 descriptor_block(u32 index) const;
+    [[nodiscard]] u32 superblocks_and_descriptors(u32 group) const;
+    [[nodiscard]] bool has_superblock(u32 group) const;
+    Result<void> check_descriptor(u32 group, std::span<const u8> bytes) const;
+    Result<void> check_inode(DiskInode& inode) const;
+    [[nodiscard]] u64 inode_table(u32 group) const {
+        return joined(descriptors_[group].inode_table_low, descriptors_[group].inode_table_high);
+    }
+
+    mm::FileObject& device_;
+    Superblock superblock_{};
+    ArrayList<GroupDescriptor> descriptors_;
+    u64 blocks_ = 0;
+    u32 inode_size_ = small_inode;
+    u32 checksum_seed_ = 0;
+    char name_[16] = {};
+    usize name_length_ = 0;
+};
+
+} // namespace linnet::ext4

@@ -1,0 +1,44 @@
+// Images of file systems for host tests: made by mke2fs, held in memory, and read by the kernel's page cache.
+#pragma once
+
+#include <mm/page_cache.hpp>
+#include <string>
+#include <vector>
+
+namespace linnet::test {
+
+/// A folder that is gone at the end of the test.
+class Folder {
+public:
+    Folder();
+    ~Folder();
+    Folder(const Folder&) = delete;
+    [[nodiscard]] const std::string& path() const { return path_; }
+    void write(const std::string& name, const std::string& text) const;
+    void make_directory(const std::string& name) const;
+
+private:
+    std::string path_;
+};
+
+/// The bytes of an image that mke2fs makes of a folder. `options` are words for mke2fs.
+std::vector<u8> make_image(const Folder& contents, const std::string& options, unsigned kilobytes);
+
+/// What `command` (with the image's file behind it) makes of an image; it is to succeed.
+std::vector<u8> changed_by(const std::vector<u8>& image, const std::string& command);
+/// Whether e2fsck has nothing to say against an image.
+bool is_clean(const std::vector<u8>& image);
+
+/// A disk with an image on it.
+struct ImageDisk final : mm::PageSource {
+    std::vector<u8> bytes;
+    RefPtr<mm::FileObject> pages;
+    int reads = 0; // of pages
+
+    explicit ImageDisk(std::vector<u8> image);
+    ~ImageDisk() { pages->detach(); }
+    Result<void> read_page(u64 index, mm::Page& page) override;
+    Result<void> write_page(u64 index, mm::Page& page) override;
+};
+
+} // namespace linnet::test
