@@ -261,6 +261,10 @@ Result<VirtAddr> map_device(PhysAddr address, usize size, DeviceCaching caching)
 
 Result<VirtAddr> map_firmware(PhysAddr address, usize size) { return map_physical(address, size, {.global = true}); }
 
+Result<VirtAddr> map_text(PhysAddr address, usize size) {
+    return map_physical(address, size, {.writable = true, .global = true, .dirty = true});
+}
+
 void unmap_device(VirtAddr address) {
     Area* area = find_area(address);
     VERIFY(area);

@@ -7,6 +7,16 @@
 
 namespace linnet::mm {
 
+Result<void> PageSource::read_pages(u64 index, std::span<Page* const> pages) {
+    for (Page* page : pages) TRY(read_page(index++, *page));
+    return {};
+}
+
+Result<void> PageSource::write_pages(u64 index, std::span<Page* const> pages) {
+    for (Page* page : pages) TRY(write_page(index++, *page));
+    return {};
+}
+
 Result<RefPtr<FileObject>> FileObject::create(PageSource& source, u64 size) {
     auto* object = new (std::nothrow) FileObject(source, size);
     if (!object) return error(Errno::ENOMEM);
@@ -38,47 +48,113 @@ Result<PageRef> FileObject::get_page(u64 index, arch::Access access) {
     }
 }
 
-/// Makes the page and reads it; or returns the one of a thread that was faster, perhaps still locked.
-Result<PageRef> FileObject::read_in(u64 index) {
-    PageSource* source = source_.load(std::memory_order_acquire);
-    if (!source) return error(Errno::EIO);
+/// How many pages to read from `index` on: twice as many whenever a reader goes on where the last one ended.
+usize FileObject::window_at(u64 index) {
+    constexpr u32 first_window = 4;
+    const u64 end = divide_up(size(), arch::page_size);
+    u32 window = 1;
+    if (index == 0)
+        window = first_window;
+    else if (index == next_read_.load(std::memory_order_relaxed))
+        window = std::min<u32>(std::max(window_.load(std::memory_order_relaxed) * 2, first_window), batch);
+    if (index < end) window = static_cast<u32>(std::min<u64>(window, end - index));
+    window_.store(window, std::memory_order_relaxed);
+    return window;
+}
+
+/// A page to be read in by the caller; or that of a thread that was faster, perhaps still locked.
+Result<FileObject::Added> FileObject::add_locked_page(u64 index) {
     PageRef fresh = TRY(allocate_page(PageZeroing::Uninitialised, PageKind::File));
     fresh->object = nullptr;
     fresh->set(page_locked);
-    const Page* mine = fresh.get();
+    const Page* ours = fresh.get();
     PageRef page = TRY(insert_page(index, std::move(fresh)));
-    if (page.get() != mine) return page;
-    auto read = source->read_page(index, *page);
-    if (read)
-        page->set(page_up_to_date);
-    else {
-        page->set(page_error);
-        remove_page(index, *page);
+    const bool is_ours = page.get() == ours;
+    return Added{std::move(page), is_ours};
+}
+
+Result<PageRef> FileObject::add_page(u64 index, PageRef page) {
+    page->object = nullptr;
+    page->set(page_up_to_date);
+    const Page* mine = page.get();
+    PageRef added = TRY(insert_page(index, std::move(page)));
+    if (added.get() != mine) return PageRef();
+    note_dirty(*added);
+    return added;
+}
+
+/// Makes the page and reads it, and with it those that are likely to be wanted next; or returns the one of a thread
+/// that was faster, perhaps still locked.
+Result<PageRef> FileObject::read_in(u64 index) {
+    PageSource* source = source_.load(std::memory_order_acquire);
+    if (!source) return error(Errno::EIO);
+    Added first = TRY(add_locked_page(index));
+    if (!first.is_ours) return std::move(first.page);
+    Run run;
+    run.add(PageRef::share(*first.page));
+    for (const usize window = window_at(index); run.count < window && !find_any_page(index + run.count);) {
+        auto next = add_locked_page(index + run.count);
+        if (!next || !next->is_ours) break;
+        run.add(std::move(next->page));
     }
-    page->clear(page_locked);
+    next_read_.store(index + run.count, std::memory_order_relaxed);
+    Result<void> read = read_run(*source, index, run);
     page_ready_.wake_all();
     if (!read) return error(read.error());
-    return page;
+    return std::move(first.page);
+}
+
+/// The outcome is that of the first page: what nobody has asked for yet is not worth an error. Whoever wants it reads
+/// it again.
+Result<void> FileObject::read_run(PageSource& source, u64 index, Run& run) {
+    Result<void> read = source.read_pages(index, run.all());
+    for (usize i = 1; i < run.count; ++i) {
+        if (read)
+            run.pages[i]->set(page_up_to_date);
+        else
+            remove_page(index + i, *run.pages[i]);
+        run.pages[i]->clear(page_locked);
+    }
+    Page& first = *run.pages[0];
+    if (!read && run.count > 1) read = source.read_page(index, first);
+    if (read) {
+        first.set(page_up_to_date);
+    } else {
+        first.set(page_error);
+        remove_page(index, first);
+    }
+    first.clear(page_locked);
+    return read;
 }
 
 Result<void> FileObject::write_back(u64 begin, u64 end) {
     u64 index = begin >> arch::page_shift;
     u64 last = divide_up(end, arch::page_size);
     while (PageRef page = find_flagged(index, last, page_dirty)) {
-        TRY(write_page(index, *page));
-        ++index;
+        Run run;
+        run.add(std::move(page));
+        while (run.count < batch && index + run.count < last) {
+            PageRef next = find_any_page(index + run.count);
+            if (!next || !next->has(page_dirty)) break;
+            run.add(std::move(next));
+        }
+        TRY(write_pages(index, run.all()));
+        index += run.count;
     }
     return {};
 }
 
-Result<void> FileObject::write_page(u64 index, Page& page) {
+Result<void> FileObject::write_pages(u64 index, std::span<Page* const> pages) {
     PageSource* source = source_.load(std::memory_order_acquire);
     if (!source) return error(Errno::EIO);
     // Clean first: a write that comes while it is stored makes it dirty again.
-    write_protect_page(index);
-    note_clean(page);
-    auto stored = source->write_page(index, page);
-    if (!stored) note_dirty(page);
+    for (usize i = 0; i < pages.size(); ++i) {
+        write_protect_page(index + i);
+        note_clean(*pages[i]);
+    }
+    auto stored = source->write_pages(index, pages);
+    if (!stored)
+        for (Page* page : pages) note_dirty(*page);
     return stored;
 }
 
@@ -91,12 +167,17 @@ bool FileObject::try_evict(u64 index, Page& page, const EvictionRequest& request
         ++result.activated;
         return false;
     }
-    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes && !write_page(index, page)) {
+    Page* const only = &page;
+    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes && !write_pages(index, {&only, 1})) {
         // What can't be stored now is not asked for again at once.
         generations::touch(page);
         return false;
     }
     return remove_if_unused(index, page);
+}
+
+void FileObject::drop_clean() {
+    (void)evict({.wanted = resident_pages(), .to_scan = resident_pages(), .ages = EvictionRequest::Ages::All});
 }
 
 EvictionResult FileObject::evict(const EvictionRequest& request) {

@@ -9,9 +9,11 @@
 
 #include <abi/linux/fs.hpp>
 #include <algorithm>
-#include <mm/vm_object.hpp>
+#include <cstring>
+#include <mm/page_cache.hpp>
 #include <vfs/current.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/page_io.hpp>
 #include <vfs/superblock.hpp>
 
 namespace linnet::vfs {
@@ -42,23 +44,20 @@ Result<usize> stopped(usize done, Errno failure) {
 
 } // namespace
 
-Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
-    mm::VmObject* object = inode().pages();
-    if (!object) return error(Errno::EINVAL);
-    u64 size = inode().size();
+Result<usize> read_pages(mm::VmObject& object, u64 size, IoBuffer& to, u64 offset) {
     if (offset >= size || to.remaining() == 0) return usize{0};
     usize wanted = std::min<u64>(to.remaining(), size - offset);
-    bool memory_only = object->kind() == mm::VmObject::Kind::Shared;
+    bool memory_only = object.kind() == mm::VmObject::Kind::Shared;
     usize done = 0;
     while (done < wanted) {
         PagePiece piece(offset + done, wanted - done);
-        mm::PageRef page = object->find_page(piece.index);
+        mm::PageRef page = object.find_page(piece.index);
         Result<usize> copied = usize{0};
         if (!page && memory_only) {
             copied = to.zero_out(piece.size); // a hole
         } else {
             if (!page) {
-                auto loaded = object->get_page(piece.index, arch::Access::Read);
+                auto loaded = object.get_page(piece.index, arch::Access::Read);
                 if (!loaded) return stopped(done, loaded.error());
                 page = std::move(*loaded);
             }
@@ -68,7 +67,54 @@ Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
         done += *copied;
         if (*copied < piece.size) break;
     }
-    if (!path().is_empty() && !(status_flags() & abi::O_NOATIME)) note_access(path());
+    return done;
+}
+
+namespace {
+
+/// Fills the piece of a page; how much of it was written before user memory ended.
+Result<usize> write_piece(mm::VmObject& object, IoBuffer& from, const PagePiece& piece) {
+    mm::FileObject* const file = object.as_file();
+    mm::PageRef fresh;
+    usize copied = 0;
+    // All of a page that isn't there: it need not be read, for nothing of it stays.
+    if (file && piece.size == arch::page_size && !object.find_page(piece.index)) {
+        fresh = TRY(mm::allocate_page(mm::PageZeroing::Uninitialised, mm::PageKind::File));
+        copied = TRY(from.copy_in({fresh.data<u8>(), piece.size}));
+        if (copied == piece.size) {
+            // The reference stays ours, in case another page came first.
+            if (TRY(file->add_page(piece.index, mm::PageRef::share(*fresh)))) return copied;
+        }
+    }
+    mm::PageRef page = TRY(object.get_page(piece.index, arch::Access::Write));
+    u8* const place = page.data<u8>() + piece.begin;
+    if (fresh)
+        std::memcpy(place, fresh.data<u8>(), copied);
+    else
+        copied = TRY(from.copy_in({place, piece.size}));
+    if (object.wants_write_faults()) page->set(mm::page_dirty);
+    return copied;
+}
+
+} // namespace
+
+Result<usize> write_pages(mm::VmObject& object, IoBuffer& from, u64 offset, usize wanted) {
+    usize done = 0;
+    while (done < wanted) {
+        PagePiece piece(offset + done, wanted - done);
+        auto copied = write_piece(object, from, piece);
+        if (!copied) return stopped(done, copied.error());
+        done += *copied;
+        if (*copied < piece.size) break;
+    }
+    return done;
+}
+
+Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
+    mm::VmObject* object = inode().pages();
+    if (!object) return error(Errno::EINVAL);
+    const usize done = TRY(read_pages(*object, inode().size(), to, offset));
+    if (done > 0 && !path().is_empty() && !(status_flags() & abi::O_NOATIME)) note_access(path());
     return done;
 }
 
@@ -101,26 +147,7 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
     TRY(inode().prepare_write(offset, wanted));
     inode().touch_modified();
 
-    bool mark_dirty = object->wants_write_faults();
-    usize done = 0;
-    Errno failure{};
-    while (done < wanted) {
-        PagePiece piece(offset + done, wanted - done);
-        auto page = object->get_page(piece.index, arch::Access::Write);
-        if (!page) {
-            failure = page.error();
-            break;
-        }
-        auto copied = from.copy_in({page->data<u8>() + piece.begin, piece.size});
-        if (!copied) {
-            failure = copied.error();
-            break;
-        }
-        if (mark_dirty) (*page)->set(mm::page_dirty);
-        done += *copied;
-        if (*copied < piece.size) break;
-    }
-    if (done == 0) return error(failure);
+    const usize done = TRY(write_pages(*object, from, offset, wanted));
     if (offset + done > inode().size()) {
         object->set_size(offset + done);
         inode().set_size(offset + done);
@@ -138,6 +165,12 @@ Result<RefPtr<mm::VmObject>> PagedFile::mmap(const MapFileRequest& request) {
         note_access(path());
     }
     return RefPtr<mm::VmObject>(*object);
+}
+
+/// Those of the pool of huge pages are given back as a whole: nobody may hold a part of one.
+mm::VmObject* PagedFile::lendable_pages() {
+    mm::VmObject* object = inode().pages();
+    return object && !object->is_hugetlb() && !object->is_secret() ? object : nullptr;
 }
 
 Result<void> PagedFile::truncate(u64 size) {

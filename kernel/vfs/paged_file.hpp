@@ -17,6 +17,7 @@ public:
     Result<void> truncate(u64 size) override;
     Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
     Result<long> fcntl(u32 command, u64 argument) override;
+    mm::VmObject* lendable_pages() override;
 
 protected:
     /// A file without a place (memfd).

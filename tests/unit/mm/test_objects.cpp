@@ -3,6 +3,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <mm/page_cache.hpp>
+#include <vector>
 
 namespace linnet::test {
 
@@ -150,6 +151,78 @@ TEST(Objects, WritesToSharedFilePagesAreNoticed) {
     EXPECT_EQ(mm::memory_statistics().dirty, 1u);
     ASSERT_TRUE(space->sync(place, 8 * page, abi::MS_SYNC));
     EXPECT_EQ(source.writes, 2);
+}
+
+/// Takes runs, and notes how long they were.
+struct RunSource final : mm::PageSource {
+    std::vector<usize> reads, writes;
+    u64 bad = ~u64{0}; // the index that can't be read
+    Result<void> read_page(u64 index, mm::Page& target) override {
+        mm::Page* const only = &target;
+        return read_pages(index, {&only, 1});
+    }
+    Result<void> write_page(u64, mm::Page&) override { return error(Errno::EIO); }
+    Result<void> read_pages(u64 index, std::span<mm::Page* const> pages) override {
+        reads.push_back(pages.size());
+        for (usize i = 0; i < pages.size(); ++i) {
+            if (index + i == bad) return error(Errno::EIO);
+            std::memset(mm::page_data(*pages[i]), static_cast<int>(index + i + 1), page);
+        }
+        return {};
+    }
+    Result<void> write_pages(u64, std::span<mm::Page* const> pages) override {
+        writes.push_back(pages.size());
+        return {};
+    }
+};
+
+TEST(Objects, SequentialReadersFindPagesThere) {
+    start_machine();
+    Usage before = usage();
+    {
+        RunSource source;
+        auto file = MUST(mm::FileObject::create(source, 101 * page - 1));
+        for (u64 index = 0; index < 101; ++index)
+            EXPECT_EQ(*MUST(file->get_page(index, Access::Read)).data<u8>(), index + 1);
+        EXPECT_EQ(source.reads, (std::vector<usize>{4, 8, 16, 32, 32, 9}));
+    }
+    {
+        RunSource source;
+        auto file = MUST(mm::FileObject::create(source, 100 * page));
+        for (u64 index : {50, 20, 70}) EXPECT_TRUE(file->get_page(index, Access::Read));
+        EXPECT_EQ(source.reads, (std::vector<usize>{1, 1, 1})); // no order, nothing read ahead
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, WhatCannotBeReadAheadHurtsNobodyElse) {
+    start_machine();
+    Usage before = usage();
+    {
+        RunSource source;
+        source.bad = 2;
+        auto file = MUST(mm::FileObject::create(source, 8 * page));
+        EXPECT_EQ(*MUST(file->get_page(0, Access::Read)).data<u8>(), 1);
+        EXPECT_EQ(*MUST(file->get_page(1, Access::Read)).data<u8>(), 2);
+        EXPECT_EQ(file->get_page(2, Access::Read).error(), Errno::EIO);
+        EXPECT_EQ(*MUST(file->get_page(3, Access::Read)).data<u8>(), 4);
+        source.bad = ~u64{0};
+        EXPECT_EQ(*MUST(file->get_page(2, Access::Read)).data<u8>(), 3);
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, DirtyNeighboursAreStoredTogether) {
+    start_machine();
+    RunSource source;
+    auto file = MUST(mm::FileObject::create(source, 100 * page));
+    for (u64 index : {3, 4, 5, 7}) EXPECT_TRUE(file->get_page(index, Access::Write));
+    for (u64 index = 40; index < 80; ++index) EXPECT_TRUE(file->get_page(index, Access::Write));
+    EXPECT_TRUE(file->write_back(0, 100 * page));
+    EXPECT_EQ(source.writes, (std::vector<usize>{3, 1, 32, 8}));
+    source.writes.clear();
+    EXPECT_TRUE(file->write_back(0, 100 * page));
+    EXPECT_TRUE(source.writes.empty());
 }
 
 TEST(Objects, MovedMappingsShowTheSamePages) {

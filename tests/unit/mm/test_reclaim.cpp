@@ -159,11 +159,13 @@ TEST(Reclaim, GenerationsCountTheirPages) {
     {
         auto file = MUST(mm::FileObject::create(disk, ModelDisk::size * page));
         for (u64 i = 0; i < 50; ++i) (void)read_word(*file, i);
-        EXPECT_EQ(mm::generations::size(), before + 50);
-        EXPECT_GE(mm::generations::active_size(), 50u);
+        const u64 read = file->resident_pages(); // some ahead
+        EXPECT_GE(read, 50u);
+        EXPECT_EQ(mm::generations::size(), before + read);
+        EXPECT_GE(mm::generations::active_size(), read);
         for (int round = 0; round < 3; ++round) (void)evict(1);
         for (u64 i = 0; i < 50; ++i) (void)read_word(*file, i);
-        EXPECT_EQ(mm::generations::size(), before + 50);
+        EXPECT_EQ(mm::generations::size(), before + file->resident_pages());
         file->set_size(10 * page);
         EXPECT_EQ(mm::generations::size(), before + 10);
     }

@@ -18,6 +18,9 @@ void unmap_device(VirtAddr address);
 /// Maps RAM or ROM that the direct map doesn't cover (firmware tables), readable and cached.
 Result<VirtAddr> map_firmware(PhysAddr address, usize size);
 
+/// Maps a part of the kernel's text once more, to be written; unmap_device() undoes it.
+Result<VirtAddr> map_text(PhysAddr address, usize size);
+
 /// A kernel stack of arch::kernel_stack_size with an unmapped page below it; returns its top. May sleep.
 Result<uintptr_t> allocate_kernel_stack();
 /// Callable with interrupts off (not from an interrupt handler); nobody may run on the stack any more.

@@ -16,6 +16,10 @@ public:
     virtual Result<void> read_page(u64 index, Page& page) = 0;
     /// Stores a dirty page. May sleep. Reclaim asks for it too, holding no locks.
     virtual Result<void> write_page(u64 index, Page& page) = 0;
+    /// The same for pages that lie behind each other, the first of them at `index`; of what failed nothing counts. To
+    /// be overridden by who can do it in one go.
+    virtual Result<void> read_pages(u64 index, std::span<Page* const> pages);
+    virtual Result<void> write_pages(u64 index, std::span<Page* const> pages);
     /// A shared mapping is about to make this page writable (allocate blocks, ENOSPC).
     virtual Result<void> prepare_write(u64, Page&) { return {}; }
 
@@ -25,22 +29,46 @@ protected:
 
 class FileObject final : public VmObject, private EvictablePages {
 public:
+    /// The most pages that are read or stored in one go.
+    static constexpr usize batch = 32;
     /// `source` outlives the object or is detached first.
     static Result<RefPtr<FileObject>> create(PageSource& source, u64 size);
     ~FileObject() override;
 
     Result<PageRef> get_page(u64 index, arch::Access access) override;
     bool wants_write_faults() const override { return true; }
+    /// Adds a page with contents that need not be read first, dirty. Null when there is one already.
+    Result<PageRef> add_page(u64 index, PageRef page);
     /// Writes the dirty pages of [begin, end) bytes back (fsync, msync). May sleep.
     Result<void> write_back(u64 begin, u64 end);
+    /// Forgets what is clean and not mapped, to be read anew (BLKFLSBUF).
+    void drop_clean();
     /// The inode goes away: later look-ups of absent pages are EIO. Waits for reclaim to leave the source alone, so
     /// nothing may be held that write_page() wants.
     void detach();
 
 private:
     FileObject(PageSource& source, u64 size) : VmObject(Kind::File, size), source_(&source) {}
+    /// Pages that lie behind each other.
+    struct Run {
+        PageRef references[batch];
+        Page* pages[batch];
+        usize count = 0;
+        void add(PageRef page) {
+            pages[count] = page.get();
+            references[count++] = std::move(page);
+        }
+        [[nodiscard]] std::span<Page* const> all() const { return {pages, count}; }
+    };
     Result<PageRef> read_in(u64 index);
-    Result<void> write_page(u64 index, Page& page);
+    usize window_at(u64 index);
+    struct Added {
+        PageRef page;
+        bool is_ours;
+    };
+    Result<Added> add_locked_page(u64 index);
+    Result<void> read_run(PageSource& source, u64 index, Run& run);
+    Result<void> write_pages(u64 index, std::span<Page* const> pages);
     EvictionResult evict(const EvictionRequest& request) override;
     bool try_evict(u64 index, Page& page, const EvictionRequest& request, EvictionResult& result);
     bool try_pin() override { return try_ref(); }
@@ -50,6 +78,11 @@ private:
     u64 eviction_hand_ = 0;     // the index at which the next search goes on
     std::atomic<PageSource*> source_;
     core::WaitQueue page_ready_;
+    // Reading ahead; threads that read in different places disturb each other's, no more.
+    std::atomic<u64> next_read_{0}; // where a sequential reader goes on
+    std::atomic<u32> window_{0};    // pages read in the last go
 };
+
+inline FileObject* VmObject::as_file() { return kind_ == Kind::File ? static_cast<FileObject*>(this) : nullptr; }
 
 } // namespace linnet::mm

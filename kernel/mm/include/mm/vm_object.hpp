@@ -26,6 +26,8 @@ struct ObjectMapping {
     ListNode object_node; // guarded by VmObject::mappings_lock_
 };
 
+class FileObject;
+
 class VmObject : public RefCounted<VmObject> {
 public:
     enum class Kind : u8 { Shared, File, Physical };
@@ -89,6 +91,8 @@ public:
     virtual void punch_hole(u64 begin, u64 end);
 
     [[nodiscard]] Kind kind() const { return kind_; }
+    /// Itself, when it is the page cache of a file.
+    inline FileObject* as_file();
     /// Whether any shared mapping could write to it (F_SEAL_WRITE, deny-write checks).
     [[nodiscard]] bool has_writable_mappings() const { return writable_mappings_.load() != 0; }
     /// Keeps writable shared mappings from coming up until allowed again; false when there are some.
