@@ -58,10 +58,12 @@ class OwnInit(BootTest):
 
 class Ends(BootTest):
     def test_power_off(self):
-        self.assertEqual(self.guest("poweroff", "-f", options=("--timeout", "60")).status, 0)
+        call = self.guest("poweroff", "-f", options=("--timeout", "60"))
+        self.assertEqual(call.status, 0, call.err)
 
     def test_reboot(self):
-        self.assertEqual(self.guest("reboot", "-f", options=("--timeout", "60")).status, 0)
+        call = self.guest("reboot", "-f", options=("--timeout", "60"))
+        self.assertEqual(call.status, 0, call.err)
 
     def test_panic_when_init_ends(self):
         call = self.guest(options=("--append", "rdinit=/bin/false", "--timeout", "60"))

@@ -39,18 +39,18 @@ class Line:
 class VirtioConsole(BootTest):
     only_kernels = ("linnet",)
 
-    def start_on(self, append, backend, bus, machine="", pass_fds=()):
+    def start_on(self, append, backend, bus, machine="", pass_fds=(), extra=()):
         """A guest whose only terminal is on the QEMU character device `backend`."""
         return self.start_bare(f"console=hvc0 {append}",
-                               ["-chardev", f"{backend},id=line", "-device", bus, "-device", "virtconsole,chardev=line"],
-                               pass_fds, machine=machine)
+                               ["-chardev", f"{backend},id=line", "-device", bus, "-device", "virtconsole,chardev=line",
+                                *extra], pass_fds, machine=machine)
 
-    def start_shell(self, bus, machine):
+    def start_shell(self, bus, machine="", pass_fds=(), extra=()):
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         with theirs:
             guest = self.start_on("rdinit=/bin/busybox -- setsid -c /bin/sh", f"socket,fd={theirs.fileno()}", bus,
-                               machine, [theirs.fileno()])
+                                  machine, [theirs.fileno(), *pass_fds], extra)
         return guest, Line(ours)
 
     def check(self, bus, machine=""):
@@ -82,6 +82,21 @@ class VirtioConsole(BootTest):
             guest = self.start_on("quiet rdinit=/bin/busybox -- seq 50000", f"file,path={path}", "virtio-serial-pci")
             guest.wait(60)  # PID 1's end is a panic, which restarts the machine
             self.assertIn(b"\r\n".join(b"%d" % number for number in range(1, 50001)), path.read_bytes())
+
+    def test_output_comes_before_the_end(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # most of it waits in the guest's buffers
+        with theirs:
+            port = ["-chardev", f"socket,fd={theirs.fileno()},id=port", "-device", "virtserialport,chardev=port"]
+            guest, line = self.start_shell("virtio-serial-pci", pass_fds=[theirs.fileno()], extra=port)
+        line.expect(b"# ")
+        line.type(b"mount -t devtmpfs none /dev; mount -t proc proc /proc; exec 3> /dev/vport0p1; seq 4000 > /four; "
+                  b"cat /four >&3; echo o > /proc/sysrq-trigger\r")
+        line.expect(b"sysrq: Power Off")
+        output = b"".join(b"%d\n" % number for number in range(1, 4001))
+        self.assertEqual(ours.makefile("rb").read(), output)
+        self.assertEqual(guest.wait(60), 0)
 
     def test_over_mmio(self):
         if self.arch.name not in MMIO_MACHINES:

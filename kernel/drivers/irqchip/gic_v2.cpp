@@ -105,7 +105,10 @@ Result<void> GicV2::enable(core::Irq irq, core::Trigger trigger) {
 }
 
 void GicV2::send_ipi(arch::CpuHeader& cpu) {
-    mmio_write<u32>(controller.distributor_ + gicd_sgir, cpu.state.interrupt_target << 16 | ipi_intid);
+    // A CPU that is the only one reads no mask of itself, and is named by the filter "who asks".
+    constexpr u32 to_itself = 2 << 24;
+    const u32 mask = cpu.state.interrupt_target;
+    mmio_write<u32>(controller.distributor_ + gicd_sgir, (mask ? mask << 16 : to_itself) | ipi_intid);
 }
 
 void GicV2::find_message_frame(const boot::FdtNode& node) {

@@ -190,6 +190,16 @@ usize VirtioPort::bytes_under_way() {
     return unsent_bytes_;
 }
 
+void VirtioPort::wait_sent(core::Deadline deadline) {
+    vfs::EventWait wait;
+    vfs::EventObserver observer(events_, abi::POLLOUT, wait);
+    for (;;) {
+        wait.reset();
+        if (bytes_under_way() == 0) return;
+        if (wait.sleep(core::Sleep::Deep, deadline) == core::WaitResult::TimedOut) return;
+    }
+}
+
 void VirtioPort::set_listener(PortListener& listener) {
     core::InterruptSpinGuard guard(console_.lock());
     listener_ = &listener;
@@ -274,6 +284,11 @@ Result<void> VirtioConsole::start() {
     // A host that answers at once has its console in place before the first program looks for one.
     handle_control();
     return {};
+}
+
+void VirtioConsole::finish(core::Deadline deadline) {
+    for (VirtioPort* port : ports_)
+        if (port && port->started_) port->wait_sent(deadline);
 }
 
 void VirtioConsole::make_terminal(VirtioPort& port) {
@@ -371,6 +386,7 @@ Result<void> probe_virtio_console(VirtioTransport& transport) {
     if (console_count >= max_consoles) return error(Errno::ENOSPC);
     auto console = TRY(try_make<VirtioConsole>(transport, console_count));
     consoles[console_count++] = console.get(); // found by number from now on; lives as long as the kernel
+    core::add_end_task(*console);
     return console.release()->start();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <core/mutex.hpp>
+#include <core/power.hpp>
 #include <core/work_queue.hpp>
 #include <lib/intrusive_list.hpp>
 #include <vfs/event_source.hpp>
@@ -62,6 +63,8 @@ public:
     void read_bytes(Take take);
     usize write_room();
     usize bytes_under_way();
+    /// Sleeps until the device has taken all that was sent, or the deadline.
+    void wait_sent(core::Deadline deadline);
     /// Sends in a panic or from the log: waits for the device, not for anybody's lock if `is_panicking`.
     void send_polled(std::span<const u8> bytes);
     /// From now on the port is a terminal: no file can open it.
@@ -106,12 +109,14 @@ private:
     vfs::EventSource events_;
 };
 
-class VirtioConsole {
+class VirtioConsole final : public core::EndTask {
 public:
     static constexpr u32 max_ports = 16;
 
     VirtioConsole(VirtioTransport& transport, u32 number) : transport_(transport), number_(number) {}
     Result<void> start();
+    /// What programs have written reaches the host before the machine ends.
+    void finish(core::Deadline deadline) override;
     [[nodiscard]] u32 number() const { return number_; }
     /// Makes the port a terminal, unless it is one.
     void make_terminal(VirtioPort& port);

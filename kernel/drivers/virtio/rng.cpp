@@ -17,9 +17,9 @@ public:
     explicit Rng(VirtioTransport& transport) : transport_(transport) {}
     Result<void> start() {
         TRY(start_virtio_device(transport_, 0));
+        TRY(transport_.set_handler(&on_interrupt, this));
         queue_ = TRY(VirtQueue::create(transport_, 0, 8));
         page_ = TRY(mm::allocate_pages(0));
-        TRY(transport_.set_handler(&on_interrupt, this));
         transport_.set_status(virtio_acknowledge | virtio_driver | virtio_features_ok | virtio_driver_ok);
         request();
         return {};
@@ -56,9 +56,8 @@ private:
 } // namespace
 
 Result<void> probe_virtio_rng(VirtioTransport& transport) {
-    auto rng = TRY(try_make<Rng>(transport));
-    TRY(rng->start());
-    (void)rng.release(); // lives as long as the kernel
+    // Interrupts find it from the start on: it lives as long as the kernel, whether it can be used or not.
+    TRY(TRY(try_make<Rng>(transport)).release()->start());
     core::log_info("virtio-rng: entropy source");
     return {};
 }

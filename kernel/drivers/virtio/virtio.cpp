@@ -9,7 +9,7 @@
 namespace linnet::drivers {
 namespace {
 
-constexpr u16 descriptor_write = 2;
+constexpr u16 descriptor_next = 1, descriptor_write = 2;
 constexpr u16 used_no_notify = 1;
 constexpr u16 end_of_list = 0xffff;
 constexpr usize ring_alignment = 4096; // legacy devices place the used ring at the next multiple of it
@@ -64,14 +64,22 @@ Result<VirtQueue*> VirtQueue::create(VirtioTransport& transport, u16 index, u16 
 }
 
 Result<u16> VirtQueue::add(PhysAddr address, u32 length, Direction direction) {
-    if (free_count_ == 0) return error(Errno::EAGAIN);
-    u16 number = free_head_;
-    Descriptor& descriptor = descriptors_[number];
-    free_head_ = descriptor.next;
-    --free_count_;
-    descriptor.address = address.value;
-    descriptor.length = length;
-    descriptor.flags = direction == Direction::FromDevice ? descriptor_write : 0;
+    const Piece piece{address, length, direction};
+    return add_chain({&piece, 1});
+}
+
+Result<u16> VirtQueue::add_chain(std::span<const Piece> pieces) {
+    if (free_count_ < pieces.size()) return error(Errno::EAGAIN);
+    const u16 number = free_head_;
+    for (usize i = 0; i < pieces.size(); ++i) {
+        Descriptor& descriptor = descriptors_[free_head_];
+        free_head_ = descriptor.next; // which stays the next of the chain
+        descriptor.address = pieces[i].address.value;
+        descriptor.length = pieces[i].length;
+        descriptor.flags = pieces[i].direction == Direction::FromDevice ? descriptor_write : 0;
+        if (i + 1 < pieces.size()) descriptor.flags |= descriptor_next;
+    }
+    free_count_ = static_cast<u16>(free_count_ - pieces.size());
     available_[2 + next_available_ % size_] = number;
     ++next_available_;
     // The device must see the entry before the index.
@@ -95,14 +103,17 @@ Result<std::optional<VirtQueue::Used>> VirtQueue::take_used() {
     u32 length = entries[2 * (last_used_ % size_) + 1];
     if (number >= size_) return error(Errno::EIO);
     ++last_used_;
-    descriptors_[number].next = free_head_;
+    u16 last = static_cast<u16>(number);
+    for (++free_count_; descriptors_[last].flags & descriptor_next; ++free_count_) last = descriptors_[last].next;
+    descriptors_[last].next = free_head_;
     free_head_ = static_cast<u16>(number);
-    ++free_count_;
     return std::optional<Used>(Used{static_cast<u16>(number), length});
 }
 
 Result<void> probe_virtio_device(VirtioTransport& transport) {
     switch (transport.device_type()) {
+    case 2:
+        return probe_virtio_block(transport);
     case 3:
         return probe_virtio_console(transport);
     case 4:

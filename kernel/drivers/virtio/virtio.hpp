@@ -25,10 +25,12 @@ public:
     virtual void notify(u16 queue) = 0;
     virtual u8 read_config8(u32 offset) = 0;
     virtual void write_config8(u32 offset, u8 value) = 0;
-    /// `handler(context)` runs in interrupt context at every queue or configuration interrupt.
+    /// `handler(context)` runs in interrupt context at every queue or configuration interrupt. Before enable_queue(): a
+    /// queue sends its interrupts where they are to go when it is enabled.
     virtual Result<void> set_handler(void (*handler)(void*), void* context) = 0;
     /// Devices before version 1.0: no feature bits above 31, ring placed by page number.
     virtual bool is_legacy() const { return false; }
+    u64 read_config64(u32 offset) { return read_config32(offset) | u64{read_config32(offset + 4)} << 32; }
     u32 read_config32(u32 offset);
     u16 read_config16(u32 offset);
 
@@ -51,9 +53,18 @@ public:
 
     [[nodiscard]] u16 size() const { return size_; }
     [[nodiscard]] u16 free_descriptors() const { return free_count_; }
+    /// Which the next chain will begin with.
+    [[nodiscard]] u16 next_descriptor() const { return free_head_; }
     enum class Direction : u8 { ToDevice, FromDevice };
     /// Offers one buffer; its descriptor's number, which comes back from take_used(). EAGAIN when the queue is full.
     Result<u16> add(PhysAddr address, u32 length, Direction direction);
+    struct Piece {
+        PhysAddr address;
+        u32 length;
+        Direction direction;
+    };
+    /// Offers one buffer of several pieces, those to the device first; the number of its first descriptor.
+    Result<u16> add_chain(std::span<const Piece> pieces);
     /// Tells the device, if it wants to know, about what was added since the last time.
     void kick();
     struct Used {
@@ -88,6 +99,7 @@ private:
 Result<void> probe_virtio_device(VirtioTransport& transport);
 
 // The drivers by type.
+Result<void> probe_virtio_block(VirtioTransport& transport);
 Result<void> probe_virtio_console(VirtioTransport& transport);
 Result<void> probe_virtio_rng(VirtioTransport& transport);
 
