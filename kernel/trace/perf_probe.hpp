@@ -7,23 +7,24 @@
 
 namespace linnet::trace {
 
+struct Moment;
+
 /// Numbers of the kinds of events that perf_event_attr::type has none of its own for; as Linux happens to give them.
-inline constexpr u32 uprobe_type = 7;
+inline constexpr u32 kprobe_type = 6, uprobe_type = 7;
 
 /// A place that events count the hits of: one that was opened, and its copies.
-class PerfProbe final : public RefCounted<PerfProbe>, private probe::UserProbeClient {
+class PerfProbe : public RefCounted<PerfProbe> {
 public:
-    static bool is_type(u32 type) { return type == uprobe_type; }
+    static bool is_type(u32 type) { return type == kprobe_type || type == uprobe_type; }
     /// By the attributes, of the current thread. EACCES: it may not; EINVAL, ENOENT, EFAULT, E2BIG: no such place;
-    /// what add_user_probe() says.
+    /// what add_kernel_probe() and add_user_probe() say.
     static Result<RefPtr<PerfProbe>> create(const abi::perf_event_attr& attributes);
-    ~PerfProbe();
+    virtual ~PerfProbe() = default;
 
-private:
-    explicit PerfProbe(Wants what) : UserProbeClient(what) {}
-    void on_entry(VirtAddr address) override;
-    void on_return(VirtAddr function) override;
-    void deliver();
+protected:
+    PerfProbe() = default;
+    /// Tells the events of the current thread and of this CPU. Interrupts off.
+    void deliver(const Moment& moment);
 };
 
 } // namespace linnet::trace

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "perf_ring.hpp"
+#include "proc_text.hpp"
 
 namespace uprobe {
 
@@ -23,9 +24,9 @@ inline int pmu_type(const char* name) {
 
 // Linux for LoongArch and old Linux for RISC-V may have none.
 inline int needed_pmu(const char* name) {
-    if (access("/sys/bus", F_OK) != 0) check::skip("no /sys");
+    proc_text::needs(access("/sys/bus", F_OK) == 0, "no /sys");
     int type = pmu_type(name);
-    if (type < 0) check::skip("the kernel has no such PMU");
+    proc_text::needs(type >= 0, "the kernel has no such PMU");
     return type;
 }
 

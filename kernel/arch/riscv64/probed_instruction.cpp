@@ -3,6 +3,9 @@
 #include <arch_impl/probe.hpp>
 #include <cstring>
 
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
+
 namespace linnet::arch {
 namespace {
 

@@ -8,6 +8,9 @@
 
 #include "instruction_length.hpp"
 
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
+
 namespace linnet::arch {
 namespace {
 
@@ -112,6 +115,7 @@ Kind kind_of(const InstructionParts& parts) {
     }
     if (parts.map != Map::Primary) return Kind::Step;
     if ((opcode & 0xf0) == 0x70) return Kind::Condition;
+    if ((opcode & 0xf8) == 0x50 && !parts.has_operand_size && !parts.has_lock) return Kind::Push;
     if (opcode >= 0xe0 && opcode <= 0xe3) return Kind::Loop;
     switch (opcode) {
     case 0xe8:
@@ -231,9 +235,9 @@ Result<ProbedInstruction> decode_probed(std::span<const u8> code) {
     ProbedInstruction made;
     made.kind = kind_of(*parts);
     made.length = made.slot_length = parts->length;
-    made.condition = parts->opcode & 0xf;
+    made.condition = made.kind == Kind::Push ? (parts->opcode & 7) | (parts->rex & 1) << 3 : parts->opcode & 0xf;
     if (made.kind == Kind::Loop && parts->has_address_size) return error(Errno::ENOTSUPP);
-    const bool is_branch = made.kind != Kind::Step && made.kind != Kind::SystemCall;
+    const bool is_branch = made.kind != Kind::Step && made.kind != Kind::SystemCall && made.kind != Kind::Push;
     // Without REX.W, an operand size of 16 bits is honoured by some processors and not by others.
     if (is_branch && parts->has_operand_size && !(parts->rex & 8)) return error(Errno::ENOTSUPP);
     if (is_branch && parts->has_lock) return error(Errno::ENOTSUPP);
@@ -262,6 +266,12 @@ ProbeAction begin_probed(const ProbedInstruction& instruction, ProbeRegisters re
         if (!memory.store(registers.sp() - 8, next)) return bad_access(step, registers.sp() - 8, true);
         registers.of(rsp) -= 8;
         registers.set_pc(target);
+        return ProbeAction::Emulated;
+    case Kind::Push: // what most functions begin with: the second trap is spared
+        if (!memory.store(registers.sp() - 8, registers.of(instruction.condition)))
+            return bad_access(step, registers.sp() - 8, true);
+        registers.of(rsp) -= 8;
+        registers.set_pc(next);
         return ProbeAction::Emulated;
     case Kind::Return: {
         u64 where;

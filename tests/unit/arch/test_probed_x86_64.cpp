@@ -132,6 +132,29 @@ TEST(ProbedX86, Branches) {
     EXPECT_EQ(machine.registers.sp(), stack + 0x10);
 }
 
+TEST(ProbedX86, Pushes) {
+    constexpr u64 stack = 0x2000;
+    Machine machine;
+    machine.registers.of(4) = stack;
+    machine.registers.of(5) = 55;
+    machine.registers.of(13) = 1313;
+    EXPECT_EQ(machine.emulate({0x55}), ~u64{0}); // no memory
+    EXPECT_EQ(machine.step.bad_address, stack - 8);
+    EXPECT_EQ(machine.registers.sp(), stack);
+    machine.memory.words[stack - 8] = machine.memory.words[stack - 16] = machine.memory.words[stack - 24] = 0;
+    EXPECT_EQ(machine.emulate({0x55}), test_address + 1); // rbp
+    EXPECT_EQ(machine.memory.words[stack - 8], 55u);
+    EXPECT_EQ(machine.registers.sp(), stack - 8);
+    EXPECT_EQ(machine.emulate({0x41, 0x55}), test_address + 2); // r13
+    EXPECT_EQ(machine.memory.words[stack - 16], 1313u);
+    EXPECT_EQ(machine.emulate({0x54}), test_address + 1); // rsp, as it was before
+    EXPECT_EQ(machine.memory.words[stack - 24], stack - 16);
+    EXPECT_EQ(machine.registers.sp(), stack - 24);
+    const auto small = decode_probed(Bytes{0x66, 0x55}); // two bytes
+    ASSERT_TRUE(small);
+    EXPECT_EQ(Machine().begin(*small), ProbeAction::OutOfLine);
+}
+
 TEST(ProbedX86, DamagedCode) {
     for (u32 seed = 0; seed < 200'000; ++seed) {
         std::minstd_rand random(seed + 1);

@@ -12,7 +12,7 @@
 //   - breakpoint_prefix: bytes that other breakpoint instructions may have before that;
 //   - return_pops: by how much a return raises the stack pointer;
 //   - struct ProbedInstruction: what is known of one, copyable; `length` bytes of text, `slot` and `slot_length`;
-//   - struct ProbeRegisters: the view; pc(), set_pc(), sp().
+//   - struct ProbeRegisters: the view; pc(), set_pc(), sp(), kernel_return_address().
 #pragma once
 
 #include <arch/user_context.hpp>

@@ -11,6 +11,9 @@ inline constexpr usize probe_alignment = 4, breakpoint_trap_distance = 0, breakp
                        longest_instruction = 4;
 inline constexpr usize probe_slot_size = 8;
 
+inline constexpr bool returns_without_trap = false;
+inline constexpr u64 interrupts_in_status = 0x80, interrupts_held = 0x80; // PSTATE.I
+
 struct ProbedInstruction {
     u32 code = 0;
     u8 length = 4;
@@ -35,6 +38,8 @@ struct ProbeRegisters {
     [[nodiscard]] u64 pc() const { return words[32]; }
     void set_pc(u64 address) { words[32] = address; }
     [[nodiscard]] u64 sp() const { return words[31]; }
+    /// At a function's first instruction, of kernel code.
+    [[nodiscard]] u64& kernel_return_address() const { return words[30]; }
     [[nodiscard]] u64 flags() const { return words[33]; }
     [[nodiscard]] u64 get(unsigned number) const { return number == 31 ? 0 : words[number]; }
     void set(unsigned number, u64 value) {

@@ -11,6 +11,9 @@ inline constexpr usize probe_alignment = 4, breakpoint_trap_distance = 0, breakp
                        longest_instruction = 4;
 inline constexpr usize probe_slot_size = 8;
 
+inline constexpr bool returns_without_trap = false;
+inline constexpr u64 interrupts_in_status = 4, interrupts_held = 0; // PRMD.PIE
+
 struct ProbedInstruction {
     u32 code = 0;
     u8 length = 4;
@@ -24,6 +27,8 @@ struct ProbeRegisters {
     [[nodiscard]] u64 pc() const { return words[0]; }
     void set_pc(u64 address) { words[0] = address; }
     [[nodiscard]] u64 sp() const { return words[3]; }
+    /// At a function's first instruction, of kernel code.
+    [[nodiscard]] u64& kernel_return_address() const { return words[1]; }
     [[nodiscard]] u64 get(unsigned number) const { return number == 0 ? 0 : words[number]; }
     void set(unsigned number, u64 value) {
         if (number != 0) words[number] = value;

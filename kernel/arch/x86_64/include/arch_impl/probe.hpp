@@ -10,6 +10,9 @@ inline constexpr usize probe_alignment = 1, breakpoint_trap_distance = 1, breakp
                        longest_instruction = 15;
 inline constexpr usize probe_slot_size = 16;
 
+inline constexpr bool returns_without_trap = true;
+inline constexpr u64 interrupts_in_status = 0x200, interrupts_held = 0; // RFLAGS.IF
+
 struct ProbedInstruction {
     enum class Kind : u8 {
         Step,
@@ -19,6 +22,7 @@ struct ProbedInstruction {
         Loop,      // LOOPNE, LOOPE, LOOP, JRCXZ, by `condition`
         Call,
         Return,    // and drops `displacement` bytes more
+        Push,      // the register `condition`
         JumpValue, // the copy loads where to into `lent`
         CallValue,
     } kind = Kind::Step;
@@ -39,6 +43,8 @@ struct ProbeRegisters {
     void set_pc(u64 address) { words[17] = address; }
     [[nodiscard]] u64 flags() const { return words[19]; }
     [[nodiscard]] u64 sp() const { return words[20]; }
+    /// At a function's first instruction, of kernel code.
+    [[nodiscard]] u64& kernel_return_address() const { return *reinterpret_cast<u64*>(sp()); }
     /// By the number that instructions have for it.
     [[nodiscard]] u64& of(unsigned number) const {
         constexpr u8 places[16] = {10, 11, 12, 5, 20, 4, 13, 14, 9, 8, 7, 6, 3, 2, 1, 0};

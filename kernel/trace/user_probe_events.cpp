@@ -1,0 +1,126 @@
+// Dynamic events of programs (uprobe_events).
+#include <algorithm>
+#include <cstring>
+#include <mm/usercopy.hpp>
+#include <new>
+#include <process/process.hpp>
+#include <vfs/lookup.hpp>
+
+#include "perf_moment.hpp"
+#include "probe_events.hpp"
+
+namespace linnet::trace {
+
+namespace {
+
+/// Of the current program; pages may have to be got.
+class UserPlace final : public FetchPlace {
+public:
+    UserPlace(arch::ProbeRegisters at, u64 begins) : FetchPlace(at) { file_begins = begins; }
+    bool read_kernel(u64 address, std::span<u8> to) const override { return read_user(address, to); }
+    bool read_user(u64 address, std::span<u8> to) const override {
+        return arch::is_user_range({address}, to.size()) &&
+               mm::copy_from_user(to.data(), {address}, to.size()).has_value();
+    }
+    bool read_stack(u64 index, u64& value) const override {
+        return read_user(registers.sp() + index * sizeof value, {reinterpret_cast<u8*>(&value), sizeof value});
+    }
+};
+
+class UserProbeEvent final : public ProbeEvent, private probe::UserProbeClient {
+public:
+    static Result<ProbeEvent*> create(const ProbeCommand& command, RefPtr<mm::VmObject> text, std::string_view group,
+                                      std::string_view name);
+
+    Result<void> connect_locked() override { return probe::add_user_probe(*this, *text_, offset_); }
+    void disconnect_locked() override { probe::remove_user_probe(*this); }
+    void show_command(TextSink sink) const override {
+        format_to(sink, "{}:{}/{} {}:0x{016x}", is_return_ ? "r" : "p", system, name, texts_.target, offset_);
+        show_values(sink);
+    }
+    void show_profile(TextSink sink) const override {
+        format_to(sink, "  {} {-44} {15}\n", texts_.target, name, hits_.load(std::memory_order_relaxed));
+    }
+    [[nodiscard]] bool is_of_programs() const override { return true; }
+
+private:
+    UserProbeEvent(Texts texts, const ProbeCommand& command, RefPtr<mm::VmObject> text)
+        : ProbeEvent(std::move(texts), command.is_return),
+          UserProbeClient(command.is_return ? Wants::Returns : Wants::Entries), text_(std::move(text)),
+          offset_(command.offset) {}
+    void on_entry(VirtAddr address) override { record(address.value, 0); }
+    void on_return(VirtAddr function) override { record(function.value, process::current().registers.pc().value); }
+    void record(u64 function, u64 caller);
+    void print_place(TextSink sink, u64 first, u64 second) const override {
+        if (is_return_) return format_to(sink, "({#x} <- {#x})", second, first);
+        format_to(sink, "({#x})", first);
+    }
+
+    const RefPtr<mm::VmObject> text_;
+    const u64 offset_;
+};
+
+Result<ProbeEvent*> UserProbeEvent::create(const ProbeCommand& command, RefPtr<mm::VmObject> text,
+                                           std::string_view group, std::string_view name) {
+    Texts texts = TRY(make_texts(command, group, name));
+    ProbeEvent* made = new (std::nothrow) UserProbeEvent(std::move(texts), command, std::move(text));
+    if (!made) return error(Errno::ENOMEM);
+    return made;
+}
+
+/// Values are fetched first, for that may sleep.
+void UserProbeEvent::record(u64 function, u64 caller) {
+    hits_.fetch_add(1, std::memory_order_relaxed);
+    constexpr usize usual = 512;
+    u8 on_stack[usual];
+    OwnPtr<u8[]> larger;
+    std::span<u8> buffer(on_stack);
+    const bool has_texts = std::any_of(texts_.values.begin(), texts_.values.end(),
+                                       [](const ProbeValue& value) { return value.what.type.is_text(); });
+    if (has_texts || texts_.fixed_size > usual) {
+        larger = OwnPtr<u8[]>(new (std::nothrow) u8[longest_record]);
+        if (!larger) return;
+        buffer = {larger.get(), longest_record};
+    }
+    const UserPlace place(arch::probe_registers(process::current().registers), function - offset_);
+    const std::span<u8> made = compose(buffer, place, function, caller);
+    const auto state = arch::save_and_disable_interrupts();
+    const Moment moment = Moment::of_user_code();
+    emit(made, &moment);
+    arch::restore_interrupts(state);
+}
+
+/// The usual name: kind, file, offset.
+std::string_view usual_name(const ProbeCommand& command, std::span<char, 64> buffer) {
+    std::string_view file = command.target.substr(command.target.find_last_of('/') + 1);
+    // Up to what can't be in a name, as on Linux.
+    usize length = 0;
+    while (length < std::min<usize>(file.size(), 32)) {
+        const char one[] = {'a', file[length]};
+        if (!is_probe_name({one, 2})) break;
+        ++length;
+    }
+    return format_into(buffer, "{}_{}_{#x}", command.is_return ? "r" : "p", file.substr(0, length), command.offset);
+}
+
+} // namespace
+
+Result<ProbeEvent*> make_user_event(ProbeCommand& command, CommandError& why) {
+    const auto found = vfs::lookup(command.target);
+    if (!found) {
+        why = {.message = "Failed to find the given file", .position = why.position};
+        return error(found.error());
+    }
+    vfs::Inode& inode = *found->inode();
+    mm::VmObject* pages = inode.is_regular() ? inode.pages() : nullptr;
+    if (!pages) {
+        why = {.message = "Not a regular file", .position = why.position};
+        return error(Errno::EINVAL);
+    }
+    char buffer[64];
+    return UserProbeEvent::create(command, RefPtr<mm::VmObject>(*pages),
+                                  command.group.empty() ? "uprobes" : command.group,
+                                  command.name.empty() ? usual_name(command, buffer) : command.name);
+}
+
+} // namespace linnet::trace

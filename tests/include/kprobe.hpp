@@ -1,0 +1,46 @@
+// Functions of the kernel that tests probe, by names from /proc/kallsyms.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "uprobe.hpp"
+
+namespace kprobe {
+
+struct Symbol {
+    unsigned long address;
+    std::string name;
+};
+
+/// Functions, as far as their addresses are shown.
+inline std::vector<Symbol> functions() {
+    std::vector<Symbol> found;
+    FILE* file = fopen("/proc/kallsyms", "r");
+    char line[1024], name[900], kind;
+    unsigned long address;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%lx %c %899s", &address, &kind, name) == 3 && (kind == 't' || kind == 'T') && address != 0 &&
+            !strchr(line, '['))
+            found.push_back({address, name});
+    if (file) fclose(file);
+    return found;
+}
+
+/// The function that getpgid(2) is: of one kernel or another.
+inline Symbol getpgid_function() {
+    const std::vector<Symbol> all = functions();
+    for (const char* wanted : {"linnet::syscalls::sys_getpgid", "__x64_sys_getpgid", "__arm64_sys_getpgid",
+                               "__riscv_sys_getpgid", "__se_sys_getpgid", "sys_getpgid"})
+        for (const Symbol& symbol : all)
+            if (symbol.name == wanted) return symbol;
+    proc_text::needs(false, "the kernel does not show its functions");
+    return {};
+}
+
+/// An event that counts hits of a function by name, or, without, by address.
+inline perf_event_attr attributes(int type, const char* name, uint64_t offset, bool is_return = false) {
+    return uprobe::attributes(type, name, offset, is_return);
+}
+
+} // namespace kprobe
