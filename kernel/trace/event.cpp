@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "perf_tracepoint.hpp"
+#include "recording.hpp"
 #include "tracer.hpp"
 #include "trigger.hpp"
 
@@ -22,9 +23,6 @@ struct EventList {
 };
 constinit EventList* list = nullptr;
 
-/// A CPU that emits a record: what happens on the way is not recorded.
-constinit bool emits[core::CpuMask::max_cpus] = {};
-
 } // namespace
 
 constinit core::Mutex trace_lock(trace_class);
@@ -40,25 +38,23 @@ void TraceEvent::print_lines(TextSink sink, std::span<const u8> record) const {
 
 // ---- emission ----
 
-void TraceEvent::emit(std::span<u8> record) {
+void TraceEvent::emit(std::span<u8> record, const Moment* at) {
     const bool irqs_were_on = arch::interrupts_enabled();
     const arch::InterruptState state = arch::save_and_disable_interrupts();
-    bool& emitting = emits[core::this_cpu().number];
-    if (!emitting) {
-        emitting = true;
+    if (!is_recording_here()) {
+        RecordingScope scope;
         const RecordHead head = make_head(id, irqs_were_on);
         memcpy(record.data(), &head, sizeof head);
-        emit_guarded(record);
-        emitting = false;
+        emit_guarded(record, at);
     }
     arch::restore_interrupts(state);
 }
 
-void TraceEvent::emit_guarded(std::span<u8> record) {
+void TraceEvent::emit_guarded(std::span<u8> record, const Moment* at) {
     core::Cpu& cpu = core::this_cpu();
     core::Thread& thread = core::current_thread();
     const FilterContext context{.cpu = cpu.number, .comm = thread.name()};
-    if (perf_users_.load(std::memory_order_relaxed) != 0) emit_to_perf(*this, record, context);
+    if (perf_users_.load(std::memory_order_relaxed) != 0) emit_to_perf(*this, record, context, at);
     const bool is_recorded = is_recorded_.load(std::memory_order_relaxed);
     TriggerList* list_of_triggers = triggers.load(std::memory_order_acquire);
     if (!is_recorded && !list_of_triggers) return;
@@ -176,9 +172,11 @@ Result<void> register_event_locked(TraceEvent& event) {
     if (!list) list = new (std::nothrow) EventList;
     if (!list) return error(Errno::ENOMEM);
     if (find_event_locked(event.system, event.name)) return error(Errno::EEXIST);
+    static constinit u64 last_serial = 0;
+    event.serial = ++last_serial;
     if (event.id != 0) return list->own.try_push(&event);
     if (list->all.size() + first_free_id > 0xffff) return error(Errno::ENOSPC);
-    // An id that is used again would give what is still in somebody's buffers a new meaning, so that is put off.
+    // The trace was emptied when an event with this id went.
     TRY(list->all.try_push(&event));
     event.id = static_cast<u16>(first_free_id + list->all.size() - 1);
     return {};

@@ -18,6 +18,7 @@
 namespace linnet::trace {
 
 class TriggerList;
+struct Moment;
 
 extern core::Mutex trace_lock;
 
@@ -49,8 +50,9 @@ public:
 
     // ---- for whoever has composed a record ----
 
-    /// Fills in the head and hands the record to whoever wants it. Any context.
-    void emit(std::span<u8> record);
+    /// Fills in the head and hands the record to whoever wants it. Any context. `at` is where it happens, if that is
+    /// not the caller's caller's place.
+    void emit(std::span<u8> record, const Moment* at = nullptr);
     /// Whether emit() would do anything.
     [[nodiscard]] bool is_wanted() const { return connections_.load(std::memory_order_relaxed) != 0; }
 
@@ -81,11 +83,12 @@ public:
     [[nodiscard]] bool is_recorded() const { return is_recorded_.load(std::memory_order_relaxed); }
 
     const std::string_view system, name;
-    u16 id = 0; // given when it is registered; ftrace's own have theirs already
+    u16 id = 0;     // given when it is registered; ftrace's own have theirs already
+    u64 serial = 0; // likewise; of no other event ever
     std::atomic<TriggerList*> triggers{nullptr};
 
 private:
-    void emit_guarded(std::span<u8> record);
+    void emit_guarded(std::span<u8> record, const Moment* at);
 
     std::atomic<bool> is_recorded_{false};
     std::atomic<Filter*> filter_{nullptr};

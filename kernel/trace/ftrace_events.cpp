@@ -4,7 +4,7 @@
 #include <core/panic.hpp>
 
 #include "record_events.hpp"
-#include "tracer.hpp"
+#include "trace_text.hpp"
 
 namespace linnet::trace {
 
@@ -30,12 +30,6 @@ private:
     const std::span<const EventField> fields_;
     const std::string_view format_;
 };
-
-void print_function(TextSink sink, u64 address) {
-    const core::Symbol symbol = core::find_symbol(address);
-    if (symbol.name.empty()) return format_to(sink, "{#x}", address);
-    sink(symbol.name);
-}
 
 constexpr EventField print_fields[] = {
     {"unsigned long ip", offsetof(PrintRecord, ip), sizeof(u64), false},

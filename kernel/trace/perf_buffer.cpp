@@ -7,6 +7,8 @@
 #include <cstring>
 #include <new>
 
+#include "recording.hpp"
+
 namespace linnet::trace {
 
 using abi::perf_event_mmap_page;
@@ -17,8 +19,8 @@ constinit core::LockClass listeners_class("listeners of performance events");
 } // namespace
 
 PerfBuffer::Alarm::Alarm(PerfBuffer& owner)
-    : Timer([](core::Timer& timer) {
-          PerfBuffer& buffer = static_cast<Alarm&>(timer).buffer;
+    : InterruptWork([](core::InterruptWork& work) {
+          PerfBuffer& buffer = static_cast<Alarm&>(work).buffer;
           core::InterruptSpinGuard guard(buffer.listeners_lock_);
           for (PerfListener& listener : buffer.listeners_) listener.source.notify(abi::POLLIN);
       }),
@@ -29,7 +31,7 @@ PerfBuffer::PerfBuffer(const Options& options, RefPtr<process::UserAccount> acco
       account_(std::move(account)), charged_(charged), lock_(buffer_class), listeners_lock_(listeners_class) {}
 
 PerfBuffer::~PerfBuffer() {
-    core::cancel_timer_sync(alarm_);
+    core::finish_interrupt_work(alarm_);
     account_->perf_pages.fetch_sub(charged_, std::memory_order_relaxed);
 }
 
@@ -91,7 +93,7 @@ bool PerfBuffer::append_locked(std::span<const u64> record) {
 
 bool PerfBuffer::write(std::span<const u64> record, std::span<u64> lost) {
     if (data_pages() == 0 || !is_mapped() || is_paused_.load(std::memory_order_relaxed)) return false;
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     if (lost_ != 0) {
         lost[2] = lost_;
         if (append_locked(lost)) lost_ = 0;
@@ -111,7 +113,7 @@ bool PerfBuffer::write(std::span<const u64> record, std::span<u64> lost) {
 }
 
 void PerfBuffer::count_sample(u32 every) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     if (++samples_ < every) return;
     samples_ = 0;
     wake_soon_locked();
@@ -119,7 +121,7 @@ void PerfBuffer::count_sample(u32 every) {
 
 void PerfBuffer::wake_soon_locked() {
     has_news_.store(true, std::memory_order_release);
-    if (alarm_.queued_on.load(std::memory_order_relaxed) == ~0u) core::arm_timer(alarm_, core::monotonic_ns());
+    core::raise_interrupt_work(alarm_);
 }
 
 void PerfBuffer::add_listener(PerfListener& listener) {
@@ -133,7 +135,7 @@ void PerfBuffer::remove_listener(PerfListener& listener) {
 }
 
 void PerfBuffer::wake() {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     wake_soon_locked();
 }
 

@@ -4,11 +4,11 @@
 // The program may write anything to the first page: of what is in there the kernel believes data_tail only, and that
 // costs records at most. Its own position is kept outside.
 //
-// Locks: `lock_` guards the position and the counts. It is taken with interrupts off, under those of contexts; only
-// timer queues come behind it. So whoever waits for records is woken by a timer that is due at once.
+// Locks: `lock_` guards the position and the counts. It is taken with interrupts off, under those of contexts; nothing
+// comes behind it. So whoever waits for records is woken by work that is put off until interrupts are taken.
 #pragma once
 
-#include <core/timer.hpp>
+#include <core/interrupt_work.hpp>
 #include <lib/array_list.hpp>
 #include <mm/vma.hpp>
 #include <process/user_account.hpp>
@@ -87,7 +87,7 @@ private:
     std::atomic<bool> has_news_{false};
     core::InterruptSpinLock listeners_lock_; // not taken where records are written: waking takes many others
     IntrusiveList<PerfListener, &PerfListener::node> listeners_;
-    struct Alarm : core::Timer {
+    struct Alarm : core::InterruptWork {
         explicit Alarm(PerfBuffer& owner);
         PerfBuffer& buffer;
     } alarm_{*this};

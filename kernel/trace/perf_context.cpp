@@ -6,9 +6,10 @@
 #include <mm/address_space.hpp>
 #include <new>
 
+#include "recording.hpp"
+
 namespace linnet::trace {
 
-using core::InterruptSpinGuard;
 using process::Thread;
 
 namespace {
@@ -60,7 +61,7 @@ void PerfContext::refresh_locked() {
         auto& self = *static_cast<PerfContext*>(context);
         const u32 here = core::this_cpu().number;
         if (self.thread_ ? &core::current_thread() != self.thread_ : self.cpu_ != here) return;
-        InterruptSpinGuard guard(self.lock);
+        RecordingGuard guard(self.lock);
         self.enter_guarded(here);
     };
     core::PreemptionGuard stay;

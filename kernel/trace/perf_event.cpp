@@ -4,11 +4,11 @@
 #include <core/time.hpp>
 
 #include "perf_moment.hpp"
+#include "recording.hpp"
 
 namespace linnet::trace {
 
 using abi::PerfSoftware;
-using core::InterruptSpinGuard;
 
 namespace {
 
@@ -71,23 +71,23 @@ PerfEvent::Reading PerfEvent::read_guarded() const {
     return {.value = sum_.value + counter() - counter_then_, .enabled_ns = sum_.enabled_ns + clock() - clock_then_};
 }
 
-void PerfEvent::settle_guarded() {
+void PerfEvent::settle_guarded(Timers timers) {
     sum_ = read_guarded();
     counts_ = is_on_ && leader->is_on_ && (is_in_ || !target.thread || !target.is_on_one_cpu);
     counter_then_ = counter();
     clock_then_ = clock();
-    if (!counts_) core::cancel_timer(alarm_);
+    if (!counts_ && timers == Timers::Stop) core::cancel_timer(alarm_);
 }
 
-void PerfEvent::settle_group_guarded() {
-    settle_guarded();
-    for (PerfEvent& member : members) member.settle_guarded();
+void PerfEvent::settle_group_guarded(Timers timers) {
+    settle_guarded(timers);
+    for (PerfEvent& member : members) member.settle_guarded(timers);
 }
 
 void PerfEvent::switch_own_locked(bool on) {
     if (has_ended) return;
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         is_on_ = on;
         settle_group_guarded();
     }
@@ -101,7 +101,7 @@ void PerfEvent::switch_locked(bool on) {
 
 void PerfEvent::switch_on_for_locked(u64 samples) {
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         samples_left_ += samples;
     }
     switch_own_locked(true);
@@ -109,7 +109,7 @@ void PerfEvent::switch_on_for_locked(u64 samples) {
 
 void PerfEvent::reset_locked() {
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         settle_guarded();
         sum_.value = 0;
     }
@@ -120,7 +120,7 @@ void PerfEvent::reset_locked() {
 PerfEvent::Reading PerfEvent::read_locked() const {
     Reading all;
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         all = read_guarded();
     }
     for (const PerfEvent& copy : const_cast<PerfEvent*>(this)->copies) {
@@ -135,7 +135,7 @@ void PerfEvent::direct_locked(NullableRefPtr<PerfBuffer> to) {
     for (PerfEvent& copy : copies) copy.direct_locked(to);
     if (!original && buffer) buffer->remove_listener(listener);
     if (!original && to) to->add_listener(listener);
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     std::swap(buffer, to); // the old one goes without the lock
     guard.unlock();
 }
@@ -144,7 +144,7 @@ void PerfEvent::join_locked(PerfEvent& leads, bool on) {
     watch_locked(watches_now_ = watches());
     begin_tracing_locked();
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         context.events.push_back(*this);
         leader = &leads;
         if (leader != this) leader->members.push_back(*this), ++leader->member_count;
@@ -157,7 +157,7 @@ void PerfEvent::join_locked(PerfEvent& leads, bool on) {
 void PerfEvent::stop_for_good_locked() {
     switch_own_locked(false);
     has_ended = true;
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     context_node.unlink();
 }
 
@@ -172,12 +172,12 @@ void PerfEvent::begin_as_copy_locked(PerfEvent& from) {
 void PerfEvent::give_back_locked() {
     Reading seen;
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         settle_guarded();
         seen = sum_;
     }
     {
-        InterruptSpinGuard guard(original->context.lock);
+        RecordingGuard guard(original->context.lock);
         original->sum_.value += seen.value;
         original->sum_.enabled_ns += seen.enabled_ns;
     }
@@ -187,7 +187,7 @@ void PerfEvent::give_back_locked() {
 void PerfEvent::remove_locked() {
     direct_locked({});
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         is_on_ = false;
         settle_guarded();
         while (PerfEvent* member = members.pop_front()) {

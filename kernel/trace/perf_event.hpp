@@ -7,12 +7,15 @@
 // Locks: `events_lock` guards groups, lists and the life of events. It is taken by calls on events, and by threads that
 // somebody watches when they fork, execute a program or die; nobody else comes by. Under it PerfContext::lock guards
 // what interrupts and switches look at as well: the events of the context, what leads what, whether they count, where
-// records go. Behind that lock come those of buffers and timer queues only, for it is taken under a run queue's.
+// records go. Behind that lock come those of buffers and timer queues only, for it is taken under a run queue's;
+// where records are written those of timer queues are not taken either, and events that come up then are dropped
+// (recording.hpp).
 // Functions that end in _locked want the first, those that end in _guarded the second held.
 #pragma once
 
 #include <abi/linux/perf_event.hpp>
 #include <core/mutex.hpp>
+#include <core/timer.hpp>
 #include <lib/intrusive_list.hpp>
 #include <process/observer.hpp>
 #include <process/thread.hpp>
@@ -126,9 +129,11 @@ private:
     [[nodiscard]] u64 counter() const;
     [[nodiscard]] u64 clock() const;
     [[nodiscard]] bool samples_time() const;
+    /// Where a record is on its way the lock of timers may be held already: they fire once more then, for nothing.
+    enum class Timers : u8 { Stop, Leave };
     /// Counts as far as things have come, and goes on if it and its leader are on.
-    void settle_guarded();
-    void settle_group_guarded();
+    void settle_guarded(Timers timers = Timers::Stop);
+    void settle_group_guarded(Timers timers = Timers::Stop);
     void on_timer();
     void arm_guarded();
     void count_for_samples_guarded(u64 times, const Moment& moment);

@@ -8,12 +8,12 @@
 #include <process/tracepoints.hpp>
 
 #include "perf_records.hpp"
+#include "recording.hpp"
 
 namespace linnet::trace {
 
 using abi::PerfRecord;
 using abi::PerfSoftware;
-using core::InterruptSpinGuard;
 using process::Thread;
 
 namespace {
@@ -42,7 +42,7 @@ void count_in_guarded(PerfContext& context, PerfSoftware what, u64 times, const 
 }
 
 void leave(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 misc, const Moment& moment) {
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     count_in_guarded(context, PerfSoftware::ContextSwitches, 1, moment);
     for (PerfEvent& event : context.events)
         if (event.is_live_guarded(cpu.number)) write_switch_guarded(event, moment.thread, next, misc);
@@ -51,7 +51,7 @@ void leave(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 misc, c
 }
 
 void enter(PerfContext& context, core::Cpu& cpu, const Moment& moment, core::Thread& next) {
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     context.enter_guarded(cpu.number);
     for (PerfEvent& event : context.events)
         if (event.is_live_guarded(cpu.number)) write_switch_guarded(event, next, moment.thread, 0);
@@ -63,7 +63,7 @@ void enter(PerfContext& context, core::Cpu& cpu, const Moment& moment, core::Thr
 }
 
 void note_on_cpu(PerfContext& context, core::Cpu& cpu, core::Thread& next, u16 misc, const Moment& moment) {
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     count_in_guarded(context, PerfSoftware::ContextSwitches, 1, moment);
     for (PerfEvent& event : context.events) {
         if (!event.is_live_guarded(cpu.number)) continue;
@@ -89,7 +89,7 @@ void on_fault(VirtAddr address, bool in_kernel) {
     const Moment moment = in_kernel ? Moment::of_kernel_code(address) : Moment::of_user_code(address);
     for (PerfContext* context : {PerfContext::find(moment.thread), PerfContext::find_cpu(core::this_cpu().number)}) {
         if (!context) continue;
-        InterruptSpinGuard guard(context->lock);
+        RecordingGuard guard(context->lock);
         count_in_guarded(*context, PerfSoftware::PageFaults, 1, moment);
     }
     arch::restore_interrupts(state);

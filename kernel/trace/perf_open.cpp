@@ -1,4 +1,5 @@
 // Opening events: what there is to count, and who may.
+#include <arch/sampled_registers.hpp>
 #include <new>
 #include <process/access.hpp>
 #include <vfs/credentials.hpp>
@@ -24,11 +25,11 @@ constinit std::atomic<u64> mlock_kb{516};
 /// More than this nobody may ask to be read at once.
 constexpr usize largest_reading = 16 * 1024;
 /// What samples can say here.
-constexpr u64 offered_in_samples = abi::PERF_SAMPLE_IP | abi::PERF_SAMPLE_TID | abi::PERF_SAMPLE_TIME |
-                                   abi::PERF_SAMPLE_ADDR | abi::PERF_SAMPLE_READ | abi::PERF_SAMPLE_CALLCHAIN |
-                                   abi::PERF_SAMPLE_ID | abi::PERF_SAMPLE_CPU | abi::PERF_SAMPLE_PERIOD |
-                                   abi::PERF_SAMPLE_STREAM_ID | abi::PERF_SAMPLE_RAW | abi::PERF_SAMPLE_IDENTIFIER |
-                                   abi::PERF_SAMPLE_WEIGHT | abi::PERF_SAMPLE_DATA_SRC | abi::PERF_SAMPLE_TRANSACTION;
+constexpr u64 offered_in_samples =
+    abi::PERF_SAMPLE_IP | abi::PERF_SAMPLE_TID | abi::PERF_SAMPLE_TIME | abi::PERF_SAMPLE_ADDR | abi::PERF_SAMPLE_READ |
+    abi::PERF_SAMPLE_CALLCHAIN | abi::PERF_SAMPLE_ID | abi::PERF_SAMPLE_CPU | abi::PERF_SAMPLE_PERIOD |
+    abi::PERF_SAMPLE_STREAM_ID | abi::PERF_SAMPLE_RAW | abi::PERF_SAMPLE_IDENTIFIER | abi::PERF_SAMPLE_REGS_USER |
+    abi::PERF_SAMPLE_STACK_USER | abi::PERF_SAMPLE_WEIGHT | abi::PERF_SAMPLE_DATA_SRC | abi::PERF_SAMPLE_TRANSACTION;
 
 bool is_counted(const abi::perf_event_attr& attributes) {
     if (attributes.type != abi::PERF_TYPE_SOFTWARE) return false;
@@ -84,6 +85,13 @@ Result<void> check_attributes(const abi::perf_event_attr& asked) {
     if ((asked.flags & abi::PERF_ATTR_INHERIT) && (asked.read_format & abi::PERF_FORMAT_GROUP))
         return error(Errno::EINVAL);
     if (asked.sample_type & ~offered_in_samples) return error(Errno::EOPNOTSUPP);
+    if ((asked.sample_type & abi::PERF_SAMPLE_REGS_USER) &&
+        (asked.sample_regs_user == 0 || (asked.sample_regs_user & ~arch::sampled_registers)))
+        return error(Errno::EINVAL);
+    constexpr u32 largest_stack = 0xffff;
+    if ((asked.sample_type & abi::PERF_SAMPLE_STACK_USER) &&
+        (asked.sample_stack_user > largest_stack || asked.sample_stack_user % sizeof(u64) != 0))
+        return error(Errno::EINVAL);
     if (asked.flags & abi::PERF_ATTR_SIGTRAP) return error(Errno::EOPNOTSUPP);
     if (asked.sample_max_stack > deepest_chain()) return error(Errno::EOVERFLOW);
     if (!(asked.flags & abi::PERF_ATTR_USE_CLOCKID)) return {};

@@ -1,8 +1,13 @@
 // Composing records and handing them to buffers.
 #include "perf_records.hpp"
+#include "recording.hpp"
 
 #include <algorithm>
+#include <arch/sampled_registers.hpp>
+#include <arch/usercopy.hpp>
+#include <bit>
 #include <cstring>
+#include <mm/address_space.hpp>
 #include <new>
 #include <process/process.hpp>
 
@@ -14,7 +19,7 @@ namespace {
 
 /// Room for the values of the largest group that may be read, for the deepest chain, and for all else that is asked
 /// for.
-constexpr usize scratch_words = 4096;
+constexpr usize scratch_words = 0xffff / sizeof(u64); // the most that a record's head can say
 constexpr usize longest_trailer = 6;
 constinit std::atomic<u64*> scratch[core::CpuMask::max_cpus] = {};
 
@@ -127,6 +132,40 @@ void put_raw(Composer& to, std::span<const u8> bytes) {
     to.use(words);
 }
 
+/// What samples say of a program is that of who runs. Null: there is none.
+const arch::UserContext* program_of(const Moment& moment) {
+    return &moment.thread == &core::current_thread() ? moment.thread.user_context : nullptr;
+}
+
+void put_registers(Composer& to, u64 wanted, const Moment& moment) {
+    const arch::UserContext* program = program_of(moment);
+    to.put(program ? abi::PERF_SAMPLE_REGS_ABI_64 : abi::PERF_SAMPLE_REGS_ABI_NONE);
+    if (!program) return;
+    const abi::linux_user_regs registers = program->to_user_regs();
+    for (; wanted != 0; wanted &= wanted - 1)
+        to.put(arch::sampled_register(registers, static_cast<unsigned>(std::countr_zero(wanted))));
+}
+
+/// As many bytes as are asked for, or fit; how many of them could be read stands behind.
+void put_stack(Composer& to, u64 wanted, const Moment& moment) {
+    const arch::UserContext* program = program_of(moment);
+    constexpr usize spare = 8; // what comes before and behind
+    const u64 words = program ? std::min<u64>(wanted / sizeof(u64), to.rest(spare).size()) : 0;
+    to.put(words * sizeof(u64));
+    if (words == 0) return;
+    const VirtAddr from = program->sp();
+    const std::span<u64> bytes = to.rest(0).first(words);
+    std::ranges::fill(bytes, 0);
+    u64 size = 0;
+    if (from < arch::user_address_end && mm::current_address_space()) {
+        size = std::min<u64>(bytes.size_bytes(), arch::user_address_end - from);
+        // With interrupts off a page that isn't there ends the copy.
+        size -= arch::arch_copy_from_user(bytes.data(), reinterpret_cast<const void*>(from.value), size);
+    }
+    to.use(words);
+    to.put(size);
+}
+
 } // namespace
 
 u64 ids_of(core::Thread& thread) {
@@ -160,6 +199,8 @@ bool write_sample_guarded(PerfEvent& event, const Moment& moment, u64 period) {
     if (type & abi::PERF_SAMPLE_READ) put_values(record, event);
     if (type & abi::PERF_SAMPLE_CALLCHAIN) put_chain(record, event, moment);
     if (type & abi::PERF_SAMPLE_RAW) put_raw(record, moment.raw);
+    if (type & abi::PERF_SAMPLE_REGS_USER) put_registers(record, event.attributes.sample_regs_user, moment);
+    if (type & abi::PERF_SAMPLE_STACK_USER) put_stack(record, event.attributes.sample_stack_user, moment);
     // Of these hardware would know more.
     if (type & abi::PERF_SAMPLE_WEIGHT) record.put(0);
     if (type & abi::PERF_SAMPLE_DATA_SRC) record.put(abi::PERF_MEM_NA);
@@ -181,7 +222,7 @@ void write_record(const SideRecord& record, FunctionRef<bool(const PerfEvent&)> 
     const u32 cpu = core::this_cpu().number;
     for (PerfContext* context : {PerfContext::find(core::current_thread()), PerfContext::find_cpu(cpu)}) {
         if (!context) continue;
-        core::InterruptSpinGuard guard(context->lock);
+        RecordingGuard guard(context->lock);
         for (PerfEvent& event : context->events)
             if (wants(event) && event.is_live_guarded(cpu)) write_record_guarded(event, record);
     }

@@ -2,11 +2,11 @@
 #include <core/sched.hpp>
 
 #include "perf_records.hpp"
+#include "recording.hpp"
 
 namespace linnet::trace {
 
 using abi::PerfSoftware;
-using core::InterruptSpinGuard;
 
 namespace {
 
@@ -67,7 +67,7 @@ u32 PerfEvent::watches() const {
 
 void PerfEvent::set_period_locked(u64 asked) {
     {
-        InterruptSpinGuard guard(context.lock);
+        RecordingGuard guard(context.lock);
         period_ = asked;
         if (has(abi::PERF_ATTR_FREQ) && asked) period_ = samples_time() ? core::ns_per_second / asked : 1;
         if (samples_time()) period_ = std::max(period_, core::shortest_period_ns);
@@ -101,7 +101,7 @@ void PerfEvent::leave_guarded() {
 }
 
 void PerfEvent::on_timer() {
-    InterruptSpinGuard guard(context.lock);
+    RecordingGuard guard(context.lock);
     if (!counts_) return;
     left_ = period_;
     const Moment moment = Moment::of_interrupt();
@@ -160,7 +160,7 @@ void PerfEvent::take_sample_guarded(const Moment& moment) {
     }
     if (samples_left_ == 0 || --samples_left_ != 0) return;
     is_on_ = false;
-    settle_group_guarded();
+    settle_group_guarded(Timers::Leave);
     if (buffer) buffer->wake();
 }
 

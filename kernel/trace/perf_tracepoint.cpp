@@ -7,15 +7,16 @@
 #include "perf_event.hpp"
 #include "perf_file.hpp"
 #include "perf_moment.hpp"
+#include "recording.hpp"
 
 namespace linnet::trace {
 
-void emit_to_perf(TraceEvent& event, std::span<const u8> record, const FilterContext& where) {
-    Moment moment = Moment::of_kernel_code();
+void emit_to_perf(TraceEvent& event, std::span<const u8> record, const FilterContext& where, const Moment* at) {
+    Moment moment = at ? *at : Moment::of_kernel_code();
     moment.raw = record;
     for (PerfContext* context : {PerfContext::find(moment.thread), PerfContext::find_cpu(where.cpu)}) {
         if (!context) continue;
-        core::InterruptSpinGuard guard(context->lock);
+        RecordingGuardWithin guard(context->lock);
         for (PerfEvent& each : context->events)
             if (each.traced() == &event) each.count_record_guarded(moment, where);
     }

@@ -89,6 +89,11 @@ std::string_view located_text(std::span<const u8> record, u32 where);
 
 /// Boot: events that are there from the beginning. ENOMEM. trace_lock held.
 Result<void> register_sched_events_locked();
+Result<void> register_signal_events_locked();
+Result<void> register_irq_events_locked();
+Result<void> register_exception_events_locked();
+Result<void> register_timer_events_locked();
+Result<void> register_task_events_locked();
 Result<void> register_raw_syscall_events_locked();
 Result<void> register_ftrace_events_locked();
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "recording.hpp"
+
 namespace linnet::trace {
 
 namespace {
@@ -57,7 +59,7 @@ Result<void> RingBuffer::resize(usize pages) {
         if (!page) return error(Errno::ENOMEM);
         spare.push(page);
     }
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     while (!is_empty_ && newest_ - oldest_ + 1 > pages) drop_oldest_locked();
     for (u64 number = oldest_; !is_empty_ && number <= newest_; ++number)
         std::swap(slots[number % pages], slots_[number % capacity_]);
@@ -72,12 +74,12 @@ Result<void> RingBuffer::resize(usize pages) {
 }
 
 void RingBuffer::set_overwrite(bool on) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     overwrites_ = on;
 }
 
 void RingBuffer::clear() {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     // No place of a reader leads to what comes next.
     oldest_ = ++newest_;
     is_empty_ = true;
@@ -128,7 +130,7 @@ bool RingBuffer::write(u64 now, std::span<const u8> data) {
     const usize size = (data.size() + word - 1) / word * word;
     if (size == 0 || size > longest) return false;
     const usize length = word + (size > longest_small ? word : 0) + size;
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     if (capacity_ == 0) return false;
     u64 delta = is_empty_ || now < last_ns_ ? 0 : now - last_ns_;
     const usize extension = delta > longest_delta ? 2 * word : 0;
@@ -222,19 +224,19 @@ void RingBuffer::advance_locked(Place& at) const {
 }
 
 RingBuffer::Place RingBuffer::begin() {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     Place place = consumer_;
     place.lost = 0;
     return place;
 }
 
 std::optional<RingBuffer::Entry> RingBuffer::peek(Place& at, std::span<u8> to) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     return peek_locked(at, to);
 }
 
 void RingBuffer::advance(Place& at) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     advance_locked(at);
 }
 
@@ -244,13 +246,13 @@ void RingBuffer::free_read_pages_locked() {
 }
 
 std::optional<RingBuffer::Entry> RingBuffer::peek_next(std::span<u8> to, u64& lost) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     lost = std::exchange(consumer_.lost, 0);
     return peek_locked(consumer_, to);
 }
 
 void RingBuffer::take_next() {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     if (!settle_locked(consumer_)) return;
     const u32 before = consumer_.offset;
     advance_locked(consumer_);
@@ -260,7 +262,7 @@ void RingBuffer::take_next() {
 }
 
 bool RingBuffer::take_page(std::span<u8, arch::page_size> to) {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     if (!settle_locked(consumer_)) return false;
     const Slot& slot = slot_locked(consumer_.page);
     const u64 left = slot.page->used - consumer_.offset;
@@ -291,12 +293,23 @@ bool RingBuffer::take_page(std::span<u8, arch::page_size> to) {
 }
 
 bool RingBuffer::has_events() {
-    core::InterruptSpinGuard guard(lock_);
+    RecordingGuard guard(lock_);
     return settle_locked(consumer_);
 }
 
-RingBuffer::Statistics RingBuffer::statistics() {
+bool RingBuffer::is_filled(u32 percent) {
+    if (percent == 0) return has_events();
     core::InterruptSpinGuard guard(lock_);
+    return !is_empty_ && (newest_ - oldest_) * 100 > u64{percent} * capacity_;
+}
+
+bool RingBuffer::has_full_page() {
+    core::InterruptSpinGuard guard(lock_);
+    return !is_empty_ && oldest_ < newest_;
+}
+
+RingBuffer::Statistics RingBuffer::statistics() {
+    RecordingGuard guard(lock_);
     Statistics result{.entries = written_ - overrun_ - read_,
                       .overrun = overrun_,
                       .dropped = dropped_,

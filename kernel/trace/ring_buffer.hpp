@@ -84,6 +84,10 @@ public:
     /// Takes what is left of the oldest page, as a page with its head; false: there is nothing.
     bool take_page(std::span<u8, arch::page_size> to);
     [[nodiscard]] bool has_events();
+    /// Whether there is a page that nothing more is written to.
+    [[nodiscard]] bool has_full_page();
+    /// Whether more than that share of its pages is in use; of 0: whether there is anything.
+    [[nodiscard]] bool is_filled(u32 percent);
 
     Statistics statistics();
 

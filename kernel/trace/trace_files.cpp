@@ -87,8 +87,9 @@ public:
         const auto blocking = is_nonblocking() ? vfs::Blocking::Refuse : vfs::Blocking::Wait;
         return vfs::try_then_wait(tracer.readers, abi::POLLIN, blocking, [&] { return try_read(to); });
     }
+    bool feeds_pipes() const final { return true; }
     u32 poll() final { return has_more() ? abi::POLLIN | abi::POLLRDNORM : 0; }
-    vfs::EventSource* event_source() final { return &tracer.readers; }
+    vfs::EventSource* event_source() override { return &tracer.readers; }
 
 protected:
     /// EAGAIN: there is nothing yet.
@@ -150,6 +151,25 @@ public:
         page_ = OwnPtr<u8[]>(new (std::nothrow) u8[arch::page_size]);
         return page_ ? Result<void>{} : error(Errno::ENOMEM);
     }
+    /// Pages that nothing more is written to. The one that grows is for read(), as on Linux.
+    Result<usize> read_for_pipe(IoBuffer& to, u64, vfs::Blocking blocking) override {
+        if (to.remaining() < arch::page_size) return error(Errno::EINVAL);
+        if (is_nonblocking()) blocking = vfs::Blocking::Refuse;
+        OwnPtr<u8[]> page(new (std::nothrow) u8[arch::page_size]);
+        if (!page) return error(Errno::ENOMEM);
+        RingBuffer& buffer = tracer.buffers[cpus_.first];
+        return vfs::try_then_wait(tracer.page_readers, abi::POLLIN, blocking, [&]() -> Result<usize> {
+            usize total = 0;
+            if (blocking == vfs::Blocking::Wait && !is_filled()) return error(Errno::EAGAIN);
+            while (to.remaining() >= arch::page_size) {
+                if (!buffer.has_full_page() ||
+                    !buffer.take_page(std::span<u8, arch::page_size>(page.get(), arch::page_size)))
+                    break;
+                total += TRY(to.copy_out({page.get(), arch::page_size}));
+            }
+            return total ? Result<usize>(total) : error(Errno::EAGAIN);
+        });
+    }
 
 private:
     Result<usize> try_read(IoBuffer& to) override {
@@ -163,7 +183,12 @@ private:
         at_ += copied;
         return copied;
     }
-    bool has_more() override { return has_events(); }
+    /// Recorders wait until there is much, or they would record themselves (buffer_percent).
+    bool has_more() override { return is_filled(); }
+    vfs::EventSource* event_source() override { return &tracer.page_readers; }
+    [[nodiscard]] bool is_filled() const {
+        return tracer.buffers[cpus_.first].is_filled(tracer.buffer_percent.load(std::memory_order_relaxed));
+    }
 
     OwnPtr<u8[]> page_;
     usize at_ = arch::page_size; // of the page; what is behind it has not been read

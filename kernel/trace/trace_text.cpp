@@ -2,10 +2,17 @@
 #include "trace_text.hpp"
 
 #include <algorithm>
+#include <core/panic.hpp>
 #include <cstring>
 #include <new>
 
 namespace linnet::trace {
+
+void print_function(TextSink sink, u64 address) {
+    const core::Symbol symbol = core::find_symbol(address);
+    if (symbol.name.empty()) return format_to(sink, "{#x}", address);
+    sink(symbol.name);
+}
 
 Result<void> LineBuffer::prepare() {
     if (!bytes_) bytes_ = OwnPtr<char[]>(new (std::nothrow) char[capacity]);

@@ -5,6 +5,9 @@
 
 namespace linnet::trace {
 
+/// The name of the function at the address, as %ps; the address when there is none.
+void print_function(TextSink sink, u64 address);
+
 /// The buffers of one CPU or of all.
 struct CpuRange {
     u32 first = 0;

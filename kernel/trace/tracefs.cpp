@@ -138,6 +138,17 @@ Result<void> store_cpumask(std::string_view text) {
     return {};
 }
 
+Result<void> show_percent(TextSink sink) {
+    return format_to(sink, "{}\n", tracer.buffer_percent.load()), Result<void>{};
+}
+Result<void> store_percent(std::string_view text) {
+    const u64 value = TRY(vfs::pseudo::parse_number(trimmed(text)));
+    if (value > 100) return error(Errno::EINVAL);
+    tracer.buffer_percent = static_cast<u32>(value);
+    tracer.page_readers.notify(abi::POLLIN | abi::POLLRDNORM); // what is there may be enough now
+    return {};
+}
+
 Result<void> show_timestamp_mode(TextSink sink) { return sink("[delta] absolute\n"), Result<void>{}; }
 
 // ---- sizes ----
@@ -238,16 +249,26 @@ Result<void> store_errors(std::string_view) { return {}; }
 Result<void> clear_errors() { return clear_error_log_locked(), Result<void>{}; }
 
 Result<void> show_readme(TextSink sink) {
-    sink("tracing: what the kernel records, as text and as pages.\n\n"
-         "  tracing_on              whether anything is recorded\n"
-         "  trace                   what has been recorded; writing to it empties the buffers\n"
-         "  trace_pipe              the same, taken away by reading\n"
-         "  per_cpu/cpuN            the same for one CPU; trace_pipe_raw gives pages (events/header_page)\n"
-         "  events/SYSTEM/EVENT     enable, filter, trigger, format, id\n"
-         "  set_event               which events are enabled; available_events: which there are\n"
-         "  set_event_pid           the threads that are recorded, when not all are\n"
-         "  trace_marker            what is written there is recorded\n"
-         "  trace_clock, trace_options, options/*, buffer_size_kb, tracing_cpumask\n");
+    sink(
+        "tracing: what the kernel records, as text and as pages.\n\n"
+        "  tracing_on              whether anything is recorded\n"
+        "  trace                   what has been recorded; writing to it empties the buffers\n"
+        "  trace_pipe              the same, taken away by reading\n"
+        "  per_cpu/cpuN            the same for one CPU; trace_pipe_raw gives pages (events/header_page)\n"
+        "  events/SYSTEM/EVENT     enable, filter, trigger, format, id\n"
+        "  set_event               which events are enabled; available_events: which there are\n"
+        "  set_event_pid           the threads that are recorded, when not all are\n"
+        "  trace_marker            what is written there is recorded\n"
+        "  kprobe_events           events of the kernel's functions; uprobe_events: of places in programs\n"
+        "\t  place: [<module>:]<symbol>[+<offset>]|<memaddr>\n"
+        "place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>\n"
+        "\t  place (uprobe): <path>:<offset>[%return]\n"
+        "\t   args: <name>=fetcharg[:type]\n"
+        "\t         fetcharg: %<register>, @<address>, @<symbol>[+|-<offset>], $stack<index>, $stack, $retval, $comm,\n"
+        "\t                   $arg<N>, +|-[u]<offset>(<fetcharg>), \\imm-value, \\\"imm-string\"\n"
+        "\t   type: s8/16/32/64, u8/16/32/64, x8/16/32/64, char, string, symbol, ustring,\n"
+        "\t         b<bit-width>@<bit-offset>/<container-size>, <type>\\[<array-size>\\]\n"
+        "  trace_clock, trace_options, options/*, buffer_size_kb, tracing_cpumask\n");
     return {};
 }
 
@@ -294,6 +315,7 @@ Result<void> add_files(Directory& root) {
         {"trace_clock", {.show = show_clock, .store = store_clock}},
         {"timestamp_mode", {.show = show_timestamp_mode}},
         {"tracing_cpumask", {.show = show_cpumask, .store = store_cpumask}},
+        {"buffer_percent", {.show = show_percent, .store = store_percent}},
         {"buffer_total_size_kb", {.show = show_total_size}},
         {"trace_options", {.show = show_options, .store = store_option_name}},
         {"saved_cmdlines", {.show = show_names}},
@@ -321,6 +343,11 @@ Result<void> initialise_tracing() {
         core::MutexGuard guard(trace_lock);
         TRY(register_ftrace_events_locked());
         TRY(register_sched_events_locked());
+        TRY(register_signal_events_locked());
+        TRY(register_irq_events_locked());
+        TRY(register_exception_events_locked());
+        TRY(register_timer_events_locked());
+        TRY(register_task_events_locked());
         TRY(register_raw_syscall_events_locked());
     }
     TRY(the_file_system.initialise());
@@ -330,6 +357,7 @@ Result<void> initialise_tracing() {
     TRY(add_option_files(root));
     TRY(add_event_files(root));
     TRY(add_selection_files(root));
+    TRY(add_probe_event_files(root));
     TRY(vfs::pseudo::sys().root().add_path("kernel/tracing")); // where it is mounted
     return vfs::register_file_system(the_file_system);
 }

@@ -11,6 +11,8 @@ vfs::pseudo::FileSystem& tracefs();
 
 /// events/ (tracefs_events.cpp).
 Result<void> add_event_files(vfs::pseudo::Directory& root);
+/// kprobe_events, uprobe_events and their profiles (probe_files.cpp).
+Result<void> add_probe_event_files(vfs::pseudo::Directory& root);
 /// set_event, available_events and what names threads (tracefs_selection.cpp).
 Result<void> add_selection_files(vfs::pseudo::Directory& root);
 

@@ -23,13 +23,20 @@ constexpr usize longest_system = 64;
 struct Scope {
     enum class Level : u8 { All, System, Event };
     Level level = Level::All;
-    u16 id = 0; // of the event
+    u16 id = 0;     // of the event
+    u64 serial = 0; // and the same, for ids are given again
     char system[longest_system] = {};
     usize system_size = 0;
 
     [[nodiscard]] std::string_view system_name() const { return {system, system_size}; }
     void set_system(std::string_view name) { system_size = format_into(system, "{}", name).size(); }
 };
+
+/// Null when it is gone.
+TraceEvent* event_of_locked(const Scope& scope) {
+    TraceEvent* event = find_event_locked(scope.id);
+    return event && event->serial == scope.serial ? event : nullptr;
+}
 
 enum class FileKind : u8 { HeaderPage, HeaderEvent, Enable, Filter, Format, Id, Trigger };
 struct FileName {
@@ -198,7 +205,7 @@ public:
 
 private:
     Result<void> show_of_event_locked(TextSink sink) {
-        TraceEvent* event = find_event_locked(scope_.id);
+        TraceEvent* event = event_of_locked(scope_);
         if (!event) return error(Errno::ENODEV);
         switch (kind_) {
         case FileKind::Enable:
@@ -224,7 +231,7 @@ private:
     }
 
     Result<void> store_to_event_locked(std::string_view text) {
-        TraceEvent* event = find_event_locked(scope_.id);
+        TraceEvent* event = event_of_locked(scope_);
         if (!event) return error(Errno::ENODEV);
         switch (kind_) {
         case FileKind::Enable:
@@ -286,11 +293,14 @@ public:
         }
     }
 
-    /// A folder of an event that is gone leads nowhere.
+    /// A folder of an event that is gone leads nowhere, nor does one of a system without events.
     bool is_still_valid() override {
-        if (scope_.level != Scope::Level::Event) return Node::is_still_valid();
+        if (scope_.level == Scope::Level::All) return Node::is_still_valid();
         core::MutexGuard guard(trace_lock);
-        return find_event_locked(scope_.id) != nullptr;
+        if (scope_.level == Scope::Level::Event) return event_of_locked(scope_) != nullptr;
+        bool any = false;
+        visit_children_locked([&](std::string_view, const Scope&) { return any = true, false; });
+        return any;
     }
 
 private:
@@ -306,7 +316,7 @@ private:
         for (const auto& events : {own_events_locked(), all_events_locked()})
             for (usize i = 0; i < events.size(); ++i) {
                 if (!events[i]) continue;
-                Scope inner{.level = Scope::Level::Event, .id = events[i]->id};
+                Scope inner{.level = Scope::Level::Event, .id = events[i]->id, .serial = events[i]->serial};
                 inner.set_system(events[i]->system);
                 std::string_view name = events[i]->name;
                 if (scope_.level == Scope::Level::All) {

@@ -2,12 +2,13 @@
 #include "tracer.hpp"
 
 #include <algorithm>
-#include <core/timer.hpp>
+#include <core/interrupt_work.hpp>
 #include <cstring>
 #include <mm/statistics.hpp>
 #include <process/process.hpp>
 
 #include "perf_moment.hpp"
+#include "recording.hpp"
 
 namespace linnet::trace {
 
@@ -32,11 +33,14 @@ constexpr TraceClock clocks[] = {
     {"mono_raw", core::raw_ns, true},    {"boot", core::monotonic_ns, true},   {"tai", core::tai_ns, true},
 };
 
-void wake_readers(core::Timer&) { tracer.readers.notify(abi::POLLIN | abi::POLLRDNORM); }
+void wake_readers(core::InterruptWork&) {
+    tracer.readers.notify(abi::POLLIN | abi::POLLRDNORM);
+    tracer.page_readers.notify(abi::POLLIN | abi::POLLRDNORM);
+}
 
 /// What emissions of one CPU need.
 struct Local {
-    core::Timer alarm{wake_readers};
+    core::InterruptWork alarm{wake_readers};
     SavedThread seen; // the thread that was remembered last
 };
 constinit Local* locals = nullptr;
@@ -83,9 +87,10 @@ void write_record_here(std::span<const u8> record) {
     if (tracer.open_readers.load(std::memory_order_relaxed) == 0) return;
     // A reader that says that it waits, and then looks for events, sees this one, or is seen here.
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (!tracer.readers.is_observed()) return;
-    core::Timer& alarm = locals[cpu].alarm;
-    if (alarm.queued_on.load(std::memory_order_relaxed) == ~0u) core::arm_timer(alarm, core::monotonic_ns());
+    const bool is_filled = tracer.page_readers.is_observed() &&
+                           tracer.buffers[cpu].is_filled(tracer.buffer_percent.load(std::memory_order_relaxed));
+    if (!is_filled && !tracer.readers.is_observed()) return;
+    core::raise_interrupt_work(locals[cpu].alarm);
 }
 
 // ---- options ----
@@ -168,12 +173,12 @@ void remember_thread(core::Thread& thread) {
     SavedThread& seen = locals[core::this_cpu().number].seen;
     if (seen.pid == now.pid && seen.tgid == now.tgid && memcmp(seen.comm, now.comm, sizeof now.comm) == 0) return;
     seen = now;
-    core::InterruptSpinGuard guard(saved_lock);
+    RecordingGuard guard(saved_lock);
     saved[static_cast<u32>(now.pid) % saved_thread_slots] = now;
 }
 
 bool find_saved_thread(i32 pid, SavedThread& out) {
-    core::InterruptSpinGuard guard(saved_lock);
+    RecordingGuard guard(saved_lock);
     out = saved[static_cast<u32>(pid) % saved_thread_slots];
     return out.pid == pid && pid != 0;
 }
@@ -182,7 +187,7 @@ void visit_saved_threads(FunctionRef<void(const SavedThread&)> visit) {
     for (usize i = 0; i < saved_thread_slots; ++i) {
         SavedThread copy;
         {
-            core::InterruptSpinGuard guard(saved_lock);
+            RecordingGuard guard(saved_lock);
             copy = saved[i];
         }
         if (copy.pid != 0) visit(copy);

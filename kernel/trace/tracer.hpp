@@ -74,9 +74,12 @@ struct Tracer {
     bool is_expanded = false;       // buffers have the size that was asked for
     usize wanted_pages = 0;
     RingBuffer* buffers = nullptr; // of each CPU
-    /// Readers that wait for events: they are woken by a timer, for an event may come up under any lock.
+    /// Readers that wait for events: they are woken by interrupt work, for an event may come up under any lock.
     vfs::EventSource readers;
     std::atomic<u32> open_readers{0}; // files that may wait
+    /// The same for who waits for whole pages: woken by every event, recording that would never end.
+    vfs::EventSource page_readers;
+    std::atomic<u32> buffer_percent{50}; // how much of a buffer they wait for
 
     /// What an event is told of its time.
     [[nodiscard]] u64 now() const { return clock.load(std::memory_order_relaxed)->now(); }

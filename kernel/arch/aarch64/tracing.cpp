@@ -49,6 +49,7 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
 }
 
 RegisterRequest register_request(long) { return {}; }
+Result<WordRequest> word_request(long, u64) { return error(Errno::EIO); }
 Result<u64> read_user_area(UserContext&, u64) { return error(Errno::EIO); }
 Result<void> write_user_area(UserContext&, u64, u64) { return error(Errno::EIO); }
 

@@ -12,7 +12,8 @@
 namespace linnet::arch {
 namespace {
 
-constexpr long request_getregs = 12, request_setregs = 13, request_getfpregs = 14, request_setfpregs = 15;
+constexpr long request_getregs = 12, request_setregs = 13, request_getfpregs = 14, request_setfpregs = 15,
+               request_arch_prctl = 30;
 constexpr usize fxsave_size = 512, header_offset = 512;
 /// The kernel's struct user: general registers first, then much that nobody reads, then the debug registers and two
 /// words that <sys/user.h> leaves out.
@@ -83,6 +84,22 @@ RegisterRequest register_request(long request) {
         return {abi::NT_PRFPREG, request == request_setfpregs};
     default:
         return {};
+    }
+}
+
+Result<WordRequest> word_request(long request, u64 code) {
+    if (request != request_arch_prctl) return error(Errno::EIO);
+    constexpr u64 fs_base = offsetof(abi::linux_user_regs, fs_base), gs_base = offsetof(abi::linux_user_regs, gs_base);
+    constexpr u64 set_gs = 0x1001, set_fs = 0x1002, get_fs = 0x1003, get_gs = 0x1004; // asm/prctl.h, arch_prctl(2)
+    switch (code) {
+    case set_gs:
+    case get_gs:
+        return WordRequest{gs_base, code == set_gs};
+    case set_fs:
+    case get_fs:
+        return WordRequest{fs_base, code == set_fs};
+    default:
+        return error(Errno::EINVAL);
     }
 }
 

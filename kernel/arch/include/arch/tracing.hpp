@@ -21,6 +21,14 @@ struct RegisterRequest {
 };
 RegisterRequest register_request(long request);
 
+/// The word of struct user that one of the architecture's own requests moves, by a code (x86_64: PTRACE_ARCH_PRCTL with
+/// the codes of arch_prctl(2)). EIO: it isn't such a request; EINVAL: no such code.
+struct WordRequest {
+    u64 offset;
+    bool is_write;
+};
+Result<WordRequest> word_request(long request, u64 code);
+
 /// Words of the architecture's struct user (PTRACE_PEEKUSER). EIO: none is there.
 Result<u64> read_user_area(UserContext& context, u64 offset);
 Result<void> write_user_area(UserContext& context, u64 offset, u64 value);
