@@ -1,11 +1,14 @@
 // Keeps the image and the data page as pages that every process maps.
 #include <abi/linux/mman.hpp>
+#include <arch/cpu.hpp>
 #include <core/clock_data.hpp>
 #include <core/panic.hpp>
 #include <core/random.hpp>
 #include <core/time.hpp>
+#include <core/vdso_hardware.hpp>
 #include <core/vdso_random.hpp>
 #include <cstring>
+#include <lib/assert.hpp>
 #include <mm/page.hpp>
 #include <vdso/vdso.hpp>
 
@@ -21,6 +24,12 @@ constinit NullableRefPtr<mm::VmObject> object; // page 0: data; then the image
 constinit u64 image_size = 0;
 constinit mm::ConstantLabel data_label("[vvar]");
 constinit mm::ConstantLabel image_label("[vdso]");
+
+void copy_hardware_properties(core::VdsoHardware& out) {
+    const auto known = arch::hardware_capabilities().properties;
+    VERIFY(known.size() <= core::VdsoHardware::capacity);
+    for (const arch::HardwareProperty& property : known) out.properties[out.count++] = {property.key, property.value};
+}
 
 } // namespace
 
@@ -38,6 +47,9 @@ Result<void> initialise() {
     static_assert(sizeof(core::ClockData) <= core::vdso_random_offset);
     auto* bytes_of_page = static_cast<u8*>(first.data());
     core::mirror_random_generation(*reinterpret_cast<core::VdsoRandom*>(bytes_of_page + core::vdso_random_offset));
+    static_assert(core::vdso_random_offset + sizeof(core::VdsoRandom) <= core::vdso_hardware_offset);
+    static_assert(core::vdso_hardware_offset + sizeof(core::VdsoHardware) <= arch::page_size);
+    copy_hardware_properties(*reinterpret_cast<core::VdsoHardware*>(bytes_of_page + core::vdso_hardware_offset));
     object = pages;
     return {};
 }
