@@ -17,7 +17,7 @@ using vfs::pseudo::Node;
 
 class DevptsFileSystem final : public FileSystem {
 public:
-    constexpr DevptsFileSystem() : FileSystem("devpts", abi::DEVPTS_SUPER_MAGIC) {}
+    constexpr DevptsFileSystem() : FileSystem("devpts", abi::DEVPTS_SUPER_MAGIC, 1024) {}
     Result<RefPtr<vfs::SuperBlock>> mount(const vfs::MountSource& source) override {
         TRY(parse_options(source.options));
         return FileSystem::mount(source);

@@ -174,13 +174,14 @@ Result<long> drain_and_break(Terminal& terminal, bool sends_break) {
 Result<long> job_ioctl(Terminal& terminal, const vfs::File& file, Side side, u32 command, u64 argument) {
     switch (command) {
     case TIOCSCTTY: {
-        if (side == Side::PtyMaster) return error(Errno::EIO);
         if (!file.is_readable() && !vfs::current_credentials().has(vfs::Capability::SysAdmin))
             return error(Errno::EPERM);
         TRY(terminal.become_controlling(argument == 1 ? Terminal::Taking::Steal : Terminal::Taking::IfFree));
         return 0;
     }
     case TIOCNOTTY:
+        // A master is nobody's controlling terminal, only the other end can be.
+        if (side == Side::PtyMaster) return error(Errno::ENOTTY);
         TRY(terminal.release_controlling());
         return 0;
     case TIOCGPGRP:

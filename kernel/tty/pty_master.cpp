@@ -29,6 +29,8 @@ public:
 
     Result<usize> read(vfs::IoBuffer& to, u64) override;
     Result<usize> write(vfs::IoBuffer& from, u64) override;
+    bool feeds_pipes() const override { return true; }
+    bool takes_from_pipes() const override { return true; }
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override { return pty_.poll_master(); }
     vfs::EventSource* event_source() override { return &pty_.master_events; }

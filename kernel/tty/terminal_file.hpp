@@ -16,6 +16,8 @@ public:
 
     Result<usize> read(vfs::IoBuffer& to, u64 offset) override;
     Result<usize> write(vfs::IoBuffer& from, u64 offset) override;
+    bool feeds_pipes() const override { return true; }
+    bool takes_from_pipes() const override { return true; }
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override;
     vfs::EventSource* event_source() override { return &terminal_->events(); }

@@ -404,6 +404,46 @@ void window_size() {
     waitpid(child, nullptr, 0);
 }
 
+// What a master is asked about job control is done to its terminal, taking it as the controlling one included.
+void control_by_master() {
+    Pair pair;
+    const int status = in_child([&] {
+        CHECK_ERRNO(ioctl(pair.master, TIOCSCTTY, 0), EPERM); // no session leader
+        setsid();
+        pid_t id = -1;
+        CHECK_ERRNO(ioctl(pair.master, TIOCGSID, &id), ENOTTY);
+        CHECK_OK(ioctl(pair.master, TIOCSCTTY, 0));
+        CHECK_OK(ioctl(pair.master, TIOCSCTTY, 0)); // has it already
+        for (const int end : {pair.master, pair.slave}) {
+            CHECK_OK(ioctl(end, TIOCGSID, &id));
+            CHECK_EQ(id, getpid());
+            CHECK_EQ(tcgetpgrp(end), getpid());
+        }
+        CHECK_OK(tcsetpgrp(pair.master, getpid()));
+        const int own = open("/dev/tty", O_RDWR);
+        CHECK_GE(own, 0);
+        close(own);
+        CHECK_ERRNO(ioctl(pair.master, TIOCNOTTY, 0), ENOTTY); // that is nobody's controlling terminal
+        CHECK_OK(ioctl(pair.slave, TIOCNOTTY, 0));
+        CHECK_ERRNO(open("/dev/tty", O_RDWR), ENXIO);
+    });
+    CHECK_EQ(status, 0);
+}
+
+// Who may not read it takes no terminal, unless it is privileged; a master opened for nothing else is readable.
+void control_by_rights() {
+    const int status = in_child([] {
+        const int master = open("/dev/ptmx", O_RDONLY | O_NOCTTY), writer = open("/dev/ptmx", O_WRONLY | O_NOCTTY);
+        REQUIRE(master >= 0 && writer >= 0);
+        setsid();
+        CHECK_OK(setresuid(65534, 65534, 65534));
+        CHECK_ERRNO(ioctl(writer, TIOCSCTTY, 0), EPERM);
+        CHECK_OK(ioctl(master, TIOCSCTTY, 0));
+        CHECK_ERRNO(ioctl(writer, TIOCSCTTY, 0), EPERM); // one is enough
+    });
+    CHECK_EQ(status, 0);
+}
+
 } // namespace
 
 int main() {
@@ -420,5 +460,7 @@ int main() {
     timed_reads();
     hanging_up();
     window_size();
+    control_by_master();
+    control_by_rights();
     return result();
 }

@@ -171,6 +171,46 @@ static void test_exec_by_thread() {
     finish(child, 44);
 }
 
+static void* wait_for_signals(void*) {
+    for (;;) pause();
+}
+
+static pid_t next_thread(pid_t child) {
+    CHECK_EQ(wait_status(child), stopped(SIGTRAP, PTRACE_EVENT_CLONE));
+    const pid_t tid = pid_t(message_of(child));
+    CHECK_EQ(wait_status(tid), stopped(SIGSTOP));
+    return tid;
+}
+
+// The program is not executed before the tracer has waited for the threads that had to die for it.
+static void test_exec_among_threads() {
+    const pid_t child = start([] {
+        pthread_t thread;
+        pthread_create(&thread, nullptr, wait_for_signals, nullptr);
+        pthread_create(&thread, nullptr, wait_for_signals, nullptr);
+        execv(arguments[0], arguments);
+    });
+    set_options(child, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);
+    pid_t others[2];
+    for (pid_t& each : others) {
+        resume(child);
+        each = next_thread(child);
+        resume(each);
+        CHECK(check::wait_asleep(each));
+    }
+    resume(child);
+    for (const pid_t each : others) {
+        siginfo_t info = {};
+        CHECK_EQ(waitid(P_PID, id_t(each), &info, WEXITED | WNOWAIT | __WALL), 0);
+        CHECK(check::eventually([&] { return check::thread_state(child) != 'R'; }));
+        CHECK(check::thread_state(child) != 't');
+        CHECK_EQ(waitpid(child, nullptr, WNOHANG | __WALL), 0);
+        CHECK_EQ(wait_status(each), 0); // ended as by exit(2)
+    }
+    CHECK_EQ(wait_status(child), stopped(SIGTRAP, PTRACE_EVENT_EXEC));
+    finish(child, 44);
+}
+
 int main(int count, char*[]) {
     if (count == 2) _exit(44);
     test_fork();
@@ -180,5 +220,6 @@ int main(int count, char*[]) {
     test_exit_by_signal();
     test_exec();
     test_exec_by_thread();
+    test_exec_among_threads();
     return check::result();
 }

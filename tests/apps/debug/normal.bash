@@ -39,3 +39,11 @@ debugger() {
 debugger_output() {
     sed -E -e '/libthread_db/d' -e 's/0x[0-9a-f]{4,}/ADDRESS/g' -e 's/\b(LWP|process) [0-9]+/\1 N/g' -e 's/ \(core dumped\)//'
 }
+
+# The same, of a program whose own output comes behind all that gdb says: which of the two writes first is nobody's promise.
+debugger_apart() {
+    : > said
+    debugger -ex 'tty said' "$@"
+    echo "-- the program:"
+    cat said
+}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # rootfs: glibc
 # with: verdicts.bash
-# arch: x86_64
+# arch: x86_64 aarch64
 # long
 # timeout: 7200
 # glibc's own tests of timers, shared memory, message queues and asynchronous I/O, from Debian's sources: a verdict for each.

@@ -1,6 +1,7 @@
 # Runs those of glibc's own tests whose names begin with $1 and prints a verdict for each, in the words of glibc's make: PASS, FAIL
 # or UNSUPPORTED. Several run at once, as many as there are processors, since most of them sleep; what fails then runs once more,
-# alone, and that counts. What a test had to say that failed goes to standard error. The names begin with nptl/ or rt/.
+# alone, and that counts. What a test had to say that failed goes to standard error. The names begin with the folder of glibc's
+# sources.
 
 # glibc's way to allow a slow machine more time; the outer limit is for tests that hang where no signal of theirs comes.
 export TIMEOUTFACTOR=3
@@ -19,7 +20,7 @@ attempt() {
     local verdict status
     # A million rounds are too many for this one, too, but it can be asked for fewer.
     [ "$1" = nptl/tst-mutex10 ] && set -- "$1" "$2 --iterations 10000"
-    (cd /glibc/nptl && eval "exec timeout --kill-after=5 $limit $2") < /dev/null > "$results/$1.out" 2>&1
+    (cd "/glibc/${1%/*}" && eval "exec timeout --kill-after=5 $limit $2") < /dev/null > "$results/$1.out" 2>&1
     status=$?
     case $status in
     0) verdict=PASS ;;

@@ -1,0 +1,9 @@
+#!/bin/bash
+# rootfs: glibc
+# with: verdicts.bash
+# arch: x86_64 aarch64
+# long
+# timeout: 3600
+# glibc's own tests of forks, executions, waits, sleeps and scheduling, built from Debian's sources of it: a verdict for each.
+. /.linnet/t/verdicts.bash
+verdicts posix/
