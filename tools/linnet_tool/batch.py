@@ -1,14 +1,27 @@
 """Several commands in one guest, one after the other, with their output collected: what tests and benchmarks use."""
 
+import atexit
+import os
+import tempfile
 import time
 from dataclasses import dataclass
 
-from . import boot, protocol, run
+from . import boot, protocol, qemu, run
 from .guest import Guest, open_log
+from .paths import BUILD, ensure
 
 BOOT_LIMIT = 90  # seconds from start to the agent's first word
 ANSWER_MARGIN = 20  # seconds more than a command's own timeout, and the guest counts as hung
 FILE_LIMIT = 60
+
+
+def scratch_disk(arch, size):
+    """A disk for a guest: empty, and for whoever runs there to write to; the file goes when we do. `size`: "64M"."""
+    handle, path = tempfile.mkstemp(".img", f"scratch-{arch.name}-", ensure(BUILD / "test"))
+    with open(handle, "wb") as file:
+        file.truncate(int(size[:-1]) << {"M": 20, "G": 30}[size[-1]])
+    atexit.register(lambda: os.path.exists(path) and os.unlink(path))
+    return qemu.Disk(path)
 
 
 class GuestLost(Exception):

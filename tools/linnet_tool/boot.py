@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 from dataclasses import dataclass, field
 
 from . import agent, kernel, linux, qemu, rootfs
@@ -28,6 +29,7 @@ class Setup:
     icount: bool = False
     direct: bool = False  # Linux on LoongArch without firmware: quicker, but without PCI
     cpu: str = ""
+    disks: list = field(default_factory=list)  # of qemu.Disk
     extra: list = field(default_factory=list)  # further words for QEMU
 
     def __post_init__(self):
@@ -96,7 +98,7 @@ def prepare(setup):
     machine = qemu.Machine(
         arch=arch, kernel=image, initrd=initrd, append=command_line(setup), smp=setup.smp, memory=setup.memory,
         machine=setup.machine, cpu=setup.cpu or default_cpu(setup), firmware=firmware, icount=setup.icount,
-        extra=list(setup.extra))
+        disks=list(setup.disks), extra=list(setup.extra))
     return Prepared(program, machine, root, image, temporary)
 
 
@@ -132,7 +134,7 @@ def _with_agent(arch, root, modules, kernel_name, temporary):
         parts = [program, root.archive, *modules]
         if out.exists() and all(part.stat().st_mtime_ns < out.stat().st_mtime_ns for part in parts):
             return out
-    partial = home / f"{out.name}.{os.getpid()}"
+    partial = home / f"{out.name}.{os.getpid()}.{threading.get_ident()}"  # tests prepare several guests at a time
     with open(root.archive, "rb") as source, open(partial, "wb") as target:
         while block := source.read(1 << 20):
             target.write(block)

@@ -104,6 +104,8 @@ def add_guest_options(command):
     command.add_argument("--kernel", choices=("linnet", "linux"), default="linnet",
                          help="linux: Debian's own kernel with the same root")
     command.add_argument("--machine", default="", help="QEMU's machine: virt, q35; on x86_64 also pc, microvm")
+    command.add_argument("--disk", action="append", default=[], metavar="FILE[:ro]",
+                         help="a file as a disk (/dev/vda, the next one /dev/vdb …)")
     command.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     command.add_argument("--log", metavar="FILE", help="where the kernel's log goes")
     command.add_argument("--debug", action="store_true", help="the kernel's debug build")

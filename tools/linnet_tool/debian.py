@@ -12,6 +12,7 @@ import tarfile
 import urllib.parse
 from contextlib import contextmanager
 
+from . import arch as arches
 from . import packages
 from .paths import SHARED, ensure
 from .ui import LinnetError, Progress
@@ -71,10 +72,15 @@ def mirror():
 class Archive:
     """apt's view of one suite for one architecture."""
 
+    KIND = "deb"  # of what sources.list(5) names
+
     def __init__(self, suite, architecture):
         self.suite = suite
         self.architecture = architecture
-        self.base = SHARED / "apt" / f"{suite}-{architecture}"
+        self.base = SHARED / "apt" / self._home()
+
+    def _home(self):
+        return f"{self.suite}-{self.architecture}"
 
     def _options(self):
         archives = SHARED / "apt" / "archives"
@@ -119,7 +125,7 @@ class Archive:
         ensure(SHARED / "apt" / "archives" / "partial")
         (self.base / "status").write_text("")
         (self.base / "sources.list").write_text(
-            f"deb [signed-by={KEYRING} arch={self.architecture}] {mirror()} {self.suite} main\n")
+            f"{self.KIND} [signed-by={KEYRING} arch={self.architecture}] {mirror()} {self.suite} main\n")
         with Progress(f"reading the package lists of Debian {self.suite} ({self.architecture})"):
             result = self._run("apt-get", "update", "-q")
         if result.returncode != 0:
@@ -148,7 +154,8 @@ class Archive:
     def _fetch(self, how, names):
         with locked("apt"):
             self.prepare()
-            words = ["install", "-y", "--download-only", *names] if how == "install" else ["download", *names]
+            words = {"install": ["install", "-y", "--download-only"], "download": ["download"],
+                     "source": ["source", "--download-only"]}[how] + [*names]
             # Asked about an empty cache, because apt leaves out of the answer what it has already.
             nothing = ensure(self.base / "nothing")
             ensure(nothing / "partial")
@@ -190,6 +197,25 @@ class Archive:
             return cls._file(archives, name).stat().st_size
         except LinnetError:
             return None
+
+
+class SourceArchive(Archive):
+    """apt's view of the sources of one suite."""
+
+    KIND = "deb-src"
+
+    def __init__(self, suite):
+        super().__init__(suite, arches.HOST[arches.host_arch()]["debian"])
+
+    def _home(self):
+        return f"{self.suite}-source"
+
+    def download_source(self, name):
+        """The tar of a package's sources as their authors published them."""
+        for file in self._fetch("source", [name]):
+            if ".orig.tar." in file.name and not file.name.endswith(".asc"):
+                return file
+        raise LinnetError(f"the sources of {name} in Debian {self.suite} have no tar of their authors")
 
 
 def members(deb):

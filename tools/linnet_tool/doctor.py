@@ -16,7 +16,7 @@ GROUPS = (
     ("run x86_64 guests", ("qemu-system-x86_64",)),
     ("run AArch64 guests", ("qemu-system-aarch64",)),
     ("run RISC-V guests", ("qemu-system-riscv64", *qemu.FIRMWARE["riscv64"])),
-    ("run the unit tests", ("/usr/src/googletest/CMakeLists.txt",)),
+    ("run the unit tests", ("/usr/src/googletest/CMakeLists.txt", "/usr/sbin/mke2fs")),
     ("run the boot tests", boot.NEEDS),
     ("run ./linnet debug", ("gdb-multiarch",)),
     ("check the sources' style", ("clang-format-19", "clang-tidy-19")),

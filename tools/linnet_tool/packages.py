@@ -33,6 +33,7 @@ FILES = {
     "/usr/lib/llvm-19/include/c++/v1/expected": "libc++-19-dev",
     "/usr/include/boost/intrusive/set.hpp": "libboost-dev",
     "/usr/src/googletest/CMakeLists.txt": "googletest",
+    "/usr/sbin/mke2fs": "e2fsprogs",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "/usr/include/linux/limits.h": "linux-libc-dev",
     "/usr/aarch64-linux-gnu/include/linux/limits.h": "linux-libc-dev-arm64-cross",

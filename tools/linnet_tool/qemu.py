@@ -76,6 +76,32 @@ def firmware(arch):
 
 
 @dataclass
+class Disk:
+    """A file of ours that the guest sees as a disk: /dev/vda, vdb …"""
+
+    path: str
+    read_only: bool = False
+
+    @staticmethod
+    def parse(text):
+        """FILE or FILE:ro."""
+        path, colon, mode = text.rpartition(":")
+        if not colon or mode not in ("ro", "rw"):
+            path, mode = text, "rw"
+        if not os.path.exists(path):
+            raise LinnetError(f"--disk {text}: there is no {path}; `truncate -s 1G {path}` makes an empty disk")
+        if not os.access(path, os.R_OK if mode == "ro" else os.R_OK | os.W_OK):
+            raise LinnetError(f"--disk {text}: no permission" + ("" if mode == "ro" else f" to write; try {path}:ro"))
+        return Disk(path, mode == "ro")
+
+    def words(self, number, bus):
+        name = self.path.replace(",", ",,")
+        mode = "on" if self.read_only else "off"
+        return ["-drive", f"file={name},if=none,id=disk{number},format=raw,discard=unmap,read-only={mode}",
+                "-device", f"{bus},drive=disk{number}"]
+
+
+@dataclass
 class Machine:
     """What a guest is made of; `command()` says it to QEMU."""
 
@@ -92,6 +118,7 @@ class Machine:
     agent_fd: int | None = None
     serial_fd: int | None = None
     monitor_fd: int | None = None
+    disks: list = field(default_factory=list)
     extra: list = field(default_factory=list)
 
     def command(self):
@@ -117,6 +144,9 @@ class Machine:
         if self.agent_fd is not None:
             bus = "virtio-serial-device" if machine.split(",")[0] == "microvm" else "virtio-serial-pci"
             words += ["-device", bus, "-device", "virtserialport,chardev=agent,name=org.linnet.agent"]
+        bus = "virtio-blk-device" if machine.split(",")[0] == "microvm" else "virtio-blk-pci"
+        for number, disk in enumerate(self.disks):
+            words += disk.words(number, bus)
         return words + self.extra
 
 

@@ -1,6 +1,7 @@
 """Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), `java`
 (and programs of ours), `go` (and its library's tests), `glibc` (its tests of threads and timers), `debug` (strace, gdb and others
-with programs to look into), or a folder or tar. A tree is kept as cpio."""
+with programs to look into), `suites` (tests of strace and libsigsegv), `disk` (file
+systems on disks), or a folder or tar. A tree is kept as cpio."""
 
 import io
 import json
@@ -10,11 +11,12 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian, debuggees, glibc, runtimes
+from . import cpio, debian, debuggees, glibc, runtimes, suites
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
-NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf", "debug")
+NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf", "debug",
+         "suites", "disk")
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -31,9 +33,14 @@ PACKAGES = {
     "java": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "default-jre-headless", "libc-bin", "sed"],
     "go": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "sed"],
     "glibc": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "libc-bin"],
-    "perf": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "linux-perf", "sed"],
+    "perf": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "grep", "libc-bin", "linux-perf", "sed",
+             "trace-cmd"],
     "debug": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "findutils", "gdb", "gdbserver", "grep",
               "libc-bin", "ltrace", "mawk", "procps", "sed", "strace", "util-linux", "valgrind"],
+    "suites": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils", "gawk", "grep",
+               "libc-bin", "perl-base", "procps", "sed", "util-linux"],
+    "disk": ["attr", "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "e2fsprogs",
+             "findutils", "grep", "libc-bin", "mount", "sed", "util-linux"],
 }
 
 # What Debian has not for an architecture, in the suite that its trees come from.
@@ -45,6 +52,7 @@ MADE_HERE = {
     "go": (runtimes.go_version, runtimes.add_go),
     "glibc": (lambda: glibc.VERSION, glibc.add_tests),
     "debug": (debuggees.version, debuggees.add),
+    "suites": (suites.version, suites.add),
 }
 
 # Left out of the trees: nothing that a program needs to run, but half of the bytes. stress-ng is linked to EGL, whose

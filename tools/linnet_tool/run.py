@@ -9,7 +9,7 @@ import stat
 import sys
 import time
 
-from . import boot, protocol, rootfs, terminal
+from . import boot, protocol, qemu, rootfs, terminal
 from .guest import Guest, open_log
 from .ui import LinnetError, say
 
@@ -385,7 +385,8 @@ class Runner(Guest):
             say("the kernel panicked:")
             sys.stderr.write(self.panic_text() + "\n")
             return STATUS_NO_GUEST
-        if self.ended_cleanly() and (self.command_started or not self.with_agent):
+        # A command may power the guest off before the agent gets to say that it has started.
+        if self.ended_cleanly() and (self.hello or not self.with_agent):
             return 0
         if self.command_started:
             return self._no_boot("the guest ended before the command did")
@@ -414,7 +415,7 @@ def run(options):
     setup = boot.Setup(
         arch=options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
         machine=options.machine, append=options.append, debug=options.debug, sanitize=options.sanitize,
-        quiet=not (options.log or options.verbose))
+        disks=[qemu.Disk.parse(text) for text in options.disk], quiet=not (options.log or options.verbose))
     if setup.own_init and options.command:
         raise LinnetError("with init= or rdinit= in --append there is no agent to run a command")
     # Mistakes in the options come to light before the first download or build.

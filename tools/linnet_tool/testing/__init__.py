@@ -89,7 +89,7 @@ class Plan:
 class Header:
     """What a test says about itself in its first comment lines: `// needs-linux: 6.12`, `# rootfs: debian`, …"""
 
-    KEYS = ("needs-linux", "timeout", "arch", "long", "rootfs", "mem", "smp", "with", "runs-on")
+    KEYS = ("needs-linux", "timeout", "arch", "long", "rootfs", "mem", "smp", "disk", "with", "runs-on")
 
     def __init__(self, path):
         self.values = {}

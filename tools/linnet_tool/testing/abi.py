@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from .. import boot, debian, linux, packages, sysroot
-from ..batch import Batch, GuestLost
+from ..batch import Batch, GuestLost, scratch_disk
 from ..paths import BUILD, ensure
 from ..ui import Progress
 from . import FAILED, PASSED, SKIPPED, TESTS, Header, Result
@@ -16,6 +16,7 @@ TIMEOUT = 60  # seconds, where a test says nothing else
 LONG_FACTOR = 10  # a test that has a long form gets more time for it
 PROCESSORS = 4
 OUTPUT_SHOWN = 8000
+SCRATCH_DISK = "64M"
 
 # Raise it when the rules for compiling change, so that all is compiled again.
 NINJA = """ninja_required_version = 1.10
@@ -106,7 +107,8 @@ def _failures(output):
 
 def run_batch(plan, arch, todo):
     """Boots a guest and runs tests in it; returns those left over when the guest was lost on the way."""
-    setup = boot.Setup(arch, kernel=plan.kernel, smp=PROCESSORS, debug=plan.debug, sanitize=plan.sanitize)
+    setup = boot.Setup(arch, kernel=plan.kernel, smp=PROCESSORS, debug=plan.debug, sanitize=plan.sanitize,
+                       disks=[scratch_disk(arch, SCRATCH_DISK)])
     log = ensure(BUILD / "test") / f"abi-{arch.name}.log"
     done = 0
     try:

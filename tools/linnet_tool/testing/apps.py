@@ -5,7 +5,7 @@ import os
 
 from .. import arch as arches
 from .. import boot
-from ..batch import Batch, GuestLost
+from ..batch import Batch, GuestLost, scratch_disk
 from ..paths import BUILD, ensure
 from ..ui import LinnetError, say
 from . import FAILED, PASSED, TESTS, Header, Result
@@ -28,7 +28,8 @@ def jobs(plan):
         for path in scripts:
             header = headers[path]
             if header.chosen(arch, plan.long):
-                key = (header.text("rootfs", "busybox"), header.text("mem", MEMORY), header.text("smp", PROCESSORS))
+                key = (header.text("rootfs", "busybox"), header.text("mem", MEMORY), header.text("smp", PROCESSORS),
+                       header.text("disk"))
                 groups.setdefault((arch.name, *key), []).append(path)
     return [(key[0], lambda key=key, paths=paths: run(plan, key, paths, headers)) for key, paths in groups.items()]
 
@@ -48,7 +49,7 @@ def recorded_arches(plan):
 def run(plan, key, paths, headers):
     arch = arches.get_arch(key[0])
     setup = boot.Setup(arch, kernel=plan.kernel, root=key[1], memory=key[2], smp=int(key[3]), debug=plan.debug,
-                       sanitize=plan.sanitize)
+                       sanitize=plan.sanitize, disks=[scratch_disk(arch, key[4])] if key[4] else [])
     log = ensure(BUILD / "test") / f"apps-{arch.name}-{key[1]}.log"
     todo = list(paths)
     while todo:

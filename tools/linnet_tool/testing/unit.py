@@ -11,7 +11,7 @@ from ..ui import LinnetError
 from . import FAILED, PASSED, SKIPPED, TESTS, Result
 
 FOLDER = TESTS / "unit"
-NEEDS = (*packages.KERNEL_BUILD, "/usr/src/googletest/CMakeLists.txt")
+NEEDS = (*packages.KERNEL_BUILD, "/usr/src/googletest/CMakeLists.txt", "/usr/sbin/mke2fs")
 
 
 # Build folder, what CMake is told, what goes before the names of the tests.
