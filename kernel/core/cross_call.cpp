@@ -2,9 +2,13 @@
 // which CPUs' slots it must look at.
 #include <arch/smp.hpp>
 #include <boot/boot_info.hpp>
+#include <core/interrupt_work.hpp>
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+
+// On no page that can be probed: a CPU waits here while another changes the kernel's text (probe/kernel_text.cpp).
+#pragma clang section text = ".text.noprobe"
 
 namespace linnet::core {
 namespace {
@@ -78,6 +82,7 @@ void ipi() {
     Cpu& self = this_cpu();
     ++self.interrupt_depth;
     ++(serve_calls(self) ? self.interrupts.calls : self.interrupts.reschedules);
+    if (self.interrupt_work.load(std::memory_order_relaxed)) run_interrupt_work(self);
     --self.interrupt_depth;
     if (self.must_reschedule.load(std::memory_order_acquire))
         current_thread().pending_work.fetch_or(work_reschedule, std::memory_order_relaxed);

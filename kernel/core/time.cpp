@@ -59,6 +59,8 @@ void rebase() {
 template <typename Change>
 void change_clocks(Change change) {
     InterruptSpinGuard guard(clock_lock);
+    clock_setter.store(this_cpu().number, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     clocks.sequence.fetch_add(1, std::memory_order_relaxed);
     if (mirror) mirror->sequence.fetch_add(1, std::memory_order_relaxed);
     // Readers see the odd sequence before the counter is read: the head of clock_data.hpp says why.
@@ -69,6 +71,8 @@ void change_clocks(Change change) {
         mirror->sequence.fetch_add(1, std::memory_order_release);
     }
     clocks.sequence.fetch_add(1, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    clock_setter.store(~0u, std::memory_order_relaxed);
 }
 
 void store_rate(u64 rate) {

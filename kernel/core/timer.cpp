@@ -5,6 +5,7 @@
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+#include <core/tracepoints.hpp>
 #include <new>
 
 #include "sched_internal.hpp"
@@ -34,6 +35,8 @@ bool take_out(Timer& timer) {
         if (timer.queued_on.load(std::memory_order_relaxed) != where) continue;
         queue.timers.erase(queue.timers.iterator_to(timer));
         timer.queued_on.store(idle_timer, std::memory_order_release);
+        guard.unlock();
+        tracepoints::timer_cancel(timer);
         return true;
     }
 }
@@ -82,6 +85,7 @@ void reprogram_all_timers() {
 void arm_timer(Timer& timer, u64 deadline_ns) {
     take_out(timer);
     arch::InterruptState state = arch::save_and_disable_interrupts();
+    tracepoints::timer_start(timer, deadline_ns);
     Cpu& self = this_cpu();
     TimerQueue& queue = queue_of(self.number);
     {
@@ -130,7 +134,9 @@ void timer_interrupt() {
             due->queued_on.store(idle_timer, std::memory_order_release);
         }
         any = true;
+        tracepoints::timer_expire_entry(*due, now);
         due->callback(*due);
+        tracepoints::timer_expire_exit(*due);
         due->running.store(false, std::memory_order_release);
     }
     if (any) ++self.interrupts.expiries;

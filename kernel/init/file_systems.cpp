@@ -1,9 +1,11 @@
 // Root, /dev and the initramfs.
 #include "file_systems.hpp"
 
+#include <block/disk.hpp>
 #include <boot/boot_info.hpp>
 #include <core/log.hpp>
 #include <fs/devtmpfs.hpp>
+#include <fs/ext4.hpp>
 #include <fs/hugetlbfs.hpp>
 #include <fs/initramfs.hpp>
 #include <fs/system_nodes.hpp>
@@ -39,6 +41,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(vfs::initialise());
     TRY(fs::register_tmpfs());
     TRY(fs::initialise_hugetlbfs());
+    TRY(fs::register_ext4());
     TRY(vfs::mount_root("rootfs"));
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());
@@ -46,6 +49,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(process::initialise_binary_formats());
     TRY(ipc::initialise());
     TRY(net::initialise());
+    TRY(block::initialise());
     TRY(trace::initialise_perf(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel"))));
     TRY(fs::register_sys_files());
     TRY(trace::register_perf_devices(vfs::pseudo::sys().root()));

@@ -197,20 +197,25 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     return program;
 }
 
-/// Kills the other threads and waits until they are gone. EAGAIN when the process is dying already or another
-/// thread is at the same; then this one has been ordered to die.
+bool is_only_thread(const Process& process) {
+    return process.living_threads.load() == 1 && process.awaited_threads.load() == 0;
+}
+
+/// Kills the other threads and waits until they are gone, and until who traced them has waited for them, too
+/// (ptrace(2), "execve(2) under ptrace"). EAGAIN when the process is dying already or another thread is at the same;
+/// then this one has been ordered to die.
 Result<void> kill_other_threads(Thread& self) {
     Process& process = self.process();
     {
         core::InterruptSpinGuard guard(process.signal_lock);
         if (process.group_exiting || process.exec_thread) return error(Errno::EAGAIN);
-        if (process.living_threads == 1) return {};
+        if (is_only_thread(process)) return {};
         process.exec_thread = &self;
         for (Thread& thread : process.threads)
             if (&thread != &self && !thread.is_dead()) order_exit(thread);
     }
     core::WaitResult result = core::wait_until(process.thread_exit, core::Sleep::Killable, core::Deadline::never(),
-                                               [&] { return process.living_threads.load() == 1; });
+                                               [&] { return is_only_thread(process); });
     core::InterruptSpinGuard guard(process.signal_lock);
     process.exec_thread = nullptr;
     return result == core::WaitResult::Ready ? Result<void>{} : error(Errno::EAGAIN);
@@ -272,6 +277,7 @@ void reset_thread_state(Thread& self, Program& program) {
         process.executions.fetch_add(1, std::memory_order_relaxed);
         process.exit_signal = abi::SIGCHLD;
     }
+    tracepoints::renaming(self, program.name);
     self.set_name(program.name);
 }
 

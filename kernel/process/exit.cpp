@@ -286,6 +286,10 @@ bool leave_process(Thread& self, Process& process, int status) {
         self.record->set_thread(nullptr);
         self.account->tasks.fetch_sub(1, std::memory_order_relaxed);
         forget_thread();
+        if (self.trace.tracer) {
+            self.trace.is_awaited = true;
+            process.awaited_threads.fetch_add(1);
+        }
     }
     forget_thread_locked(process, self);
     flush_pending(self.signals.pending);

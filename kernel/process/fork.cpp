@@ -247,6 +247,7 @@ Result<Pid> clone(Thread& maker, const CloneRequest& request) {
     cancel_pidfd.dismiss();
     if (pidfd) maker.own_files().install(pidfd_number, RefPtr<vfs::File>(std::move(pidfd)), vfs::CloseOnExec::Yes);
     if (request.flags & CLONE_PARENT_SETTID) (void)mm::UserPtr<mm::Out, Pid>(request.parent_tid).copy_out(tid);
+    tracepoints::new_task(*child, request.flags);
     tracepoints::fork(maker, *child);
     start_user_thread(*child);
     if (event) stop_for_event(maker, event, static_cast<u64>(tid));

@@ -37,14 +37,21 @@ bool is_wanted(const WaitRequest& request, Process& child, const Thread& waiter,
     return is_clone_child == ((request.options & WCLONE) != 0);
 }
 
-void fill(WaitOutcome& outcome, Process& child, int wait_status) {
+/// Of a process and the children that it has waited for.
+ResourceUsage usage_of_all(Process& child) {
+    ResourceUsage usage = child.usage();
+    usage.add(child.reaped_usage);
+    return usage;
+}
+
+void fill(const WaitRequest& request, WaitOutcome& outcome, Process& child, int wait_status) {
     WaitStatus status = decode_wait_status(wait_status);
     outcome.pid = child.pid();
     outcome.wait_status = wait_status;
     outcome.code = status.code;
     outcome.status = status.value;
-    outcome.usage = child.usage();
-    outcome.usage.add(child.reaped_usage);
+    if (!request.wants_details) return;
+    outcome.usage = usage_of_all(child);
     outcome.uid = child.credentials()->uid;
 }
 
@@ -56,13 +63,13 @@ bool take_job_event(const WaitRequest& request, Process& child, WaitOutcome& out
         if (!keep) child.stop_reportable = false;
         int status = (child.stop_signal << 8) | 0x7f;
         guard.unlock();
-        fill(outcome, child, status);
+        fill(request, outcome, child, status);
         return true;
     }
     if ((request.options & WCONTINUED) && child.continue_reportable) {
         if (!keep) child.continue_reportable = false;
         guard.unlock();
-        fill(outcome, child, 0xffff);
+        fill(request, outcome, child, 0xffff);
         return true;
     }
     return false;
@@ -79,7 +86,7 @@ bool take_trace_stop(const WaitRequest& request, Thread& tracee, WaitOutcome& ou
         code = tracee.trace.code;
         if (!(request.options & WNOWAIT)) tracee.trace.is_reportable = false;
     }
-    fill(outcome, tracee.process(), code << 8 | 0x7f);
+    fill(request, outcome, tracee.process(), code << 8 | 0x7f);
     outcome.pid = tracee.tid();
     outcome.code = CLD_TRAPPED;
     outcome.status = code;
@@ -98,7 +105,7 @@ bool take_trace_exit(const WaitRequest& request, Process& tracers, Thread& trace
     Process& process = tracee.process();
     const bool is_leader = process.leader_ == &tracee;
     if (is_leader && (process.exit_state.load() != ExitState::Zombie || !is_last_tracee(tracers, tracee))) return false;
-    fill(outcome, process, is_leader ? process.exit_status : tracee.exit_status);
+    fill(request, outcome, process, is_leader ? process.exit_status : tracee.exit_status);
     outcome.pid = tracee.tid();
     return true;
 }
@@ -148,10 +155,10 @@ Search look(Thread& waiter, const WaitRequest& request, WaitOutcome& outcome, Fo
         any = true;
         if (child.exit_state.load() == ExitState::Zombie) {
             if (!(request.options & WEXITED) || !can_reap(parent, child)) continue;
-            fill(outcome, child, child.exit_status);
+            fill(request, outcome, child, child.exit_status);
             if (!(request.options & WNOWAIT)) {
                 // getrusage(2): RUSAGE_CHILDREN are those that were waited for, and theirs.
-                parent.reaped_usage.add(outcome.usage);
+                parent.reaped_usage.add(request.wants_details ? outcome.usage : usage_of_all(child));
                 child.exit_state = ExitState::Reaped;
                 unlink_process_locked(child);
                 found.reaped = NullableRefPtr<Process>::adopt(&child); // the reference that being a child was

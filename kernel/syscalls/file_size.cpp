@@ -3,10 +3,12 @@
 
 #include <abi/linux/fs.hpp>
 #include <algorithm>
+#include <block/disk.hpp>
 #include <mm/vm_object.hpp>
 #include <syscalls/file.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
+#include <vfs/splice.hpp>
 
 namespace linnet::syscalls {
 
@@ -124,6 +126,7 @@ Result<long> sys_sync(Thread&) {
         (void)all.try_push(RefPtr<vfs::SuperBlock>(entry.mount.superblock())); // short of memory: those it could list
     });
     for (RefPtr<vfs::SuperBlock>& superblock : all) (void)superblock->sync(); // sync(2) reports nothing
+    block::sync_devices();
     return 0;
 }
 
@@ -211,6 +214,13 @@ Result<long> sys_sendfile(Thread& thread, int out, int in, OffsetPtr offset_poin
     auto to = TRY(thread.own_files().use(out));
     if (!from->is_readable() || !to->is_writable()) return error(Errno::EBADF);
     if (offset && !from->is_seekable()) return error(Errno::ESPIPE);
+    if (vfs::Pipe* pipe = to->as_pipe(); pipe && !from->as_pipe()) {
+        const auto blocking = to->is_nonblocking() ? vfs::Blocking::Refuse : vfs::Blocking::Wait;
+        const usize most = std::min<u64>(count, abi::MAX_RW_COUNT);
+        const usize moved = most ? TRY(vfs::splice_from_file(*from, offset, *pipe, most, blocking)) : 0;
+        TRY(copy_out_offset(offset_pointer, offset, moved));
+        return static_cast<long>(moved);
+    }
     if (!from->is_seekable()) return error(Errno::EINVAL);
     if (from->inode().is_directory() || to->is_append()) return error(Errno::EINVAL);
     usize done = TRY(copy_between({*from, offset}, {*to, {}}, count));

@@ -102,12 +102,15 @@ Result<long> sys_reboot(Thread& thread, u32 magic, u32 magic2, u32 command, Virt
     case restart:
     case restart2:
         core::log_info("reboot: Restarting system");
+        core::finish_before_end();
         core::reboot();
     case power_off:
         core::log_info("reboot: Power down");
+        core::finish_before_end();
         core::power_off();
     case halt:
         core::log_info("reboot: System halted");
+        core::finish_before_end();
         core::halt();
     case cad_on: // no keyboard sends Ctrl-Alt-Del: both settings are true
     case cad_off:

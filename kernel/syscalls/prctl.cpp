@@ -26,6 +26,7 @@ Result<long> set_name_of_thread(Thread& thread, u64 address) {
         name[i] = static_cast<char>(TRY((mm::UserPtr<mm::In, u8>(VirtAddr{address + i}).copy_in())));
         if (name[i] == '\0') break;
     }
+    process::tracepoints::renaming(thread, name);
     thread.set_name(name);
     process::tracepoints::rename(thread);
     return 0;

@@ -154,7 +154,8 @@ Result<long> sys_wait4(Thread& thread, Pid pid, mm::UserPtr<mm::Out, int> status
     constexpr u32 known = abi::WNOHANG | abi::WUNTRACED | abi::WCONTINUED | abi::WNOTHREAD | abi::WCLONE | abi::WALL;
     if (options & ~known) return error(Errno::EINVAL);
     if (pid == INT32_MIN) return error(Errno::ESRCH);
-    process::WaitRequest request{.id_type = abi::P_ALL, .id = 0, .options = options | abi::WEXITED};
+    process::WaitRequest request{
+        .id_type = abi::P_ALL, .id = 0, .options = options | abi::WEXITED, .wants_details = bool(usage)};
     if (pid > 0)
         request.id_type = abi::P_PID, request.id = pid;
     else if (pid != -1)

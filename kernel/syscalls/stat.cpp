@@ -147,7 +147,7 @@ Result<long> report(vfs::SuperBlock& superblock, const vfs::Mount* mount, Statfs
     result.f_bavail = statistics.blocks_available;
     result.f_files = statistics.files;
     result.f_ffree = statistics.files_free;
-    u64 id = superblock.device().encoded();
+    const u64 id = statistics.id ? statistics.id : superblock.device().encoded();
     result.f_fsid = {{static_cast<i32>(id), static_cast<i32>(id >> 32)}};
     result.f_namelen = static_cast<i64>(superblock.max_name_length());
     result.f_flags = static_cast<i64>(mount ? statfs_flags(*mount) : abi::ST_VALID);

@@ -88,9 +88,8 @@ void run(process::Thread& thread, long number) {
         thread.pending_work.fetch_or(core::work_signal, std::memory_order_relaxed);
 }
 
-/// While any thread is traced, all calls are logged or their tracepoints are on. The tracer may have changed number and
-/// arguments.
-[[gnu::noinline]] void run_watched(process::Thread& thread) {
+/// Its tracer may have changed number and arguments.
+void run_watched(process::Thread& thread) {
     const bool is_executed = process::stop_at_call_entry(thread);
     const long number = thread.registers.syscall_number();
     u64 arguments[6];
@@ -98,10 +97,22 @@ void run(process::Thread& thread, long number) {
     if (is_executed) {
         process::tracepoints::sys_enter(thread, number);
         run(thread, number);
-        process::tracepoints::sys_exit(thread, number, thread.registers.syscall_result());
+        // These two have no way back.
+        if (number != nr::exit && number != nr::exit_group)
+            process::tracepoints::sys_exit(thread, number, thread.registers.syscall_result());
     }
     if (tracing) trace(thread, number, arguments);
     process::stop_at_call_exit(thread);
+}
+
+/// While anybody is traced, all calls are logged or their tracepoints are on; whether that concerns this thread is seen
+/// only here.
+[[gnu::noinline]] void run_perhaps_watched(process::Thread& thread) {
+    if (thread.trace.tracer || tracing || process::tracepoints::sys_enter.is_on() ||
+        process::tracepoints::sys_exit.is_on())
+        return run_watched(thread);
+    run(thread, thread.registers.syscall_number());
+    process::stop_at_call_exit(thread); // a tracer that has come meanwhile
 }
 
 } // namespace
@@ -122,7 +133,7 @@ void enable_tracing() {
 
 void dispatch(process::Thread& thread) {
     if (process::watched_threads.load(std::memory_order_relaxed) != 0) [[unlikely]]
-        return run_watched(thread);
+        return run_perhaps_watched(thread);
     run(thread, thread.registers.syscall_number());
 }
 

@@ -94,7 +94,7 @@ Result<void> remount(const Path& place, u64 flags, std::string_view options) {
         wanted =
             (wanted & ~abi::MS_RELATIME) | (mount.flags() & (abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME));
     if (!(flags & abi::MS_BIND)) {
-        TRY(mount.superblock().remount(options));
+        TRY(mount.superblock().remount(options, read_only));
         mount.superblock().set_read_only(read_only);
     }
     mount.set_flags(wanted);

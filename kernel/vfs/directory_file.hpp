@@ -10,6 +10,7 @@ public:
     static Result<RefPtr<File>> create(const Path& path, u32 flags);
 
     Result<usize> read(IoBuffer&, u64) override { return error(Errno::EISDIR); }
+    bool feeds_pipes() const override { return false; }
     Result<u64> seek(u64 position, i64 offset, u32 whence) override;
     Result<void> read_directory(u64& position, DirectorySink sink) override;
 

@@ -1,5 +1,6 @@
 // File: defaults, and the generic part of read(2) and write(2).
 #include "attribute_rules.hpp"
+#include "file_position.hpp"
 #include "write_access.hpp"
 #include <vfs/file_locks.hpp>
 
@@ -102,27 +103,6 @@ void File::format_name(TextSink sink) const {
 u64 File::device_number() const { return inode_->superblock().device().encoded(); }
 bool File::is_unlinked() const { return path_.is_empty() || inode_->link_count() == 0; }
 bool File::is_executable() const { return (inode_->mode() & 0111) != 0; }
-
-namespace {
-
-/// Runs one transfer at the given offset, or at the file's position, which it moves. The position's lock is
-/// skipped when nobody else can use the file.
-template <typename Transfer>
-Result<usize> at_position(File& file, std::optional<u64> offset, Transfer transfer) {
-    if (offset || !file.is_seekable()) {
-        u64 at = offset.value_or(0);
-        return transfer(at);
-    }
-    bool shared = file.ref_count() > 1;
-    if (shared) file.position_lock.lock();
-    u64 at = file.position;
-    auto result = transfer(at);
-    if (result) file.position = at + *result;
-    if (shared) file.position_lock.unlock();
-    return result;
-}
-
-} // namespace
 
 Result<usize> read(File& file, IoBuffer& to, std::optional<u64> offset) {
     if (!file.is_readable()) return error(Errno::EBADF);

@@ -28,7 +28,7 @@ Result<void> SuperBlock::set_root(RefPtr<Inode> inode) {
     return {};
 }
 
-Result<void> SuperBlock::remount(std::string_view options) {
+Result<void> SuperBlock::remount(std::string_view options, bool) {
     if (!options.empty()) return error(Errno::EINVAL);
     return {};
 }

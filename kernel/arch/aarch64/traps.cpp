@@ -7,6 +7,7 @@
 #include <abi/linux/signal.hpp>
 #include <arch/cpu.hpp>
 #include <arch/hooks.hpp>
+#include <arch/kernel_probe.hpp>
 #include <arch/page.hpp>
 #include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
@@ -24,6 +25,9 @@ void arch_kernel_interrupt(TrapFrame* frame);
 // Called by vectors.S; TrapReason isn't a C type, so the names are given this way.
 TrapReason arch_user_exception(UserContext* context, u64 syndrome, u64 address) asm("arch_user_exception");
 TrapReason arch_user_interrupt() asm("arch_user_interrupt");
+
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
 
 namespace {
 
@@ -210,6 +214,9 @@ extern "C" void arch_kernel_interrupt(TrapFrame* frame) {
 }
 
 extern "C" void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 address) {
+    const KernelTrap trap{{frame->x}, &frame->pstate};
+    if (exception_class(syndrome) == ec_brk && hooks::kernel_breakpoint(trap)) return;
+    hooks::kernel_fault_in_probe(trap);
     switch (exception_class(syndrome)) {
     case ec_data_abort_kernel:
         if (handle_kernel_abort(*frame, syndrome, address, access_of_data_abort(syndrome))) return;

@@ -61,6 +61,18 @@ FUNCTION arch_copy_from_user
     ret
 END_FUNCTION arch_copy_from_user
 
+// usize arch_copy_from_kernel(void* to, const void* from, usize size): what may not be there
+FUNCTION arch_copy_from_kernel
+4:  cbz x2, 5f
+    USER 5f, ldrb w4, [x1]
+    strb w4, [x0], #1
+    add x1, x1, #1
+    sub x2, x2, #1
+    b 4b
+5:  mov x0, x2
+    ret
+END_FUNCTION arch_copy_from_kernel
+
 // usize arch_copy_to_user(void* to, const void* from, usize size)
 FUNCTION arch_copy_to_user
 1:  cmp x2, #64

@@ -3,6 +3,7 @@
 #include <abi/linux/signal.hpp>
 #include <arch/cpu.hpp>
 #include <arch/hooks.hpp>
+#include <arch/kernel_probe.hpp>
 #include <arch/page.hpp>
 #include <arch/time.hpp>
 #include <arch/user_context.hpp>
@@ -13,6 +14,9 @@
 #include "trap_frame.hpp"
 
 extern "C" const char arch_idle_begin[], arch_idle_end[]; // switch.S
+
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
 
 namespace linnet::arch {
 
@@ -278,6 +282,9 @@ extern "C" void arch_kernel_trap(TrapFrame* frame) {
         if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
         if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();
     } else {
+        const KernelTrap trap{{frame->regs}, &frame->previous_mode};
+        if (code_of(frame->status) == Code::Breakpoint && hooks::kernel_breakpoint(trap)) return;
+        hooks::kernel_fault_in_probe(trap);
         handle_exception(*frame);
     }
 }

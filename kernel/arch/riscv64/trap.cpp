@@ -2,6 +2,7 @@
 // into the exception table or a kernel fault, interrupts to their hooks.
 #include <abi/linux/signal.hpp>
 #include <arch/hooks.hpp>
+#include <arch/kernel_probe.hpp>
 #include <arch/page.hpp>
 #include <arch/time.hpp>
 #include <arch/user_context.hpp>
@@ -9,6 +10,9 @@
 
 #include "../common/exception_table.hpp"
 #include "trap_frame.hpp"
+
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
 
 namespace linnet::arch {
 
@@ -178,6 +182,9 @@ extern "C" void arch_kernel_trap(TrapFrame* frame) {
         }
         if (frame->status & csr::sstatus_spie) hooks::preemption_point();
     } else {
+        const KernelTrap trap{{frame->regs}, &frame->status};
+        if (frame->cause == static_cast<u64>(Cause::Breakpoint) && hooks::kernel_breakpoint(trap)) return;
+        hooks::kernel_fault_in_probe(trap);
         handle_exception(*frame);
     }
 }

@@ -185,12 +185,16 @@ arch_trap_stubs:
     .rept 256
     .balign 16
     .if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
-    .else
+    .elseif vector != 3
     pushq $0
     .endif
+    .if vector != 3
     pushq $vector
+    .endif
     .if vector == 1
     jmp debug_entry
+    .elseif vector == 3
+    jmp breakpoint_entry
     .elseif vector == 2 || vector == 8 || vector == 18
     jmp paranoid_entry
     .else
@@ -198,6 +202,50 @@ arch_trap_stubs:
     .endif
     .set vector, vector + 1
     .endr
+
+// A probe of the kernel may stand in place of a call: what that pushes would lie where the frame is. So of kernel code's
+// breakpoints the frame is moved down.
+breakpoint_entry:
+    testb $3, 8(%rsp)            // CS
+    jnz 1f
+    subq $8, %rsp                // keeps the stack aligned
+    .rept 5
+    pushq 40(%rsp)
+    .endr
+    pushq $0
+    pushq $3
+    cld
+    CLAC
+    PUSH_REGISTERS
+    movq %rsp, %rdi
+    call arch_kernel_breakpoint
+    POP_REGISTERS
+    iretq
+1:  pushq $0
+    pushq $3
+    jmp trap_entry
+
+// Where functions return to whose return is followed (kretprobes): a frame as if a breakpoint at address 0 had trapped.
+    .balign 16
+    .globl arch_kernel_return_entry
+    .type arch_kernel_return_entry, @function
+arch_kernel_return_entry:
+    pushq $KERNEL_DS
+    pushq %rsp
+    pushfq
+    cli
+    cld
+    CLAC
+    addq $8, 8(%rsp)
+    pushq $KERNEL_CS
+    pushq $0
+    pushq $0
+    pushq $3
+    PUSH_REGISTERS
+    movq %rsp, %rdi
+    call arch_kernel_return
+    POP_REGISTERS
+    iretq
 
     .balign 64
 trap_entry:

@@ -5,13 +5,18 @@
 #include "local_apic.hpp"
 #include "timer.hpp"
 #include <abi/linux/signal.hpp>
+#include <arch/fault_watch.hpp>
 #include <arch/hooks.hpp>
+#include <arch/kernel_probe.hpp>
 #include <arch/page.hpp>
 #include <arch/platform.hpp>
 #include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
 #include <arch_impl/vectors.hpp>
 #include <lib/format.hpp>
+
+// What runs before a probe's breakpoint is known for one can't be probed itself.
+#pragma clang section text = ".text.noprobe"
 
 namespace linnet::arch {
 namespace {
@@ -196,6 +201,7 @@ void handle_kernel_exception(UserRegisters& frame) {
     // A double fault is mostly a page fault that found no stack to report on.
     bool has_address = frame.vector == page_fault || frame.vector == double_fault;
     u64 address = has_address ? read_cr2() : 0;
+    if (frame.vector == page_fault) tell_of_page_fault({address, frame.rip, frame.error, true});
     uintptr_t fix_up = 0;
     if (frame.vector == page_fault || frame.vector == general_protection) fix_up = find_fix_up(frame.rip);
     if (frame.vector == page_fault && handle_kernel_page_fault(frame, fix_up, address)) return;
@@ -217,6 +223,7 @@ TrapReason user_trap(UserContext& context) {
         u64 address = read_cr2();
         context.fault_vector = vector;
         context.fault_error = context.registers.error;
+        tell_of_page_fault({address, context.registers.rip, context.registers.error, false});
         return decode_page_fault(context, address);
     }
     if (vector >= exception_count) {
@@ -227,6 +234,10 @@ TrapReason user_trap(UserContext& context) {
     context.fault_error = context.registers.error;
     return decode_exception(context);
 }
+
+namespace {
+KernelTrap trap_of(UserRegisters& frame) { return {{reinterpret_cast<u64*>(&frame)}, &frame.rflags}; }
+} // namespace
 
 /// A trap from kernel code, or one with a stack of its own.
 extern "C" void arch_kernel_trap(UserRegisters& frame) {
@@ -249,7 +260,21 @@ extern "C" void arch_kernel_trap(UserRegisters& frame) {
         clear_debug_status();
         return;
     }
+    hooks::kernel_fault_in_probe(trap_of(frame));
     handle_kernel_exception(frame);
+}
+
+/// A breakpoint in kernel code.
+extern "C" void arch_kernel_breakpoint(UserRegisters& frame) {
+    const KernelTrap trap = trap_of(frame);
+    if (hooks::kernel_breakpoint(trap)) return;
+    hooks::kernel_fault_in_probe(trap);
+    handle_kernel_exception(frame);
+}
+
+/// A function has returned to arch_kernel_return_entry.
+extern "C" void arch_kernel_return(UserRegisters& frame) {
+    if (!hooks::kernel_return(trap_of(frame))) handle_kernel_exception(frame);
 }
 
 } // namespace linnet::arch

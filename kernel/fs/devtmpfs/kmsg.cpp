@@ -23,6 +23,9 @@ public:
         : File(path, flags, Positioning::Seekable), next_(core::oldest_log_sequence()) {}
     Result<usize> read(vfs::IoBuffer& to, u64) override;
     Result<usize> write(vfs::IoBuffer& from, u64) override;
+    // A record is a read.
+    bool feeds_pipes() const override { return false; }
+    bool takes_from_pipes() const override { return false; }
     Result<usize> append(vfs::IoBuffer& from, u64&) override { return write(from, 0); }
     Result<u64> seek(u64 position, i64 offset, u32 whence) override;
     u32 poll() override;

@@ -52,6 +52,7 @@ public:
     using MemoryFile::MemoryFile;
     Result<usize> read(IoBuffer& to, u64) override { return to.zero_out(to.remaining()); }
     Result<usize> write(IoBuffer&, u64) override { return error(Errno::ENOSPC); }
+    bool takes_from_pipes() const override { return false; }
 };
 
 class RandomFile final : public MemoryFile {

@@ -30,6 +30,7 @@ Result<void> store_request(std::string_view text) {
         break;
     case 'o':
         core::log_info("sysrq: Power Off");
+        core::finish_before_end();
         core::power_off();
     default:
         break;

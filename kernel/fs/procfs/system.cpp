@@ -73,7 +73,6 @@ Result<void> show_devices(TextSink sink) {
     return {};
 }
 
-Result<void> show_partitions(TextSink sink) { return sink("major minor  #blocks  name\n\n"), Result<void>{}; }
 Result<void> show_nothing(TextSink) { return {}; }
 
 // ---- sys/kernel/random (random(4)) ----
@@ -114,8 +113,6 @@ Result<void> show_constant(TextSink sink) {
 Result<void> add_device_files(Directory& root) {
     TRY(root.add_text("filesystems", show_filesystems));
     TRY(root.add_text("devices", show_devices));
-    TRY(root.add_text("partitions", show_partitions));
-    TRY(root.add_text("diskstats", show_nothing));
     return root.add_text("modules", show_nothing);
 }
 

@@ -151,7 +151,7 @@ Result<vfs::FileSystemStatistics> TmpfsSuperBlock::statistics() {
     return result;
 }
 
-Result<void> TmpfsSuperBlock::remount(std::string_view text) {
+Result<void> TmpfsSuperBlock::remount(std::string_view text, bool) {
     TmpfsOptions wanted = options_;
     wanted.size_given = wanted.inodes_given = false;
     TRY(wanted.parse(text));

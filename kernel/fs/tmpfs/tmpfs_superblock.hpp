@@ -34,7 +34,7 @@ public:
     void keep_in_kernel() { home_ = MemoryObject::Home::Kernel; }
 
     Result<vfs::FileSystemStatistics> statistics() override;
-    Result<void> remount(std::string_view options) override;
+    Result<void> remount(std::string_view options, bool read_only) override;
     void show_options(TextSink sink) override;
 
     /// Makes an inode of any kind. ENOSPC when there are no inodes left.

@@ -79,7 +79,9 @@ Result<void> store_comm(const Task& task, std::string_view text) {
     Thread* self = current_or_null();
     if (self && &self->process() != task.process.get()) return error(Errno::EINVAL);
     while (text.ends_with('\n')) text.remove_suffix(1);
-    task.thread->set_name(text.substr(0, Thread::name_size - 1));
+    text = text.substr(0, Thread::name_size - 1);
+    tracepoints::renaming(*task.thread, text);
+    task.thread->set_name(text);
     tracepoints::rename(*task.thread);
     return {};
 }

@@ -51,6 +51,19 @@ Result<long> move_by_vector(Thread& tracee, u64 type_word, bool is_write, u64 ve
     return 0;
 }
 
+/// Here the place in memory, or the value, comes before the code of what is wanted.
+Result<long> move_word(Thread& tracee, long request, u64 value, u64 code) {
+    const arch::WordRequest wanted = TRY(arch::word_request(request, code));
+    if (!wanted.is_write) {
+        const u64 word = TRY(arch::read_user_area(tracee.registers, wanted.offset));
+        TRY((mm::UserPtr<mm::Out, u64>(VirtAddr{value}).copy_out(word)));
+        return 0;
+    }
+    if (VirtAddr{value} >= arch::user_address_end) return error(Errno::EPERM);
+    TRY(arch::write_user_area(tracee.registers, wanted.offset, value));
+    return 0;
+}
+
 } // namespace
 
 Result<long> ask_for_registers(Thread& tracee, long request, u64 address, u64 data) {
@@ -70,7 +83,7 @@ Result<long> ask_for_registers(Thread& tracee, long request, u64 address, u64 da
         break;
     }
     const arch::RegisterRequest own = arch::register_request(request);
-    if (own.type == 0) return error(Errno::EIO);
+    if (own.type == 0) return move_word(tracee, request, address, data);
     TRY(move_set(tracee, *TRY(find_set(tracee, own.type)), own.is_write, VirtAddr{data}, ~u64{0}));
     return 0;
 }

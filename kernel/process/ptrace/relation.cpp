@@ -124,6 +124,10 @@ NullableRefPtr<Thread> untrace_locked(Thread& tracee) {
     trace.until = TraceUntil::NextStop; // what the next tracer has not asked for it does not get
     end_trace_stop_locked(tracee);
     watched_threads.fetch_sub(1, std::memory_order_relaxed);
+    if (std::exchange(trace.is_awaited, false)) {
+        tracee.process().awaited_threads.fetch_sub(1);
+        tracee.process().thread_exit.wake_all();
+    }
     return NullableRefPtr<Thread>::adopt(&tracee);
 }
 

@@ -8,6 +8,7 @@
 #include <process/ptrace.hpp>
 #include <process/run_loop.hpp>
 #include <process/session.hpp>
+#include <process/tracepoints.hpp>
 
 #include "../core_dump.hpp"
 #include "queue.hpp"
@@ -38,6 +39,7 @@ void block_for_handler_locked(Thread& thread, Dequeued& signal) {
 void take_action_locked(Thread& thread, Dequeued& signal) {
     Process& process = thread.process();
     signal.action = process.actions->get(signal.info.si_signo);
+    tracepoints::signal_deliver(signal.info, signal.action);
     if (!signal.has_handler()) return;
     block_for_handler_locked(thread, signal);
     if (!(signal.action.flags & abi::SA_RESETHAND)) return;

@@ -3,6 +3,7 @@
 // Locks: tree_lock may be held on entry; Process::signal_lock is taken; threads are woken under it.
 #include <process/ptrace.hpp>
 #include <process/session.hpp>
+#include <process/tracepoints.hpp>
 #include <vfs/credentials.hpp>
 
 #include "../core_dump.hpp"
@@ -92,6 +93,12 @@ bool apply_side_effects_locked(Process& process, int signal) {
 
 Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info, QueuedSignal* prepared = nullptr) {
     int signal = info.si_signo;
+    const auto tell = [&](tracepoints::SignalResult result) {
+        if (!tracepoints::signal_generate.is_on()) [[likely]]
+            return;
+        Thread* about = only ? only : process.leader_.get();
+        if (about) tracepoints::signal_generate(*about, info, only == nullptr, result);
+    };
     if (process.core_dumper.load(std::memory_order_relaxed)) [[unlikely]] {
         // It is as good as dead; but a dump can be ended.
         if (signal == abi::SIGKILL) end_core_dump_locked(process);
@@ -99,8 +106,12 @@ Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info,
     }
     if (apply_side_effects_locked(process, signal))
         process.continue_reportable = process.signals.continue_unreported = true;
-    if (is_ignored_locked(process, only, signal)) return Enqueued::Added;
+    if (is_ignored_locked(process, only, signal)) {
+        tell(tracepoints::SignalResult::Ignored);
+        return Enqueued::Added;
+    }
     if (kills_at_once_locked(process, only, signal)) {
+        tell(tracepoints::SignalResult::Delivered);
         begin_group_exit_locked(process, signal);
         return Enqueued::Added;
     }
@@ -109,6 +120,9 @@ Enqueued send_locked(Process& process, Thread* only, const abi::siginfo_t& info,
         enqueue_prepared_locked(only ? only->signals.pending : process.signals.pending, *prepared);
     else
         result = enqueue_locked(process, only, info);
+    tell(result == Enqueued::Added            ? tracepoints::SignalResult::Delivered
+         : result == Enqueued::AlreadyPending ? tracepoints::SignalResult::AlreadyPending
+                                              : tracepoints::SignalResult::OverflowFail);
     if (result == Enqueued::Added || signal >= abi::SIGRTMIN) {
         choose_and_wake_locked(process, only, signal);
         process.signals.arrivals.notify(abi::POLLIN | abi::POLLRDNORM);

@@ -12,7 +12,7 @@ public:
     explicit PseudoSuperBlock(FileSystem& file_system)
         : SuperBlock(file_system, allocate_anonymous_device()), magic_(file_system.magic()) {
         dentry_policy_ = DentryPolicy::Revalidate;
-        block_size_ = arch::page_size;
+        block_size_ = file_system.file_block();
     }
     Result<void> finish(RefPtr<Inode> root) { return set_root(std::move(root)); }
     Result<FileSystemStatistics> statistics() override {
@@ -26,7 +26,7 @@ private:
     const u32 magic_;
 };
 
-[[clang::no_destroy]] constinit FileSystem proc_file_system("proc", abi::PROC_SUPER_MAGIC);
+[[clang::no_destroy]] constinit FileSystem proc_file_system("proc", abi::PROC_SUPER_MAGIC, 1024);
 [[clang::no_destroy]] constinit FileSystem sys_file_system("sysfs", abi::SYSFS_MAGIC);
 
 } // namespace

@@ -8,6 +8,10 @@
 #include <span>
 #include <string_view>
 
+namespace linnet::arch {
+struct KernelTrap; // arch/kernel_probe.hpp
+}
+
 namespace linnet::hooks {
 
 /// First C++ code on the boot CPU: direct map and kernel image mapped, .bss cleared, boot thread and CPU 0 current
@@ -31,6 +35,14 @@ void preemption_point();
 /// A page fault in kernel code on a user address. True: the page is there now, run the instruction again. False: the
 /// arch code searches the exception table. Called with interrupts as they were at the fault.
 bool kernel_page_fault(VirtAddr address, arch::Access access);
+
+/// Kernel code has come to a breakpoint. True: it was a probe's, and the frame says where to go on. Interrupts are off.
+bool kernel_breakpoint(arch::KernelTrap trap);
+/// A kernel function has returned to arch_kernel_return_entry, interrupts off. False: nobody has sent it there.
+bool kernel_return(arch::KernelTrap trap);
+/// Kernel code has caused an exception: if that was the copy of a probed instruction, the frame becomes that of the
+/// instruction itself. Interrupts are off.
+void kernel_fault_in_probe(arch::KernelTrap trap);
 
 /// The value of a property of the firmware's device tree, node by path ("/cpus"); empty when there is none. For what
 /// only the architecture needs to know: the counter's frequency, ISA extensions, how to call the firmware. From

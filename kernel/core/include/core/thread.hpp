@@ -166,6 +166,8 @@ struct InterruptCounts {
 };
 
 /// Per-CPU data. `this_cpu()` is stable only while preemption is off.
+struct InterruptWork;
+
 struct Cpu : arch::CpuHeader {
     RunQueue* run_queue = nullptr;
     Thread* idle_thread = nullptr;
@@ -181,10 +183,11 @@ struct Cpu : arch::CpuHeader {
     u64 idle_ticks = 0;             // system = since the CPU came up - user - idle
     std::atomic<u64> calls_from{0}; // CPUs whose cross-call waits here
     std::atomic<bool> must_reschedule{false};
-    void* page_cache = nullptr;                  // mm: per-CPU page lists
-    void* slab_cache = nullptr;                  // mm: per-CPU magazines
-    void* address_space = nullptr;               // mm: the AddressSpace whose tables are loaded
-    void* timer_queue = nullptr;                 // core/timer
+    std::atomic<InterruptWork*> interrupt_work{nullptr}; // core/interrupt_work: put off until interrupts are taken
+    void* page_cache = nullptr;                          // mm: per-CPU page lists
+    void* slab_cache = nullptr;                          // mm: per-CPU magazines
+    void* address_space = nullptr;                       // mm: the AddressSpace whose tables are loaded
+    void* timer_queue = nullptr;                         // core/timer
     std::atomic<u64>* concurrency_ids = nullptr; // process: of the memory in which its thread has taken one, null: none
     u32 concurrency_id = 0;
     std::atomic<void*> mapping_hint{nullptr}; // mm: the mapping of address_space that a fault found last

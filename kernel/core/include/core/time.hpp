@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arch/time.hpp>
+#include <atomic>
 #include <compare>
 #include <lib/types.hpp>
 
@@ -68,6 +69,9 @@ struct TimeZone {
 };
 TimeZone time_zone();
 void set_time_zone(TimeZone zone);
+
+/// The CPU that sets the clocks at the moment, ~0: none. It can't read them meanwhile.
+inline constinit std::atomic<u32> clock_setter{~0u};
 
 /// Calibrates and starts the clock; boot CPU, once.
 void initialise_time();

@@ -32,7 +32,7 @@ inline constinit Tracepoint<Irq, bool /*handled*/> irq_exit;
 inline constinit Tracepoint<const Timer&, u64 /*deadline_ns*/> timer_start;
 inline constinit Tracepoint<const Timer&> timer_cancel;
 inline constinit Tracepoint<const Timer&, u64 /*now_ns*/> timer_expire_entry;
-inline constinit Tracepoint<const Timer*> timer_expire_exit;
+inline constinit Tracepoint<const Timer&> timer_expire_exit;
 
 } // namespace tracepoints
 } // namespace linnet::core

@@ -115,7 +115,7 @@ public:
     bool group_exiting = false; // every thread has work_exit or will have
     int group_exit_status = 0;
     Thread* exec_thread = nullptr; // execve in progress: it waits for the others to die
-    core::WaitQueue thread_exit;   // a thread died; waited on by execve
+    core::WaitQueue thread_exit;   // a thread died or was waited for; waited on by execve
     u32 executing = 0;             // threads in execve: who would trace one waits
     core::WaitQueue executed;
 
@@ -136,6 +136,9 @@ public:
     std::atomic<i32> oom_score_adj{0};       // -1000 (never chosen) to 1000 (proc_pid_oom_score_adj(5))
     std::atomic<i32> oom_score_adj_floor{0}; // the least value it takes without CAP_SYS_RESOURCE
     std::atomic<u32> living_threads{0};
+    /// Threads beside the leader that are dead, but not for their tracers, which have not waited for them yet; changes
+    /// under signal_lock.
+    std::atomic<u32> awaited_threads{0};
     u64 start_time_ns = 0;
     std::atomic<u32> executions{0};           // of execve: what was asked for by the program before is not this one's
     std::atomic<bool> awaits_cpu_time{false}; // CPU timers are set and none of its threads ran: look when one does

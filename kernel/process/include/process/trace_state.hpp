@@ -23,6 +23,7 @@ struct TraceState {
     bool must_trap = false;     // it stops at its loop's edge: asked to, or the state of its group stop has changed
     bool is_stopped = false;    // in a ptrace-stop: the tracer may ask for anything
     bool is_reportable = false; // a stop that wait4(2) has not told of
+    bool is_awaited = false;    // dead, and counted among the process's awaited_threads
     bool is_listening = false;  // PTRACE_LISTEN: stopped, but not for requests
     TraceStop stop = TraceStop::Signal;
     TraceUntil until = TraceUntil::NextStop;

@@ -14,6 +14,10 @@ namespace tracepoints {
 
 /// The current thread has made one, which does not run yet. May sleep, as all up to `exit`.
 inline constinit core::Tracepoint<Thread& /*parent*/, Thread& /*child*/> fork;
+/// The same, before that is told, with the flags of clone(2).
+inline constinit core::Tracepoint<Thread& /*child*/, u64 /*clone_flags*/> new_task;
+/// The current thread, or another of its process, is about to have that name.
+inline constinit core::Tracepoint<Thread&, std::string_view> renaming;
 /// The current thread, or another of its process, has another name.
 inline constinit core::Tracepoint<Thread&> rename;
 /// The current thread executes another program from now on.

@@ -10,6 +10,7 @@ struct WaitRequest {
     Pid id = 0;
     NullableRefPtr<PidRecord> record{}; // in place of the id for P_PIDFD
     u32 options = 0;                    // abi::WEXITED and so on; wait4 sets WEXITED
+    bool wants_details = true;          // the outcome's uid and usage, which take a while to find out
 };
 
 struct WaitOutcome {

@@ -1,7 +1,8 @@
 // Waiting for files: poll(2), select(2), epoll(7); and the files made only to be waited for: eventfd(2), signalfd(2),
-// pipe(2).
+// pipe(2), splice(2).
 #pragma once
 
+#include <abi/linux/fcntl.hpp>
 #include <abi/linux/poll.hpp>
 #include <abi/linux/time.hpp>
 #include <syscalls/signal.hpp>
@@ -15,6 +16,7 @@ using TimespecInOut = mm::UserPtr<mm::InOut, abi::timespec>;
 using TimevalInOut = mm::UserPtr<mm::InOut, abi::timeval>;
 /// An fd_set, as the 64-bit words it is made of.
 using FdSet = mm::UserPtr<mm::InOut, u64>;
+using OffsetPtr = mm::UserPtr<mm::InOut, i64>;
 using EpollEventsOut = mm::UserPtr<mm::Out, abi::epoll_event>;
 
 /// pselect6's last argument points at this.
@@ -46,6 +48,11 @@ Result<long> sys_signalfd(process::Thread&, int fd, SigSetIn mask, u64 set_size)
 Result<long> sys_signalfd4(process::Thread&, int fd, SigSetIn mask, u64 set_size, u32 flags);
 Result<long> sys_pipe(process::Thread&, mm::UserPtr<mm::Out, i32> fds);
 Result<long> sys_pipe2(process::Thread&, mm::UserPtr<mm::Out, i32> fds, u32 flags);
+Result<long> sys_splice(process::Thread&, int in, OffsetPtr in_offset, int out, OffsetPtr out_offset, u64 count,
+                        u32 flags);
+Result<long> sys_tee(process::Thread&, int in, int out, u64 count, u32 flags);
+Result<long> sys_vmsplice(process::Thread&, int fd, mm::UserPtr<mm::In, abi::iovec> vectors, u64 vector_count,
+                          u32 flags);
 
 inline constexpr Entry poll_calls[] = {
     entry<sys_epoll_create>("epoll_create", nr::epoll_create),
@@ -64,6 +71,9 @@ inline constexpr Entry poll_calls[] = {
     entry<sys_select>("select", nr::select),
     entry<sys_signalfd>("signalfd", nr::signalfd),
     entry<sys_signalfd4>("signalfd4", nr::signalfd4),
+    entry<sys_splice>("splice", nr::splice),
+    entry<sys_tee>("tee", nr::tee),
+    entry<sys_vmsplice>("vmsplice", nr::vmsplice),
 };
 
 } // namespace linnet::syscalls

@@ -16,6 +16,7 @@ namespace linnet::vfs {
 
 class EpollFile;
 class FileOwner;
+class Pipe;
 struct EpollItem;
 
 /// What mmap asks of a file.
@@ -72,6 +73,15 @@ public:
     virtual void describe(TextSink sink) const;
     /// Itself when it is an epoll instance.
     virtual EpollFile* as_epoll() { return nullptr; }
+    /// The pipe that it is an end of.
+    virtual Pipe* as_pipe() { return nullptr; }
+    /// splice(2): whether it can be the one that a pipe is filled from, or emptied into. EINVAL if not.
+    virtual bool feeds_pipes() const { return seekable_; }
+    virtual bool takes_from_pipes() const { return seekable_; }
+    /// The object whose pages a pipe may hold instead of copies; null: read_for_pipe() fills pages of the pipe.
+    virtual mm::VmObject* lendable_pages() { return nullptr; }
+    /// read() into pages that go to a pipe; `blocking` says what SPLICE_F_NONBLOCK wants.
+    virtual Result<usize> read_for_pipe(IoBuffer& to, u64 offset, Blocking) { return read(to, offset); }
     /// Tells classes apart for the calls that take one kind of file only (pidfd, timerfd, …): the address of a constant
     /// of the class.
     virtual const void* kind() const { return nullptr; }

@@ -26,6 +26,7 @@ struct FileSystemStatistics {
     u64 blocks_available = 0;
     u64 files = 0;
     u64 files_free = 0;
+    u64 id = 0; // f_fsid; 0: made from the device number
 };
 
 class SuperBlock : public RefCounted<SuperBlock> {
@@ -45,8 +46,9 @@ public:
 
     virtual Result<FileSystemStatistics> statistics() = 0;
     virtual Result<void> sync() { return {}; }
-    /// mount -o remount with the file system's own options.
-    virtual Result<void> remount(std::string_view options);
+    /// mount -o remount with the file system's own options; whether it is to be read-only. EROFS when it can't be
+    /// written.
+    virtual Result<void> remount(std::string_view options, bool read_only);
     /// The file system's options for /proc/mounts, each with a leading comma.
     virtual void show_options(TextSink sink);
 

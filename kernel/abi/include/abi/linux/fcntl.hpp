@@ -77,6 +77,8 @@ inline constexpr u32 CLOSE_RANGE_UNSHARE = 2, CLOSE_RANGE_CLOEXEC = 4;
 inline constexpr u32 POSIX_FADV_NORMAL = 0, POSIX_FADV_RANDOM = 1, POSIX_FADV_SEQUENTIAL = 2, POSIX_FADV_WILLNEED = 3,
                      POSIX_FADV_DONTNEED = 4, POSIX_FADV_NOREUSE = 5;
 
+inline constexpr u32 SPLICE_F_MOVE = 1, SPLICE_F_NONBLOCK = 2, SPLICE_F_MORE = 4, SPLICE_F_GIFT = 8;
+
 struct iovec {
     u64 iov_base;
     u64 iov_len;

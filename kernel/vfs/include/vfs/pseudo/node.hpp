@@ -18,12 +18,15 @@ class Directory;
 
 class FileSystem : public FileSystemType {
 public:
-    constexpr FileSystem(const char* name, u32 magic) : name_(name), magic_(magic) {}
+    /// `file_block`: what stat(2) says of its files, by which the C library sizes its buffers.
+    constexpr FileSystem(const char* name, u32 magic, u32 file_block = arch::page_size)
+        : name_(name), magic_(magic), file_block_(file_block) {}
     /// Makes the superblock with an empty root; once, before anything is added.
     Result<void> initialise();
     [[nodiscard]] SuperBlock& superblock() const { return *superblock_; }
     [[nodiscard]] Directory& root() const { return *root_; }
     [[nodiscard]] u32 magic() const { return magic_; }
+    [[nodiscard]] u32 file_block() const { return file_block_; }
     /// Inode numbers of nodes that don't care which they have.
     u64 next_inode_number() { return next_number_.fetch_add(1, std::memory_order_relaxed); }
 
@@ -33,6 +36,7 @@ public:
 private:
     const char* name_;
     const u32 magic_;
+    const u32 file_block_;
     std::atomic<u64> next_number_{1};
     NullableRefPtr<SuperBlock> superblock_;
     NullableRefPtr<Directory> root_;
