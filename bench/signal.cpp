@@ -6,17 +6,27 @@
 // alternate stack. segv-mprotect: a write to a page without rights, a handler that gives them (and takes those of the
 // page before), the write again. segv-jump: a read of no memory, left by siglongjmp, its saved mask put back. signalfd:
 // sent while blocked and read. uprobe: a function with a probe on its first instruction, counted; uretprobe: with one
-// on its return. Without the PMU there are no such lines. rt-queue: sixty-four real-time signals queued with values,
-// then all handled, each.
+// on its return. kprobe: getpgid(2) with a probe on the first instruction of the kernel's function, counted, less the
+// call alone; kretprobe: with one on its return. Without the PMU there are no such lines. rt-queue: sixty-four
+// real-time signals queued with values, then all handled, each. ptrace-call: a child is let run to its next stop at a
+// system call (PTRACE_SYSCALL) and waited for; ptrace-info: the same, and asked for the call and a word of its memory,
+// as strace does. strace: Debian's strace of a cp of two hundred small files, where it is installed.
 #include <csetjmp>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <linux/perf_event.h>
+#include <string>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
+#include <vector>
 
 #include "measure.hpp"
 
@@ -195,33 +205,153 @@ unsigned long offset_of(const void* address, char* path) {
     return value + 1;
 }
 
-void through_probe(const char* name, int type, bool is_return) {
-    static char path[4096];
+/// The PMU's number; -1 where there is none.
+int type_of(const char* pmu) {
+    FILE* file = fopen((std::string("/sys/bus/event_source/devices/") + pmu + "/type").c_str(), "r");
+    int type = -1;
+    if (file) {
+        must(fscanf(file, "%d", &type) == 1, "type");
+        fclose(file);
+    }
+    return type;
+}
+
+/// What `call` costs (a number of times) while what it comes to is probed; each must have been counted.
+double with_probe(const char* name, int type, bool is_return, uint64_t place, uint64_t offset, auto call) {
     perf_event_attr attributes = {};
     attributes.type = uint32_t(type);
     attributes.size = sizeof attributes;
     attributes.config = is_return;
-    attributes.config2 = offset_of(reinterpret_cast<const void*>(probed), path);
-    attributes.config1 = reinterpret_cast<uint64_t>(path);
+    attributes.config1 = place;
+    attributes.config2 = offset;
     const int event = int(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, 0));
     must(event >= 0, name);
     uint64_t calls = 0, counted = 0;
-    measure(name, 1000, [&](int count) {
+    const double cost = least(1000, [&](int count) {
         calls += uint64_t(count);
-        for (int i = 0; i < count; i++) probed(i);
+        call(count);
     });
     must(read(event, &counted, sizeof counted) == sizeof counted && counted == calls, name);
     close(event);
+    return cost;
 }
 
 void through_probes() {
-    FILE* file = fopen("/sys/bus/event_source/devices/uprobe/type", "r");
-    if (!file) return;
-    int type = -1;
-    must(fscanf(file, "%d", &type) == 1, "type");
-    fclose(file);
-    through_probe("uprobe", type, false);
-    through_probe("uretprobe", type, true);
+    const int type = type_of("uprobe");
+    if (type < 0) return;
+    static char path[4096];
+    const uint64_t offset = offset_of(reinterpret_cast<const void*>(probed), path);
+    const auto call = [](int count) {
+        for (int i = 0; i < count; i++) probed(i);
+    };
+    for (bool is_return : {false, true}) {
+        const char* name = is_return ? "uretprobe" : "uprobe";
+        report(name, with_probe(name, type, is_return, reinterpret_cast<uint64_t>(path), offset, call));
+    }
+}
+
+/// The address of the kernel's function for getpgid(2), of one kernel or another.
+uint64_t kernel_function() {
+    FILE* file = fopen("/proc/kallsyms", "r");
+    char line[1024], name[900];
+    unsigned long address;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "%lx %*c %899s", &address, name) == 2)
+            for (const char* wanted : {"linnet::syscalls::sys_getpgid", "__x64_sys_getpgid", "__arm64_sys_getpgid",
+                                       "__riscv_sys_getpgid", "__se_sys_getpgid", "sys_getpgid"})
+                if (strcmp(name, wanted) == 0) {
+                    fclose(file);
+                    return address;
+                }
+    must(false, "kallsyms");
+    return 0;
+}
+
+void through_kernel_probes() {
+    const int type = type_of("kprobe");
+    if (type < 0) return;
+    const auto call = [](int count) {
+        for (int i = 0; i < count; i++) syscall(SYS_getpgid, 0);
+    };
+    const double alone = least(1000, call);
+    for (bool is_return : {false, true}) {
+        const char* name = is_return ? "kretprobe" : "kprobe";
+        report(name, with_probe(name, type, is_return, 0, kernel_function(), call) - alone);
+    }
+}
+
+// ---- tracing ----
+
+/// What `<linux/ptrace.h>` calls ptrace_syscall_info; it cannot be included beside `<sys/ptrace.h>`.
+constexpr int get_syscall_info = 0x420e;
+constexpr size_t syscall_info_size = 88;
+
+void to_next_call(pid_t child) {
+    int status = 0;
+    must(ptrace(PTRACE_SYSCALL, child, 0, 0) == 0, "PTRACE_SYSCALL");
+    must(waitpid(child, &status, __WALL) == child && WIFSTOPPED(status) && WSTOPSIG(status) == (SIGTRAP | 0x80),
+         "a stop at a call");
+}
+
+void stops_at_calls() {
+    static volatile long word = 7;
+    const pid_t child = fork();
+    must(child >= 0, "fork");
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        for (;;) syscall(SYS_getppid);
+    }
+    int status = 0;
+    must(waitpid(child, &status, __WALL) == child && WIFSTOPPED(status), "the first stop");
+    must(ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0, "PTRACE_SETOPTIONS");
+    measure("ptrace-call", 500, [child](int count) {
+        for (int i = 0; i < count; i++) to_next_call(child);
+    });
+    measure("ptrace-info", 500, [child](int count) {
+        char info[syscall_info_size];
+        long copy = 0;
+        iovec here{&copy, sizeof copy}, there{const_cast<long*>(&word), sizeof word};
+        for (int i = 0; i < count; i++) {
+            to_next_call(child);
+            must(syscall(SYS_ptrace, get_syscall_info, child, sizeof info, info) > 0, "PTRACE_GET_SYSCALL_INFO");
+            must(process_vm_readv(child, &here, 1, &there, 1, 0) == sizeof copy && copy == 7, "process_vm_readv");
+        }
+    });
+    kill(child, SIGKILL);
+    must(waitpid(child, &status, 0) == child, "waitpid");
+}
+
+void strace_of_files() {
+    const char* strace = "/usr/bin/strace";
+    if (access(strace, X_OK) != 0) return;
+    const std::string folder = "/tmp/bench-strace/";
+    std::vector<std::string> words = {strace, "-o", "/tmp/bench-strace.log", "/bin/cp"};
+    mkdir(folder.c_str(), 0700), mkdir((folder + "to").c_str(), 0700);
+    for (int i = 0; i < 200; i++) {
+        const std::string name = folder + std::to_string(i);
+        const int fd = open(name.c_str(), O_CREAT | O_WRONLY, 0600);
+        must(fd >= 0 && write(fd, name.data(), name.size()) == ssize_t(name.size()), "a file");
+        close(fd);
+        words.push_back(name);
+    }
+    words.push_back(folder + "to");
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    double best = 1e18;
+    for (int round = 0; round < 3; round++) {
+        const uint64_t start = counter::now();
+        const pid_t child = vfork();
+        if (child == 0) {
+            execv(strace, arguments.data());
+            _exit(127);
+        }
+        int status = 0;
+        must(waitpid(child, &status, 0) == child && status == 0, "strace");
+        best = std::min(best, counter::units(counter::now() - start));
+    }
+    report("strace", best);
 }
 
 } // namespace
@@ -237,4 +367,7 @@ int main() {
     through_signalfd();
     queue_of_64();
     through_probes();
+    through_kernel_probes();
+    stops_at_calls();
+    strace_of_files();
 }

@@ -74,6 +74,14 @@ inline bool is_linnet() {
     return version && strstr(version, "linnet");
 }
 
+/// For what Linnet has and not every Linux: where it is missing, the test is skipped on Linux and fails on Linnet.
+inline void needs(bool is_there, const char* why) {
+    if (is_there) return;
+    if (!is_linnet()) check::skip(why);
+    check::failed(__FILE__, __LINE__, why);
+    _exit(1);
+}
+
 // The kernel under test counts each page at once; Linux keeps up to 32 pages a processor aside (since 6.2).
 inline bool counts_exactly() { return is_linnet(); }
 

@@ -279,6 +279,19 @@ void file_system_sizes() {
     CHECK_EQ(before.f_type, 0x62656572);
 }
 
+/// By which the C library sizes its buffers, so that it is seen in how programs read.
+void block_sizes() {
+    struct stat status;
+    CHECK_OK(stat("/proc/filesystems", &status));
+    CHECK_EQ(status.st_blksize, 1024);
+    CHECK_OK(stat("/proc/self/status", &status));
+    CHECK_EQ(status.st_blksize, 1024);
+    CHECK_OK(stat("/dev/pts/ptmx", &status));
+    CHECK_EQ(status.st_blksize, 1024);
+    CHECK_OK(stat("/sys/kernel", &status));
+    CHECK_EQ(status.st_blksize, sysconf(_SC_PAGESIZE));
+}
+
 } // namespace
 
 int main() {
@@ -287,5 +300,6 @@ int main() {
     other_processes();
     system_files();
     file_system_sizes();
+    block_sizes();
     return result();
 }
