@@ -38,6 +38,11 @@ public:
     /// Blocks of metadata that are free now: what the journal knows of them must never be replayed over what comes to
     /// lie there. ENOMEM.
     virtual Result<void> forget(u64 block, u64 count) = 0;
+    /// The number of the transaction that the changes belong to, and of the last one that has been committed; they only
+    /// grow. Blocks that a transaction frees, of data or metadata, are not to be allocated before it is committed:
+    /// should the machine stop first, they are still what they were. The allocator remembers them with this number.
+    [[nodiscard]] virtual u64 transaction() const = 0;
+    [[nodiscard]] virtual u64 last_committed() const = 0;
 
 protected:
     ~MetadataWriter() = default;
