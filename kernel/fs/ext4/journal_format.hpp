@@ -40,9 +40,7 @@ public:
     [[nodiscard]] usize revoke_length() const { return has(journal_64bit) ? 8 : 4; }
     /// How many blocks one descriptor speaks of, and one block of revokes.
     [[nodiscard]] usize tags_in_block() const;
-    [[nodiscard]] usize revokes_in_block() const {
-        return (end_of_room() - sizeof(RevokeHeader)) / revoke_length();
-    }
+    [[nodiscard]] usize revokes_in_block() const { return (end_of_room() - sizeof(RevokeHeader)) / revoke_length(); }
 
     /// The tag at `offset` of a descriptor; nothing where there is no room for one.
     [[nodiscard]] std::optional<Tag> tag_at(std::span<const u8> bytes, usize offset) const;

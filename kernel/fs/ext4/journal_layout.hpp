@@ -52,6 +52,7 @@ struct JournalSuperblock {
 static_assert(sizeof(JournalSuperblock) == 1024 && offsetof(JournalSuperblock, checksum) == 0xfc);
 
 inline constexpr u32 journal_compat_checksum = 1; // JournalSuperblock.feature_compat
+inline constexpr u8 journal_checksum_crc32c = 4;  // JournalSuperblock.checksum_type
 // JournalSuperblock.feature_incompat
 inline constexpr u32 journal_revoke = 1, journal_64bit = 2, journal_async_commit = 4, journal_checksum_v2 = 8,
                      journal_checksum_v3 = 0x10, journal_fast_commit = 0x20;
