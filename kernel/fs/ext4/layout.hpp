@@ -16,14 +16,16 @@ inline constexpr u16 superblock_magic = 0xef53;
 inline constexpr u32 root_inode = 2;
 
 // Superblock.feature_compat
-inline constexpr u32 compat_has_journal = 0x4;
+inline constexpr u32 compat_has_journal = 0x4, compat_directory_index = 0x20;
 // Superblock.feature_incompat
 inline constexpr u32 incompat_file_type = 0x2, incompat_recover = 0x4, incompat_meta_bg = 0x10, incompat_extents = 0x40,
                      incompat_64bit = 0x80, incompat_mmp = 0x100, incompat_flex_bg = 0x200,
                      incompat_checksum_seed = 0x2000, incompat_large_directory = 0x4000, incompat_inline_data = 0x8000;
 // Superblock.feature_ro_compat
-inline constexpr u32 ro_compat_huge_file = 0x8, ro_compat_group_checksum = 0x10, ro_compat_clusters = 0x200,
-                     ro_compat_metadata_checksum = 0x400;
+inline constexpr u32 ro_compat_sparse_super = 0x1, ro_compat_large_file = 0x2, ro_compat_huge_file = 0x8,
+                     ro_compat_group_checksum = 0x10, ro_compat_many_links = 0x20, ro_compat_extra_size = 0x40,
+                     ro_compat_quota = 0x100, ro_compat_clusters = 0x200, ro_compat_metadata_checksum = 0x400,
+                     ro_compat_read_only = 0x1000, ro_compat_project = 0x2000;
 
 inline constexpr u16 state_clean = 1, state_has_errors = 2;
 
@@ -144,6 +146,9 @@ struct GroupDescriptor {
 static_assert(sizeof(GroupDescriptor) == 64);
 inline constexpr usize small_descriptor = 32;
 
+// GroupDescriptor.flags, which count where descriptors have checksums: what has not been written yet.
+inline constexpr u16 group_inodes_unwritten = 0x1, group_blocks_unwritten = 0x2;
+
 // RawInode.flags
 inline constexpr u32 inode_sync = 0x8, inode_immutable = 0x10, inode_append = 0x20, inode_no_dump = 0x40,
                      inode_no_access_time = 0x80, inode_encrypted = 0x800, inode_indexed = 0x1000,
@@ -189,6 +194,9 @@ struct RawInode {
 };
 static_assert(sizeof(RawInode) == 160 && offsetof(RawInode, extra_size) == 128);
 inline constexpr usize small_inode = 128;
+
+// What RawInode.mode says of the kind of file, as inode(7) has it.
+inline constexpr u16 mode_kind = 0170000, mode_directory = 0040000, mode_regular = 0100000, mode_symlink = 0120000;
 
 struct ExtentHeader {
     u16 magic;

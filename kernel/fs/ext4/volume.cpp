@@ -125,7 +125,7 @@ usize Volume::descriptor_size() const {
 }
 
 bool Volume::has_superblock(u32 group) const {
-    constexpr u32 ro_compat_sparse_super = 1, compat_sparse_super2 = 0x200;
+    constexpr u32 compat_sparse_super2 = 0x200;
     if (group == 0) return true;
     if (superblock_.feature_compat & compat_sparse_super2)
         return group == superblock_.backup_groups[0] || group == superblock_.backup_groups[1];
@@ -144,40 +144,46 @@ u64 Volume::descriptor_block(u32 index) const {
     return superblock_.first_data_block + group * superblock_.blocks_per_group + (is_behind_copy ? 1 : 0);
 }
 
-Result<void> Volume::check_descriptor(u32 group, std::span<const u8> bytes) const {
+u16 Volume::descriptor_checksum(u32 group, std::span<const u8> bytes) const {
     constexpr usize place = offsetof(GroupDescriptor, checksum);
-    u16 stored;
-    std::memcpy(&stored, bytes.data() + place, sizeof(stored));
-    u16 wanted = stored;
+    const auto behind = bytes.subspan(place + sizeof(u16));
     if (has_checksums()) {
-        const u16 none = 0;
         u32 value = crc32c_of(checksum_seed_, group);
         value = crc32c(value, bytes.first(place));
-        value = crc32c_of(value, none);
-        wanted = static_cast<u16>(crc32c(value, bytes.subspan(place + sizeof(none))));
-    } else if (superblock_.feature_ro_compat & ro_compat_group_checksum) {
-        u16 value = crc16(0xffff, superblock_.uuid);
-        value = crc16(value, {reinterpret_cast<const u8*>(&group), sizeof(group)});
-        value = crc16(value, bytes.first(place));
-        wanted = crc16(value, bytes.subspan(place + sizeof(stored)));
+        value = crc32c_of(value, u16{0});
+        return static_cast<u16>(crc32c(value, behind));
     }
-    if (stored == wanted) return {};
+    if (!has_descriptor_checksums()) return 0;
+    u16 value = crc16(0xffff, superblock_.uuid);
+    value = crc16(value, {reinterpret_cast<const u8*>(&group), sizeof(group)});
+    value = crc16(value, bytes.first(place));
+    return crc16(value, behind);
+}
+
+Result<void> Volume::check_descriptor(u32 group, std::span<const u8> bytes) const {
+    u16 stored;
+    std::memcpy(&stored, bytes.data() + offsetof(GroupDescriptor, checksum), sizeof(stored));
+    if (!has_descriptor_checksums() || stored == descriptor_checksum(group, bytes)) return {};
     core::log_error("EXT4-fs ({}): the checksum of group {}'s descriptor is wrong", name(), group);
     return error(Errno::EBADMSG);
 }
 
-Result<void> Volume::read_descriptors() {
-    const u64 table_blocks = divide_up<u64>(u64{superblock_.inodes_per_group} * inode_size_, block_size());
+Volume::Place Volume::descriptor_place(u32 group) const {
     const u32 in_block = static_cast<u32>(block_size() / descriptor_size());
+    return {descriptor_block(group / in_block), group % in_block * descriptor_size(), descriptor_size()};
+}
+
+Result<void> Volume::read_descriptors() {
     Block block;
     for (u32 group = 0; group < groups(); ++group) {
-        if (group % in_block == 0) block = TRY(read_block(descriptor_block(group / in_block)));
-        const auto bytes = block.bytes().subspan(group % in_block * descriptor_size(), descriptor_size());
+        const Place place = descriptor_place(group);
+        if (place.offset == 0) block = TRY(read_block(place.block));
+        const auto bytes = block.bytes().subspan(place.offset, place.size);
         TRY(check_descriptor(group, bytes));
         GroupDescriptor& descriptor = descriptors_[group];
         descriptor = {};
         std::memcpy(&descriptor, bytes.data(), std::min(bytes.size(), sizeof(descriptor)));
-        TRY(check_blocks(inode_table(group), table_blocks));
+        TRY(check_blocks(inode_table(group), inode_table_blocks()));
     }
     return {};
 }
@@ -195,53 +201,68 @@ Result<Block> Volume::read_block(u64 number) {
 }
 
 Result<DiskInode> Volume::read_inode(u32 number) {
-    constexpr u32 first_of_old = 11;
-    const u32 first = superblock_.revision == 0 ? first_of_old : superblock_.first_inode;
-    if (number != root_inode && number < first) return error(Errno::EUCLEAN);
-    return read_reserved_inode(number);
+    if (number != root_inode && number < first_inode()) return error(Errno::EUCLEAN);
+    return read_inode(number, Links::Some);
 }
 
-Result<DiskInode> Volume::read_reserved_inode(u32 number) {
-    if (number == 0 || number > superblock_.inodes_count) return error(Errno::EUCLEAN);
+Result<DiskInode> Volume::read_orphan(u32 number) {
+    if (number < first_inode()) return error(Errno::EUCLEAN);
+    return read_inode(number, Links::None);
+}
+
+Volume::Place Volume::inode_place(u32 number) const {
     const u32 group = (number - 1) / superblock_.inodes_per_group;
     const u64 offset = u64{(number - 1) % superblock_.inodes_per_group} * inode_size_;
-    Block block = TRY(read_block(inode_table(group) + (offset >> block_shift())));
-    const auto bytes = block.bytes().subspan(offset & (block_size() - 1), inode_size_);
+    return {inode_table(group) + (offset >> block_shift()), offset & (block_size() - 1), inode_size_};
+}
+
+Result<DiskInode> Volume::read_inode(u32 number, Links links) {
+    if (number == 0 || number > superblock_.inodes_count) return error(Errno::EUCLEAN);
+    const Place place = inode_place(number);
+    Block block = TRY(read_block(place.block));
+    const auto bytes = block.bytes().subspan(place.offset, place.size);
     DiskInode inode;
     inode.number = number;
     TRY(inode.bytes.try_resize(bytes.size()));
-    std::memcpy(inode.bytes.begin(), bytes.data(), bytes.size());
-    std::memcpy(&inode.raw, bytes.data(), std::min(bytes.size(), sizeof(RawInode)));
-    TRY(check_inode(inode));
+    {
+        core::SpinGuard guard(inodes_lock);
+        std::memcpy(inode.bytes.begin(), bytes.data(), bytes.size());
+    }
+    std::memcpy(&inode.raw, inode.bytes.begin(), std::min(bytes.size(), sizeof(RawInode)));
+    TRY(check_inode(inode, links));
     return inode;
 }
 
-Result<void> Volume::check_inode(DiskInode& inode) const {
+u32 Volume::inode_checksum_seed(u32 number, u32 generation) const {
+    return has_checksums() ? crc32c_of(crc32c_of(checksum_seed_, number), generation) : 0;
+}
+
+/// Over all bytes, with zeros in its own place.
+u32 Volume::inode_checksum(u32 seed, std::span<const u8> bytes, Halves halves) const {
+    constexpr usize low_place = offsetof(RawInode, checksum_low), high_place = offsetof(RawInode, checksum_high);
+    const u16 none = 0;
+    u32 value = crc32c(seed, bytes.first(low_place));
+    value = crc32c_of(value, none);
+    if (halves == Halves::Lower) return crc32c(value, bytes.subspan(low_place + 2)) & 0xffff;
+    value = crc32c(value, bytes.subspan(low_place + 2, high_place - low_place - 2));
+    value = crc32c_of(value, none);
+    return crc32c(value, bytes.subspan(high_place + 2));
+}
+
+Result<void> Volume::check_inode(DiskInode& inode, Links links) const {
     RawInode& raw = inode.raw;
     if (inode.bytes.size() == small_inode) raw.extra_size = 0;
     if (raw.extra_size % 4 != 0 || small_inode + raw.extra_size > inode.bytes.size()) return error(Errno::EUCLEAN);
+    inode.checksum_seed = inode_checksum_seed(inode.number, raw.generation);
     if (has_checksums()) {
-        constexpr usize low_place = offsetof(RawInode, checksum_low), high_place = offsetof(RawInode, checksum_high);
-        const u16 none = 0;
-        const bool has_high = inode.reaches(high_place + sizeof(none));
-        inode.checksum_seed = crc32c_of(crc32c_of(checksum_seed_, inode.number), raw.generation);
-        const std::span<const u8> bytes = std::as_const(inode.bytes).span();
-        u32 value = crc32c(inode.checksum_seed, bytes.first(low_place));
-        value = crc32c_of(value, none);
-        if (has_high) {
-            value = crc32c(value, bytes.subspan(low_place + 2, high_place - low_place - 2));
-            value = crc32c_of(value, none);
-            value = crc32c(value, bytes.subspan(high_place + 2));
-        } else {
-            value = crc32c(value, bytes.subspan(low_place + 2));
-        }
+        const bool has_high = inode.reaches(offsetof(RawInode, checksum_high) + sizeof(u16));
         const u32 stored = raw.checksum_low | (has_high ? u32{raw.checksum_high} << 16 : 0);
-        if (stored != (has_high ? value : value & 0xffff)) {
+        if (stored != inode_checksum(inode)) {
             core::log_error("EXT4-fs ({}): the checksum of inode {} is wrong", name(), inode.number);
             return error(Errno::EBADMSG);
         }
     }
-    if (raw.mode == 0 || raw.link_count == 0) return error(Errno::ESTALE);
+    if (raw.mode == 0 || (raw.link_count == 0 && links == Links::Some)) return error(Errno::ESTALE);
     if (static_cast<i64>(inode.size()) < 0) return error(Errno::EUCLEAN);
     return {};
 }
@@ -274,8 +295,7 @@ u32 Volume::superblocks_and_descriptors(u32 group) const {
 u64 Volume::overhead_blocks() const {
     const u32 ratio_shift = superblock_.log_cluster_size - superblock_.log_block_size;
     if (superblock_.overhead_clusters) return u64{superblock_.overhead_clusters} << ratio_shift;
-    const u64 table = divide_up<u64>(u64{superblock_.inodes_per_group} * inode_size_, block_size());
-    u64 sum = superblock_.first_data_block + groups() * (table + 2);
+    u64 sum = superblock_.first_data_block + groups() * (inode_table_blocks() + 2);
     for (u32 group = 0; group < groups(); ++group) sum += superblocks_and_descriptors(group);
     return sum;
 }

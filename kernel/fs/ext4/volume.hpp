@@ -8,6 +8,8 @@
 
 #include "layout.hpp"
 
+#include <core/mutex.hpp>
+#include <core/spinlock.hpp>
 #include <lib/array_list.hpp>
 #include <lib/own_ptr.hpp>
 #include <mm/page_cache.hpp>
@@ -75,7 +77,9 @@ public:
     /// EUCLEAN for a number that no file can have, ESTALE for an unused inode.
     Result<DiskInode> read_inode(u32 number);
     /// The same for the inodes that the file system keeps to itself: the journal.
-    Result<DiskInode> read_reserved_inode(u32 number);
+    Result<DiskInode> read_reserved_inode(u32 number) { return read_inode(number, Links::Some); }
+    /// The same for a file that may have no name any more.
+    Result<DiskInode> read_orphan(u32 number);
 
     struct FreeCounts {
         u64 blocks = 0;
@@ -86,6 +90,57 @@ public:
     /// Blocks that hold no files: descriptors, bitmaps, tables of inodes, the journal (statfs(2) leaves them out).
     [[nodiscard]] u64 overhead_blocks() const;
 
+    /// Where an object lies on the disk; it does not reach beyond its block.
+    struct Place {
+        u64 block;
+        usize offset;
+        usize size;
+    };
+    [[nodiscard]] Place superblock_place() const {
+        return {superblock_offset >> block_shift(), superblock_offset & (block_size() - 1), sizeof(Superblock)};
+    }
+    [[nodiscard]] Place descriptor_place(u32 group) const;
+    /// `number` is that of an inode there is.
+    [[nodiscard]] Place inode_place(u32 number) const;
+    [[nodiscard]] u32 inode_size() const { return inode_size_; }
+    /// The first that is not kept for the file system itself.
+    [[nodiscard]] u32 first_inode() const {
+        constexpr u32 first_of_old = 11;
+        return superblock_.revision == 0 ? first_of_old : superblock_.first_inode;
+    }
+    [[nodiscard]] u64 first_block_of(u32 group) const {
+        return superblock_.first_data_block + u64{group} * superblock_.blocks_per_group;
+    }
+    [[nodiscard]] u64 inode_table(u32 group) const {
+        return joined(descriptors_[group].inode_table_low, descriptors_[group].inode_table_high);
+    }
+    [[nodiscard]] u64 inode_table_blocks() const {
+        return divide_up<u64>(u64{superblock_.inodes_per_group} * inode_size_, block_size());
+    }
+    /// Blocks at the beginning of a group that hold copies of the superblock and descriptors.
+    [[nodiscard]] u32 superblocks_and_descriptors(u32 group) const;
+    [[nodiscard]] bool has_descriptor_checksums() const {
+        return (superblock_.feature_ro_compat & (ro_compat_metadata_checksum | ro_compat_group_checksum)) != 0;
+    }
+    /// What a descriptor's checksum should be; its place among `bytes` is left out.
+    [[nodiscard]] u16 descriptor_checksum(u32 group, std::span<const u8> bytes) const;
+    /// The same for inodes. Old ones have room for the lower half of it only.
+    enum class Halves : u8 { Lower, Both };
+    [[nodiscard]] u32 inode_checksum(u32 seed, std::span<const u8> bytes, Halves halves) const;
+    [[nodiscard]] u32 inode_checksum(const DiskInode& inode) const {
+        const bool has_both = inode.reaches(offsetof(RawInode, checksum_high) + sizeof(u16));
+        return inode_checksum(inode.checksum_seed, inode.bytes.span(), has_both ? Halves::Both : Halves::Lower);
+    }
+    [[nodiscard]] u32 inode_checksum_seed(u32 number, u32 generation) const;
+
+    /// As they are in memory. Whoever changes a descriptor holds the allocator's lock, and stores it (GroupPlace).
+    GroupDescriptor& descriptor(u32 group) { return descriptors_[group]; }
+    [[nodiscard]] const GroupDescriptor& descriptor(u32 group) const { return descriptors_[group]; }
+    /// Only change_superblock() writes to it.
+    Superblock& superblock_to_change() { return superblock_; }
+    core::Mutex superblock_lock; // over changes of the superblock
+    core::SpinLock inodes_lock;  // over the copying of an inode into its place
+
 private:
     Volume(mm::FileObject& device, std::string_view name);
     Result<void> check_features() const;
@@ -93,13 +148,11 @@ private:
     Result<void> read_descriptors();
     [[nodiscard]] usize descriptor_size() const;
     [[nodiscard]] u64 descriptor_block(u32 index) const;
-    [[nodiscard]] u32 superblocks_and_descriptors(u32 group) const;
     [[nodiscard]] bool has_superblock(u32 group) const;
     Result<void> check_descriptor(u32 group, std::span<const u8> bytes) const;
-    Result<void> check_inode(DiskInode& inode) const;
-    [[nodiscard]] u64 inode_table(u32 group) const {
-        return joined(descriptors_[group].inode_table_low, descriptors_[group].inode_table_high);
-    }
+    enum class Links : u8 { Some, None };
+    Result<DiskInode> read_inode(u32 number, Links links);
+    Result<void> check_inode(DiskInode& inode, Links links) const;
 
     mm::FileObject& device_;
     Superblock superblock_{};

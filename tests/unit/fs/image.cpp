@@ -26,8 +26,10 @@ void Folder::make_directory(const std::string& name) const { files::create_direc
 namespace {
 
 std::vector<u8> bytes_of(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return std::vector<u8>(std::istreambuf_iterator<char>(file), {});
+    std::vector<u8> bytes(files::file_size(path));
+    std::ifstream(path, std::ios::binary)
+        .read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    return bytes;
 }
 
 /// Calls one of e2fsprogs' programs, which is to succeed; otherwise what it prints is shown.
@@ -76,6 +78,37 @@ Result<void> ImageDisk::read_page(u64 index, mm::Page& page) {
 Result<void> ImageDisk::write_page(u64 index, mm::Page& page) {
     const u64 begin = std::min<u64>(index << arch::page_shift, bytes.size());
     std::memcpy(bytes.data() + begin, mm::page_data(page), std::min<u64>(arch::page_size, bytes.size() - begin));
+    return {};
+}
+
+const std::vector<u8>& ImageDisk::stored() {
+    MUST(pages->write_back(0, bytes.size()));
+    return bytes;
+}
+
+Result<void> ImageWriter::call() {
+    if (calls++ == fails_at) return error(Errno::EIO);
+    return {};
+}
+
+Result<ext4::MutableBlock> ImageWriter::change(u64 block) {
+    TRY(call());
+    const u64 offset = block * block_size;
+    EXPECT_LE(offset + block_size, disk.bytes.size());
+    forgotten.erase(block);
+    return ext4::MutableBlock(TRY(disk.pages->get_page(offset >> arch::page_shift, arch::Access::Write)),
+                              offset & (arch::page_size - 1), block_size);
+}
+
+Result<ext4::MutableBlock> ImageWriter::fresh(u64 block) {
+    ext4::MutableBlock result = TRY(change(block));
+    std::memset(result.bytes().data(), 0, block_size);
+    return result;
+}
+
+Result<void> ImageWriter::forget(u64 block, u64 count) {
+    TRY(call());
+    for (u64 i = 0; i < count; ++i) forgotten.insert(block + i);
     return {};
 }
 

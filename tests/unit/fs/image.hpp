@@ -1,7 +1,9 @@
 // Images of file systems for host tests: made by mke2fs, held in memory, and read by the kernel's page cache.
 #pragma once
 
+#include "metadata_writer.hpp"
 #include <mm/page_cache.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,8 +39,31 @@ struct ImageDisk final : mm::PageSource {
 
     explicit ImageDisk(std::vector<u8> image);
     ~ImageDisk() { pages->detach(); }
+    /// The bytes, once what was changed in the page cache is in them.
+    const std::vector<u8>& stored();
     Result<void> read_page(u64 index, mm::Page& page) override;
     Result<void> write_page(u64 index, mm::Page& page) override;
+};
+
+/// Changes go straight to the pages of the disk. Can be told to fail.
+struct ImageWriter final : ext4::MetadataWriter {
+    ImageDisk& disk;
+    u32 block_size;
+    u64 number = 1;    // of the transaction
+    u64 committed = 0; // the last that has been
+    int calls = 0;     // in which something could fail
+    int fails_at = -1; // the number of the call that does, once
+    std::set<u64> forgotten;
+
+    ImageWriter(ImageDisk& image, const ext4::Volume& volume) : disk(image), block_size(volume.block_size()) {}
+    Result<ext4::MutableBlock> change(u64 block) override;
+    Result<ext4::MutableBlock> fresh(u64 block) override;
+    Result<void> forget(u64 block, u64 count) override;
+    [[nodiscard]] u64 transaction() const override { return number; }
+    [[nodiscard]] u64 last_committed() const override { return committed; }
+
+private:
+    Result<void> call();
 };
 
 } // namespace linnet::test
