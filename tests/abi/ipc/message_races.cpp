@@ -29,7 +29,8 @@ void test_all_arrive(int messages) {
         pids.push_back(child([&] {
             for (;;) {
                 const int number = receive(id, i == 0 ? 0 : i == 3 ? -2 : i, 0);
-                if (number < 0 && errno == EIDRM) return 0;
+                // The queue goes as receivers sleep, or as they are on the way to their next call.
+                if (number < 0 && (errno == EIDRM || errno == EINVAL)) return 0;
                 if (number < 0) return -1;
                 ledger->received[number]++;
             }
