@@ -82,9 +82,9 @@ constexpr i64 key_vendor = 0, key_architecture = 1, key_implementation = 2, key_
               key_unaligned_scalar = 9;
 constexpr u64 base_ima = 1;
 constinit HardwareProperty properties[] = {
-    {key_vendor, 0, false},
-    {key_architecture, 0, false},
-    {key_implementation, 0, false},
+    {key_vendor, 0, false, "mvendorid"},
+    {key_architecture, 0, false, "marchid"},
+    {key_implementation, 0, false, "mimpid"},
     {key_base, base_ima, true},
     {key_extensions, 0, true},
     {key_unaligned, 0, true},        // unknown

@@ -38,11 +38,17 @@ Result<void> show_cmdline(TextSink sink) {
 
 /// What is the same on every architecture.
 Result<void> show_cpuinfo(TextSink sink) {
-    const char* machine = arch::hardware_capabilities().machine;
+    const arch::HardwareCapabilities& hardware = arch::hardware_capabilities();
     for (u32 i = 0; i < core::cpu_count(); ++i) {
         if (!core::cpu(i).online.load()) continue;
-        format_to(sink, "processor\t: {}\nmodel name\t: {}\nhwcap\t\t: {#x}\n\n", i,
-                  std::string_view(machine ? machine : "unknown"), arch::hardware_capabilities().hwcap);
+        format_to(sink, "processor\t: {}\nmodel name\t: {}\nhwcap\t\t: {#x}\n", i,
+                  std::string_view(hardware.machine ? hardware.machine : "unknown"), hardware.hwcap);
+        for (const arch::HardwareProperty& property : hardware.properties) {
+            if (!property.name) continue;
+            const std::string_view name = property.name;
+            format_to(sink, "{}{}: {#x}\n", name, std::string_view(name.size() < 8 ? "\t\t" : "\t"), property.value);
+        }
+        sink("\n");
     }
     return {};
 }

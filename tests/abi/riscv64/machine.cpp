@@ -1,6 +1,7 @@
 // arch: riscv64
 // What the machine's harts can do (riscv_hwprobe(2)), and code that is written while it runs (riscv_flush_icache(2)).
 #include "check.hpp"
+#include "proc_text.hpp"
 
 #include <asm/hwprobe.h>
 #include <atomic>
@@ -49,8 +50,14 @@ void values() {
     const uint64_t extensions = value_of(RISCV_HWPROBE_KEY_IMA_EXT_0);
     CHECK_EQ((extensions & RISCV_HWPROBE_IMA_FD) != 0, letter('f') && letter('d'));
     CHECK_EQ((extensions & RISCV_HWPROBE_IMA_C) != 0, letter('c'));
-    for (int64_t key : {RISCV_HWPROBE_KEY_MVENDORID, RISCV_HWPROBE_KEY_MARCHID, RISCV_HWPROBE_KEY_MIMPID})
-        (void)value_of(key);
+    const char* cpus = proc_text::read_file("/proc/cpuinfo");
+    const auto listed = [&](const char* name) {
+        const char* line = strstr(cpus, name);
+        return line ? strtoull(strchr(line, ':') + 1, nullptr, 16) : ~0ull;
+    };
+    CHECK_EQ(value_of(RISCV_HWPROBE_KEY_MVENDORID), uint64_t(listed("mvendorid")));
+    CHECK_EQ(value_of(RISCV_HWPROBE_KEY_MARCHID), uint64_t(listed("marchid")));
+    CHECK_EQ(value_of(RISCV_HWPROBE_KEY_MIMPID), uint64_t(listed("mimpid")));
     CHECK(value_of(RISCV_HWPROBE_KEY_CPUPERF_0) <= 4);
     const uint64_t top = value_of(highest_address);
     CHECK(top > uint64_t(&top));

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Debian's perf: what it counts, samples and reads from its own files, with names and shares left out.
 # rootfs: perf
-# long: riscv64
 # arch: x86_64 aarch64 riscv64 loongarch64
 # smp: 4
 # timeout: 240

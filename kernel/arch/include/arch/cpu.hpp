@@ -43,7 +43,8 @@ void initialise_cpu(CpuHeader& cpu);
 struct HardwareProperty {
     i64 key;
     u64 value;
-    bool is_set_of_bits; // to have part of them is enough for who asks for that part
+    bool is_set_of_bits;        // to have part of them is enough for who asks for that part
+    const char* name = nullptr; // in /proc/cpuinfo, where it stands there
 };
 /// AT_HWCAP, AT_HWCAP2 and AT_PLATFORM of the auxiliary vector (getauxval(3)), and more.
 struct HardwareCapabilities {
