@@ -312,6 +312,7 @@ void exit_thread(int status) {
     release_parts(self, process);
     give_children_of_thread_away(self, process);
     tracepoints::exit(self);
+    tracepoints::ended(self);
     if (ThreadObserver* observer = self.observer.load(std::memory_order_acquire)) observer->on_exit();
     release_tracees(self);
     const bool is_last = leave_process(self, process, status);

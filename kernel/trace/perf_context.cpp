@@ -45,6 +45,11 @@ PerfContext* PerfContext::find(core::Thread& thread) {
 
 PerfContext* PerfContext::find_cpu(u32 cpu) { return of_cpus[cpu].load(std::memory_order_acquire); }
 
+void PerfContext::end_samples() {
+    RecordingGuard guard(lock);
+    takes_no_samples = true;
+}
+
 void PerfContext::enter_guarded(u32 cpu) {
     for (PerfEvent& event : events) event.enter_guarded(cpu);
 }

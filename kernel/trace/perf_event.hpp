@@ -177,11 +177,14 @@ public:
     void refresh_locked();
     void enter_guarded(u32 cpu);
     void leave_guarded();
+    /// Its thread ends: events go on counting, but nothing more is told of it.
+    void end_samples();
 
     core::InterruptSpinLock lock{lock_class};
     IntrusiveList<PerfEvent, &PerfEvent::context_node> events; // changed with both locks
     IntrusiveList<PerfEvent, &PerfEvent::opened_node> opened;  // by the thread
     bool has_exited = false;
+    bool takes_no_samples = false; // guarded
     u64 migrations_then = 0; // when it was last seen to leave a CPU; guarded
 
 private:

@@ -220,8 +220,10 @@ void on_child(Thread& parent, Thread& child) {
     if (is_watched(watch_threads)) write_task(PerfRecord::Fork, child, ids_of(parent));
 }
 
-void on_ending(Thread& thread) {
+/// Who reads of a thread's end forgets its name: no sample of it follows that is the thread's own.
+void on_ended(Thread& thread) {
     if (!is_watched(watch_threads)) return;
+    if (PerfContext* own = PerfContext::find(thread)) own->end_samples();
     const auto parent = static_cast<u32>(thread.process().parent_pid());
     write_task(PerfRecord::Exit, thread, halves(parent, parent));
 }
@@ -234,7 +236,7 @@ constinit decltype(core::tracepoints::memory_mapped)::Probe mapping_probe{on_map
 constinit decltype(process::tracepoints::fork)::Probe fork_probe{on_child};
 constinit decltype(process::tracepoints::rename)::Probe rename_probe{on_renamed};
 constinit decltype(process::tracepoints::exec)::Probe exec_probe{on_executed};
-constinit decltype(process::tracepoints::exit)::Probe exit_probe{on_ending};
+constinit decltype(process::tracepoints::ended)::Probe ended_probe{on_ended};
 
 } // namespace
 
@@ -245,7 +247,7 @@ void add_perf_probes() {
     process::tracepoints::fork.add(fork_probe);
     process::tracepoints::rename.add(rename_probe);
     process::tracepoints::exec.add(exec_probe);
-    process::tracepoints::exit.add(exit_probe);
+    process::tracepoints::ended.add(ended_probe);
 }
 
 void switch_tracepoints(u32 what, bool on) {
@@ -255,7 +257,7 @@ void switch_tracepoints(u32 what, bool on) {
     if (what == watch_mappings) turn(core::tracepoints::memory_mapped, process::tracepoints::exec);
     if (what == watch_threads)
         turn(process::tracepoints::fork, process::tracepoints::rename, process::tracepoints::exec,
-             process::tracepoints::exit);
+             process::tracepoints::ended);
 }
 
 } // namespace linnet::trace

@@ -152,7 +152,7 @@ void PerfEvent::adapt_period_guarded() {
 }
 
 void PerfEvent::take_sample_guarded(const Moment& moment) {
-    if (buffer) {
+    if (buffer && !context.takes_no_samples) {
         if (!write_sample_guarded(*this, moment, period_))
             lost.fetch_add(1, std::memory_order_relaxed);
         else if (!has(abi::PERF_ATTR_WATERMARK) && attributes.wakeup_events)

@@ -179,6 +179,32 @@ void forks() {
     close(event);
 }
 
+/// Readers forget a thread's name with its end, so no sample may come behind that.
+void last_samples() {
+    stay_on(0);
+    perf_event_attr attributes = software(PERF_COUNT_SW_CPU_CLOCK, 10'000, PERF_SAMPLE_TID);
+    attributes.task = attributes.inherit = 1;
+    const int event = opened(open_event(&attributes, 0, 0));
+    Ring ring(event, 64);
+    int ends = 0;
+    for (int round = 0; round < 200; round++) {
+        ring.take();
+        const pid_t child = fork();
+        if (child == 0) _Exit(0);
+        CHECK_EQ(waitpid(child, nullptr, 0), child);
+        bool has_ended = false;
+        for (const Record& record : ring.take()) {
+            if (record.words.empty() ||
+                record.words[0] != (record.header.type == PERF_RECORD_EXIT ? ids(child, getpid()) : ids(child, child)))
+                continue;
+            CHECK(!has_ended);
+            if (record.header.type == PERF_RECORD_EXIT) has_ended = true, ends++;
+        }
+    }
+    CHECK_GE(ends, 100); // some find no room
+    close(event);
+}
+
 void executions() {
     stay_on(0);
     perf_event_attr attributes = watching();
@@ -257,6 +283,7 @@ int main(int arguments, char**) {
     names();
     mappings();
     forks();
+    last_samples();
     executions();
     switches();
     return result();

@@ -24,6 +24,8 @@ inline constinit core::Tracepoint<Thread&> rename;
 inline constinit core::Tracepoint<Thread&, std::string_view /*path*/, Pid /*tid before*/> exec;
 /// The current thread will run no more user code.
 inline constinit core::Tracepoint<Thread&> exit;
+/// The same, once all have been told of that.
+inline constinit core::Tracepoint<Thread&> ended;
 /// The current thread begins to wait for children: for all (0) or some (wait4(2)).
 inline constinit core::Tracepoint<Pid> wait;
 
