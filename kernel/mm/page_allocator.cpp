@@ -10,6 +10,7 @@
 #include "frame_poison.hpp"
 #include "kasan.hpp"
 #include "reclaim.hpp"
+#include "rmap.hpp"
 #include "zeroed_pages.hpp"
 #include <algorithm>
 #include <core/spinlock.hpp>
@@ -280,6 +281,8 @@ void free_pages(Page& page, unsigned order) { give_back(page, order); }
 void free_page(Page& page) {
     if (page.kind == PageKind::Hugetlb) [[unlikely]]
         return free_pool_frame(page);
+    // A write may have marked it after a truncation had taken it away.
+    if (page.kind == PageKind::File) note_clean(page);
     give_back(page, page.order);
 }
 

@@ -57,7 +57,8 @@ usize FileObject::window_at(u64 index) {
         window = first_window;
     else if (index == next_read_.load(std::memory_order_relaxed))
         window = std::min<u32>(std::max(window_.load(std::memory_order_relaxed) * 2, first_window), batch);
-    if (index < end) window = static_cast<u32>(std::min<u64>(window, end - index));
+    // Behind the end no page is worth reading that nobody asked for.
+    window = index < end ? static_cast<u32>(std::min<u64>(window, end - index)) : 1;
     window_.store(window, std::memory_order_relaxed);
     return window;
 }

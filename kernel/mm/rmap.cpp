@@ -2,6 +2,7 @@
 #include "rmap.hpp"
 #include "huge_pages.hpp"
 #include <algorithm>
+#include <mm/page_cache.hpp>
 
 namespace linnet::mm {
 

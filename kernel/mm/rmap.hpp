@@ -26,8 +26,7 @@ u64 mapped_object_frames();
 /// where known, is a last-level table that maps it.
 u32 mapping_count(const Page& page, const Page* table);
 
-/// Marks a page of a FileObject as different from what is stored, or as stored.
-void note_dirty(Page& page);
+/// A page of a FileObject is stored as it is; note_dirty() (page_cache.hpp) is the opposite.
 void note_clean(Page& page);
 u64 dirty_frames();
 

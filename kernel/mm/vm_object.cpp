@@ -10,6 +10,7 @@
 #include <cstring>
 #include <lib/own_ptr.hpp>
 #include <mm/address_space.hpp>
+#include <mm/page_cache.hpp>
 #include <mm/vm_object.hpp>
 
 namespace linnet::mm {

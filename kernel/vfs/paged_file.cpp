@@ -92,7 +92,7 @@ Result<usize> write_piece(mm::VmObject& object, IoBuffer& from, const PagePiece&
         std::memcpy(place, fresh.data<u8>(), copied);
     else
         copied = TRY(from.copy_in({place, piece.size}));
-    if (object.wants_write_faults()) page->set(mm::page_dirty);
+    if (object.wants_write_faults()) mm::note_dirty(*page);
     return copied;
 }
 

@@ -88,7 +88,7 @@ Result<void> Replay::write(u64 block, std::span<const u8> bytes, bool is_escaped
     // A block of data that looked like one of the journal's had its first word taken away.
     const BigEndian<u32> magic = journal_magic;
     if (is_escaped) std::memcpy(to, &magic, sizeof(magic));
-    page->set(mm::page_dirty);
+    mm::note_dirty(*page);
     return {};
 }
 
@@ -221,7 +221,7 @@ Result<void> mark_recovered(mm::FileObject& device) {
     superblock.feature_incompat &= ~incompat_recover;
     if (superblock.feature_ro_compat & ro_compat_metadata_checksum)
         superblock.checksum = crc32c(~0u, {reinterpret_cast<const u8*>(&superblock), offsetof(Superblock, checksum)});
-    page->set(mm::page_dirty);
+    mm::note_dirty(*page);
     return {};
 }
 

@@ -153,6 +153,20 @@ TEST(Objects, WritesToSharedFilePagesAreNoticed) {
     EXPECT_EQ(source.writes, 2);
 }
 
+TEST(Objects, PagesMarkedAfterATruncationAreCountedNoMore) {
+    start_machine();
+    CountingSource source;
+    auto file = MUST(mm::FileObject::create(source, 8 * page));
+    {
+        auto written = MUST(file->get_page(2, Access::Write));
+        EXPECT_EQ(mm::memory_statistics().dirty, 1u);
+        file->set_size(page);
+        EXPECT_EQ(mm::memory_statistics().dirty, 0u);
+        mm::note_dirty(*written); // by a writer that the truncation overtook
+    }
+    EXPECT_EQ(mm::memory_statistics().dirty, 0u);
+}
+
 /// Takes runs, and notes how long they were.
 struct RunSource final : mm::PageSource {
     std::vector<usize> reads, writes;
@@ -193,6 +207,16 @@ TEST(Objects, SequentialReadersFindPagesThere) {
         EXPECT_EQ(source.reads, (std::vector<usize>{1, 1, 1})); // no order, nothing read ahead
     }
     EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, NothingIsReadAheadBehindTheEnd) {
+    start_machine();
+    RunSource source;
+    auto file = MUST(mm::FileObject::create(source, page));
+    EXPECT_TRUE(file->get_page(0, Access::Read));
+    EXPECT_TRUE(file->get_page(1, Access::Read));
+    EXPECT_TRUE(file->get_page(2, Access::Read));
+    EXPECT_EQ(source.reads, (std::vector<usize>{1, 1, 1}));
 }
 
 TEST(Objects, WhatCannotBeReadAheadHurtsNobodyElse) {

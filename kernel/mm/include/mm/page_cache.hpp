@@ -83,6 +83,10 @@ private:
     std::atomic<u32> window_{0};    // pages read in the last go
 };
 
+/// A page of a FileObject differs from what is stored. To be said again after it was changed, for it may have been
+/// stored meanwhile. Counted (Dirty in /proc/meminfo).
+void note_dirty(Page& page);
+
 inline FileObject* VmObject::as_file() { return kind_ == Kind::File ? static_cast<FileObject*>(this) : nullptr; }
 
 } // namespace linnet::mm
