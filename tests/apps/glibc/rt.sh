@@ -1,6 +1,6 @@
 #!/bin/bash
 # rootfs: glibc
-# with: verdicts.bash
+# with: verdicts.bash ../judging.bash
 # arch: x86_64 aarch64
 # long
 # timeout: 7200

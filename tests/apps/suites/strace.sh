@@ -1,7 +1,7 @@
 #!/bin/bash
 # rootfs: suites
 # mem: 2G
-# with: verdicts.bash
+# with: verdicts.bash ../judging.bash
 # arch: x86_64
 # long
 # timeout: 7200

@@ -78,13 +78,13 @@ def _name(arch, path):
 def run_one(plan, arch, guest, path, header):
     inside = f"/.linnet/t/{path.name}"
     guest.put(inside, path.read_bytes())
-    companions = header.text("with").split()
-    for name in companions:
-        guest.put(f"/.linnet/t/{name}", (path.parent / name).read_bytes())
+    companions = [path.parent / name for name in header.text("with").split()]
+    for companion in companions:
+        guest.put(f"/.linnet/t/{companion.name}", companion.read_bytes())
     settings = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     outcome = guest.run([inside], header.number("timeout", TIMEOUT), cwd="/tmp", env=settings or None)
-    for name in (path.name, *companions):
-        guest.remove(f"/.linnet/t/{name}")
+    for placed in (path, *companions):
+        guest.remove(f"/.linnet/t/{placed.name}")
     actual = transcript(outcome)
     if plan.record:
         return record(plan, arch, path, outcome, actual)
