@@ -77,32 +77,71 @@ bool is_restart_code(long result) {
     return result <= -static_cast<long>(Errno::RestartIfRequested) && result >= -static_cast<long>(Errno::RestartBlock);
 }
 
-/// A call ended in a restart code and no handler runs: it goes on.
-void restart_without_handler(arch::UserContext& context) {
-    if (!context.in_syscall()) return;
-    long result = context.syscall_result();
-    if (!is_restart_code(result)) return;
-    if (result == -static_cast<long>(Errno::RestartBlock))
-        context.restart_as(abi::nr::restart_syscall);
-    else
-        context.restart_syscall();
-    context.mark_not_syscall();
+/// Whether a call that ended in a restart code is executed again after a handler.
+bool is_restarted_after(const SignalAction& action, long result) {
+    return result == -static_cast<long>(Errno::RestartAlways) ||
+           (result == -static_cast<long>(Errno::RestartIfRequested) && (action.flags & abi::SA_RESTART));
 }
 
-/// The same when a handler runs first.
-void settle_before_handler(arch::UserContext& context, const SignalAction& action) {
-    if (!context.in_syscall()) return;
-    long result = context.syscall_result();
-    if (is_restart_code(result)) {
-        bool restart = result == -static_cast<long>(Errno::RestartAlways) ||
-                       (result == -static_cast<long>(Errno::RestartIfRequested) && (action.flags & abi::SA_RESTART));
-        if (restart)
+/// What becomes of a call that ended in a restart code. Where tracers are to find it set back already, that is done at
+/// once; they take it away by moving the pc.
+class InterruptedCall {
+public:
+    explicit InterruptedCall(arch::UserContext& context) : context_(context) {
+        if constexpr (arch::UserContext::sets_back_early) {
+            if (!ended_in_restart_code()) return;
+            result_ = context.syscall_result();
+            behind_ = context.pc();
             context.restart_syscall();
-        else
-            context.set_syscall_result(-static_cast<long>(Errno::EINTR));
+            context.mark_not_syscall();
+            call_ = context.pc();
+        }
     }
-    context.mark_not_syscall();
-}
+
+    /// No handler runs (any more).
+    void go_on() {
+        constexpr long by_block = -static_cast<long>(Errno::RestartBlock);
+        if (is_set_back()) {
+            if (result_ == by_block && context_.pc() == call_) context_.set_next_call(abi::nr::restart_syscall);
+        } else if (ended_in_restart_code()) {
+            if (context_.syscall_result() == by_block)
+                context_.restart_as(abi::nr::restart_syscall);
+            else
+                context_.restart_syscall();
+            context_.mark_not_syscall();
+        }
+    }
+
+    /// A handler runs first.
+    void settle_before(const SignalAction& action) {
+        if (is_set_back()) {
+            if (!is_restarted_after(action, result_) && context_.pc() == call_) interrupt(behind_);
+            result_ = 0;
+        } else if (context_.in_syscall()) {
+            if (ended_in_restart_code()) {
+                if (is_restarted_after(action, context_.syscall_result()))
+                    context_.restart_syscall();
+                else
+                    interrupt(context_.pc());
+            }
+            context_.mark_not_syscall();
+        }
+    }
+
+private:
+    [[nodiscard]] bool is_set_back() const { return result_ != 0; }
+    [[nodiscard]] bool ended_in_restart_code() const {
+        return context_.in_syscall() && is_restart_code(context_.syscall_result());
+    }
+    void interrupt(VirtAddr behind) {
+        context_.set_pc(behind);
+        context_.set_syscall_result(-static_cast<long>(Errno::EINTR));
+    }
+
+    arch::UserContext& context_;
+    long result_ = 0; // of a call that was set back
+    VirtAddr call_, behind_;
+};
 
 bool is_on_alternate_stack(const abi::stack_t& stack, VirtAddr sp) {
     if (stack.ss_flags & abi::SS_AUTODISARM) return false;
@@ -110,10 +149,10 @@ bool is_on_alternate_stack(const abi::stack_t& stack, VirtAddr sp) {
 }
 
 /// Builds the frame; the mask has been switched. A stack that can't be written is a fault of the program (S12).
-void run_handler(Thread& thread, const Dequeued& signal) {
+void run_handler(Thread& thread, const Dequeued& signal, InterruptedCall& call) {
     SignalState& state = thread.signals;
     arch::UserContext& context = thread.registers;
-    settle_before_handler(context, signal.action);
+    call.settle_before(signal.action);
     if (!try_update_rseq(thread)) [[unlikely]] {
         // A fault of the program's, to which the handler's mask does not apply yet.
         const SigSet during = state.blocked;
@@ -200,6 +239,7 @@ void restore_temporary_mask(Thread& thread) {
 }
 
 void handle_pending_signals(Thread& thread) {
+    InterruptedCall call(thread.registers);
     for (;;) {
         u32 work = thread.pending_work.load(std::memory_order_acquire);
         if (work & core::work_exit) return; // the loop's edge ends the thread
@@ -215,11 +255,11 @@ void handle_pending_signals(Thread& thread) {
         if (signal.action.handler == abi::SIG_DFL)
             take_default_action(thread, signal.info);
         else
-            run_handler(thread, signal);
+            run_handler(thread, signal, call);
         // With the mask of the handler there is mostly nothing more to take.
         if (thread.pending_work.load(std::memory_order_acquire) == 0) break;
     }
-    restart_without_handler(thread.registers);
+    call.go_on();
     restore_temporary_mask(thread);
 }
 

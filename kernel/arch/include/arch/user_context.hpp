@@ -36,7 +36,10 @@ concept UserContextContract =
         { view.syscall_result() } -> std::same_as<long>;
         // Executes it again: original number and first argument, pc back on the syscall instruction.
         { context.restart_syscall() };
-        { context.restart_as(result) };              // the same with another number (restart_syscall)
+        { context.restart_as(result) };    // the same with another number (restart_syscall)
+        { context.set_next_call(result) }; // the number that the next system call's instruction means
+        // Whether tracers find a call that is to be restarted set back already, as on Linux.
+        { C::sets_back_early } -> std::convertible_to<bool>;
         { context.mark_not_syscall() };              // sigreturn, exec: nothing to restart
         { view.in_syscall() } -> std::same_as<bool>; // came by a syscall not yet marked otherwise
         // A tracer is about to see the call: its result is what Linux shows there until there is one.

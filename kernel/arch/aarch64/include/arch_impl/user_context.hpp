@@ -51,8 +51,10 @@ public:
     }
     void restart_as(long number) {
         restart_syscall();
-        regs_.regs[8] = static_cast<u64>(number);
+        set_next_call(number);
     }
+    void set_next_call(long number) { regs_.regs[8] = static_cast<u64>(number); }
+    static constexpr bool sets_back_early = true;
     void mark_not_syscall() {
         in_syscall_ = false;
         syscall_number_ = -1;

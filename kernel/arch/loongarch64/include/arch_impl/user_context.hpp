@@ -58,8 +58,10 @@ public:
     }
     void restart_as(long number) {
         restart_syscall();
-        regs[11] = static_cast<u64>(number);
+        set_next_call(number);
     }
+    void set_next_call(long number) { regs[11] = static_cast<u64>(number); }
+    static constexpr bool sets_back_early = false;
     void mark_not_syscall() { came_by_syscall = 0; }
     bool in_syscall() const { return came_by_syscall != 0; }
     void announce_syscall() { regs[4] = static_cast<u64>(-static_cast<long>(Errno::ENOSYS)); }

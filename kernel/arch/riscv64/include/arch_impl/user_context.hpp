@@ -61,8 +61,10 @@ public:
     }
     void restart_as(long number) {
         restart_syscall();
-        regs[17] = static_cast<u64>(number);
+        set_next_call(number);
     }
+    void set_next_call(long number) { regs[17] = static_cast<u64>(number); }
+    static constexpr bool sets_back_early = true;
     void mark_not_syscall() { came_by_syscall = 0; }
     bool in_syscall() const { return came_by_syscall != 0; }
     void announce_syscall() {}

@@ -69,9 +69,11 @@ public:
     long syscall_result() const { return static_cast<long>(registers.rax); }
     void restart_syscall() { restart_as(original_rax); }
     void restart_as(long number) {
-        registers.rax = static_cast<u64>(number);
+        set_next_call(number);
         registers.rip -= 2; // the length of `syscall`
     }
+    void set_next_call(long number) { registers.rax = static_cast<u64>(number); }
+    static constexpr bool sets_back_early = false;
     void mark_not_syscall() { original_rax = -1; }
     bool in_syscall() const { return original_rax >= 0; }
     void announce_syscall() { set_syscall_result(-static_cast<long>(Errno::ENOSYS)); }
