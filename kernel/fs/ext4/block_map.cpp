@@ -1,6 +1,7 @@
 // Extents and lists of blocks.
 #include "block_map.hpp"
 
+#include "extent_node.hpp"
 #include <algorithm>
 #include <cstring>
 #include <lib/crc32c.hpp>
@@ -9,65 +10,23 @@ namespace linnet::ext4 {
 
 namespace {
 
-/// A node of the tree of extents: in the inode, or a block of its own.
-class ExtentNode {
-public:
-    /// `depth`: what the parent says how many levels are below; absent for the root.
-    static Result<ExtentNode> parse(std::span<const u8> bytes, std::optional<u16> depth) {
-        ExtentNode node;
-        std::memcpy(&node.header_, bytes.data(), sizeof(ExtentHeader));
-        const ExtentHeader& header = node.header_;
-        const usize room = (bytes.size() - sizeof(ExtentHeader)) / sizeof(Extent);
-        if (header.magic != extent_magic || header.max_entries > room || header.entries > header.max_entries)
-            return error(Errno::EUCLEAN);
-        if (depth ? header.depth != *depth : header.depth > most_extent_depth) return error(Errno::EUCLEAN);
-        node.entries_ = bytes.subspan(sizeof(ExtentHeader), header.entries * sizeof(Extent));
-        return node;
-    }
+Run hole(u64 count) { return {0, count, Run::Kind::Hole}; }
 
-    [[nodiscard]] u16 depth() const { return header_.depth; }
-    [[nodiscard]] usize entries() const { return header_.entries; }
-    [[nodiscard]] usize end_of_room() const { return sizeof(ExtentHeader) + header_.max_entries * sizeof(Extent); }
-    /// The number of entries that begin at or before `block`.
-    [[nodiscard]] usize count_up_to(u64 block) const {
-        usize low = 0, high = entries();
-        while (low < high) {
-            const usize middle = (low + high) / 2;
-            if (first_of(middle) <= block)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return low;
-    }
-    /// The first block that the entry speaks of; extents and indices both begin with it.
-    [[nodiscard]] u32 first_of(usize entry) const { return get<u32>(entry); }
-    [[nodiscard]] Extent extent(usize entry) const { return get<Extent>(entry); }
-    [[nodiscard]] ExtentIndex index(usize entry) const { return get<ExtentIndex>(entry); }
+} // namespace
 
-private:
-    template <typename T>
-    T get(usize entry) const {
-        T value;
-        std::memcpy(&value, entries_.data() + entry * sizeof(Extent), sizeof(T));
-        return value;
-    }
-    ExtentHeader header_{};
-    std::span<const u8> entries_;
-};
-
-Result<void> check_extent_checksum(const Volume& volume, const DiskInode& inode, const Block& block,
-                                   const ExtentNode& node) {
-    if (!volume.has_checksums()) return {};
-    const usize end = node.end_of_room();
+Result<Block> read_extent_block(Volume& volume, const DiskInode& inode, u64 number) {
+    TRY(volume.check_blocks(number, 1));
+    Block block = TRY(volume.read_block(number));
+    if (!volume.has_checksums()) return block;
+    const usize end = sizeof(ExtentHeader) + block.at<ExtentHeader>(0).max_entries * sizeof(Extent);
     u32 stored;
     if (end + sizeof(stored) > block.size()) return error(Errno::EUCLEAN);
     std::memcpy(&stored, block.bytes().data() + end, sizeof(stored));
-    const bool is_right = crc32c(inode.checksum_seed, block.bytes().first(end)) == stored;
-    return is_right ? Result<void>{} : error(Errno::EBADMSG);
+    if (crc32c(inode.checksum_seed, block.bytes().first(end)) != stored) return error(Errno::EBADMSG);
+    return block;
 }
 
-Run hole(u64 count) { return {0, count, Run::Kind::Hole}; }
+namespace {
 
 /// The run at `index` in a leaf; `end` is where the leaf's share of the file ends.
 Result<Run> run_in_leaf(const Volume& volume, const ExtentNode& leaf, u64 index, u64 end) {
@@ -75,15 +34,13 @@ Result<Run> run_in_leaf(const Volume& volume, const ExtentNode& leaf, u64 index,
     if (before < leaf.entries()) end = std::min<u64>(end, leaf.first_of(before));
     if (before == 0) return hole(end - index);
     const Extent extent = leaf.extent(before - 1);
-    const bool is_written = extent.length <= most_written_length;
-    const u64 length = is_written ? extent.length : extent.length - most_written_length;
-    const u64 start = joined(extent.start_low, extent.start_high);
+    const u64 length = length_of(extent), start = start_of(extent);
     if (length == 0) return error(Errno::EUCLEAN);
     TRY(volume.check_blocks(start, length));
     const u64 offset = index - extent.first;
     if (offset >= length) return hole(end - index);
     return Run{start + offset, std::min(length - offset, end - index),
-               is_written ? Run::Kind::Data : Run::Kind::Unwritten};
+               is_written(extent) ? Run::Kind::Data : Run::Kind::Unwritten};
 }
 
 Result<Run> map_extents(Volume& volume, const DiskInode& inode, u64 index) {
@@ -96,12 +53,8 @@ Result<Run> map_extents(Volume& volume, const DiskInode& inode, u64 index) {
         if (before < node.entries()) end = std::min<u64>(end, node.first_of(before));
         if (before == 0) return hole(end - index);
         const ExtentIndex child = node.index(before - 1);
-        const u64 block = joined(child.block_low, child.block_high);
-        TRY(volume.check_blocks(block, 1));
-        Block next = TRY(volume.read_block(block));
-        const ExtentNode below = TRY(ExtentNode::parse(next.bytes(), static_cast<u16>(node.depth() - 1)));
-        TRY(check_extent_checksum(volume, inode, next, below));
-        node = below;
+        Block next = TRY(read_extent_block(volume, inode, block_of(child)));
+        node = TRY(ExtentNode::parse(next.bytes(), static_cast<u16>(node.depth() - 1)));
         held = std::move(next);
     }
     return run_in_leaf(volume, node, index, end);
