@@ -16,7 +16,7 @@ inline constexpr u16 superblock_magic = 0xef53;
 inline constexpr u32 root_inode = 2;
 
 // Superblock.feature_compat
-inline constexpr u32 compat_has_journal = 0x4, compat_directory_index = 0x20;
+inline constexpr u32 compat_has_journal = 0x4, compat_attributes = 0x8, compat_directory_index = 0x20;
 // Superblock.feature_incompat
 inline constexpr u32 incompat_file_type = 0x2, incompat_recover = 0x4, incompat_meta_bg = 0x10, incompat_extents = 0x40,
                      incompat_64bit = 0x80, incompat_mmp = 0x100, incompat_flex_bg = 0x200,

@@ -139,6 +139,7 @@ public:
     /// Only change_superblock() writes to it.
     Superblock& superblock_to_change() { return superblock_; }
     core::Mutex superblock_lock; // over changes of the superblock
+    core::Mutex attributes_lock; // over blocks of attributes, which inodes may share: before the allocator's
     core::SpinLock inodes_lock;  // over the copying of an inode into its place
 
 private:
