@@ -14,13 +14,6 @@ inline constexpr std::string_view attribute_prefixes[] = {
     {},          "user.",   "system.posix_acl_access", "system.posix_acl_default", "trusted.", {},
     "security.", "system.", "system.richacl"};
 
-template <typename T>
-T object_at(std::span<const u8> bytes, usize offset) {
-    T value;
-    std::memcpy(&value, bytes.data() + offset, sizeof(value));
-    return value;
-}
-
 constexpr usize attribute_entry_size(usize name_length) { return (sizeof(AttributeEntry) + name_length + 3) / 4 * 4; }
 constexpr usize attribute_value_size(usize size) { return (size + 3) / 4 * 4; }
 

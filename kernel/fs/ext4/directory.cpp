@@ -19,7 +19,7 @@ Result<Directory::Progress> Directory::list_entries(std::span<const u8> bytes, u
                                                     EntrySink sink) {
     for (usize offset = 0; offset < bytes.size();) {
         if (bytes.size() - offset < sizeof(RawEntry)) return error(Errno::EUCLEAN);
-        const auto raw = number_at<RawEntry>(bytes, offset);
+        const auto raw = object_at<RawEntry>(bytes, offset);
         const usize length = record_length(raw.record_length, volume_.block_size());
         if (length < 12 || length % 4 != 0 || length > bytes.size() - offset ||
             sizeof(RawEntry) + raw.name_length > length)
@@ -99,7 +99,7 @@ Result<Directory::Progress> Directory::list_gathered(Leaves& leaves, EntrySink s
     const bool has_type = (volume_.superblock().feature_incompat & incompat_file_type) != 0;
     for (const Leaves::Item& item : leaves.items) {
         const auto bytes = leaves.blocks[item.block].bytes().subspan(item.offset);
-        const auto raw = number_at<RawEntry>(bytes, 0);
+        const auto raw = object_at<RawEntry>(bytes, 0);
         const usize length = std::min<usize>(raw.name_length, bytes.size() - sizeof(raw)); // who writes to the device?
         const std::string_view name(reinterpret_cast<const char*>(bytes.data()) + sizeof(raw), length);
         if (!sink({name, raw.inode, has_type ? raw.file_type : u8{0}, item.position})) return Progress::Stop;

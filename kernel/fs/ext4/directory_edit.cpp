@@ -11,7 +11,7 @@ namespace linnet::ext4 {
 
 Result<EntryInBlock> entry_at(std::span<const u8> entries, usize offset, usize block_size) {
     if (entries.size() - offset < sizeof(RawEntry)) return error(Errno::EUCLEAN);
-    EntryInBlock entry{offset, 0, number_at<RawEntry>(entries, offset), {}};
+    EntryInBlock entry{offset, 0, object_at<RawEntry>(entries, offset), {}};
     entry.length = record_length(entry.raw.record_length, block_size);
     if (entry.length < least_entry || entry.length % 4 != 0 || entry.length > entries.size() - offset ||
         sizeof(RawEntry) + entry.raw.name_length > entry.length)
@@ -89,7 +89,7 @@ Result<std::optional<DirectoryEditor::Slot>> DirectoryEditor::find_slot(std::spa
 }
 
 void DirectoryEditor::fill_slot(std::span<u8> block, Slot slot, std::string_view name, u32 inode, u8 type) const {
-    auto raw = number_at<RawEntry>(block, slot.offset);
+    auto raw = object_at<RawEntry>(block, slot.offset);
     usize length = record_length(raw.record_length, block.size());
     if (slot.used > 0) {
         raw.record_length = static_cast<u16>(slot.used);
@@ -158,9 +158,9 @@ Result<u32> DirectoryEditor::remove(std::string_view name) {
     const Directory::Found place = TRY(Directory(volume(), edit_.inode).locate(name));
     FoundEntry found = TRY(find_entry(name, place.end));
     const auto bytes = found.block.bytes();
-    auto entry = number_at<RawEntry>(bytes, found.offset);
+    auto entry = object_at<RawEntry>(bytes, found.offset);
     if (found.before) {
-        auto before = number_at<RawEntry>(bytes, *found.before);
+        auto before = object_at<RawEntry>(bytes, *found.before);
         const usize length =
             record_length(before.record_length, bytes.size()) + record_length(entry.record_length, bytes.size());
         before.record_length = static_cast<u16>(length > 0xffff ? 0xffff : length);
@@ -177,7 +177,7 @@ Result<u32> DirectoryEditor::replace(std::string_view name, u32 inode, u8 type) 
     const Directory::Found place = TRY(Directory(volume(), edit_.inode).locate(name));
     FoundEntry found = TRY(find_entry(name, place.end));
     const auto bytes = found.block.bytes();
-    auto entry = number_at<RawEntry>(bytes, found.offset);
+    auto entry = object_at<RawEntry>(bytes, found.offset);
     entry.inode = inode;
     if (volume().superblock().feature_incompat & incompat_file_type) entry.file_type = type;
     std::memcpy(bytes.data() + found.offset, &entry, sizeof(entry));

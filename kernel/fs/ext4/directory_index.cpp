@@ -9,24 +9,24 @@ Result<void> check_directory_block(const Volume& volume, const DiskInode& inode,
     if (!volume.has_checksums()) return {};
     const std::span<const u8> bytes = block.bytes();
     const usize tail = bytes.size() - checksum_entry_bytes;
-    const auto entry = number_at<RawEntry>(bytes, tail);
+    const auto entry = object_at<RawEntry>(bytes, tail);
     const bool is_leaf = entry.inode == 0 && entry.record_length == checksum_entry_bytes && entry.name_length == 0 &&
                          entry.file_type == checksum_entry_type;
     if (is_leaf) {
-        const bool is_right = crc32c(inode.checksum_seed, bytes.first(tail)) == number_at<u32>(bytes, tail + 8);
+        const bool is_right = crc32c(inode.checksum_seed, bytes.first(tail)) == object_at<u32>(bytes, tail + 8);
         return is_right ? Result<void>{} : error(Errno::EBADMSG);
     }
     // The index: behind "." and ".." in the root, behind one empty entry in other nodes.
     if (!inode.has(inode_indexed)) return error(Errno::EBADMSG);
-    const usize place = number_at<RawEntry>(bytes, 0).record_length == bytes.size() ? IndexNode::begin_of_others
+    const usize place = object_at<RawEntry>(bytes, 0).record_length == bytes.size() ? IndexNode::begin_of_others
                                                                                     : IndexNode::root_begin;
-    const usize most = number_at<u16>(bytes, place), count = number_at<u16>(bytes, place + 2);
+    const usize most = object_at<u16>(bytes, place), count = object_at<u16>(bytes, place + 2);
     const usize end = place + most * sizeof(IndexNode::Entry);
     if (count > most || end + 8 > bytes.size()) return error(Errno::EUCLEAN);
     u32 value = crc32c(inode.checksum_seed, bytes.first(place + count * sizeof(IndexNode::Entry)));
     value = crc32c(value, bytes.subspan(end, 4));
     value = crc32c_of(value, u32{0});
-    return value == number_at<u32>(bytes, end + 4) ? Result<void>{} : error(Errno::EBADMSG);
+    return value == object_at<u32>(bytes, end + 4) ? Result<void>{} : error(Errno::EBADMSG);
 }
 
 Result<DirectoryBlock> read_directory_block(Volume& volume, const DiskInode& inode, u64 index) {
@@ -58,8 +58,8 @@ Result<void> read_node(Volume& volume, const DiskInode& inode, u64 index, IndexN
     const auto bytes = node.bytes();
     if (index == 0 && bytes[IndexNode::root_info + IndexNode::info_size_place] != IndexNode::info_size)
         return error(Errno::EUCLEAN);
-    node.most = number_at<u16>(bytes, node.begin);
-    node.count = number_at<u16>(bytes, node.begin + 2);
+    node.most = object_at<u16>(bytes, node.begin);
+    node.count = object_at<u16>(bytes, node.begin + 2);
     if (node.count == 0 || node.count > node.most || node.begin + node.most * sizeof(IndexNode::Entry) > bytes.size())
         return error(Errno::EUCLEAN);
     return {};

@@ -17,14 +17,6 @@ Result<DirectoryBlock> read_directory_block(Volume& volume, const DiskInode& ino
 /// The same for one that has been read.
 Result<void> check_directory_block(const Volume& volume, const DiskInode& inode, const Block& block);
 
-/// The number at a place that need not be aligned.
-template <typename T>
-T number_at(std::span<const u8> bytes, usize offset) {
-    T value;
-    std::memcpy(&value, bytes.data() + offset, sizeof(value));
-    return value;
-}
-
 /// Blocks of 64 KiB have no room for their own size in a record's length.
 constexpr usize record_length(u16 stored, usize block_size) {
     return block_size == 0x1'0000 && (stored == 0 || stored == 0xffff) ? block_size : stored;
@@ -46,7 +38,7 @@ struct IndexNode {
     usize place = 0;
 
     [[nodiscard]] std::span<const u8> bytes() const { return at.block.bytes(); }
-    [[nodiscard]] Entry entry(usize index) const { return number_at<Entry>(bytes(), begin + index * sizeof(Entry)); }
+    [[nodiscard]] Entry entry(usize index) const { return object_at<Entry>(bytes(), begin + index * sizeof(Entry)); }
     [[nodiscard]] u32 child() const { return entry(place).block; }
     [[nodiscard]] bool is_full() const { return count == most; }
     /// Goes to the entry for which the hash of what it leads to is not greater than `hash`.

@@ -37,7 +37,7 @@ void pack(std::span<u8> entries, std::span<const u8> from, std::span<const Hashe
     std::ranges::fill(entries, u8{0});
     usize offset = 0;
     for (usize i = 0; i < items.size(); ++i) {
-        const auto raw = number_at<RawEntry>(from, items[i].offset);
+        const auto raw = object_at<RawEntry>(from, items[i].offset);
         const std::string_view name(reinterpret_cast<const char*>(from.data()) + items[i].offset + sizeof(raw),
                                     raw.name_length);
         const usize length = i + 1 == items.size() ? entries.size() - offset : items[i].size;
@@ -52,7 +52,7 @@ void pack(std::span<u8> entries, std::span<const u8> from, std::span<const Hashe
 /// Puts the checksum behind the last place for an entry.
 void DirectoryEditor::seal_index(std::span<u8> block, usize begin) const {
     if (!volume().has_checksums()) return;
-    const usize most = number_at<u16>(block, begin), count = number_at<u16>(block, begin + sizeof(u16));
+    const usize most = object_at<u16>(block, begin), count = object_at<u16>(block, begin + sizeof(u16));
     const usize end = begin + most * sizeof(IndexNode::Entry); // there is room behind it: checked when it was read
     u32 checksum = crc32c(edit_.inode.checksum_seed, block.first(begin + count * sizeof(IndexNode::Entry)));
     checksum = crc32c(checksum, block.subspan(end, sizeof(u32)));

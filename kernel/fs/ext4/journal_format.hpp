@@ -5,19 +5,10 @@
 #include "journal_layout.hpp"
 #include "volume.hpp"
 
-#include <cstring>
 #include <optional>
 #include <span>
 
 namespace linnet::ext4 {
-
-/// The object at `offset` of some bytes, which need not be aligned.
-template <typename T>
-T object_at(std::span<const u8> bytes, usize offset) {
-    T value;
-    std::memcpy(&value, bytes.data() + offset, sizeof(value));
-    return value;
-}
 
 /// How blocks of the log look.
 class JournalFormat {

@@ -218,9 +218,10 @@ Result<void> Replay::mark_empty() {
 Result<void> mark_recovered(mm::FileObject& device) {
     mm::PageRef page = TRY(device.get_page(0, arch::Access::Write));
     auto& superblock = *reinterpret_cast<Superblock*>(page.data<u8>() + superblock_offset);
+    const bool has_checksum = (superblock.feature_ro_compat & ro_compat_metadata_checksum) != 0;
+    if (has_checksum && checksum_of(superblock) != superblock.checksum) return error(Errno::EBADMSG);
     superblock.feature_incompat &= ~incompat_recover;
-    if (superblock.feature_ro_compat & ro_compat_metadata_checksum)
-        superblock.checksum = crc32c(~0u, {reinterpret_cast<const u8*>(&superblock), offsetof(Superblock, checksum)});
+    if (has_checksum) superblock.checksum = checksum_of(superblock);
     mm::note_dirty(*page);
     return {};
 }

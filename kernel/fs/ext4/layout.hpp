@@ -5,7 +5,9 @@
 
 #include <bit>
 #include <cstddef>
+#include <cstring>
 #include <lib/types.hpp>
+#include <span>
 
 namespace linnet::ext4 {
 
@@ -254,6 +256,14 @@ struct AttributeEntry {
     u32 hash;
 };
 static_assert(sizeof(AttributeHeader) == 32 && sizeof(AttributeEntry) == 16);
+
+/// The object at `offset` of some bytes, which need not be aligned.
+template <typename T>
+T object_at(std::span<const u8> bytes, usize offset) {
+    T value;
+    std::memcpy(&value, bytes.data() + offset, sizeof(value));
+    return value;
+}
 
 /// A number stored in two halves.
 constexpr u64 joined(u32 low, u32 high) { return low | u64{high} << 32; }

@@ -60,6 +60,10 @@ Result<OwnPtr<Volume>> Volume::open(mm::FileObject& device, u64 device_bytes, st
     return volume;
 }
 
+u32 checksum_of(const Superblock& superblock) {
+    return crc32c(~0u, {reinterpret_cast<const u8*>(&superblock), offsetof(Superblock, checksum)});
+}
+
 Result<void> Volume::check_features() const {
     const u32 unknown = superblock_.revision == 0 ? 0 : superblock_.feature_incompat & ~known_incompat;
     if (unknown) {
@@ -71,14 +75,12 @@ Result<void> Volume::check_features() const {
         return error(Errno::EINVAL);
     }
     if (!has_checksums()) return {};
-    const auto* bytes = reinterpret_cast<const u8*>(&superblock_);
     constexpr u8 checksum_type_crc32c = 1;
     if (superblock_.checksum_type != checksum_type_crc32c) return error(Errno::EINVAL);
-    if (crc32c(~0u, {bytes, offsetof(Superblock, checksum)}) != superblock_.checksum) {
-        core::log_error("EXT4-fs ({}): the superblock's checksum is wrong", name());
-        return error(Errno::EBADMSG);
-    }
-    return {};
+    if (checksum_of(superblock_) == superblock_.checksum) return {};
+    core::log_error("EXT4-fs ({}): the superblock's checksum is wrong", name());
+    // It may have been half written when the machine stopped; then the journal has the whole of it.
+    return needs_recovery() ? Result<void>{} : error(Errno::EBADMSG);
 }
 
 Result<void> Volume::check_geometry(u64 device_bytes) {

@@ -49,10 +49,12 @@ struct DiskInode {
     [[nodiscard]] bool reaches(usize end) const { return end <= small_inode + raw.extra_size; }
 };
 
+u32 checksum_of(const Superblock& superblock);
+
 class Volume {
 public:
-    /// Reads and checks the superblock and the groups' descriptors. EINVAL: no ext4, or features that are not known
-    /// (named in the log).
+    /// Reads and checks the superblock and the groups' descriptors. As long as there is a journal to be replayed, the
+    /// superblock's checksum may be wrong. EINVAL: no ext4, or features that are not known (named in the log).
     static Result<OwnPtr<Volume>> open(mm::FileObject& device, u64 device_bytes, std::string_view name);
 
     [[nodiscard]] const Superblock& superblock() const { return superblock_; }

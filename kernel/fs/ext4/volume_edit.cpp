@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <lib/crc32c.hpp>
 
 namespace linnet::ext4 {
 
@@ -13,10 +12,7 @@ Result<void> change_superblock(Volume& volume, MetadataWriter& writer, FunctionR
     MutableBlock block = TRY(writer.change(place.block));
     Superblock& superblock = volume.superblock_to_change();
     change(superblock);
-    if (volume.has_checksums()) {
-        const auto* bytes = reinterpret_cast<const u8*>(&superblock);
-        superblock.checksum = crc32c(~0u, {bytes, offsetof(Superblock, checksum)});
-    }
+    if (volume.has_checksums()) superblock.checksum = checksum_of(superblock);
     std::memcpy(block.bytes().data() + place.offset, &superblock, sizeof(superblock));
     return {};
 }
