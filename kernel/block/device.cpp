@@ -83,6 +83,21 @@ Result<void> Device::transfer(Operation operation, u64 sector, std::span<const S
     return {};
 }
 
+Result<void> Device::write_beside_pages(u64 sector, std::span<const Segment> segments) {
+    TRY(transfer(Operation::Write, sector, segments));
+    u64 offset = sector << sector_shift;
+    for (const Segment& segment : segments)
+        for (u32 done = 0; done < segment.length;) {
+            const usize begin = offset & (arch::page_size - 1);
+            const auto length = static_cast<u32>(std::min<u64>(segment.length - done, arch::page_size - begin));
+            if (mm::PageRef page = pages_->find_page(offset >> arch::page_shift))
+                std::memcpy(page.data<u8>() + begin, arch::phys_to_virt<u8>(segment.address + done), length);
+            offset += length;
+            done += length;
+        }
+    return {};
+}
+
 Result<void> Device::command(Operation operation, u64 sector, u64 sectors) {
     const Limits& limits = disk_.limits();
     if (operation != Operation::Flush && is_read_only()) return error(Errno::EPERM);

@@ -43,9 +43,17 @@ Result<PageRef> FileObject::get_page(u64 index, arch::Access access) {
         }
         if (page->has(page_error)) return error(Errno::EIO);
         if (!still_holds(*page, index)) continue; // truncated or failed meanwhile
-        if (access == arch::Access::Write) note_dirty(*page);
+        if (access == arch::Access::Write) {
+            TRY(prepare_write(index, *page));
+            note_dirty(*page);
+        }
         return page;
     }
+}
+
+Result<void> FileObject::prepare_write(u64 index, Page& page) {
+    PageSource* source = source_.load(std::memory_order_acquire);
+    return source ? source->prepare_write(index, page) : error(Errno::EIO);
 }
 
 /// How many pages to read from `index` on: twice as many whenever a reader goes on where the last one ended.
@@ -75,6 +83,7 @@ Result<FileObject::Added> FileObject::add_locked_page(u64 index) {
 }
 
 Result<PageRef> FileObject::add_page(u64 index, PageRef page) {
+    TRY(prepare_write(index, *page));
     page->object = nullptr;
     page->set(page_up_to_date);
     const Page* mine = page.get();

@@ -132,9 +132,16 @@ void Inode::touch_modified() {
     Timestamp now = Timestamp::now();
     modify_time_.store(now);
     change_time_.store(now);
+    attributes_changed();
 }
-void Inode::touch_changed() { change_time_.store(Timestamp::now()); }
-void Inode::touch_accessed() { access_time_.store(Timestamp::now()); }
+void Inode::touch_changed() {
+    change_time_.store(Timestamp::now());
+    attributes_changed();
+}
+void Inode::touch_accessed() {
+    access_time_.store(Timestamp::now());
+    attributes_changed();
+}
 
 Result<void> Inode::get_write_access() {
     i32 count = writers_.load(std::memory_order_relaxed);

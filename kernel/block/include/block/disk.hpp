@@ -68,6 +68,8 @@ public:
     /// Reads or writes from `sector` of the device on; the segments are whole blocks. May sleep. EIO, and ENXIO beyond
     /// the end.
     Result<void> transfer(Operation operation, u64 sector, std::span<const Segment> segments);
+    /// Writes what doesn't come from the page cache: who reads the device sees it there, too. The same errors.
+    Result<void> write_beside_pages(u64 sector, std::span<const Segment> segments);
     /// Flush; Discard or WriteZeroes of `sectors`. May sleep. EIO, EOPNOTSUPP.
     Result<void> command(Operation operation, u64 sector = 0, u64 sectors = 0);
 

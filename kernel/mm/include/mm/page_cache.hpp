@@ -20,7 +20,8 @@ public:
     /// be overridden by who can do it in one go.
     virtual Result<void> read_pages(u64 index, std::span<Page* const> pages);
     virtual Result<void> write_pages(u64 index, std::span<Page* const> pages);
-    /// A shared mapping is about to make this page writable (allocate blocks, ENOSPC).
+    /// This page, at `index`, is about to be changed, by write(2) or a mapping: it must be possible to store it later
+    /// (ENOSPC, EROFS). May sleep.
     virtual Result<void> prepare_write(u64, Page&) { return {}; }
 
 protected:
@@ -61,6 +62,7 @@ private:
         [[nodiscard]] std::span<Page* const> all() const { return {pages, count}; }
     };
     Result<PageRef> read_in(u64 index);
+    Result<void> prepare_write(u64 index, Page& page);
     usize window_at(u64 index);
     struct Added {
         PageRef page;

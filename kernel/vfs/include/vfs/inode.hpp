@@ -190,6 +190,8 @@ public:
     virtual Result<u64> seek_data(u64 offset);
     virtual Result<u64> seek_hole(u64 offset);
     virtual Result<void> sync() { return {}; }
+    /// The times or other attributes have changed, and are to be stored some time. Must not sleep.
+    virtual void attributes_changed() {}
 
     /// Records a new size. lock held; the pages are the caller's business.
     void set_size(u64 size) { size_.store(size, std::memory_order_release); }
