@@ -1,5 +1,5 @@
-// What changes metadata: who edits bitmaps, trees and directories asks for each block here, so that what belongs together
-// reaches the disk together or not at all. The journal's handles are one; host tests have simpler ones.
+// What changes metadata: who edits bitmaps, trees and directories asks for each block here, so that what belongs
+// together reaches the disk together or not at all. The journal's handles are one; host tests have simpler ones.
 #pragma once
 
 #include "volume.hpp"
