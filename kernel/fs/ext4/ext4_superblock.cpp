@@ -52,8 +52,32 @@ Ext4SuperBlock::~Ext4SuperBlock() {
         core::MutexGuard guard(mounted_lock);
         mounted.remove(*this);
     }
+    if (owned_writing_) (void)owned_writing_->stop(); // it has told the log
+    owned_writing_.reset();
     volume_.reset();
     device_->closed(true);
+}
+
+Result<Ext4Writing*> Ext4SuperBlock::to_write() {
+    if (is_read_only() || !writing() || writing()->is_aborted()) return error(Errno::EROFS);
+    return writing();
+}
+
+Result<void> Ext4SuperBlock::start_writing() {
+    if (!options_.replays_journal) return error(Errno::EROFS);
+    if (owned_writing_) {
+        TRY(owned_writing_->resume());
+    } else {
+        owned_writing_ = TRY(Ext4Writing::start(*this));
+        writing_.store(owned_writing_.get(), std::memory_order_release);
+    }
+    set_read_only(false);
+    return {};
+}
+
+Result<void> Ext4SuperBlock::sync() {
+    Ext4Writing* const writing = this->writing();
+    return writing && !is_read_only() ? writing->sync() : Result<void>{};
 }
 
 Result<void> Ext4SuperBlock::start(const Ext4Options& options) {
@@ -119,6 +143,19 @@ Result<RefPtr<Ext4Inode>> Ext4SuperBlock::inode(u32 number) {
     return other ? RefPtr<Ext4Inode>(std::move(other)) : std::move(fresh);
 }
 
+Result<void> Ext4SuperBlock::add(Ext4Inode& fresh) {
+    core::SpinGuard guard(inodes_lock_);
+    auto it = inodes_.find(u64{fresh.number()});
+    if (it != inodes_.end()) {
+        if (it->ref_count() != 0) return error(Errno::EUCLEAN); // its number was not free
+        it->is_in_table = false;                                // on its way out
+        inodes_.erase(it);
+    }
+    fresh.is_in_table = true;
+    inodes_.insert(fresh);
+    return {};
+}
+
 void Ext4SuperBlock::forget(Ext4Inode& inode) {
     core::SpinGuard guard(inodes_lock_);
     if (inode.is_in_table) inodes_.erase(inodes_.iterator_to(inode));
@@ -127,7 +164,12 @@ void Ext4SuperBlock::forget(Ext4Inode& inode) {
 
 Result<vfs::FileSystemStatistics> Ext4SuperBlock::statistics() {
     const ext4::Superblock& on_disk = volume_->superblock();
-    const ext4::Volume::FreeCounts free = volume_->free_counts();
+    ext4::Volume::FreeCounts free = volume_->free_counts();
+    if (Ext4Writing* const writing = this->writing()) {
+        writing->free_doomed();
+        free = writing->allocator().free_counts();
+        free.blocks -= std::min(free.blocks, writing->reserved());
+    }
     const u64 reserved = ext4::joined(on_disk.reserved_blocks_count_low, on_disk.reserved_blocks_count_high);
     u64 id[2];
     std::memcpy(id, on_disk.uuid, sizeof(id));
@@ -146,7 +188,20 @@ Result<vfs::FileSystemStatistics> Ext4SuperBlock::statistics() {
 Result<void> Ext4SuperBlock::remount(std::string_view options, bool read_only) {
     Ext4Options wanted = options_;
     TRY(wanted.parse(options));
-    return read_only ? Result<void>{} : error(Errno::EROFS); // nothing can be written yet
+    if (read_only == is_read_only()) {
+        options_ = wanted;
+        return {};
+    }
+    if (!read_only) {
+        TRY(start_writing());
+    } else {
+        TRY(sync()); // after which nobody has an inode without name but who uses it
+        if (writing_.load()->nameless.load() != 0) return error(Errno::EBUSY);
+        set_read_only(true);
+        if (auto stopped = writing_.load()->stop(); !stopped) return stopped;
+    }
+    options_ = wanted;
+    return {};
 }
 
 namespace {
@@ -169,13 +224,18 @@ Result<RefPtr<vfs::SuperBlock>> Ext4Type::mount(const vfs::MountSource& source) 
     const vfs::DeviceNumber number = TRY(device_at(source.source));
     Ext4Options options;
     TRY(options.parse(source.options));
-    if (!(source.flags & abi::MS_RDONLY)) return error(Errno::EROFS); // nothing can be written yet
+    const bool is_read_only = (source.flags & abi::MS_RDONLY) != 0;
     core::MutexGuard guard(mounted_lock);
-    for (Ext4SuperBlock& superblock : mounted)
-        if (superblock.device().number() == number && superblock.try_ref())
-            return RefPtr<vfs::SuperBlock>(RefPtr<Ext4SuperBlock>::adopt(superblock));
+    for (Ext4SuperBlock& superblock : mounted) {
+        if (superblock.device().number() != number || !superblock.try_ref()) continue;
+        auto shared = RefPtr<Ext4SuperBlock>::adopt(superblock);
+        // All mounts of a file system are written, or none is.
+        if (superblock.is_read_only() != is_read_only) return error(Errno::EBUSY);
+        return RefPtr<vfs::SuperBlock>(std::move(shared));
+    }
     RefPtr<Ext4SuperBlock> superblock =
         TRY(Ext4SuperBlock::create(*this, TRY(block::open_device(number, true)), options));
+    if (!is_read_only) TRY(superblock->start_writing());
     mounted.push_back(*superblock);
     return RefPtr<vfs::SuperBlock>(std::move(superblock));
 }

@@ -1,6 +1,7 @@
 // A mounted ext4 file system.
 #pragma once
 
+#include "ext4_writing.hpp"
 #include "inode.hpp"
 #include "volume.hpp"
 
@@ -24,13 +25,22 @@ public:
     ~Ext4SuperBlock() override;
 
     ext4::Volume& volume() { return *volume_; }
+    /// Null as long as it has been mounted read-only.
+    Ext4Writing* writing() { return writing_.load(std::memory_order_acquire); }
+    /// EROFS where it is not to be written.
+    Result<Ext4Writing*> to_write();
     block::Device& device() { return *device_; }
     /// The inode of a number, one for all who ask. May sleep.
     Result<RefPtr<Ext4Inode>> inode(u32 number);
+    /// A new inode, found by its number from now on. EUCLEAN when there is one.
+    Result<void> add(Ext4Inode& fresh);
     /// An inode goes.
     void forget(Ext4Inode& inode);
 
     Result<vfs::FileSystemStatistics> statistics() override;
+    Result<void> sync() override;
+    /// From now on it can be changed. EROFS, EIO, ENOMEM.
+    Result<void> start_writing();
     Result<void> remount(std::string_view options, bool read_only) override;
 
     ListNode mounted_node; // of all that are mounted
@@ -43,6 +53,8 @@ private:
     RefPtr<block::Device> device_;
     OwnPtr<ext4::Volume> volume_;
     Ext4Options options_;
+    OwnPtr<Ext4Writing> owned_writing_;
+    std::atomic<Ext4Writing*> writing_{nullptr};
     core::SpinLock inodes_lock_;
     IntrusiveTree<Ext4Inode, &Ext4Inode::table_node, Ext4Inode::NumberOf> inodes_; // keeps none alive
 };

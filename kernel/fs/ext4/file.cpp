@@ -2,7 +2,8 @@
 #include "attributes.hpp"
 #include "block_map.hpp"
 #include "ext4_superblock.hpp"
-#include "inode.hpp"
+#include "ext4_writing.hpp"
+#include "page_range.hpp"
 
 #include <algorithm>
 #include <block/disk.hpp>
@@ -12,45 +13,9 @@ namespace linnet::fs {
 
 using ext4::Run;
 
-namespace {
-
-/// Bytes of pages that lie behind each other.
-class PageRange {
-public:
-    PageRange(std::span<mm::Page* const> pages, u64 begin, u64 size) : pages_(pages), begin_(begin), size_(size) {}
-    void zero() const {
-        for_each([](mm::Page& page, usize offset, usize length) {
-            std::memset(static_cast<u8*>(mm::page_data(page)) + offset, 0, length);
-        });
-    }
-    Result<void> read_from(block::Device& device, u64 sector) const {
-        block::Segment segments[mm::FileObject::batch];
-        usize count = 0;
-        for_each([&](mm::Page& page, usize offset, usize length) {
-            segments[count++] = {mm::page_address(page) + offset, static_cast<u32>(length)};
-        });
-        return device.transfer(block::Operation::Read, sector, {segments, count});
-    }
-
-private:
-    /// `visit(page, offset, length)` for the part in each page.
-    template <typename Visit>
-    void for_each(Visit visit) const {
-        for (u64 at = begin_; at < begin_ + size_;) {
-            const usize offset = at & (arch::page_size - 1);
-            const usize length = std::min<u64>(arch::page_size - offset, begin_ + size_ - at);
-            visit(*pages_[at >> arch::page_shift], offset, length);
-            at += length;
-        }
-    }
-    std::span<mm::Page* const> pages_;
-    u64 begin_, size_;
-};
-
-} // namespace
-
 Ext4File::~Ext4File() {
     if (pages_) pages_->detach();
+    give_up_promised({0, ~u64{0}});
 }
 
 Result<void> Ext4File::start() {
@@ -65,6 +30,7 @@ Result<void> Ext4File::read_page(u64 index, mm::Page& page) {
 
 Result<void> Ext4File::read_pages(u64 index, std::span<mm::Page* const> pages) {
     if (disk().has(ext4::inode_inline_data)) return read_inline(index, pages);
+    core::ReadGuard guard(disk_lock);
     ext4::Volume& volume = ext4().volume();
     const u32 shift = volume.block_shift();
     const u64 first = index << (arch::page_shift - shift);
@@ -106,6 +72,8 @@ Result<u64> Ext4File::seek(u64 offset, Wanted wanted) {
     const u64 end = size();
     if (offset >= end) return error(Errno::ENXIO);
     if (disk().has(ext4::inode_inline_data)) return wanted == Wanted::Data ? offset : end;
+    TRY(store_data()); // what has no place yet is data too
+    core::ReadGuard guard(disk_lock);
     ext4::Volume& volume = ext4().volume();
     const u32 shift = volume.block_shift();
     const u64 blocks = divide_up<u64>(end, volume.block_size());

@@ -1,10 +1,13 @@
 // Attributes, symlinks and directories.
 #include "inode.hpp"
 
+#include "attribute_edit.hpp"
 #include "attributes.hpp"
-#include "directory.hpp"
+#include "directory_edit.hpp"
 #include "ext4_superblock.hpp"
+#include "ext4_writing.hpp"
 
+#include <abi/linux/fs.hpp>
 #include <abi/linux/stat.hpp>
 #include <cstring>
 
@@ -31,12 +34,33 @@ vfs::Timestamp time_of(u32 seconds, u32 extra) {
     return {static_cast<i32>(seconds) + (epoch << 32), extra >> epoch_bits};
 }
 
+struct StoredTime {
+    u32 seconds;
+    u32 extra;
+};
+/// What has no room there becomes the first or last time that has.
+StoredTime stored(vfs::Timestamp time) {
+    constexpr u32 epoch_bits = 2;
+    constexpr i64 first = -(i64{1} << 31), last = (i64{3} << 32) + ~u32{0} / 2;
+    const i64 seconds = std::clamp(time.seconds, first, last);
+    const auto low = static_cast<u32>(seconds);
+    const auto epoch = static_cast<u32>((seconds - static_cast<i32>(low)) >> 32);
+    return {low, epoch | time.nanoseconds << epoch_bits};
+}
+
 template <auto Field>
 u32 extra_of(const DiskInode& disk, usize place) {
     return disk.reaches(place + sizeof(u32)) ? disk.raw.*Field : 0;
 }
 
 } // namespace
+
+void set_new_times(DiskInode& disk, vfs::Timestamp now) {
+    RawInode& raw = disk.raw;
+    const StoredTime parts = stored(now);
+    raw.access_time = raw.modify_time = raw.change_time = raw.birth_time = parts.seconds;
+    raw.access_time_extra = raw.modify_time_extra = raw.change_time_extra = raw.birth_time_extra = parts.extra;
+}
 
 Ext4Inode::Ext4Inode(Ext4SuperBlock& superblock, DiskInode disk)
     : Inode(superblock, disk.number, disk.raw.mode, disk.raw.uid_low | u32{disk.raw.uid_high} << 16,
@@ -57,7 +81,14 @@ Ext4Inode::Ext4Inode(Ext4SuperBlock& superblock, DiskInode disk)
             time_of(raw.birth_time, extra_of<&RawInode::birth_time_extra>(disk_, offsetof(RawInode, birth_time_extra)));
 }
 
-Ext4Inode::~Ext4Inode() { ext4().forget(*this); }
+Ext4Inode::~Ext4Inode() {
+    ext4().forget(*this);
+    if (!doomed_ || link_count() != 0) return;
+    Ext4Writing* writing = ext4().writing();
+    writing->nameless.fetch_sub(1);
+    doomed_->disk = std::move(disk_);
+    writing->doom(std::move(doomed_));
+}
 
 Ext4SuperBlock& Ext4Inode::ext4() const { return static_cast<Ext4SuperBlock&>(superblock()); }
 
@@ -93,8 +124,110 @@ Result<RefPtr<Ext4Inode>> Ext4Inode::create(Ext4SuperBlock& superblock, DiskInod
     return RefPtr<Ext4Inode>::adopt(*inode);
 }
 
+// ---- storing ----
+
+Result<void> Ext4Inode::set_attributes(const vfs::AttributeChange& change) {
+    TRY(ext4().to_write());
+    return Inode::set_attributes(change);
+}
+
+void Ext4Inode::attributes_changed() {
+    Ext4Writing* writing = ext4().writing();
+    if (!writing || link_count() == 0) return; // of what has no name nobody will ask after a crash
+    must_store_.store(true, std::memory_order_release);
+    writing->note_changed(*this);
+}
+
+Result<void> Ext4Inode::store() {
+    if (link_count() == 0) return {}; // nobody will ask for it after a crash
+    TRY(store_data());
+    return store_attributes();
+}
+
+Result<void> Ext4Inode::store_attributes() {
+    if (!must_store_.exchange(false, std::memory_order_acq_rel)) return {};
+    const auto stored = [&]() -> Result<void> {
+        auto handle = TRY(TRY(ext4().to_write())->begin(1));
+        core::WriteGuard<> guard(disk_lock);
+        auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
+        store_at(place, handle);
+        return {};
+    }();
+    if (!stored) must_store_.store(true, std::memory_order_release);
+    return stored;
+}
+
+void Ext4Inode::store_at(ext4::InodePlace& place, const ext4::Handle& handle) {
+    copy_fields();
+    place.store(disk_);
+    note_transaction(handle.transaction());
+}
+
+void Ext4Inode::copy_fields() {
+    RawInode& raw = disk_.raw;
+    raw.mode = static_cast<u16>(mode());
+    raw.uid_low = static_cast<u16>(uid()), raw.uid_high = static_cast<u16>(uid() >> 16);
+    raw.gid_low = static_cast<u16>(gid()), raw.gid_high = static_cast<u16>(gid() >> 16);
+    raw.link_count = static_cast<u16>(link_count());
+    const auto store_time = [&](vfs::Timestamp time, u32& seconds, u32& extra, usize place_of_extra) {
+        const StoredTime parts = stored(time);
+        seconds = parts.seconds;
+        if (disk_.reaches(place_of_extra + sizeof(extra))) extra = parts.extra;
+    };
+    store_time(access_time(), raw.access_time, raw.access_time_extra, offsetof(RawInode, access_time_extra));
+    store_time(modify_time(), raw.modify_time, raw.modify_time_extra, offsetof(RawInode, modify_time_extra));
+    store_time(change_time(), raw.change_time, raw.change_time_extra, offsetof(RawInode, change_time_extra));
+}
+
+Result<void> Ext4Inode::sync() {
+    Ext4Writing* writing = ext4().writing();
+    if (!writing) return {};
+    TRY(store_data());
+    TRY(store_attributes());
+    return writing->commit(last_change_.load(std::memory_order_relaxed));
+}
+
+Result<void> Ext4Inode::prepare_to_doom() {
+    if (!doomed_) doomed_ = TRY(try_make<DoomedInode>());
+    return {};
+}
+
+Result<void> Ext4Inode::check_links() const {
+    if (link_count() < ext4::most_links) return {};
+    const bool may_lose_count = is_directory() && disk_.has(ext4::inode_indexed) &&
+                                (ext4().volume().superblock().feature_ro_compat & ext4::ro_compat_many_links) != 0;
+    return may_lose_count ? Result<void>{} : error(Errno::EMLINK);
+}
+
+void Ext4Inode::add_link() {
+    const u32 before = link_count();
+    const bool has_lost_count = is_directory() && (before == 1 || before == ext4::most_links);
+    change_links(has_lost_count ? 1 : before + 1);
+}
+
+void Ext4Inode::remove_link() {
+    const u32 before = link_count();
+    if (is_directory() && before <= 2) return; // the count was lost, or wrong
+    change_links(before - 1);
+}
+
+void Ext4Inode::change_links(u32 count) {
+    const u32 before = link_count();
+    set_link_count(count);
+    Ext4Writing* writing = ext4().writing();
+    if (count == 0) {
+        VERIFY(doomed_);
+        writing->nameless.fetch_add(1);
+        writing->forget_changed(*this);
+    } else if (before == 0) {
+        doomed_.reset();
+        writing->nameless.fetch_sub(1);
+    }
+}
+
 Result<vfs::Attributes> Ext4Inode::attributes() {
     vfs::Attributes result = TRY(Inode::attributes());
+    core::ReadGuard guard(disk_lock);
     const ext4::Volume& volume = ext4().volume();
     u64 blocks = disk_.raw.blocks_low;
     if (volume.superblock().feature_ro_compat & ext4::ro_compat_huge_file) {
@@ -109,6 +242,7 @@ Result<vfs::Attributes> Ext4Inode::attributes() {
 }
 
 Result<usize> Ext4Inode::get_extended_attribute(std::string_view name, std::span<u8> value) {
+    core::ReadGuard guard(disk_lock);
     Result<usize> found = error(Errno::ENODATA);
     TRY(ext4::list_attributes(ext4().volume(), disk_, [&](const ext4::Attribute& attribute) {
         const usize prefix = attribute.prefix.size();
@@ -124,6 +258,7 @@ Result<usize> Ext4Inode::get_extended_attribute(std::string_view name, std::span
 }
 
 Result<usize> Ext4Inode::list_extended_attributes(std::span<char> names) {
+    core::ReadGuard guard(disk_lock);
     usize size = 0;
     TRY(ext4::list_attributes(ext4().volume(), disk_, [&](const ext4::Attribute& attribute) {
         const usize length = attribute.prefix.size() + attribute.name.size() + 1;
@@ -140,7 +275,38 @@ Result<usize> Ext4Inode::list_extended_attributes(std::span<char> names) {
     return size;
 }
 
+Result<void> Ext4Inode::change_extended_attributes(FunctionRef<Result<void>(const ext4::InodeEdit&)> change) {
+    for (bool may_retry = true;; may_retry = false) {
+        Ext4Writing& writing = *TRY(ext4().to_write());
+        Result<void> changed;
+        {
+            auto handle = TRY(writing.begin(ext4::most_changes_of_step));
+            core::WriteGuard<> guard(disk_lock);
+            auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, disk_.number));
+            changed = change({writing.allocator(), handle, disk_});
+            if (changed) touch_changed();
+            store_at(place, handle);
+        }
+        if (changed || changed.error() != Errno::ENOSPC || !may_retry || !writing.make_space()) return changed;
+    }
+}
+
+Result<void> Ext4Inode::set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags) {
+    // Access control lists look otherwise on the disk, and nobody would heed them.
+    if (name.starts_with("system.")) return error(Errno::EOPNOTSUPP);
+    const auto mode = flags & abi::XATTR_CREATE    ? ext4::AttributeMode::Create
+                      : flags & abi::XATTR_REPLACE ? ext4::AttributeMode::Replace
+                                                   : ext4::AttributeMode::CreateOrReplace;
+    return change_extended_attributes(
+        [&](const ext4::InodeEdit& edit) { return ext4::set_attribute(edit, name, value, mode); });
+}
+
+Result<void> Ext4Inode::remove_extended_attribute(std::string_view name) {
+    return change_extended_attributes([&](const ext4::InodeEdit& edit) { return ext4::remove_attribute(edit, name); });
+}
+
 Result<vfs::LinkTarget> Ext4Symlink::read_link() {
+    core::ReadGuard guard(disk_lock);
     const u64 length = size();
     const auto* inside = reinterpret_cast<const char*>(disk().raw.block);
     if (length == 0 || length > ext4().volume().block_size()) return error(Errno::EUCLEAN);
@@ -161,7 +327,11 @@ Result<vfs::LinkTarget> Ext4Symlink::read_link() {
 }
 
 Result<RefPtr<vfs::Inode>> Ext4Directory::lookup(std::string_view name) {
-    const u32 number = TRY(ext4::Directory(ext4().volume(), disk()).find(name));
+    u32 number;
+    {
+        core::ReadGuard guard(disk_lock);
+        number = TRY(ext4::Directory(ext4().volume(), disk()).find(name));
+    }
     return RefPtr<vfs::Inode>(TRY(ext4().inode(number)));
 }
 
@@ -169,6 +339,7 @@ Result<void> Ext4Directory::read_directory(u64 position, vfs::DirectorySink sink
     constexpr u8 types[] = {abi::DT_UNKNOWN, abi::DT_REG,  abi::DT_DIR,  abi::DT_CHR,
                             abi::DT_BLK,     abi::DT_FIFO, abi::DT_SOCK, abi::DT_LNK};
     const u64 start = position <= 2 ? 0 : position;
+    core::ReadGuard guard(disk_lock);
     return ext4::Directory(ext4().volume(), disk()).list(start, [&](const ext4::Entry& entry) {
         const u8 type = entry.type < std::size(types) ? types[entry.type] : u8{abi::DT_UNKNOWN};
         return sink({entry.name, entry.inode, type, entry.position});

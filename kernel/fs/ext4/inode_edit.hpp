@@ -27,4 +27,12 @@ struct InodeEdit {
     }
 };
 
+/// Whether its blocks are blocks, not a short symlink's text, data, or the number of a device.
+inline bool has_blocks(const DiskInode& inode) {
+    if (inode.has(inode_inline_data)) return false;
+    const u16 kind = inode.raw.mode & mode_kind;
+    return kind == mode_regular || kind == mode_directory ||
+           (kind == mode_symlink && inode.size() >= inode_block_bytes);
+}
+
 } // namespace linnet::ext4

@@ -230,7 +230,7 @@ Result<void> Journal::write_superblock(u32 start) {
     if (file_->format.has_checksums()) superblock.checksum = checksum_of(superblock);
     std::memcpy(superblock_block_.get(), &superblock, sizeof(superblock));
     const u8* const block = superblock_block_.get();
-    TRY(disk_.write(place_of(0), {&block, 1}));
+    TRY(disk_.write_log(place_of(0), {&block, 1}));
     return disk_.flush();
 }
 

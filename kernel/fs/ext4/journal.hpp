@@ -26,6 +26,8 @@ class JournalDisk {
 public:
     /// Writes blocks that lie behind each other from `first` on; `blocks` are where their contents are. May sleep. EIO.
     virtual Result<void> write(u64 first, std::span<const u8* const> blocks) = 0;
+    /// The same for blocks of the log: unlike others they have no newer contents in the device's cache.
+    virtual Result<void> write_log(u64 first, std::span<const u8* const> blocks) { return write(first, blocks); }
     /// What was written before stays, whatever happens. May sleep. EIO.
     virtual Result<void> flush() = 0;
     /// CLOCK_REALTIME, in nanoseconds: what commits are dated with.

@@ -13,7 +13,8 @@ namespace linnet::ext4 {
 /// Gathers blocks that lie behind each other, and writes them in one go.
 class BlockBatch {
 public:
-    explicit BlockBatch(JournalDisk& disk) : disk_(disk) {}
+    using Write = Result<void> (JournalDisk::*)(u64, std::span<const u8* const>);
+    BlockBatch(JournalDisk& disk, Write write) : disk_(disk), write_(write) {}
     /// `contents` must stay until flush_out().
     Result<void> add(u64 place, const u8* contents) {
         if (count_ == most || (count_ > 0 && place != first_ + count_)) TRY(flush_out());
@@ -23,12 +24,13 @@ public:
     }
     Result<void> flush_out() {
         if (count_ == 0) return {};
-        return disk_.write(first_, {blocks_, std::exchange(count_, 0)});
+        return (disk_.*write_)(first_, {blocks_, std::exchange(count_, 0)});
     }
 
 private:
     static constexpr usize most = 32;
     JournalDisk& disk_;
+    const Write write_;
     u64 first_ = 0;
     usize count_ = 0;
     const u8* blocks_[most];
@@ -37,7 +39,7 @@ private:
 /// Writes one block after the other to the log.
 class Journal::LogWriter {
 public:
-    explicit LogWriter(Journal& journal) : journal_(journal), batch_(journal.disk_) {}
+    explicit LogWriter(Journal& journal) : journal_(journal), batch_(journal.disk_, &JournalDisk::write_log) {}
     Result<void> add(const u8* contents) {
         TRY(batch_.add(journal_.place_of(journal_.head_), contents));
         journal_.head_ = journal_.file_->behind(journal_.head_);
@@ -79,9 +81,16 @@ Result<void> Journal::checkpoint() {
 }
 
 Result<void> Journal::close() {
-    TRY(checkpoint());
     core::MutexGuard guard(commit_lock_);
-    return or_abort(write_superblock(0));
+    if (is_aborted()) return error(Errno::EROFS);
+    for (bool is_empty = false; !is_empty;) {
+        TRY(commit_running_locked());
+        core::WriteGuard<> state_guard(state_lock_);
+        is_empty = running_->is_empty();
+        if (is_empty) aborted_.store(true, std::memory_order_release);
+    }
+    TRY(checkpoint_locked());
+    return write_superblock(0);
 }
 
 Result<void> Journal::commit_running_locked() {
@@ -228,7 +237,7 @@ Result<void> Journal::checkpoint_locked() {
 }
 
 Result<void> Journal::write_places() {
-    BlockBatch batch(disk_);
+    BlockBatch batch(disk_, &JournalDisk::write);
     for (ChangedBlock& changed : committed_) TRY(batch.add(changed.block, changed.copy.get()));
     return batch.flush_out();
 }

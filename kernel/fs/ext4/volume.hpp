@@ -44,6 +44,7 @@ struct DiskInode {
     ArrayList<u8> bytes; // all of its place in the table: attributes may follow the fields
 
     [[nodiscard]] u64 size() const { return joined(raw.size_low, raw.size_high); }
+    void set_size(u64 size) { raw.size_low = static_cast<u32>(size), raw.size_high = static_cast<u32>(size >> 32); }
     [[nodiscard]] bool has(u32 flag) const { return (raw.flags & flag) != 0; }
     /// Whether a field that ends `end` bytes into the inode is there.
     [[nodiscard]] bool reaches(usize end) const { return end <= small_inode + raw.extra_size; }

@@ -1,0 +1,59 @@
+// Bytes of pages that lie behind each other, to be moved to or from a device.
+#pragma once
+
+#include <algorithm>
+#include <block/disk.hpp>
+#include <cstring>
+#include <mm/page_cache.hpp>
+
+namespace linnet::fs {
+
+class PageRange {
+public:
+    /// `size` bytes from `begin` on, counted from the first page's beginning.
+    PageRange(std::span<mm::Page* const> pages, u64 begin, u64 size) : pages_(pages), begin_(begin), size_(size) {}
+    void zero() const {
+        for_each([](mm::Page& page, usize offset, usize length) {
+            std::memset(static_cast<u8*>(mm::page_data(page)) + offset, 0, length);
+        });
+    }
+    [[nodiscard]] bool is_zero() const {
+        bool result = true;
+        for_each([&](mm::Page& page, usize offset, usize length) {
+            const u8* bytes = static_cast<const u8*>(mm::page_data(page)) + offset;
+            if (bytes[0] != 0 || std::memcmp(bytes, bytes + 1, length - 1) != 0) result = false;
+        });
+        return result;
+    }
+    Result<void> read_from(block::Device& device, u64 sector) const {
+        return transfer([&](auto segments) { return device.transfer(block::Operation::Read, sector, segments); });
+    }
+    Result<void> write_to(block::Device& device, u64 sector) const {
+        return transfer([&](auto segments) { return device.write_beside_pages(sector, segments); });
+    }
+
+private:
+    /// `visit(page, offset, length)` for the part in each page.
+    template <typename Visit>
+    void for_each(Visit visit) const {
+        for (u64 at = begin_; at < begin_ + size_;) {
+            const usize offset = at & (arch::page_size - 1);
+            const usize length = std::min<u64>(arch::page_size - offset, begin_ + size_ - at);
+            visit(*pages_[at >> arch::page_shift], offset, length);
+            at += length;
+        }
+    }
+    template <typename Move>
+    Result<void> transfer(Move move) const {
+        block::Segment segments[mm::FileObject::batch];
+        usize count = 0;
+        for_each([&](mm::Page& page, usize offset, usize length) {
+            segments[count++] = {mm::page_address(page) + offset, static_cast<u32>(length)};
+        });
+        return move(std::span<const block::Segment>(segments, count));
+    }
+    std::span<mm::Page* const> pages_;
+    u64 begin_, size_;
+};
+
+} // namespace linnet::fs
