@@ -41,7 +41,7 @@ Allocator::~Allocator() {
 Result<void> Allocator::check_features() const {
     constexpr u32 known = ro_compat_sparse_super | ro_compat_large_file | ro_compat_huge_file |
                           ro_compat_group_checksum | ro_compat_many_links | ro_compat_extra_size |
-                          ro_compat_metadata_checksum;
+                          ro_compat_metadata_checksum | ro_compat_orphans_in_file;
     const u32 features = volume_.superblock().revision == 0 ? 0 : volume_.superblock().feature_ro_compat;
     if (!(features & ~known)) return {};
     core::log_error("EXT4-fs ({}): couldn't mount RDWR because of unsupported optional features ({:x})", volume_.name(),

@@ -3,6 +3,7 @@
 
 #include "attribute_edit.hpp"
 #include "ext4_superblock.hpp"
+#include "orphan_file.hpp"
 #include "volume_edit.hpp"
 
 #include <core/log.hpp>
@@ -270,8 +271,12 @@ Result<void> Ext4Writing::free_inode(ext4::DiskInode& inode) {
 
 /// What was in use without a name, or being cut, when the machine stopped.
 Result<void> Ext4Writing::free_orphans() {
-    TRY(orphans_.load());
     ext4::Volume& volume = superblock_.volume();
+    TRY(orphans_.load());
+    TRY(ext4::move_orphans_from_file(volume, orphans_, [&](ext4::Change change) -> Result<void> {
+        auto handle = TRY(begin(ext4::most_changes_of_orphan_file));
+        return change(handle);
+    }));
     while (!orphans_.is_empty()) {
         ext4::DiskInode inode = TRY(volume.read_orphan(orphans_.last()));
         if (inode.raw.link_count == 0) {

@@ -20,6 +20,11 @@ Result<void> OrphanList::load() {
     return {};
 }
 
+bool OrphanList::contains(u32 number) {
+    const core::MutexGuard guard(lock_);
+    return std::ranges::find(numbers_, number) != numbers_.end();
+}
+
 Result<void> OrphanList::add(MetadataWriter& writer, u32 number, InodePlace& place) {
     const core::MutexGuard guard(lock_);
     TRY(numbers_.try_reserve(numbers_.size() + 1));

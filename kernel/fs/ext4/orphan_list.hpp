@@ -16,6 +16,8 @@ public:
     /// The one that came last; there is one.
     [[nodiscard]] u32 last() const { return numbers_[numbers_.size() - 1]; }
 
+    [[nodiscard]] bool contains(u32 number);
+
     /// An inode becomes one; `place` is its. Errors of the writer, and ENOMEM, with which nothing has changed.
     Result<void> add(MetadataWriter& writer, u32 number, InodePlace& place);
     /// An inode, which is one, is none any more; its deletion time becomes `time`. The same errors.
