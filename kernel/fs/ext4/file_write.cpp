@@ -21,14 +21,16 @@ constexpr usize steps_in_handle = 4;
 /// orphans.
 constexpr usize blocks_of_step = ext4::most_changes_of_step + 3;
 
-ext4::Privilege privilege_of(const ext4::Superblock& on_disk) {
+} // namespace
+
+/// Whether the current thread may use the blocks that are kept for some.
+ext4::Privilege Ext4File::own_privilege() const {
+    const ext4::Superblock& on_disk = ext4().volume().superblock();
     const vfs::Credentials& who = vfs::current_credentials();
     const bool may = who.has(vfs::Capability::SysResource) || who.fsuid == on_disk.reserved_uid ||
                      (on_disk.reserved_gid != 0 && who.is_in_group(on_disk.reserved_gid));
     return may ? ext4::Privilege::MayUseReserved : ext4::Privilege::None;
 }
-
-} // namespace
 
 u64 Ext4File::blocks_in(u64 bytes) const { return divide_up<u64>(bytes, ext4().volume().block_size()); }
 
@@ -94,7 +96,7 @@ Result<void> Ext4File::promise(BlockRange range) {
         const BlockRange part{range.begin, range.begin + run.count};
         range.begin = part.end;
         if (run.kind != Run::Kind::Hole) continue;
-        const auto privilege = privilege_of(ext4().volume().superblock());
+        const auto privilege = own_privilege();
         auto reserved = writing.reserve(part.length(), privilege);
         if (!reserved && writing.make_space()) reserved = writing.reserve(part.length(), privilege);
         TRY(reserved);

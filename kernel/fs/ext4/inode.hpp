@@ -95,6 +95,7 @@ public:
     Result<u64> seek_hole(u64 offset) override;
     Result<void> prepare_write(u64 offset, usize length) override;
     Result<void> truncate(u64 size) override;
+    Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
 
 private:
     enum class Wanted : u8 { Data, Hole };
@@ -123,6 +124,11 @@ private:
     Result<u64> place(const Dirty& dirty, ext4::BlockRange range, ext4::DataInFlight& in_flight);
     Result<u64> place_some(const Dirty& dirty, ext4::BlockRange range, const ext4::InodeEdit& edit);
     Result<void> store_blocks(const Dirty& dirty, ext4::BlockRange range);
+
+    [[nodiscard]] ext4::Privilege own_privilege() const;
+    Result<u64> preallocate(ext4::BlockRange range);
+    Result<void> punch(u64 begin, u64 end);
+    Result<void> free_blocks(ext4::BlockRange range);
 
     NullableRefPtr<mm::FileObject> pages_;
     core::SpinLock promised_lock_;
