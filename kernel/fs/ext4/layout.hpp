@@ -27,8 +27,7 @@ inline constexpr u32 incompat_file_type = 0x2, incompat_recover = 0x4, incompat_
 inline constexpr u32 ro_compat_sparse_super = 0x1, ro_compat_large_file = 0x2, ro_compat_huge_file = 0x8,
                      ro_compat_group_checksum = 0x10, ro_compat_many_links = 0x20, ro_compat_extra_size = 0x40,
                      ro_compat_quota = 0x100, ro_compat_clusters = 0x200, ro_compat_metadata_checksum = 0x400,
-                     ro_compat_read_only = 0x1000, ro_compat_project = 0x2000,
-                     ro_compat_orphans_in_file = 0x1'0000;
+                     ro_compat_read_only = 0x1000, ro_compat_project = 0x2000, ro_compat_orphans_in_file = 0x1'0000;
 
 inline constexpr u16 state_clean = 1, state_has_errors = 2;
 
