@@ -1,6 +1,7 @@
 // FileObject: reading pages in once, however many ask, writing dirty ones back, and giving up those that reclaim wants.
 //
-// Lock order: eviction_lock_ -> what PageSource::write_page() takes; the mappings lock is only tried under it.
+// Lock order: eviction_lock_ -> storing_lock_ -> what PageSource::write_page() takes; the mappings lock is only tried
+// under the first.
 #include "generations.hpp"
 #include "rmap.hpp"
 #include <mm/page_cache.hpp>
@@ -138,8 +139,14 @@ Result<void> FileObject::read_run(PageSource& source, u64 index, Run& run) {
 }
 
 Result<void> FileObject::write_back(u64 begin, u64 end) {
-    u64 index = begin >> arch::page_shift;
-    u64 last = divide_up(end, arch::page_size);
+    const u64 first = begin >> arch::page_shift, last = divide_up(end, arch::page_size);
+    TRY(write_dirty(first, last));
+    // What another thread stores counts as clean already. Should it fail, it is dirty again.
+    { core::WriteGuard<> guard(storing_lock_); }
+    return write_dirty(first, last);
+}
+
+Result<void> FileObject::write_dirty(u64 index, u64 last) {
     while (PageRef page = find_flagged(index, last, page_dirty)) {
         Run run;
         run.add(std::move(page));
@@ -157,6 +164,7 @@ Result<void> FileObject::write_back(u64 begin, u64 end) {
 Result<void> FileObject::write_pages(u64 index, std::span<Page* const> pages) {
     PageSource* source = source_.load(std::memory_order_acquire);
     if (!source) return error(Errno::EIO);
+    core::ReadGuard guard(storing_lock_);
     // Clean first: a write that comes while it is stored makes it dirty again.
     for (usize i = 0; i < pages.size(); ++i) {
         write_protect_page(index + i);

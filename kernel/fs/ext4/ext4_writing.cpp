@@ -15,6 +15,7 @@ namespace linnet::fs {
 namespace {
 
 constexpr u64 commit_interval_ns = 5 * core::ns_per_second;
+constexpr u64 most_unstored = u64{16} << 20;
 /// What a handle for one step of freeing is to have room for: the step, the inode, its neighbour in the list of
 /// orphans, the superblock.
 constexpr usize blocks_of_freeing = ext4::most_changes_of_step + 3;
@@ -73,6 +74,16 @@ void Ext4Writing::stop_thread() {
                            [&] { return has_stopped_.load(); });
 }
 
+/// The sums of free blocks and inodes in the superblock, which no transaction needs.
+Result<void> Ext4Writing::store_totals() {
+    const ext4::Superblock& on_disk = superblock_.volume().superblock();
+    const ext4::Volume::FreeCounts free = allocator_->free_counts();
+    const u64 blocks = ext4::joined(on_disk.free_blocks_count_low, on_disk.free_blocks_count_high);
+    if (free.blocks == blocks && free.inodes == on_disk.free_inodes_count) return {};
+    auto handle = TRY(begin(1));
+    return allocator_->store_totals(handle);
+}
+
 /// Says on the disk whether there may be something to be replayed. Nothing else is under way: the mark and what it is
 /// about don't reach the disk in the wrong order.
 Result<void> Ext4Writing::mark(bool is_in_use) {
@@ -101,10 +112,6 @@ Result<void> Ext4Writing::stop() {
     // Freeing the last references may leave inodes to be freed, which changes others.
     free_doomed();
     if (stored) stored = sync();
-    if (stored) {
-        auto handle = journal_->begin(1);
-        stored = handle ? allocator_->store_totals(*handle) : error(handle.error());
-    }
     if (stored) stored = mark(false);
     if (stored) stored = journal_->close();
     if (!stored)
@@ -189,6 +196,11 @@ void Ext4Writing::note_changed(Ext4Inode& inode) {
     changed_.push_back(inode);
 }
 
+void Ext4Writing::note_written(u64 bytes) {
+    const u64 before = unstored_.fetch_add(bytes, std::memory_order_relaxed);
+    if (before < most_unstored && before + bytes >= most_unstored) kick();
+}
+
 void Ext4Writing::forget_changed(Ext4Inode& inode) {
     core::SpinGuard guard(lists_lock_);
     if (!inode.changed_node.is_linked()) return;
@@ -223,6 +235,7 @@ Result<void> Ext4Writing::store_changed() {
 Result<void> Ext4Writing::sync() {
     auto stored = store_changed();
     free_doomed();
+    TRY(store_totals());
     TRY(commit(journal_->running()));
     return stored;
 }
@@ -322,12 +335,18 @@ void Ext4Writing::run_rounds() {
     while (!is_stopping_.load()) {
         const u32 seen = kicks_.load();
         free_doomed();
-        if (core::monotonic_ns() >= next_ns) {
+        if (core::monotonic_ns() >= next_ns || unstored_.load(std::memory_order_relaxed) >= most_unstored) {
+            unstored_.store(0, std::memory_order_relaxed);
             const u64 committed = journal_->last_committed();
             (void)store_changed(); // who wants to know calls fsync(2)
+            (void)store_totals();
             (void)journal_->commit_all();
             // Idle: give the memory of the copies back.
             if (committed == journal_->last_committed()) (void)journal_->checkpoint();
+            if (is_aborted() && !superblock_.is_read_only()) {
+                core::log_error("EXT4-fs ({}): it is read-only from now on", superblock_.volume().name());
+                superblock_.set_read_only(true);
+            }
             next_ns = core::monotonic_ns() + commit_interval_ns;
         }
         (void)core::wait_until(wake_up_, core::Sleep::Deep, core::Deadline{next_ns},

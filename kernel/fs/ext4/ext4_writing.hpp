@@ -57,6 +57,8 @@ public:
 
     /// The inode is to be stored before long. Doesn't sleep.
     void note_changed(Ext4Inode& inode);
+    /// So many bytes more wait in files' pages: when they are many, the thread begins to store them. Doesn't sleep.
+    void note_written(u64 bytes);
     /// It need not be stored; the caller has a reference.
     void forget_changed(Ext4Inode& inode);
     /// The inode is to be freed. Doesn't sleep.
@@ -79,6 +81,7 @@ private:
     Result<void> mark(bool is_in_use);
     Result<void> free_orphans();
     Result<void> store_changed();
+    Result<void> store_totals();
     Result<void> free_inode(ext4::DiskInode& inode);
     void stop_thread();
     static void run(void* self);
@@ -107,6 +110,7 @@ private:
 
     core::WaitQueue wake_up_;
     std::atomic<u32> kicks_{0};
+    std::atomic<u64> unstored_{0}; // bytes written since the last round
     std::atomic<bool> is_stopping_{false}, has_stopped_{true};
 };
 

@@ -17,6 +17,7 @@ using ext4::Run;
 namespace {
 
 constexpr usize steps_in_handle = 4;
+constexpr u64 most_unstored = u64{8} << 20;
 /// What a handle for one step is to have room for: the step, the inode, the superblock and a neighbour among the
 /// orphans.
 constexpr usize blocks_of_step = ext4::most_changes_of_step + 3;
@@ -53,6 +54,10 @@ Result<void> Ext4File::check_writable() const {
 Result<void> Ext4File::prepare_write(u64 offset, usize length) {
     TRY(check_writable());
     give_up_promised({blocks_in(size()), ~u64{0}}); // of a write that came to nothing
+    // Who writes much stores it, too: memory must not be full of what only a thread or two can store.
+    unstored_ += length;
+    if (unstored_ > most_unstored) TRY(store_data());
+    TRY(ext4().to_write())->note_written(length);
     write_begin_ = offset, write_end_ = offset + length;
     writer_.store(&core::current_thread(), std::memory_order_relaxed);
     if (offset > size()) TRY(zero_behind_end());
@@ -139,7 +144,10 @@ Result<void> Ext4File::zero_behind_end() {
 
 // ---- storing ----
 
-Result<void> Ext4File::store_data() { return ext4().writing() ? pages_->write_back(0, size()) : Result<void>{}; }
+Result<void> Ext4File::store_data() {
+    unstored_ = 0;
+    return ext4().writing() ? pages_->write_back(0, size()) : Result<void>{};
+}
 
 Result<void> Ext4File::write_page(u64 index, mm::Page& page) {
     mm::Page* const only = &page;
@@ -169,9 +177,8 @@ Result<void> Ext4File::write_pages(u64 index, Pages pages) {
     // A writer that has not yet said how long the file is now has filled these.
     core::SpinGuard guard(promised_lock_);
     for (usize i = 0; i < pages.size(); ++i) {
-        const u64 begin = dirty.base + (i << in_page);
-        if (promised_.first_in({std::max(begin, range.end), begin + (u64{1} << in_page)}).length() > 0)
-            mm::note_dirty(*pages[i]);
+        const u64 begin = std::max(dirty.base + (i << in_page), range.end), end = dirty.base + ((i + 1) << in_page);
+        if (begin < end && promised_.first_in({begin, end}).length() > 0) mm::note_dirty(*pages[i]);
     }
     return {};
 }
@@ -211,6 +218,9 @@ Result<u64> Ext4File::place(const Dirty& dirty, BlockRange range, ext4::DataInFl
     Ext4Writing& writing = *TRY(ext4().to_write());
     auto handle = TRY(writing.begin(blocks_of_step * steps_in_handle));
     core::WriteGuard<> guard(disk_lock);
+    // What was cut off meanwhile needs none. (Who cuts sets the size first, and frees the blocks under the lock.)
+    const u64 wanted_end = std::exchange(range.end, std::min(range.end, blocks_in(size())));
+    if (range.begin >= range.end) return wanted_end;
     auto own_place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
     const ext4::InodeEdit edit{writing.allocator(), handle, disk_to_change(), ext4::Privilege::MayUseReserved};
     const auto end = place_some(dirty, range, edit);

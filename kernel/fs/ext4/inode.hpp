@@ -132,7 +132,8 @@ private:
 
     NullableRefPtr<mm::FileObject> pages_;
     core::SpinLock promised_lock_;
-    ext4::BlockRanges promised_; // blocks that are holes on the disk, with data in memory
+    ext4::BlockRanges promised_;   // blocks that are holes on the disk, with data in memory
+    std::atomic<u64> unstored_{0}; // bytes written since all was stored; about
     // What prepare_write() was told; lock held exclusively by the writer.
     std::atomic<core::Thread*> writer_{nullptr};
     u64 write_begin_ = 0, write_end_ = 0;

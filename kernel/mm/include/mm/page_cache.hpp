@@ -40,7 +40,8 @@ public:
     bool wants_write_faults() const override { return true; }
     /// Adds a page with contents that need not be read first, dirty. Null when there is one already.
     Result<PageRef> add_page(u64 index, PageRef page);
-    /// Writes the dirty pages of [begin, end) bytes back (fsync, msync). May sleep.
+    /// Writes the dirty pages of [begin, end) bytes back (fsync, msync), and waits for those that others write. May
+    /// sleep. Not from the source's write_pages().
     Result<void> write_back(u64 begin, u64 end);
     /// Forgets what is clean and not mapped, to be read anew (BLKFLSBUF).
     void drop_clean();
@@ -69,6 +70,7 @@ private:
         bool is_ours;
     };
     Result<Added> add_locked_page(u64 index);
+    Result<void> write_dirty(u64 index, u64 last);
     Result<void> read_run(PageSource& source, u64 index, Run& run);
     Result<void> write_pages(u64 index, std::span<Page* const> pages);
     EvictionResult evict(const EvictionRequest& request) override;
@@ -76,6 +78,7 @@ private:
     bool try_pin() override { return try_ref(); }
     void unpin() override { unref(); }
 
+    core::RwMutex storing_lock_; // shared by those that store pages, from when these count as clean
     core::Mutex eviction_lock_; // one evicts at a time; guards eviction_hand_
     u64 eviction_hand_ = 0;     // the index at which the next search goes on
     std::atomic<PageSource*> source_;
