@@ -229,6 +229,10 @@ Result<long> change_execution(Thread& thread, int option, u64 second, u64 third,
     case abi::PR_SET_TSC:
     case abi::PR_GET_TSC:
         return counter_access(thread, option, second);
+    case abi::PR_SVE_SET_VL:
+        return thread.registers.set_vector_length(second);
+    case abi::PR_SVE_GET_VL:
+        return thread.registers.vector_length();
     case abi::PR_TASK_PERF_EVENTS_DISABLE:
     case abi::PR_TASK_PERF_EVENTS_ENABLE:
         trace::switch_opened_events(thread, option == abi::PR_TASK_PERF_EVENTS_ENABLE);

@@ -33,7 +33,7 @@ ARCHES = {
         name="aarch64", debian="arm64", suite="bookworm", target="aarch64-linux-gnu", triplet="aarch64-linux-gnu",
         gcc=12, qemu="qemu-system-aarch64", machines=("virt",), console="ttyAMA0",
         dynamic_links=("bin", "sbin", "lib"),
-        cpu={"linnet": "max,pauth-impdef=on", "linux": "cortex-a57", "bench": "cortex-a57"},
+        cpu={"linnet": "max,pauth-impdef=on", "linux": "max,lpa2=off,pauth=off", "bench": "cortex-a57"},
     ),
     "riscv64": Arch(
         name="riscv64", debian="riscv64", suite="trixie", target="riscv64-linux-gnu", triplet="riscv64-linux-gnu",

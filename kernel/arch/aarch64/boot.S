@@ -131,8 +131,15 @@ FUNCTION drop_to_el1
     orr x0, x0, #3                                  // counter and timer usable at EL1
     msr cnthctl_el2, x0
     msr cntvoff_el2, xzr
-    mov x0, #0x33ff
-    msr cptr_el2, x0                                // FP not trapped
+    mov x0, #0x32ff
+    msr cptr_el2, x0                                // FP and SVE not trapped
+    mrs x0, id_aa64pfr0_el1
+    ubfx x0, x0, #32, #4
+    cbz x0, 2f
+    isb
+    mov x0, #15
+    msr S3_4_C1_C2_0, x0                            // ZCR_EL2.LEN: vectors of any length
+2:
     msr hstr_el2, xzr
     mrs x0, pmcr_el0
     ubfx x0, x0, #11, #5

@@ -78,6 +78,8 @@ FUNCTION arch_switch_context
     strb wzr, [x2, #USER_FP_LIVE]                   // the registers stay valid, but memory is now as new
     add x4, x2, #USER_FP_STATE
     SAVE_FPSIMD x4
+    ldrb w3, [x2, #USER_SVE_ON]
+    cbnz w3, 2f
 1:  stp x29, x30, [sp, #-96]!
     mov x29, sp
     stp x19, x20, [sp, #16]
@@ -100,6 +102,14 @@ FUNCTION arch_switch_context
     ldp x27, x28, [sp, #80]
     ldp x29, x30, [sp], #96
     ret                                             // x0 is still the thread that was left
+2:  stp x29, x30, [sp, #-32]!
+    mov x29, sp
+    stp x0, x1, [sp, #16]
+    mov x0, x2
+    bl arch_save_sve_of
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #32
+    b 1b
 END_FUNCTION arch_switch_context
 
 // Where the first switch to a thread "returns" to; prepare_context makes its frame.

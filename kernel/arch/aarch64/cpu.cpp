@@ -3,6 +3,7 @@
 #include <arch/hooks.hpp>
 #include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
+#include <arch_impl/sve.hpp>
 
 extern "C" {
 void arch_thread_start();
@@ -34,7 +35,7 @@ std::optional<u64> hardware_random() {
 }
 
 void initialise_cpu(CpuHeader& cpu) {
-    constexpr u64 fp_untrapped = 3 << 20;      // CPACR_EL1.FPEN; SVE stays trapped
+    constexpr u64 fp_untrapped = 3 << 20;      // CPACR_EL1.FPEN
     constexpr u64 user_reads_counter = 1 << 1; // CNTKCTL_EL1.EL0VCTEN
     WRITE_SYSTEM_REGISTER(cpacr_el1, fp_untrapped);
     WRITE_SYSTEM_REGISTER(cntkctl_el1, user_reads_counter);
@@ -47,7 +48,8 @@ void initialise_cpu(CpuHeader& cpu) {
         asm volatile(".inst 0xd500419f" : : : "memory"); // msr pan, #1
     }
     cpu.state.fp_owner = nullptr;
-    cpu.state.debug_mode = 0;
+    cpu.state.mode = 0;
+    initialise_sve();
     asm volatile("isb" : : : "memory");
 }
 

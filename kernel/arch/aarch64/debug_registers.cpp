@@ -145,8 +145,9 @@ void load_debug_state(const UserContext& context, CpuState& cpu) {
             (load_slot<N>(*context.debug(), breakpoints, watchpoints), ...);
         }(std::make_integer_sequence<unsigned, DebugRegisters::most>());
     }
-    if (mode == cpu.debug_mode) return; // the exception return to user code orders the rest
-    cpu.debug_mode = mode;
+    const u8 sve = cpu.mode & cpu_mode_sve;
+    if ((mode | sve) == cpu.mode) return; // the exception return to user code orders the rest
+    cpu.mode = mode | sve;
     WRITE_SYSTEM_REGISTER(mdscr_el1, (mode & debug_step ? mdscr_single_step : 0) |
                                          (mode & debug_breakpoints ? mdscr_breakpoints : 0));
 }

@@ -1,5 +1,5 @@
 // Sanitised ID registers and hardware capabilities. A field is shown only when the kernel saves or enables what it
-// stands for: no SVE, SME, pointer authentication, branch targets or memory tagging.
+// stands for: no SME, pointer authentication, branch targets or memory tagging.
 #include "id_registers.hpp"
 
 #include <arch/cpu.hpp>
@@ -17,8 +17,10 @@ constexpr u64 isar0_shown = field(4) | field(8) | field(12) | field(16) | field(
                             field(36) | field(40) | field(44) | field(48) | field(52) | field(60);
 constexpr u64 isar1_shown =
     field(0) | field(12) | field(16) | field(20) | field(32) | field(36) | field(44) | field(52);
-constexpr u64 pfr0_shown = field(16) | field(20) | field(48);
+constexpr u64 pfr0_shown = field(16) | field(20) | field(32) | field(48);
 constexpr u64 pfr1_shown = field(4);
+constexpr u64 zfr0_shown =
+    field(0) | field(4) | field(16) | field(20) | field(32) | field(40) | field(44) | field(52) | field(56); // of SVE
 constexpr u64 mmfr2_shown = field(32);
 constexpr u64 pfr0_el0_64 = 0x11; // EL0 and EL1 in AArch64 only
 
@@ -27,6 +29,8 @@ bool present(u64 reg, unsigned shift, unsigned at_least = 1) {
     unsigned value = id_field(reg, shift);
     return value != 15 && value >= at_least;
 }
+
+u64 sve_features() { return most_sve_bytes() ? READ_SYSTEM_REGISTER(S3_0_C0_C4_4) & zfr0_shown : 0; }
 
 /// The value that user code reads from op0=3, op1=0, CRn=0, CRm, op2; nothing for what isn't a register of this space.
 std::optional<u64> user_id_register(unsigned crm, unsigned op2) {
@@ -40,6 +44,8 @@ std::optional<u64> user_id_register(unsigned crm, unsigned op2) {
         return (READ_SYSTEM_REGISTER(id_aa64pfr0_el1) & pfr0_shown) | pfr0_el0_64;
     case 0x41:
         return READ_SYSTEM_REGISTER(id_aa64pfr1_el1) & pfr1_shown;
+    case 0x44:
+        return sve_features();
     case 0x60:
         return READ_SYSTEM_REGISTER(id_aa64isar0_el1) & isar0_shown;
     case 0x61:
@@ -93,6 +99,7 @@ u64 hwcap_bits() {
     add(isar1, 20, abi::HWCAP_ILRCPC, 2);
     add(isar1, 36, abi::HWCAP_SB);
     add(mmfr2, 32, abi::HWCAP_USCAT);
+    if (most_sve_bytes() != 0) caps |= abi::HWCAP_SVE;
     return caps;
 }
 
@@ -105,6 +112,20 @@ u64 hwcap2_bits() {
     if (present(isar1, 52)) caps |= abi::HWCAP2_I8MM;
     if (present(isar1, 44)) caps |= abi::HWCAP2_BF16;
     if (present(isar0, 60)) caps |= abi::HWCAP2_RNG;
+    const u64 sve = sve_features();
+    const auto add = [&](unsigned shift, u64 bit, unsigned at_least = 1) {
+        if (present(sve, shift, at_least)) caps |= bit;
+    };
+    add(0, abi::HWCAP2_SVE2);
+    add(4, abi::HWCAP2_SVEAES);
+    add(4, abi::HWCAP2_SVEPMULL, 2);
+    add(16, abi::HWCAP2_SVEBITPERM);
+    add(20, abi::HWCAP2_SVEBF16);
+    add(32, abi::HWCAP2_SVESHA3);
+    add(40, abi::HWCAP2_SVESM4);
+    add(44, abi::HWCAP2_SVEI8MM);
+    add(52, abi::HWCAP2_SVEF32MM);
+    add(56, abi::HWCAP2_SVEF64MM);
     return caps;
 }
 

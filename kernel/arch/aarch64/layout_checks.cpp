@@ -24,6 +24,7 @@ struct UserContextLayout {
     CHECK_OFFSET(UserContext, tls_, USER_TLS);
     CHECK_OFFSET(UserContext, in_syscall_, USER_SYSCALL_FLAGS);
     CHECK_OFFSET(UserContext, result_set_, USER_SYSCALL_FLAGS + 1);
+    CHECK_OFFSET(UserContext, sve_on_, USER_SVE_ON);
     CHECK_OFFSET(UserContext, fp_live_, USER_FP_LIVE);
     CHECK_OFFSET(UserContext, fp_state_, USER_FP_STATE);
 };

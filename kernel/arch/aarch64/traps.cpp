@@ -173,6 +173,12 @@ TrapReason arch_user_exception(UserContext* context, u64 syndrome, u64 address) 
     case ec_system_register:
         if (emulate_system_register(*context, syndrome)) return {};
         break;
+    case ec_sve_trapped:
+        if (const Result<void> on = context->turn_on_sve(); on)
+            return {};
+        else if (on.error() == Errno::ENOMEM)
+            return user_fault(abi::SIGKILL, abi::SI_KERNEL, 0);
+        break;
     case ec_wait:
         context->set_pc({pc + 4});
         return {};

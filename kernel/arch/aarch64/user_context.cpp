@@ -13,6 +13,7 @@
 #include <utility>
 
 extern "C" {
+void arch_save_sve_of(linnet::arch::UserContext* context); // from the context switch
 void arch_save_fpsimd(linnet::abi::user_fpsimd_state* state);
 void arch_load_fpsimd(const linnet::abi::user_fpsimd_state* state);
 }
@@ -47,6 +48,11 @@ void UserContext::copy_from(const UserContext& other) {
         fp_state_ = other.fp_state_;
     extended_state_changed();
     restore_interrupts(state);
+    // The call that makes a thread has left it FPSIMD's registers only.
+    sve_on_ = false;
+    sve_.vector_bytes = other.sve_.vector_bytes;
+    sve_.bytes_after_exec = other.sve_.bytes_after_exec;
+    sve_.is_inherited = other.sve_.is_inherited;
 }
 
 void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
@@ -63,6 +69,8 @@ void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     extended_state_changed();
     restore_interrupts(state);
     fp_state_ = {};
+    sve_on_ = false;
+    sve_.begin_program();
 }
 
 Result<void> UserContext::from_user_regs(const abi::linux_user_regs& regs) {
@@ -76,6 +84,7 @@ std::span<u8> UserContext::save_extended_state() {
     InterruptState state = save_and_disable_interrupts();
     if (fp_live_) {
         arch_save_fpsimd(&fp_state_);
+        if (sve_on_) save_sve();
         fp_live_ = false;
     }
     restore_interrupts(state);
@@ -91,17 +100,60 @@ void UserContext::load_extended_state() {
     CpuHeader& cpu = *current_thread()->cpu;
     if (cpu.state.fp_owner != this || fp_cpu_ != cpu.number) {
         arch_load_fpsimd(&fp_state_);
+        if (sve_on_) {
+            open_sve(sve_.vector_bytes);
+            cpu.state.mode |= cpu_mode_sve;
+            arch_load_sve(sve_.image.get());
+        } else if (cpu.state.mode & cpu_mode_sve) {
+            close_sve();
+            cpu.state.mode &= static_cast<u8>(~cpu_mode_sve);
+        }
         cpu.state.fp_owner = this;
         fp_cpu_ = cpu.number;
     }
     fp_live_ = true;
 }
 
+/// Who has used SVE and comes from a call goes on with registers that are cleared, rather than trap again.
+void UserContext::settle_sve(CpuState& cpu) {
+    if (sve_on_ || !(cpu.mode & cpu_mode_sve)) return;
+    arch_clear_sve();
+    sve_on_ = true;
+}
+
+void UserContext::save_sve() { arch_save_sve(sve_.image.get()); }
+
+Result<void> UserContext::turn_on_sve() {
+    if (most_sve_bytes() == 0) return error(Errno::EINVAL);
+    save_extended_state();
+    TRY(sve_.make_image());
+    sve_.take_low_parts(fp_state_.vregs);
+    sve_on_ = true;
+    InterruptState state = save_and_disable_interrupts();
+    extended_state_changed();
+    restore_interrupts(state);
+    return {};
+}
+
+Result<long> UserContext::vector_length() const { return sve_.status(sve_.vector_bytes); }
+
+Result<long> UserContext::set_vector_length(u64 wanted) {
+    save_extended_state();
+    const SveState::Change change = TRY(sve_.change(wanted));
+    if (change.is_now) sve_on_ = false; // the image was of another length
+    InterruptState state = save_and_disable_interrupts();
+    extended_state_changed();
+    restore_interrupts(state);
+    return sve_.status(change.told);
+}
+
 TrapReason enter_user(UserContext& context) {
     context.load_extended_state();
     CpuState& cpu = current_thread()->cpu->state;
-    if ((context.debug_mode() | cpu.debug_mode) == 0) [[likely]]
+    if ((context.debug_mode() | cpu.mode) == 0) [[likely]]
         return arch_run_user(&context);
+    context.settle_sve(cpu);
+    if ((context.debug_mode() | (cpu.mode & ~cpu_mode_sve)) == 0) return arch_run_user(&context);
     // Set and cleared on the way in, with interrupts off; on the way out the thread may already be on another CPU. The
     // kernel itself is never stepped.
     load_debug_state(context, cpu);
@@ -116,3 +168,5 @@ void UserContext::begin_step() { regs_.pstate |= psr_single_step; }
 void UserContext::end_step() { regs_.pstate &= ~psr_single_step; }
 
 } // namespace linnet::arch
+
+extern "C" void arch_save_sve_of(linnet::arch::UserContext* context) { context->save_sve(); }

@@ -136,7 +136,7 @@ FUNCTION user_synchronous
     b.ne 1f
     mov w11, #1                                     // in_syscall, no result yet
     stp x1, x8, [x0, #USER_ORIGINAL_X0]
-    strh w11, [x0, #USER_SYSCALL_FLAGS]
+    str w11, [x0, #USER_SYSCALL_FLAGS]              // and SVE's registers are forgotten
     LEAVE_RUN
     mov x0, #0                                      // TrapReason{Kind::Syscall}
     mov x1, #0

@@ -12,7 +12,8 @@ struct aarch64_ctx {
     u32 magic;
     u32 size; // this header included
 };
-inline constexpr u32 FPSIMD_MAGIC = 0x46508001, ESR_MAGIC = 0x45535201, EXTRA_MAGIC = 0x45585401;
+inline constexpr u32 FPSIMD_MAGIC = 0x46508001, ESR_MAGIC = 0x45535201, EXTRA_MAGIC = 0x45585401,
+                     SVE_MAGIC = 0x53564501;
 
 struct fpsimd_context {
     aarch64_ctx head;
@@ -27,6 +28,24 @@ struct esr_context {
     u64 esr;
 };
 static_assert(sizeof(esr_context) == 16);
+
+/// The registers follow if SVE was on: Z0–Z31, P0–P15, FFR.
+struct sve_context {
+    aarch64_ctx head;
+    u16 vl; // bytes
+    u16 flags;
+    u16 reserved[2];
+};
+static_assert(sizeof(sve_context) == 16);
+
+/// The next to last record where room is short: further ones lie behind the last, and end with one more of magic 0.
+struct extra_context {
+    aarch64_ctx head;
+    u64 datap;
+    u32 size;
+    u32 reserved[3];
+};
+static_assert(sizeof(extra_context) == 32);
 
 struct sigcontext {
     u64 fault_address;

@@ -58,6 +58,9 @@ concept UserContextContract =
         // reads it all the same gets SIGSEGV. Of the current thread.
         { view.may_read_counter() } -> std::same_as<Result<bool>>;
         { context.set_may_read_counter(true) } -> std::same_as<Result<void>>;
+        // PR_SVE_GET_VL and PR_SVE_SET_VL of prctl(2), of the current thread. EINVAL where vectors have one length.
+        { view.vector_length() } -> std::same_as<Result<long>>;
+        { context.set_vector_length(u64{}) } -> std::same_as<Result<long>>;
     };
 static_assert(UserContextContract<UserContext>);
 

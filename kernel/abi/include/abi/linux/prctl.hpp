@@ -13,11 +13,13 @@ inline constexpr int PR_SET_PDEATHSIG = 1, PR_GET_PDEATHSIG = 2, PR_GET_DUMPABLE
                      PR_TASK_PERF_EVENTS_DISABLE = 31, PR_TASK_PERF_EVENTS_ENABLE = 32, PR_MCE_KILL = 33,
                      PR_MCE_KILL_GET = 34, PR_SET_MM = 35, PR_SET_CHILD_SUBREAPER = 36, PR_GET_CHILD_SUBREAPER = 37,
                      PR_SET_NO_NEW_PRIVS = 38, PR_GET_NO_NEW_PRIVS = 39, PR_GET_TID_ADDRESS = 40,
-                     PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, PR_CAP_AMBIENT = 47, PR_SET_IO_FLUSHER = 57,
-                     PR_GET_IO_FLUSHER = 58, PR_SET_MDWE = 65, PR_GET_MDWE = 66, PR_SET_VMA = 0x53564d41,
-                     PR_GET_AUXV = 0x41555856;
+                     PR_SET_THP_DISABLE = 41, PR_GET_THP_DISABLE = 42, PR_CAP_AMBIENT = 47, PR_SVE_SET_VL = 50,
+                     PR_SVE_GET_VL = 51, PR_SET_IO_FLUSHER = 57, PR_GET_IO_FLUSHER = 58, PR_SET_MDWE = 65,
+                     PR_GET_MDWE = 66, PR_SET_VMA = 0x53564d41, PR_GET_AUXV = 0x41555856;
 inline constexpr int PR_CAP_AMBIENT_IS_SET = 1, PR_CAP_AMBIENT_RAISE = 2, PR_CAP_AMBIENT_LOWER = 3,
                      PR_CAP_AMBIENT_CLEAR_ALL = 4;
+inline constexpr u64 PR_SVE_VL_LEN_MASK = 0xffff, PR_SVE_VL_INHERIT = 1 << 17, PR_SVE_SET_VL_ONEXEC = 1 << 18;
+inline constexpr u64 SVE_VL_MAX = 8192;
 inline constexpr int PR_TSC_ENABLE = 1, PR_TSC_SIGSEGV = 2;
 inline constexpr int PR_MCE_KILL_CLEAR = 0, PR_MCE_KILL_SET = 1;
 inline constexpr int PR_MCE_KILL_LATE = 0, PR_MCE_KILL_EARLY = 1, PR_MCE_KILL_DEFAULT = 2;

@@ -20,8 +20,9 @@
 #define USER_SYSCALL_NUMBER 280
 #define USER_TLS 288
 #define USER_SYSCALL_FLAGS 296
-#define USER_FP_LIVE 298
-#define USER_FP_STATE 320
+#define USER_SVE_ON 298
+#define USER_FP_LIVE 300
+#define USER_FP_STATE 336
 
 // abi::user_fpsimd_state
 #define FP_FPSR 512

@@ -18,9 +18,11 @@ struct CpuState {
     UserContext* fp_owner = nullptr;
     /// The bit (GICv2) by which the interrupt controller knows this CPU.
     u32 interrupt_target = 0;
-    /// What MDSCR_EL1 makes it do, as of UserContext::debug_mode().
-    u8 debug_mode = 0;
+    /// What entries to user code must look after: what MDSCR_EL1 makes the CPU do (UserContext::debug_mode()), and
+    /// whether user code may use SVE.
+    u8 mode = 0;
 };
+inline constexpr u8 cpu_mode_sve = 0x80;
 
 inline ThreadHeader* current_thread() {
     ThreadHeader* thread;

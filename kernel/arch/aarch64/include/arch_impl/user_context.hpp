@@ -3,6 +3,8 @@
 
 #include <abi_arch/user_regs.hpp>
 #include <arch_impl/asm_offsets.hpp>
+#include <arch_impl/sve.hpp>
+#include <arch_impl/thread.hpp>
 #include <lib/address.hpp>
 #include <lib/result.hpp>
 #include <span>
@@ -88,6 +90,8 @@ public:
     Result<void> set_may_read_counter(bool) { return error(Errno::EINVAL); }
     void extended_state_changed();
     abi::user_fpsimd_state& fpsimd() { return fp_state_; }
+    Result<long> vector_length() const;
+    Result<long> set_vector_length(u64 wanted);
 
     /// Address and syndrome of the last fault, for the signal frame; the syndrome is 0 when there was none.
     u64 fault_address() const { return fault_address_; }
@@ -97,8 +101,23 @@ public:
         fault_syndrome_ = syndrome;
     }
 
-    /// Makes the CPU's FPSIMD registers this context's, ready to run. Interrupts off.
+    /// Makes the CPU's FPSIMD and SVE registers this context's, ready to run. Interrupts off.
     void load_extended_state();
+    /// Opens or closes SVE for what runs now, on a CPU where it is open. Interrupts off.
+    void settle_sve(CpuState& cpu);
+
+    // Memory is the truth for all of these (save_extended_state(), extended_state_changed()).
+    SveState& sve() { return sve_; }
+    [[nodiscard]] bool is_sve_on() const { return sve_on_; }
+    /// User code has used it for the first time since a system call: vectors begin as FPSIMD has left them. ENOMEM,
+    /// EINVAL without SVE.
+    Result<void> turn_on_sve();
+    /// The low 128 bits of vectors stay.
+    void turn_off_sve() { sve_on_ = false; }
+    /// The image has been made anew.
+    void turn_sve_back_on() { sve_on_ = true; }
+    /// To the image.
+    void save_sve();
     /// Around one entry to user code that must trap after one instruction.
     void begin_step();
     void end_step();
@@ -118,6 +137,8 @@ private:
     u64 tls_ = 0;
     bool in_syscall_ = false;
     bool result_set_ = false;
+    bool sve_on_ = false; // the vectors are longer than FPSIMD's; cleared with the flags of the call before
+    bool reserved_ = false;
     bool fp_live_ = false;
     u8 debug_mode_ = 0;
     u32 fp_cpu_ = ~0u; // the CPU that loaded fp_state_ last, if CpuState::fp_owner there agrees
@@ -125,6 +146,7 @@ private:
     u64 fault_syndrome_ = 0;
     abi::user_fpsimd_state fp_state_{};
     DebugRegisters* debug_ = nullptr; // owned
+    SveState sve_;
 };
 
 } // namespace linnet::arch

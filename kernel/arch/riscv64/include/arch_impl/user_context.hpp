@@ -79,6 +79,8 @@ public:
     void set_protection_key_rights(unsigned, u32) {}
     Result<bool> may_read_counter() const { return error(Errno::EINVAL); }
     Result<void> set_may_read_counter(bool) { return error(Errno::EINVAL); }
+    Result<long> vector_length() const { return error(Errno::EINVAL); }
+    Result<long> set_vector_length(u64) { return error(Errno::EINVAL); }
     void extended_state_changed();
 
     // ---- of the RISC-V folder ----

@@ -87,6 +87,8 @@ public:
     void set_protection_key_rights(unsigned key, u32 denied);
     Result<bool> may_read_counter() const { return !counter_is_denied; }
     Result<void> set_may_read_counter(bool may);
+    Result<long> vector_length() const { return error(Errno::EINVAL); }
+    Result<long> set_vector_length(u64) { return error(Errno::EINVAL); }
     void extended_state_changed();
 
     /// Signal frames' quick way: the live registers straight to and from user memory. False: go by the memory image.
