@@ -1,5 +1,6 @@
-// AArch64: general registers, FPSIMD, the thread pointer, debug registers, and the system call (arm64's NT_ARM_*).
+// AArch64: general registers, FPSIMD, the thread pointer, debug registers, the system call, and SVE (arm64's NT_ARM_*).
 #include "debug_registers.hpp"
+#include "sve_set.hpp"
 
 #include <abi/linux/elf.hpp>
 #include <arch/register_sets.hpp>
@@ -34,6 +35,7 @@ constexpr RegisterSet sets[] = {
     {"LINUX", abi::NT_ARM_HW_BREAK, debug_set_size, read_breakpoints},
     {"LINUX", abi::NT_ARM_HW_WATCH, debug_set_size, read_watchpoints},
     {"LINUX", abi::NT_ARM_SYSTEM_CALL, system_call_size, read_system_call},
+    {"LINUX", abi::NT_ARM_SVE, sve_set_size, read_sve_set},
 };
 
 } // namespace

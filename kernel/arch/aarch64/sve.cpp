@@ -53,7 +53,6 @@ unsigned possible_sve_bytes(unsigned wanted) {
 
 unsigned most_sve_bytes() { return is_there.load(std::memory_order_relaxed) ? possible_sve_bytes(~0u) : 0; }
 unsigned default_sve_bytes() { return default_bytes.load(std::memory_order_relaxed); }
-void set_default_sve_bytes(unsigned wanted) { default_bytes.store(static_cast<u16>(possible_sve_bytes(wanted))); }
 
 void open_sve(unsigned vector_bytes) {
     set_access(sve_untrapped);
@@ -98,6 +97,10 @@ Result<void> SveState::make_image() {
 
 void SveState::take_low_parts(const u64 (*vregs)[2]) {
     for (unsigned i = 0; i < 32; ++i) std::memcpy(image.get() + usize{i} * vector_bytes, vregs[i], sizeof vregs[i]);
+}
+
+void SveState::give_low_parts(u64 (*vregs)[2]) const {
+    for (unsigned i = 0; i < 32; ++i) std::memcpy(vregs[i], image.get() + usize{i} * vector_bytes, sizeof vregs[i]);
 }
 
 } // namespace linnet::arch

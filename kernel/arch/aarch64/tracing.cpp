@@ -1,8 +1,9 @@
 // Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, the FPSIMD registers, the thread pointer, the number
-// of the system call, breakpoints and watchpoints.
+// of the system call, breakpoints and watchpoints, and SVE's registers.
 #include <arch/tracing.hpp>
 
 #include "debug_registers.hpp"
+#include "sve_set.hpp"
 
 #include <abi/linux/elf.hpp>
 #include <cstring>
@@ -30,6 +31,7 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
     if (type == abi::NT_PRFPREG) {
         context.save_extended_state();
         std::memcpy(&context.fpsimd(), from.data(), from.size());
+        context.turn_off_sve();
         context.extended_state_changed();
     } else if (type == abi::NT_ARM_TLS) {
         u64 tls;
@@ -42,6 +44,8 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
     } else if (type == abi::NT_ARM_HW_BREAK || type == abi::NT_ARM_HW_WATCH) {
         const DebugKind kind = type == abi::NT_ARM_HW_BREAK ? DebugKind::Break : DebugKind::Watch;
         return write_debug_set(context, kind, from.first(given));
+    } else if (type == abi::NT_ARM_SVE) {
+        return write_sve_set(context, from.first(given));
     } else {
         return error(Errno::EINVAL);
     }

@@ -17,10 +17,8 @@ inline constexpr unsigned sve_quantum = 16, sve_architecture_bytes = 256;
 
 /// Bytes of the longest vector that all CPUs have; 0 without SVE.
 unsigned most_sve_bytes();
-/// What programs begin with (/proc/sys/abi/sve_default_vector_length).
+/// What programs begin with.
 unsigned default_sve_bytes();
-/// Takes the longest length that is not above `wanted`.
-void set_default_sve_bytes(unsigned wanted);
 /// The longest length that all CPUs have and that is not above `wanted`, which is at least a quantum.
 unsigned possible_sve_bytes(unsigned wanted);
 /// Looks what this CPU has and lets the kernel, but not yet user code, use it.
@@ -53,6 +51,7 @@ struct SveState {
     [[nodiscard]] std::span<u8> bytes() { return {image.get(), sve_image_bytes(vector_bytes)}; }
     /// The low 128 bits of Z0–Z31 are those of V0–V31.
     void take_low_parts(const u64 (*vregs)[2]);
+    void give_low_parts(u64 (*vregs)[2]) const;
 };
 
 /// Opens or closes SVE for user code on this CPU; open, with vectors of that length. Interrupts off.

@@ -108,6 +108,7 @@ public:
 
     // Memory is the truth for all of these (save_extended_state(), extended_state_changed()).
     SveState& sve() { return sve_; }
+    const SveState& sve() const { return sve_; }
     [[nodiscard]] bool is_sve_on() const { return sve_on_; }
     /// User code has used it for the first time since a system call: vectors begin as FPSIMD has left them. ENOMEM,
     /// EINVAL without SVE.
