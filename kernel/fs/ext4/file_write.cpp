@@ -229,7 +229,8 @@ Result<u64> Ext4File::place(const Dirty& dirty, BlockRange range, ext4::DataInFl
         if (reached > disk().size()) disk_to_change().set_size(reached);
     }
     store_at(own_place, handle);
-    in_flight = handle.data_in_flight();
+    // Who has placed nothing may go on to commit, and must not wait for itself.
+    if (end) in_flight = handle.data_in_flight();
     return end;
 }
 
