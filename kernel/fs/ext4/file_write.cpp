@@ -292,6 +292,8 @@ Result<void> Ext4File::truncate(u64 size) {
         core::WriteGuard<> guard(disk_lock);
         auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
         if (shrinks && link_count() > 0) TRY(writing.orphans().add(handle, disk().number, place));
+        // Before the lock goes: who stores pages lets the disk's size grow up to this one.
+        if (shrinks) set_size(size);
         disk_to_change().set_size(size);
         store_at(place, handle);
     }
