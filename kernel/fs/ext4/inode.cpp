@@ -145,16 +145,14 @@ Result<void> Ext4Inode::store() {
 }
 
 Result<void> Ext4Inode::store_attributes() {
-    if (!must_store_.exchange(false, std::memory_order_acq_rel)) return {};
-    const auto stored = [&]() -> Result<void> {
-        auto handle = TRY(TRY(ext4().to_write())->begin(1));
-        core::WriteGuard<> guard(disk_lock);
-        auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
-        store_at(place, handle);
-        return {};
-    }();
-    if (!stored) must_store_.store(true, std::memory_order_release);
-    return stored;
+    if (!must_store_.load(std::memory_order_acquire)) return {};
+    auto handle = TRY(TRY(ext4().to_write())->begin(1));
+    core::WriteGuard<> guard(disk_lock);
+    auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
+    // Who finds that nothing is to be stored commits the transaction that is noted: it must be this one by then.
+    note_transaction(handle.transaction());
+    if (must_store_.exchange(false, std::memory_order_acq_rel)) store_at(place, handle);
+    return {};
 }
 
 void Ext4Inode::store_at(ext4::InodePlace& place, const ext4::Handle& handle) {
