@@ -158,10 +158,9 @@ Result<ext4::Handle> Ext4Writing::begin(usize blocks) {
 }
 
 Result<void> Ext4Writing::commit(u64 transaction) {
-    if (journal_->last_committed() >= transaction) return flush();
-    TRY(journal_->commit(transaction));
-    // With nothing to be committed nothing was flushed either.
-    return journal_->last_committed() >= transaction ? Result<void>{} : flush();
+    // Another thread's commit may have flushed before the data was written; with nothing to be committed nobody has.
+    const bool has_flushed = TRY(journal_->commit(transaction));
+    return has_flushed ? Result<void>{} : flush();
 }
 
 // ---- space ----

@@ -137,9 +137,13 @@ public:
     /// The number of the running transaction, and of the last that has been committed.
     [[nodiscard]] u64 running() const { return running_number_.load(std::memory_order_acquire); }
     [[nodiscard]] u64 last_committed() const { return last_committed_.load(std::memory_order_acquire); }
-    /// Makes durable what belongs to transactions up to `transaction`. May sleep. EIO, EROFS.
-    Result<void> commit(u64 transaction);
-    Result<void> commit_all() { return commit(running()); }
+    /// Makes durable what belongs to transactions up to `transaction`. Whether it was this call that committed, so that
+    /// what was written to the disk before is durable, too. May sleep. EIO, EROFS.
+    Result<bool> commit(u64 transaction);
+    Result<void> commit_all() {
+        TRY(commit(running()));
+        return {};
+    }
     /// Commits everything and writes it to its places; the log is empty then. May sleep. EIO, EROFS.
     Result<void> checkpoint();
     /// The same, and says on the disk that there is nothing to be replayed. Nobody begins a handle afterwards.

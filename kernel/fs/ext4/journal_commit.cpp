@@ -66,11 +66,13 @@ Result<void> Journal::or_abort(Result<void> result) {
     return result;
 }
 
-Result<void> Journal::commit(u64 transaction) {
+Result<bool> Journal::commit(u64 transaction) {
     core::MutexGuard guard(commit_lock_);
-    if (last_committed() >= transaction) return {};
+    const u64 before = last_committed();
+    if (before >= transaction) return false;
     if (is_aborted()) return error(Errno::EROFS);
-    return commit_running_locked();
+    TRY(commit_running_locked());
+    return last_committed() != before;
 }
 
 Result<void> Journal::checkpoint() {

@@ -274,6 +274,27 @@ TEST(Ext4Commit, RoomIsReserved) {
     EXPECT_EQ(journal.running(), number + 1);
 }
 
+/// Who did not commit has to flush what it wrote beside the journal.
+TEST(Ext4Commit, ItTellsWhoseCommitItWas) {
+    start_machine();
+    const Shape& shape = shapes[0];
+    Workload work(shape, image_in_use(shape), 1);
+    ASSERT_TRUE(work.open());
+    ext4::Journal& journal = *work.journal;
+    EXPECT_FALSE(MUST(journal.commit(journal.running()))); // nothing has changed
+    const u64 number = journal.running();
+    ASSERT_TRUE(MUST(journal.begin(1)).change(shape.first_free));
+    const auto flushes = [&] {
+        return std::ranges::count_if(work.recorder.events, [](const auto& event) { return event.bytes.empty(); });
+    };
+    const auto before = flushes();
+    EXPECT_TRUE(MUST(journal.commit(number)));
+    const auto behind = flushes();
+    EXPECT_GT(behind, before);
+    EXPECT_FALSE(MUST(journal.commit(number))); // it was committed before
+    EXPECT_EQ(flushes(), behind);
+}
+
 TEST(Ext4Commit, ALogThatIsToBeReplayedIsNotWritten) {
     start_machine();
     const Shape& shape = shapes[0];
