@@ -228,6 +228,11 @@ Result<void> mark_recovered(mm::FileObject& device) {
 
 } // namespace
 
+bool has_log_to_replay(Volume& volume) {
+    const auto file = JournalFile::open(volume);
+    return file && (*file)->superblock.start != 0;
+}
+
 Result<void> replay_journal(Volume& volume, mm::FileObject& device, FunctionRef<Result<void>()> store) {
     auto replay = TRY(try_make<Replay>(volume, device)); // too large for the stack
     TRY(replay->open());

@@ -84,6 +84,28 @@ TEST(Ext4Journal, WhatWasCommittedArrives) {
     }
 }
 
+/// As a stop amid unmounting leaves it: the file system is marked as clean, its journal not yet.
+TEST(Ext4Journal, ALogIsFoundWithoutAMark) {
+    start_machine();
+    for (const char* shape : shapes) {
+        SCOPED_TRACE(shape);
+        Recorded recorded(shape, "jo\njw -b 5000 %a\njc\n");
+        auto& superblock = *reinterpret_cast<ext4::Superblock*>(recorded.image.data() + ext4::superblock_offset);
+        superblock.feature_incompat &= ~ext4::incompat_recover;
+        if (superblock.feature_ro_compat & ext4::ro_compat_metadata_checksum)
+            superblock.checksum = ext4::checksum_of(superblock);
+        ImageDisk disk(recorded.image);
+        auto volume = MUST(ext4::Volume::open(*disk.pages, disk.bytes.size(), "image"));
+        EXPECT_FALSE(volume->needs_recovery());
+        EXPECT_TRUE(ext4::has_log_to_replay(*volume));
+        MUST(ext4::replay_journal(*volume, *disk.pages, [&] { return disk.pages->write_back(0, disk.bytes.size()); }));
+        EXPECT_EQ(at(disk, 5000), pattern('a'));
+        volume = MUST(ext4::Volume::open(*disk.pages, disk.bytes.size(), "image"));
+        EXPECT_FALSE(ext4::has_log_to_replay(*volume));
+        EXPECT_TRUE(is_clean(disk.bytes));
+    }
+}
+
 TEST(Ext4Journal, WhatWasRevokedDoesNot) {
     start_machine();
     // debugfs sums up revoked blocks wrongly in the oldest form of checksums: Linux refuses such a journal, too.
