@@ -139,6 +139,7 @@ Result<void> Ext4File::zero_behind_end() {
     if (!page && is_hole) return {};
     if (!is_hole) page = TRY(pages_->get_page(index, arch::Access::Write));
     std::memset(page.data<u8>() + begin, 0, arch::page_size - begin);
+    mm::note_dirty(*page); // it may have been stored meanwhile
     return {};
 }
 
