@@ -83,35 +83,36 @@ Result<void> Ext4File::prepare_write(u64 index, mm::Page& page) {
 /// Promises what is a hole in the range, and not promised yet.
 Result<void> Ext4File::promise(BlockRange range) {
     Ext4Writing& writing = *TRY(ext4().to_write());
-    while (range.begin < range.end) {
-        BlockRange known;
-        {
-            core::SpinGuard guard(promised_lock_);
-            known = promised_.first_in(range);
-        }
-        if (known.begin == range.begin && known.length() > 0) {
-            range.begin = known.end;
+    for (bool may_retry = true; range.begin < range.end;) {
+        const auto came_to = promise_some(range, writing);
+        if (!came_to && came_to.error() == Errno::ENOSPC && std::exchange(may_retry, false) && writing.make_space())
             continue;
-        }
-        Run run;
-        {
-            core::ReadGuard guard(disk_lock);
-            run = TRY(ext4::map_blocks(ext4().volume(), disk(), range.begin, known.begin - range.begin));
-        }
-        const BlockRange part{range.begin, range.begin + run.count};
-        range.begin = part.end;
-        if (run.kind != Run::Kind::Hole) continue;
-        const auto privilege = own_privilege();
-        auto reserved = writing.reserve(part.length(), privilege);
-        if (!reserved && writing.make_space()) reserved = writing.reserve(part.length(), privilege);
-        TRY(reserved);
-        core::SpinGuard guard(promised_lock_);
-        const u64 before = promised_.count();
-        auto added = promised_.add(part);
-        writing.unreserve(part.length() - (promised_.count() - before)); // others may have been faster
-        TRY(added);
+        range.begin = TRY(came_to);
+        may_retry = true;
     }
     return {};
+}
+
+/// The same for the first part of the range that is all hole, all promised, or neither; where that ends.
+Result<u64> Ext4File::promise_some(BlockRange range, Ext4Writing& writing) {
+    BlockRange known;
+    {
+        core::SpinGuard guard(promised_lock_);
+        known = promised_.first_in(range);
+    }
+    if (known.begin == range.begin && known.length() > 0) return known.end;
+    // Held to the end: a hole that gets blocks before it is promised would keep the promise.
+    core::ReadGuard guard(disk_lock);
+    const Run run = TRY(ext4::map_blocks(ext4().volume(), disk(), range.begin, known.begin - range.begin));
+    const BlockRange part{range.begin, range.begin + run.count};
+    if (run.kind != Run::Kind::Hole) return part.end;
+    TRY(writing.reserve(part.length(), own_privilege()));
+    core::SpinGuard promised_guard(promised_lock_);
+    const u64 before = promised_.count();
+    auto added = promised_.add(part);
+    writing.unreserve(part.length() - (promised_.count() - before)); // others may have been faster
+    TRY(added);
+    return part.end;
 }
 
 void Ext4File::give_up_promised(BlockRange range) {

@@ -112,6 +112,7 @@ private:
     [[nodiscard]] u64 blocks_in(u64 bytes) const;
     Result<void> check_writable() const;
     Result<void> promise(ext4::BlockRange range);
+    Result<u64> promise_some(ext4::BlockRange range, Ext4Writing& writing);
     void give_up_promised(ext4::BlockRange range);
     Result<void> zero_behind_end();
     /// Dirty pages, the first of which begins at block `base` of the file.
