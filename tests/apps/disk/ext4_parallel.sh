@@ -34,3 +34,4 @@ umount mnt
 e2fsck -f -n /dev/vda > log 2>&1 && echo clean || cat log
 mount -t ext4 -o ro /dev/vda mnt
 cat mnt/common/* | md5sum
+umount mnt
