@@ -33,3 +33,10 @@ blockdev --setro /dev/vda
 mount -t ext4 -o ro /dev/vda mnt 2> /dev/null || echo no recovery on a read-only disk
 mount -t ext4 -o ro,noload /dev/vda mnt && cut -c1-8 mnt/file && umount mnt
 blockdev --setrw /dev/vda
+# A machine that stops amid unmounting leaves a log in a file system that isn't marked: it can be written all the same.
+debugfs -w -f commands /dev/vda > /dev/null 2>&1
+debugfs -w -R 'feature -needs_recovery' /dev/vda > /dev/null 2>&1
+sync
+mount -t ext4 /dev/vda mnt && echo text > mnt/new && umount mnt
+mount -t ext4 -o ro /dev/vda mnt && cat mnt/new && umount mnt
+e2fsck -f -n /dev/vda > log 2>&1 && echo e2fsck is content || cat log
