@@ -142,7 +142,9 @@ Result<void> FileObject::write_back(u64 begin, u64 end) {
     const u64 first = begin >> arch::page_shift, last = divide_up(end, arch::page_size);
     TRY(write_dirty(first, last));
     // What another thread stores counts as clean already. Should it fail, it is dirty again.
-    { core::WriteGuard<> guard(storing_lock_); }
+    {
+        core::WriteGuard<> guard(storing_lock_);
+    }
     return write_dirty(first, last);
 }
 

@@ -185,7 +185,7 @@ public:
     IntrusiveList<PerfEvent, &PerfEvent::opened_node> opened;  // by the thread
     bool has_exited = false;
     bool takes_no_samples = false; // guarded
-    u64 migrations_then = 0; // when it was last seen to leave a CPU; guarded
+    u64 migrations_then = 0;       // when it was last seen to leave a CPU; guarded
 
 private:
     /// Copies go, and the others count no more.

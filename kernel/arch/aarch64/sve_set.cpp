@@ -1,3 +1,4 @@
+// The register set NT_ARM_SVE: a header and the registers behind it, for ptrace(2) and core files.
 #include "sve_set.hpp"
 
 #include <abi/linux/prctl.hpp>
