@@ -20,10 +20,11 @@ namespace {
 constexpr u32 most_failures = 16; // in a row, before the thread gives up until somebody frees something
 constexpr u64 least_batch = 32;
 
-constinit core::WaitQueue reclaim_waiters, drain_waiters, drained;
+constinit core::WaitQueue reclaim_waiters, progress_waiters, drain_waiters, drained;
 constinit std::atomic<bool> is_started{false}, is_wanted{false};
 constinit std::atomic<u32> failures{0};
 constinit std::atomic<u64> runs{0};
+constinit std::atomic<u64> freed{0}, given_up{0}; // frames, and times
 constinit std::atomic<u64> drains_asked{0}, drains_done{0};
 
 void balance() {
@@ -35,9 +36,11 @@ void balance() {
             failures.store(0, std::memory_order_relaxed);
             return;
         }
-        if (reclaim(std::max(high - free, least_batch), Reclaimer::Background) > 0) continue;
-        failures.fetch_add(1, std::memory_order_relaxed);
-        return;
+        const u64 got = reclaim(std::max(high - free, least_batch), Reclaimer::Background);
+        if (got == 0) failures.fetch_add(1, std::memory_order_relaxed);
+        (got > 0 ? freed : given_up).fetch_add(std::max<u64>(got, 1), std::memory_order_relaxed);
+        progress_waiters.wake_all();
+        if (got == 0) return;
     }
 }
 
@@ -75,6 +78,16 @@ void wake_reclaim_thread() {
         return;
     if (!is_wanted.load(std::memory_order_relaxed) && !is_wanted.exchange(true, std::memory_order_release))
         reclaim_waiters.wake_one();
+}
+
+bool await_reclaim_thread() {
+    if (!is_started.load(std::memory_order_relaxed)) return false;
+    constexpr u64 patience_ns = 100'000'000;
+    const u64 freed_then = freed.load(), given_up_then = given_up.load();
+    wake_reclaim_thread();
+    (void)core::wait_until(progress_waiters, core::Sleep::Deep, core::Deadline::after(patience_ns),
+                           [&] { return freed.load() != freed_then || given_up.load() != given_up_then; });
+    return freed.load() != freed_then;
 }
 
 void note_reclaim_progress() {

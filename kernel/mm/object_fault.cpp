@@ -5,6 +5,8 @@
 #include "events.hpp"
 #include "space.hpp"
 
+#include <mm/page_cache.hpp>
+
 namespace linnet::mm {
 
 namespace {
@@ -35,10 +37,14 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     Cursor cursor(table, address);
     bool writable = access == arch::Access::Write ? vma.is(vma_shared) : is_writable_unasked(vma);
     const Entry model = writable ? full_model(vma) : read_only_model(vma);
-    PageKind kind = (*page)->kind;
+    Page& frame = **page;
+    PageKind kind = frame.kind;
     if (Policy::is_empty(cursor.entry()) && is_inside(object, index) &&
-        map_object_page(vma, cursor, *page, index, model))
+        map_object_page(vma, cursor, *page, index, model)) {
         count_resident(kind, 1);
+        // It may have been stored since it was asked for; what is written through the entry nobody will notice.
+        if (access == arch::Access::Write && object.wants_write_faults()) note_dirty(frame);
+    }
     // When truncation was faster the access faults again and finds the end of the file.
     return FaultResult::Resolved;
 }
@@ -127,6 +133,7 @@ FaultResult AddressSpace::make_shared_writable(Vma& vma, Page& table, VirtAddr a
     Entry entry = cursor.entry();
     if (Policy::is_empty(entry) || Policy::address(entry, 0) != page->address()) return FaultResult::Resolved;
     cursor.set(Policy::at_frame(full_model(vma), page->address()));
+    note_dirty(**page); // it may have been stored meanwhile
     cursor.unlock();
     flush_here(address);
     return FaultResult::Resolved;

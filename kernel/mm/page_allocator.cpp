@@ -133,7 +133,7 @@ Page* take_frame(PageKind kind) {
 /// reclaim gives, with what all CPUs keep, and at last, for user threads, with what the out-of-memory killer frees.
 template <typename Take>
 Page* take_after_reclaim(u64 frames, Take take) {
-    constexpr int most_rounds = 16;
+    constexpr int most_rounds = 64;
     constexpr u64 batch = 32;
     if (drain_this_cpu() + drain_zeroed_frames() > 0)
         if (Page* page = take()) return page;
@@ -142,7 +142,8 @@ Page* take_after_reclaim(u64 frames, Take take) {
         const bool progress = reclaim(std::max(frames, batch), Reclaimer::Direct) > 0;
         (void)drain_this_cpu();
         if (Page* page = take()) return page;
-        if (!progress) break;
+        // Dirty pages are not for this thread to store: it may hold what a file system needs for that.
+        if (!progress && !await_reclaim_thread()) break;
     }
     if (drain_every_cpu())
         if (Page* page = take()) return page;

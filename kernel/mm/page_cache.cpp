@@ -142,40 +142,51 @@ Result<void> FileObject::write_back(u64 begin, u64 end) {
     const u64 first = begin >> arch::page_shift, last = divide_up(end, arch::page_size);
     TRY(write_dirty(first, last));
     // What another thread stores counts as clean already. Should it fail, it is dirty again.
-    {
-        core::WriteGuard<> guard(storing_lock_);
-    }
+    wait_for_stores();
     return write_dirty(first, last);
 }
 
 Result<void> FileObject::write_dirty(u64 index, u64 last) {
-    while (PageRef page = find_flagged(index, last, page_dirty)) {
-        Run run;
-        run.add(std::move(page));
-        while (run.count < batch && index + run.count < last) {
-            PageRef next = find_any_page(index + run.count);
-            if (!next || !next->has(page_dirty)) break;
-            run.add(std::move(next));
-        }
-        TRY(write_pages(index, run.all()));
-        index += run.count;
-    }
+    while (PageRef page = find_flagged(index, last, page_dirty))
+        index += TRY(write_dirty_run(std::move(page), index, last));
     return {};
+}
+
+Result<usize> FileObject::write_dirty_run(PageRef first, u64 index, u64 last) {
+    Run run;
+    run.add(std::move(first));
+    while (run.count < batch && index + run.count < last) {
+        PageRef next = find_any_page(index + run.count);
+        if (!next || !next->has(page_dirty)) break;
+        run.add(std::move(next));
+    }
+    TRY(write_pages(index, run.all()));
+    return run.count;
 }
 
 Result<void> FileObject::write_pages(u64 index, std::span<Page* const> pages) {
     PageSource* source = source_.load(std::memory_order_acquire);
     if (!source) return error(Errno::EIO);
     core::ReadGuard guard(storing_lock_);
-    // Clean first: a write that comes while it is stored makes it dirty again.
-    for (usize i = 0; i < pages.size(); ++i) {
-        write_protect_page(index + i);
-        note_clean(*pages[i]);
+    const auto is_held = [&](usize i) { return still_holds(*pages[i], index + i); };
+    for (usize begin = 0, end; begin < pages.size(); begin = end) {
+        // What was cut off meanwhile must not be stored: who did that will wait for this thread (wait_for_stores()).
+        for (; begin < pages.size() && !is_held(begin); ++begin) {
+        }
+        for (end = begin; end < pages.size() && is_held(end); ++end) {
+            // Clean first: a write that comes while it is stored makes it dirty again. Then no entry lets one through
+            // unseen.
+            note_clean(*pages[end]);
+            write_protect_page(index + end);
+        }
+        if (begin == end) break;
+        const auto part = pages.subspan(begin, end - begin);
+        if (auto stored = source->write_pages(index + begin, part); !stored) {
+            for (Page* page : part) note_dirty(*page);
+            return stored;
+        }
     }
-    auto stored = source->write_pages(index, pages);
-    if (!stored)
-        for (Page* page : pages) note_dirty(*page);
-    return stored;
+    return {};
 }
 
 /// True when the page went.
@@ -187,8 +198,9 @@ bool FileObject::try_evict(u64 index, Page& page, const EvictionRequest& request
         ++result.activated;
         return false;
     }
-    Page* const only = &page;
-    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes && !write_pages(index, {&only, 1})) {
+    // Its neighbours go with it, for they will be asked next.
+    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes &&
+        !write_dirty_run(PageRef::share(page), index, ~u64{0})) {
         // What can't be stored now is not asked for again at once.
         generations::touch(page);
         return false;

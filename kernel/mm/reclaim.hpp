@@ -43,6 +43,9 @@ void wake_reclaim_thread();
 u64 background_reclaim_runs();
 /// Something was freed after all: the reclaim thread may have luck again.
 void note_reclaim_progress();
+/// After direct reclaim has found nothing that can go at once: waits until the thread has freed something, which may
+/// mean that it stores pages. Not for long, for a file system may need what the caller holds. False: there is no hope.
+bool await_reclaim_thread();
 /// Empties every CPU's lists of frames and objects; waits for it. False when there is no thread yet to do it.
 bool drain_every_cpu();
 

@@ -35,8 +35,11 @@ u32 mapping_count(const Page& page, const Page* table) {
 u64 mapped_object_frames() { return mapped.load(std::memory_order_relaxed); }
 
 void note_dirty(Page& page) {
-    if (!(page.flags.fetch_or(page_dirty, std::memory_order_acq_rel) & page_dirty))
-        dirty.fetch_add(1, std::memory_order_relaxed);
+    if (page.flags.fetch_or(page_dirty, std::memory_order_acq_rel) & page_dirty) return;
+    dirty.fetch_add(1, std::memory_order_relaxed);
+    // Who changes a page holds its object; one that was cut off has none.
+    if (VmObject* object = __atomic_load_n(&page.object, __ATOMIC_ACQUIRE))
+        if (FileObject* file = object->as_file()) file->tell_dirty();
 }
 
 void note_clean(Page& page) {

@@ -151,6 +151,9 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
     if (offset + done > inode().size()) {
         object->set_size(offset + done);
         inode().set_size(offset + done);
+        // The last page may have been stored when the file was thought to end before.
+        if (object->wants_write_faults())
+            if (mm::PageRef last = object->find_page((offset + done - 1) >> arch::page_shift)) mm::note_dirty(*last);
     }
     return done;
 }

@@ -190,8 +190,8 @@ bool Ext4Writing::make_space() {
 
 void Ext4Writing::note_changed(Ext4Inode& inode) {
     core::SpinGuard guard(lists_lock_);
-    if (inode.changed_node.is_linked()) return;
-    inode.ref();
+    // One that goes already has no name: nobody will ask for it.
+    if (inode.changed_node.is_linked() || !inode.try_ref()) return;
     changed_.push_back(inode);
 }
 

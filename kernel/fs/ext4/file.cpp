@@ -23,6 +23,12 @@ Result<void> Ext4File::start() {
     return {};
 }
 
+/// So that the thread comes by again. What has no name will not be asked for after a stop.
+void Ext4File::pages_dirtied() {
+    Ext4Writing* writing = ext4().writing();
+    if (writing && link_count() != 0) writing->note_changed(*this);
+}
+
 Result<void> Ext4File::read_page(u64 index, mm::Page& page) {
     mm::Page* const only = &page;
     return read_pages(index, {&only, 1});

@@ -106,6 +106,7 @@ private:
     Result<void> read_pages(u64 index, Pages pages) override;
     Result<void> write_pages(u64 index, Pages pages) override;
     Result<void> prepare_write(u64 index, mm::Page& page) override;
+    void pages_dirtied() override;
     Result<void> read_inline(u64 index, Pages pages);
 
     Result<void> store_data() override;

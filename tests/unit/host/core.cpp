@@ -117,6 +117,7 @@ void WaitQueue::wake(u32, u32) {}
 [[gnu::weak]] u64 monotonic_ns() {
     return static_cast<u64>(std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count());
 }
+[[gnu::weak]] Deadline Deadline::after(u64 nanoseconds) { return {.ns = core::monotonic_ns() + nanoseconds}; }
 void prepare_to_sleep(Sleep) { current_thread().state = ThreadState::SleepingDeep; }
 void cancel_sleep() { current_thread().state = ThreadState::Running; }
 void schedule() { current_thread().state.wait(ThreadState::SleepingDeep); }

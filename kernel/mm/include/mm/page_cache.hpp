@@ -23,6 +23,8 @@ public:
     /// This page, at `index`, is about to be changed, by write(2) or a mapping: it must be possible to store it later
     /// (ENOSPC, EROFS). May sleep.
     virtual Result<void> prepare_write(u64, Page&) { return {}; }
+    /// A page that was clean is dirty now: somebody is to store it some day. Must not sleep.
+    virtual void pages_dirtied() {}
 
 protected:
     ~PageSource() = default;
@@ -43,6 +45,13 @@ public:
     /// Writes the dirty pages of [begin, end) bytes back (fsync, msync), and waits for those that others write. May
     /// sleep. Not from the source's write_pages().
     Result<void> write_back(u64 begin, u64 end);
+    /// Waits for those who store pages: of what has been cut off before nothing reaches the disk any more. Holding no
+    /// lock that storing needs.
+    void wait_for_stores() { core::WriteGuard<> guard(storing_lock_); }
+    /// See note_dirty().
+    void tell_dirty() {
+        if (PageSource* source = source_.load(std::memory_order_acquire)) source->pages_dirtied();
+    }
     /// Forgets what is clean and not mapped, to be read anew (BLKFLSBUF).
     void drop_clean();
     /// The inode goes away: later look-ups of absent pages are EIO. Waits for reclaim to leave the source alone, so
@@ -73,6 +82,8 @@ private:
     Result<void> write_dirty(u64 index, u64 last);
     Result<void> read_run(PageSource& source, u64 index, Run& run);
     Result<void> write_pages(u64 index, std::span<Page* const> pages);
+    /// Stores a dirty page and those before `last` that follow it and are dirty, too; says how many.
+    Result<usize> write_dirty_run(PageRef first, u64 index, u64 last);
     EvictionResult evict(const EvictionRequest& request) override;
     bool try_evict(u64 index, Page& page, const EvictionRequest& request, EvictionResult& result);
     bool try_pin() override { return try_ref(); }
