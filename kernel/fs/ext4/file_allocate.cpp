@@ -84,6 +84,7 @@ Result<void> Ext4File::punch(u64 begin, u64 end) {
     const BlockRange range{blocks_in(begin), end >> ext4().volume().block_shift()};
     pages_->punch_hole(begin, end);
     if (range.begin >= range.end) return {};
+    pages_->wait_for_stores(); // as when a file is cut off
     give_up_promised(range);
     TRY(free_blocks(range));
     pages_->punch_hole(begin, end); // what was read in meanwhile

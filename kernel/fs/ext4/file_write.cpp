@@ -302,6 +302,8 @@ Result<void> Ext4File::truncate(u64 size) {
     set_size(size);
     pages_->set_size(size);
     if (!shrinks) return {};
+    // Who stores a page that is gone now must not meet the blocks that the file gets where it grows again.
+    pages_->wait_for_stores();
     give_up_promised({blocks_in(size), ~u64{0}});
     TRY(writing.free_blocks(disk_to_change(), blocks_in(size), disk_lock));
     if (link_count() == 0) return {}; // it stays an orphan
