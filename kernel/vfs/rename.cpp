@@ -1,8 +1,9 @@
 // rename(2), renameat2(2).
 //
-// Locks: when a directory changes its parent, the superblock's rename_lock, so that no two renames can build
-// a loop; then the two directories, an ancestor first, else by address; then the objects that are moved or
-// replaced: non-directories by address, a replaced directory.
+// Locks: when a directory may change its parent, the superblock's rename_lock, so that no two renames can build
+// a loop; for an exchange too, as a file system that locks both exchanged directories must meet no rename between
+// them, which locks them in the other order; then the two directories, an ancestor first, else by address; then the
+// objects that are moved or replaced: non-directories by address, a replaced directory.
 #include "attribute_rules.hpp"
 #include "name_rules.hpp"
 
@@ -110,7 +111,8 @@ Result<void> rename(LookupStart old_start, std::string_view old_path, LookupStar
 
     Inode* first = &rename.old_directory();
     Inode* second = &rename.new_directory();
-    core::Mutex* shape_lock = first != second ? &first->superblock().rename_lock : nullptr;
+    const bool locks_several = first != second || rename.exchange();
+    core::Mutex* shape_lock = locks_several ? &first->superblock().rename_lock : nullptr;
     if (shape_lock) shape_lock->lock();
     ScopeGuard unlock_shape([&] {
         if (shape_lock) shape_lock->unlock();
