@@ -333,6 +333,7 @@ Result<void> BlockFreeing::add_in_group(u32 group, u64 first, u32 count, BlockCo
         busy->group = group, busy->first = static_cast<u32>(first), busy->count = count;
         TRY(allocator_.prepare_busy(allocator_.groups_[group]));
     }
+    if (contents == BlockContents::Metadata) TRY(writer_.prepare_to_forget(count));
     TRY(parts_.try_push({std::move(edit), first, count, contents, std::move(busy)}));
     ++allocator_.groups_[group].freeings;
     return {};
@@ -341,7 +342,7 @@ Result<void> BlockFreeing::add_in_group(u32 group, u64 first, u32 count, BlockCo
 Result<void> BlockFreeing::finish() {
     for (const Part& part : parts_) {
         const u64 first = allocator_.volume_.first_block_of(part.edit.place.group()) + part.first;
-        if (part.contents == BlockContents::Metadata) TRY(writer_.forget(first, part.count));
+        if (part.contents == BlockContents::Metadata) writer_.forget(first, part.count);
     }
     const core::MutexGuard guard(allocator_.lock_);
     for (Part& part : parts_) {

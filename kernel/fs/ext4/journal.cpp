@@ -18,12 +18,11 @@ usize Transaction::place_of_revoke(u64 block) const {
     return static_cast<usize>(std::ranges::lower_bound(all, block) - all.begin());
 }
 
-Result<void> Transaction::revoke(u64 block) {
+void Transaction::revoke(u64 block) {
     const usize place = place_of_revoke(block);
-    if (place < revoked.size() && revoked[place] == block) return {};
-    TRY(revoked.try_push(block));
+    if (place < revoked.size() && revoked[place] == block) return;
+    VERIFY(revoked.try_push(block));
     std::rotate(revoked.begin() + place, revoked.end() - 1, revoked.end());
-    return {};
 }
 
 /// What is logged again needs no revoke: the log's last word on the block is this transaction's.
@@ -45,6 +44,7 @@ void Handle::end() {
     {
         core::SpinGuard guard(journal_->lock_);
         journal_->running_->reserved -= left_;
+        journal_->running_->to_revoke -= to_revoke_;
     }
     journal_->state_lock_.unlock_shared();
     journal_ = nullptr;
@@ -58,20 +58,43 @@ Result<MutableBlock> Handle::fresh(u64 block) {
     return changed;
 }
 
-Result<void> Handle::forget(u64 block, u64 count) {
+Result<void> Handle::prepare_to_forget(u64 count) {
     if (journal_->is_aborted()) return error(Errno::EROFS);
+    ArrayList<u64> roomier; // declared before the guard: memory comes and goes without the spinlock
+    for (;;) {
+        usize wanted;
+        {
+            core::SpinGuard guard(journal_->lock_);
+            Transaction& running = *journal_->running_;
+            wanted = running.revoked.size() + running.to_revoke + count;
+            if (running.revoked.capacity() < wanted && roomier.capacity() >= wanted) {
+                for (u64 block : running.revoked) VERIFY(roomier.try_push(block));
+                std::swap(roomier, running.revoked);
+            }
+            if (running.revoked.capacity() >= wanted) {
+                running.to_revoke += count;
+                to_revoke_ += count;
+                return {};
+            }
+        }
+        TRY(roomier.try_reserve(wanted + wanted / 2)); // some more: others revoke too
+    }
+}
+
+void Handle::forget(u64 block, u64 count) {
+    VERIFY(count <= to_revoke_);
     for (u64 number = block; number < block + count; ++number) {
         OwnPtr<ChangedBlock> dropped;
         core::SpinGuard guard(journal_->lock_);
         Transaction& running = *journal_->running_;
-        TRY(running.revoke(number));
+        --to_revoke_, --running.to_revoke;
+        running.revoke(number);
         if (auto it = running.changed.find(number); it != running.changed.end()) {
             dropped.reset(&*it);
             running.changed.erase(it);
             --running.count;
         }
     }
-    return {};
 }
 
 u64 Handle::transaction() const { return journal_->running(); }

@@ -63,11 +63,13 @@ struct Transaction {
     usize count = 0;        // of them
     usize reserved = 0;     // what open handles may still add
     ArrayList<u64> revoked; // sorted
+    usize to_revoke = 0;    // what open handles may still revoke: `revoked` has room for it
     std::atomic<u32> data_in_flight{0};
 
     ~Transaction();
     [[nodiscard]] bool is_empty() const { return count == 0 && revoked.is_empty(); }
-    Result<void> revoke(u64 block);
+    /// There is room for it.
+    void revoke(u64 block);
     void take_back_revoke(u64 block);
 
 private:
@@ -98,7 +100,8 @@ private:
 class Handle final : public MetadataWriter {
 public:
     Handle(Handle&& other) noexcept
-        : journal_(std::exchange(other.journal_, nullptr)), left_(std::exchange(other.left_, 0)) {}
+        : journal_(std::exchange(other.journal_, nullptr)), left_(std::exchange(other.left_, 0)),
+          to_revoke_(std::exchange(other.to_revoke_, 0)) {}
     Handle(const Handle&) = delete;
     ~Handle() { end(); }
     void end();
@@ -107,7 +110,8 @@ public:
     /// more.
     Result<MutableBlock> change(u64 block) override;
     Result<MutableBlock> fresh(u64 block) override;
-    Result<void> forget(u64 block, u64 count) override;
+    Result<void> prepare_to_forget(u64 count) override;
+    void forget(u64 block, u64 count) override;
     [[nodiscard]] u64 transaction() const override;
     [[nodiscard]] u64 last_committed() const override;
     /// The data of this transaction's blocks is being written from now on.
@@ -119,7 +123,8 @@ private:
     friend class Journal;
     Handle(Journal& journal, usize blocks) : journal_(&journal), left_(blocks) {}
     Journal* journal_;
-    usize left_; // of the reservation
+    usize left_;          // of the reservation
+    usize to_revoke_ = 0; // its part of the transaction's
 };
 
 class Journal {

@@ -35,9 +35,12 @@ public:
     virtual Result<MutableBlock> change(u64 block) = 0;
     /// A block that was free: zeros, without being read. The same errors.
     virtual Result<MutableBlock> fresh(u64 block) = 0;
+    /// Makes room for what forget() is to note of so many blocks more, as long as the whole can still be given up.
+    /// Where they are not forgotten after all, nothing is to be done. ENOMEM, EROFS.
+    virtual Result<void> prepare_to_forget(u64 count) = 0;
     /// Blocks of metadata that are free now: what the journal knows of them must never be replayed over what comes to
-    /// lie there. ENOMEM.
-    virtual Result<void> forget(u64 block, u64 count) = 0;
+    /// lie there. prepare_to_forget() was told of them: it can't fail, since freeing a part would be damage.
+    virtual void forget(u64 block, u64 count) = 0;
     /// The number of the transaction that the changes belong to, and of the last one that has been committed; they only
     /// grow. Blocks that a transaction frees, of data or metadata, are not to be allocated before it is committed:
     /// should the machine stop first, they are still what they were. The allocator remembers them with this number.

@@ -106,10 +106,16 @@ Result<ext4::MutableBlock> ImageWriter::fresh(u64 block) {
     return result;
 }
 
-Result<void> ImageWriter::forget(u64 block, u64 count) {
+Result<void> ImageWriter::prepare_to_forget(u64 count) {
     TRY(call());
-    for (u64 i = 0; i < count; ++i) forgotten.insert(block + i);
+    to_forget += count;
     return {};
+}
+
+void ImageWriter::forget(u64 block, u64 count) {
+    VERIFY(count <= to_forget);
+    to_forget -= count;
+    for (u64 i = 0; i < count; ++i) forgotten.insert(block + i);
 }
 
 } // namespace linnet::test

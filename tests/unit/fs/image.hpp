@@ -54,11 +54,13 @@ struct ImageWriter final : ext4::MetadataWriter {
     int calls = 0;     // in which something could fail
     int fails_at = -1; // the number of the call that does, once
     std::set<u64> forgotten;
+    u64 to_forget = 0; // what may still be, with nothing that could fail
 
     ImageWriter(ImageDisk& image, const ext4::Volume& volume) : disk(image), block_size(volume.block_size()) {}
     Result<ext4::MutableBlock> change(u64 block) override;
     Result<ext4::MutableBlock> fresh(u64 block) override;
-    Result<void> forget(u64 block, u64 count) override;
+    Result<void> prepare_to_forget(u64 count) override;
+    void forget(u64 block, u64 count) override;
     [[nodiscard]] u64 transaction() const override { return number; }
     [[nodiscard]] u64 last_committed() const override { return committed; }
 

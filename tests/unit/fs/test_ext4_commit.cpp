@@ -101,7 +101,8 @@ struct Workload {
                     TRY(fill(handle, block, ++last_content));
                     continue;
                 }
-                TRY(handle.forget(block, 1));
+                TRY(handle.prepare_to_forget(1 + random() % 3)); // more than comes of it
+                handle.forget(block, 1);
                 if (random() % 2) {
                     TRY(fill(handle, block, ++last_content)); // freed and taken again by metadata
                 } else {

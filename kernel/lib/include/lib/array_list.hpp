@@ -29,6 +29,8 @@ public:
     }
 
     [[nodiscard]] usize size() const { return size_; }
+    /// How many elements fit before it has to grow.
+    [[nodiscard]] usize capacity() const { return capacity_; }
     [[nodiscard]] bool is_empty() const { return size_ == 0; }
     T& operator[](usize index) {
         VERIFY(index < size_);
