@@ -38,6 +38,7 @@ Result<void> check_rights(const vfs::Path& path, std::string_view name, Intent i
     const vfs::Credentials& who = vfs::current_credentials();
     Errno refused = intent == Intent::Write ? Errno::EPERM : Errno::ENODATA;
     if (intent == Intent::Write && path.mount && path.mount->is_read_only()) return error(Errno::EROFS);
+    if (intent == Intent::Write && inode.is_protected()) return error(Errno::EPERM);
     if (name.starts_with("security.")) {
         if (intent == Intent::Read || who.has(vfs::Capability::SysAdmin)) return {};
         if (name == "security.capability" && who.has(vfs::Capability::Setfcap)) return {};

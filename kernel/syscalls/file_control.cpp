@@ -102,6 +102,7 @@ Result<long> set_status_flags(vfs::File& file, u32 wanted, int fd) {
     if ((wanted & ~old & abi::O_NOATIME) && vfs::current_credentials().fsuid != file.inode().uid() &&
         !vfs::current_credentials().has(vfs::Capability::Fowner))
         return error(Errno::EPERM);
+    if (((wanted ^ old) & abi::O_APPEND) && file.inode().is_append_only()) return error(Errno::EPERM);
     u32 fresh = (old & ~abi::O_SETTABLE) | (wanted & abi::O_SETTABLE);
     TRY(file.on_status_flags_changing(fresh));
     if (((fresh ^ old) & abi::O_ASYNC) && file.async_source())

@@ -26,6 +26,7 @@ Result<long> sys_ftruncate(Thread& thread, int fd, i64 size) {
     if (size < 0) return error(Errno::EINVAL);
     auto file = TRY(thread.own_files().use(fd));
     if (!file->is_writable() || file->inode().is_directory()) return error(Errno::EINVAL);
+    if (file->inode().is_append_only()) return error(Errno::EPERM);
     TRY(file->truncate(static_cast<u64>(size)));
     return 0;
 }
@@ -40,6 +41,7 @@ Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 len
     if ((mode & punch) && (mode & zero)) return error(Errno::EOPNOTSUPP);
     if ((mode & punch) && !(mode & abi::FALLOC_FL_KEEP_SIZE)) return error(Errno::EOPNOTSUPP);
     if (!file->is_writable()) return error(Errno::EBADF);
+    if (file->inode().is_append_only() && (mode & ~abi::FALLOC_FL_KEEP_SIZE)) return error(Errno::EPERM);
     i64 end;
     if (__builtin_add_overflow(offset, length, &end)) return error(Errno::EFBIG);
     TRY(file->allocate_range(mode, static_cast<u64>(offset), static_cast<u64>(length)));

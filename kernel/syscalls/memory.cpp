@@ -52,6 +52,7 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::
     bool shared = type != abi::MAP_PRIVATE;
     if (type == abi::MAP_SHARED_VALIDATE && (request.flags & ~validated_flags)) return error(Errno::EOPNOTSUPP);
     if (shared && (request.prot & abi::PROT_WRITE) && !file.is_writable()) return error(Errno::EACCES);
+    if (shared && file.is_writable() && file.inode().is_append_only()) return error(Errno::EACCES);
     if (!file.is_readable()) return error(Errno::EACCES);
     if (request.flags & abi::MAP_GROWSDOWN) return error(Errno::EINVAL);
     u64 end;

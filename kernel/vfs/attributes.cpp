@@ -53,7 +53,7 @@ Result<void> change_mode(const Path& path, u32 mode) {
     if (inode.is_symlink()) return error(Errno::EOPNOTSUPP);
     const Credentials& who = current_credentials();
     core::WriteGuard guard(inode.lock);
-    if (!may_act_as_owner(inode, who)) return error(Errno::EPERM);
+    if (inode.is_protected() || !may_act_as_owner(inode, who)) return error(Errno::EPERM);
     if (inode.has_seal(abi::F_SEAL_EXEC) && ((inode.mode() ^ mode) & abi::S_IXUGO)) return error(Errno::EPERM);
     AttributeChange change;
     change.mode = mode & abi::S_IALLUGO;
@@ -66,6 +66,7 @@ Result<void> change_owner(const Path& path, std::optional<u32> uid, std::optiona
     Inode& inode = *path.inode();
     const Credentials& who = current_credentials();
     core::WriteGuard guard(inode.lock);
+    if (inode.is_protected()) return error(Errno::EPERM);
     if (!who.has(Capability::Chown)) {
         bool owner = who.fsuid == inode.uid();
         if (uid && !(owner && *uid == inode.uid())) return error(Errno::EPERM);
@@ -90,9 +91,11 @@ Result<void> change_times(const Path& path, TimeChange access, TimeChange modify
     Inode& inode = *path.inode();
     const Credentials& who = current_credentials();
     core::WriteGuard guard(inode.lock);
+    const bool is_both_now = access.kind == Kind::Now && modify.kind == Kind::Now;
+    if (is_both_now ? inode.is_immutable() : inode.is_protected()) return error(Errno::EPERM);
     if (!may_act_as_owner(inode, who)) {
         // Without being the owner only "both to now" is allowed, and that with write permission.
-        if (access.kind != Kind::Now || modify.kind != Kind::Now) return error(Errno::EPERM);
+        if (!is_both_now) return error(Errno::EPERM);
         TRY(inode.check_permission(may_write, who));
     }
     Timestamp now = Timestamp::now();
@@ -107,6 +110,7 @@ Result<void> truncate(const Path& path, u64 size) {
     if (inode.is_directory()) return error(Errno::EISDIR);
     if (!inode.is_regular()) return error(Errno::EINVAL);
     TRY(check_access(path, may_write, current_credentials()));
+    if (inode.is_append_only()) return error(Errno::EPERM);
     auto access = TRY(WriteAccess::claim(path));
     if (size > inode.superblock().max_file_size()) return error(Errno::EFBIG);
     if (size > inode.size() && size > current_file_size_limit()) {

@@ -123,6 +123,7 @@ Result<void> link(const Path& existing, LookupStart start, std::string_view path
     TRY(create_name(start, path, NodeKind::Other,
                     [&](const Path& directory, std::string_view name, const Credentials&) -> Result<RefPtr<Inode>> {
                         if (directory.mount != existing.mount) return error(Errno::EXDEV);
+                        if (target->is_protected()) return error(Errno::EPERM);
                         if (target->is_directory()) return error(Errno::EPERM);
                         core::WriteGuard guard(target->lock);
                         // A removed file stays removed; one opened with O_TMPFILE may get its first name.

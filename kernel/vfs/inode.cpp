@@ -54,6 +54,7 @@ Result<void> Inode::set_attributes(const AttributeChange& change) {
 }
 
 Result<void> Inode::check_permission(u32 mask, const Credentials& who) {
+    if ((mask & may_write) && is_immutable()) return error(Errno::EPERM);
     u32 bits = mode();
     u32 granted;
     if (who.fsuid == uid())

@@ -7,8 +7,8 @@ namespace linnet::vfs {
 
 /// Whether `who` may add a name to a directory: EROFS, ENOENT when it was removed, EACCES. Directory locked.
 Result<void> may_create(const Path& directory, const Credentials& who);
-/// Whether `who` may remove `victim` (positive) from a directory: the sticky bit too. EPERM, EACCES, EROFS,
-/// EBUSY for a mountpoint. Directory locked.
+/// Whether `who` may remove `victim` (positive) from a directory: the sticky bit and protected inodes too. EPERM,
+/// EACCES, EROFS, EBUSY for a mountpoint. Directory locked.
 Result<void> may_remove(const Path& directory, const Dentry& victim, const Credentials& who);
 /// Owner, group and mode of what is made in `directory`; `mode` includes the type, umask not yet applied.
 CreateRequest new_inode_request(const Inode& directory, u32 mode, const Credentials& who);

@@ -38,6 +38,8 @@ Result<RefPtr<File>> open_found(const Path& path, u32 flags, const Credentials& 
     if (inode.is_symlink()) return error(Errno::ELOOP);
     if (inode.is_directory() && (mask & may_write)) return error(Errno::EISDIR);
     if (created == Created::No) TRY(check_access(path, mask, who));
+    const bool only_appends = (flags & abi::O_APPEND) && !(flags & abi::O_TRUNC);
+    if ((mask & may_write) && inode.is_append_only() && !only_appends) return error(Errno::EPERM);
     if ((flags & abi::O_NOATIME) && !may_act_as_owner(inode, who)) return error(Errno::EPERM);
 
     WriteAccess access;

@@ -10,6 +10,7 @@ Result<void> may_remove(const Path& directory, const Dentry& victim, const Crede
     TRY(check_writable(directory));
     const Inode& parent = *directory.inode();
     TRY(directory.inode()->check_permission(may_write | may_execute, who));
+    if (parent.is_append_only() || victim.inode()->is_protected()) return error(Errno::EPERM);
     if ((parent.mode() & abi::S_ISVTX) && who.fsuid != victim.inode()->uid() && who.fsuid != parent.uid() &&
         !who.has(Capability::Fowner))
         return error(Errno::EPERM);

@@ -69,6 +69,7 @@ Ext4Inode::Ext4Inode(Ext4SuperBlock& superblock, DiskInode disk)
     const RawInode& raw = disk_.raw;
     set_link_count(raw.link_count);
     set_size(disk_.size());
+    set_protection(disk_.has(ext4::inode_immutable), disk_.has(ext4::inode_append));
     access_time_.store(
         time_of(raw.access_time, extra_of<&RawInode::access_time_extra>(disk_, offsetof(RawInode, access_time_extra))));
     modify_time_.store(

@@ -125,8 +125,8 @@ public:
     virtual Result<Attributes> attributes();
     /// Stores the change (already allowed) and the change time. lock held. Default: the fields below.
     virtual Result<void> set_attributes(const AttributeChange& change);
-    /// Default: mode bits, owner, groups and capabilities. `mask` of may_*. EACCES. Path walks don't ask for search
-    /// permission where the mode has all three execute bits.
+    /// Default: mode bits, owner, groups and capabilities; EPERM to write what is immutable. `mask` of may_*. EACCES.
+    /// Path walks don't ask for search permission where the mode has all three execute bits.
     virtual Result<void> check_permission(u32 mask, const Credentials& who);
     /// Makes the open file; permissions are checked, `flags` those of open(2). Default by type: directory, page-cached
     /// regular file, device, FIFO; ENXIO for a socket.
@@ -205,6 +205,12 @@ public:
         return now != seals_unsupported && (now & seal) != 0;
     }
 
+    /// What the file system marks an inode with (chattr(1)): nothing of it changes, whoever asks; or it only grows at
+    /// its end, and a directory by names. The callers of the operations above heed them, EPERM.
+    bool is_immutable() const { return is_immutable_; }
+    bool is_append_only() const { return is_append_only_; }
+    bool is_protected() const { return is_immutable_ || is_append_only_; }
+
     // ---- shared state, generic ----
 
     /// Serialises changes of a directory's entries; of a file's size, data writes and attributes.
@@ -250,6 +256,11 @@ protected:
     };
     void set_link_count(u32 count) { link_count_.store(count, std::memory_order_relaxed); }
     void set_mode(u32 mode) { mode_.store(mode, std::memory_order_relaxed); }
+    /// Before anybody else knows the inode.
+    void set_protection(bool is_immutable, bool is_append_only) {
+        is_immutable_ = is_immutable;
+        is_append_only_ = is_append_only;
+    }
 
     AtomicTimestamp access_time_, modify_time_, change_time_;
     Timestamp birth_time_;
@@ -257,6 +268,7 @@ protected:
 private:
     SuperBlock& superblock_;
     const u64 number_;
+    bool is_immutable_ = false, is_append_only_ = false;
     std::atomic<u32> mode_;
     std::atomic<u32> uid_;
     std::atomic<u32> gid_;
