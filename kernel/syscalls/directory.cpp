@@ -15,7 +15,8 @@ enum class Format : u8 { Dirent64, OldDirent };
 constexpr usize name_offset_64 = 19;
 constexpr usize name_offset_old = 18;
 
-/// Builds records in a kernel buffer, which goes to user memory whenever it is full.
+/// Builds records in a kernel buffer. That goes to user memory between two listings: never amid one, whose locks must
+/// not be held when a fault on a file of the same file system wants them.
 class RecordWriter {
 public:
     static constexpr usize buffer_size = 2048;
@@ -30,7 +31,10 @@ public:
         usize tail = format_ == Format::Dirent64 ? 1 : 2;
         usize length = align_up(name_offset + entry.name.size() + tail, 8);
         if (length > room_ - used_) return fail(Errno::EINVAL);
-        if (length > buffer_.size() - used_ && !flush()) return false;
+        if (length > buffer_.size() - used_) {
+            wants_flush_ = true;
+            return false;
+        }
         u8* record = buffer_.data() + used_;
         auto reclen = static_cast<u16>(length);
         std::memset(record + length - 8, 0, 8);
@@ -44,9 +48,10 @@ public:
         pending_position_ = entry.next_position;
         return true;
     }
-    /// Copies out what was built; false on a fault, after which position() is before what could not be
-    /// copied.
+    /// Copies out what was built; false on a fault, after which position() is before what could not be copied. No
+    /// file system's locks are held.
     bool flush() {
+        wants_flush_ = false;
         if (used_ == 0) return true;
         if (!mm::copy_to_user(target_, buffer_.data(), used_)) return fail(Errno::EFAULT);
         target_ += used_;
@@ -56,6 +61,8 @@ public:
         position_ = pending_position_;
         return true;
     }
+    /// Whether the last listing ended because the buffer was full: behind flush() there is room for more.
+    bool wants_flush() const { return wants_flush_; }
     /// Where the directory's next listing goes on.
     u64 position() const { return position_; }
     /// Bytes written; the error only if there are none.
@@ -74,6 +81,7 @@ private:
     Format format_;
     std::span<u8> buffer_;
     usize used_ = 0;
+    bool wants_flush_ = false;
     usize written_ = 0;
     u64 position_;
     u64 pending_position_ = 0;
@@ -87,7 +95,10 @@ Result<long> list(Thread& thread, int fd, VirtAddr target, u32 size, Format form
     core::MutexGuard guard(file->position_lock);
     RecordWriter writer(target, size, format, {buffer.get(), RecordWriter::buffer_size}, file->position);
     u64 position = file->position;
-    auto listed = file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
+    Result<void> listed;
+    do {
+        listed = file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
+    } while (writer.wants_flush() && writer.flush() && listed);
     writer.flush();
     file->position = writer.position();
     Result<long> result = writer.result();
