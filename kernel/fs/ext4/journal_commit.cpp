@@ -105,6 +105,7 @@ Result<void> Journal::commit_running_locked() {
     const usize needed = blocks_for(committing->count, committing->revoked.size());
     const u32 length = file_->end - file_->superblock.first;
     if (needed > length - used_) TRY(or_abort(checkpoint_locked()));
+    if (needed > length) return or_abort(error(Errno::ENOSPC)); // so many revokes in so small a log
     TRY(or_abort(write_to_log(*committing)));
     keep_for_checkpoint(*committing);
     last_committed_.store(committing->number, std::memory_order_release);

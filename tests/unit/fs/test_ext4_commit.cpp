@@ -296,6 +296,24 @@ TEST(Ext4Commit, ItTellsWhoseCommitItWas) {
     EXPECT_EQ(flushes(), behind);
 }
 
+/// What the whole log has no room for ends the journal, instead of being written over its own beginning.
+TEST(Ext4Commit, TooManyRevokesForTheLog) {
+    start_machine();
+    const Shape& shape = shapes[0];
+    Workload work(shape, image_in_use(shape), 1);
+    ASSERT_TRUE(work.open());
+    {
+        auto handle = MUST(work.journal->begin(1));
+        constexpr u64 most = u64{1} << 20; // 8 MiB of numbers
+        MUST(handle.prepare_to_forget(most));
+        handle.forget(1, most);
+    }
+    const usize events = work.recorder.events.size();
+    EXPECT_EQ(work.journal->commit_all().error(), Errno::ENOSPC);
+    EXPECT_TRUE(work.journal->is_aborted());
+    EXPECT_EQ(work.recorder.events.size(), events);
+}
+
 TEST(Ext4Commit, ALogThatIsToBeReplayedIsNotWritten) {
     start_machine();
     const Shape& shape = shapes[0];
