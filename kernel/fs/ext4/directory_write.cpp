@@ -144,8 +144,9 @@ Result<void> Ext4Directory::fill_new(const InodeEdit& edit, const vfs::CreateReq
     return block ? Result<void>{} : error(block.error());
 }
 
+/// `enter` is the last that may fail: what makes the inode known on the disk.
 Result<RefPtr<Ext4Inode>> Ext4Directory::make_inode(ext4::Handle& handle, const vfs::CreateRequest& request,
-                                                    FunctionRef<Result<void>(Ext4Inode&)> enter) {
+                                                    FunctionRef<Result<void>(Ext4Inode&, InodePlace&)> enter) {
     if (request.link_target.size() >= ext4().volume().block_size()) return error(Errno::ENAMETOOLONG);
     ext4::Allocator& allocator = ext4().writing()->allocator();
     const InodeKind kind = kind_of(request.mode);
@@ -157,18 +158,23 @@ Result<RefPtr<Ext4Inode>> Ext4Directory::make_inode(ext4::Handle& handle, const 
         change->give_up();
         return error(filled.error());
     }
-    auto entered = enter(*inode);
-    if (entered) entered = ext4().add(*inode);
+    change->place().store_new(inode->disk_to_change()); // nothing stays of the inode that was there before
+    auto entered = ext4().add(*inode);
+    if (entered) entered = enter(*inode, change->place());
     if (!entered) {
+        ext4().forget(*inode);
         for (u64 end = ext4::no_end; end != 0 && ext4::has_blocks(change->edit().inode);) {
             const auto came_to = ext4::free_last_blocks(change->edit(), 0, end);
             end = came_to.value_or(0); // what can't be freed e2fsck finds
         }
+        // As a deleted one is: e2fsck looks at what has links, used or not.
+        inode->disk_to_change().raw.link_count = 0;
+        change->place().store(inode->disk_to_change());
+        change->place().store_deletion_time(static_cast<u32>(vfs::Timestamp::now().seconds));
         change->give_up();
         return error(entered.error());
     }
     give_back.dismiss();
-    change->place().store_new(inode->disk_to_change()); // nothing stays of the inode that was there before
     return inode;
 }
 
@@ -179,7 +185,7 @@ Result<RefPtr<vfs::Inode>> Ext4Directory::create(std::string_view name, const vf
         auto own = TRY(Change::begin(*this, handle));
         const bool is_directory = abi::S_ISDIR(request.mode);
         if (is_directory) TRY(check_links());
-        RefPtr<Ext4Inode> inode = TRY(make_inode(handle, request, [&](Ext4Inode& made) {
+        RefPtr<Ext4Inode> inode = TRY(make_inode(handle, request, [&](Ext4Inode& made, InodePlace&) {
             return own->entries().add(name, number_of(made), entry_type(request.mode));
         }));
         if (is_directory) add_link();
@@ -192,11 +198,12 @@ Result<RefPtr<vfs::Inode>> Ext4Directory::create_unnamed(const vfs::CreateReques
     TRY(ext4().to_write());
     return with_space([&]() -> Result<RefPtr<vfs::Inode>> {
         auto handle = TRY(ext4().writing()->begin(blocks_of_names));
-        RefPtr<Ext4Inode> inode =
-            TRY(make_inode(handle, request, [](Ext4Inode& made) { return made.prepare_to_doom(); }));
-        auto change = TRY(Change::begin(*inode, handle));
-        TRY(change->add_orphan());
-        inode->remove_link();
+        auto inode = TRY(make_inode(handle, request, [&](Ext4Inode& made, InodePlace& place) -> Result<void> {
+            TRY(made.prepare_to_doom());
+            TRY(ext4().writing()->orphans().add(handle, number_of(made), place));
+            made.remove_link();
+            return {};
+        }));
         return RefPtr<vfs::Inode>(std::move(inode));
     });
 }

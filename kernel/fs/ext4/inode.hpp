@@ -166,7 +166,7 @@ private:
     Result<ext4::DiskInode> make_disk_inode(u32 number, const vfs::CreateRequest& request);
     Result<void> fill_new(const ext4::InodeEdit& edit, const vfs::CreateRequest& request);
     Result<RefPtr<Ext4Inode>> make_inode(ext4::Handle& handle, const vfs::CreateRequest& request,
-                                         FunctionRef<Result<void>(Ext4Inode&)> enter);
+                                         FunctionRef<Result<void>(Ext4Inode&, ext4::InodePlace&)> enter);
     Result<void> move_entries(Renaming& names, const RenameRequest& request);
     Result<void> move_name(const RenameRequest& request);
     Result<void> exchange_entries(Renaming& names, const RenameRequest& request);
