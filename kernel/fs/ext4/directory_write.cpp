@@ -234,6 +234,7 @@ Result<void> Ext4Directory::link(std::string_view name, vfs::Inode& target) {
 Result<void> Ext4Directory::unlink(std::string_view name, vfs::Inode& victim) {
     TRY(ext4().to_write());
     Ext4Inode& inode = as_ext4(victim);
+    if (inode.link_count() == 0) return error(Errno::EUCLEAN); // it has more names than links
     const bool is_last = inode.link_count() == 1;
     TRY(inode.prepare_to_doom());
     auto handle = TRY(ext4().writing()->begin(blocks_of_names));
@@ -253,6 +254,7 @@ Result<void> Ext4Directory::unlink(std::string_view name, vfs::Inode& victim) {
 Result<void> Ext4Directory::remove_directory(std::string_view name, vfs::Inode& victim) {
     TRY(ext4().to_write());
     Ext4Inode& inode = as_ext4(victim);
+    if (inode.link_count() == 0) return error(Errno::EUCLEAN);
     TRY(inode.prepare_to_doom());
     auto handle = TRY(ext4().writing()->begin(blocks_of_names));
     auto own = TRY(Change::begin(*this, handle));
@@ -327,6 +329,7 @@ Result<void> Ext4Directory::move_name(const RenameRequest& request) {
     auto& target = static_cast<Ext4Directory&>(request.new_directory);
     Ext4Inode* const replaced = request.replaced ? &as_ext4(*request.replaced) : nullptr;
     const bool moves_directory = request.moved.is_directory() && &target != this;
+    if (replaced && replaced->link_count() == 0) return error(Errno::EUCLEAN);
     if (replaced) TRY(replaced->prepare_to_doom());
     auto handle = TRY(ext4().writing()->begin(blocks_of_names));
     Renaming names;

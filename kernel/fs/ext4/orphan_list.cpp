@@ -27,6 +27,7 @@ bool OrphanList::contains(u32 number) {
 
 Result<void> OrphanList::add(MetadataWriter& writer, u32 number, InodePlace& place) {
     const core::MutexGuard guard(lock_);
+    if (std::ranges::find(numbers_, number) != numbers_.end()) return error(Errno::EUCLEAN);
     TRY(numbers_.try_reserve(numbers_.size() + 1));
     const u32 before = numbers_.is_empty() ? 0 : numbers_.back();
     TRY(change_superblock(volume_, writer, [&](Superblock& superblock) { superblock.last_orphan = number; }));

@@ -18,7 +18,8 @@ public:
 
     [[nodiscard]] bool contains(u32 number);
 
-    /// An inode becomes one; `place` is its. Errors of the writer, and ENOMEM, with which nothing has changed.
+    /// An inode becomes one; `place` is its. Errors of the writer, ENOMEM, and EUCLEAN when it is one: it had more
+    /// names than links; with them nothing has changed.
     Result<void> add(MetadataWriter& writer, u32 number, InodePlace& place);
     /// An inode, which is one, is none any more; its deletion time becomes `time`. The same errors.
     Result<void> remove(MetadataWriter& writer, u32 number, InodePlace& place, u32 time);

@@ -97,8 +97,11 @@ TEST(Ext4Orphans, TheListIsFoundAgain) {
             ASSERT_EQ(found, in_list);
         }
         for (const u32 number : numbers) {
-            if (orphans.contains(number)) continue;
             auto place = MUST(InodePlace::change(*disk.volume, disk.writer, number));
+            if (orphans.contains(number)) {
+                EXPECT_EQ(orphans.add(disk.writer, number, place).error(), Errno::EUCLEAN);
+                continue;
+            }
             MUST(orphans.add(disk.writer, number, place));
         }
         free_all(disk, orphans);
