@@ -42,7 +42,11 @@ Result<void> Ext4Writing::open() {
         return error(Errno::EROFS);
     }
     if (!allocator_) allocator_ = TRY(ext4::Allocator::create(volume));
-    journal_ = TRY(ext4::Journal::open(volume, superblock_.device().pages(), *this));
+    // The same one after a time of reading only: somebody may still be within, to be told that nothing was written.
+    if (journal_)
+        TRY(journal_->reopen());
+    else
+        journal_ = TRY(ext4::Journal::open(volume, superblock_.device().pages(), *this));
     constexpr u64 most_kept = 4096, kept_part = 50;
     kept_blocks_ = std::min(volume.blocks() / kept_part, most_kept);
     TRY(mark(true));

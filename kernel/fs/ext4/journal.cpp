@@ -196,6 +196,16 @@ Result<OwnPtr<Journal>> Journal::open(Volume& volume, mm::FileObject& device, Jo
     return journal;
 }
 
+Result<void> Journal::reopen() {
+    core::MutexGuard guard(commit_lock_);
+    core::WriteGuard<> state_guard(state_lock_);
+    aborted_.store(true, std::memory_order_release); // as it is, unless something failed behind an earlier start
+    if (!running_->is_empty()) return error(Errno::EUCLEAN);
+    TRY(start());
+    aborted_.store(false, std::memory_order_release);
+    return {};
+}
+
 Result<void> Journal::start() {
     file_ = TRY(JournalFile::open(volume_));
     JournalSuperblock& superblock = file_->superblock;
@@ -216,8 +226,10 @@ Result<void> Journal::start() {
     most_blocks_ = length / 4;
     head_ = superblock.first;
     sequence_ = superblock.first_sequence;
-    running_ = TRY(try_make<Transaction>());
-    running_->number = running();
+    if (!running_) {
+        running_ = TRY(try_make<Transaction>());
+        running_->number = running();
+    }
     own_block_.reset(new (std::nothrow) u8[volume_.block_size()]);
     superblock_block_.reset(new (std::nothrow) u8[volume_.block_size()]);
     if (!own_block_ || !superblock_block_) return error(Errno::ENOMEM);
@@ -229,6 +241,7 @@ Result<void> Journal::start() {
 Result<void> Journal::map_log() {
     constexpr u32 least_blocks = 64; // for a few handles; mke2fs makes no journal of less than 1024
     if (file_->end - file_->superblock.first < least_blocks) return error(Errno::EUCLEAN);
+    log_.clear();
     for (u32 index = 0; index < file_->end;) {
         const Run run = TRY(map_blocks(volume_, file_->inode, index, file_->end - index));
         if (run.kind != Run::Kind::Data) return error(Errno::EUCLEAN);

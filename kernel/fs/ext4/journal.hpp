@@ -153,6 +153,9 @@ public:
     Result<void> checkpoint();
     /// The same, and says on the disk that there is nothing to be replayed. Nobody begins a handle afterwards.
     Result<void> close();
+    /// Goes on after close(), as open() begins; numbers of transactions grow on. Who came too late for the old one, and
+    /// is still within, may find itself in this one. EUCLEAN when it could not be closed; the errors of open().
+    Result<void> reopen();
     /// Takes no changes any more; what has been committed is left for who replays the log.
     void abort(Errno reason);
     [[nodiscard]] bool is_aborted() const { return aborted_.load(std::memory_order_acquire); }

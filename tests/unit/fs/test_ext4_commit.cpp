@@ -221,6 +221,17 @@ TEST(Ext4Commit, AClosedJournalIsEmpty) {
             ASSERT_TRUE(after);
             ASSERT_NO_FATAL_FAILURE(work.check(*after, work.recorder.events.size()));
             EXPECT_TRUE(is_clean(*after));
+            EXPECT_EQ(work.journal->begin(1).error(), Errno::EROFS);
+            work.disk.pages->drop_clean();
+            const u64 last = work.journal->last_committed();
+            ASSERT_TRUE(work.journal->reopen());
+            for (int i = 0; i < 5; ++i) ASSERT_TRUE(work.transact());
+            EXPECT_GT(work.journal->last_committed(), last); // what is busy until a commit waits for these numbers
+            ASSERT_TRUE(work.journal->close());
+            const auto later = replayed(work.disk.bytes);
+            ASSERT_TRUE(later);
+            ASSERT_NO_FATAL_FAILURE(work.check(*later, work.recorder.events.size()));
+            EXPECT_TRUE(is_clean(*later));
             work.journal.reset();
             work.disk.pages->drop_clean();
         }
