@@ -5,8 +5,14 @@
 
 namespace linnet::core {
 
+constinit std::atomic<u64> Reservation::active{0};
+
 u64 Reservation::bandwidth_of(u64 runtime_ns, u64 period_ns) {
     return static_cast<u64>(static_cast<unsigned __int128>(runtime_ns) * one_cpu / period_ns);
+}
+
+u64 Reservation::usable_bandwidth(u64 runtime_ns, u64 period_ns) {
+    return runtime_ns == ~u64{0} ? one_cpu : bandwidth_of(runtime_ns, period_ns);
 }
 
 void Reservation::begin(u64 now_ns) {
@@ -53,6 +59,25 @@ void Reservation::replenish(u64 now_ns) {
     }
     left_ns = std::min(left_ns, static_cast<i64>(asked.runtime_ns));
     if (deadline_ns <= now_ns) begin(now_ns);
+}
+
+void Reservation::set_active(bool is_in_use) {
+    if (is_active == is_in_use) return;
+    is_active = is_in_use;
+    active.fetch_add(is_in_use ? bandwidth : -bandwidth, std::memory_order_relaxed);
+}
+
+u64 Reservation::zero_lag_ns() const {
+    const SchedulingAttributes& asked = thread->scheduling;
+    const u64 amount = left_ns < 0 ? -static_cast<u64>(left_ns) : static_cast<u64>(left_ns);
+    const auto time = static_cast<u64>(static_cast<unsigned __int128>(amount) * asked.period_ns / asked.runtime_ns);
+    return left_ns < 0 ? deadline_ns + time : deadline_ns - std::min(time, deadline_ns);
+}
+
+u64 Reservation::pace(u64 cpus, u64 usable) const {
+    if (!thread->scheduling.reclaims || usable == 0) return one_cpu;
+    const u64 in_use = std::max(bandwidth, active.load(std::memory_order_relaxed) / cpus);
+    return std::min(in_use * one_cpu / usable, one_cpu);
 }
 
 } // namespace linnet::core

@@ -2,6 +2,7 @@
 #include "run_queue.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <core/time.hpp>
 
 namespace linnet::core {
@@ -14,6 +15,23 @@ namespace {
 constinit std::atomic<u64> urgent_cpus{0};
 
 constexpr u64 balance_interval_ns = 10'000'000;
+
+u64 pace_of(const Reservation& reservation) {
+    if (!reservation.thread->scheduling.reclaims) return Reservation::one_cpu;
+    const u64 usable = Reservation::usable_bandwidth(realtime_share.runtime_ns.load(std::memory_order_relaxed),
+                                                     realtime_share.period_ns.load(std::memory_order_relaxed));
+    return reservation.pace(static_cast<u64>(std::popcount(online_cpus())), usable);
+}
+
+/// After how much more time on the CPU a reservation has to be looked at: it is used up, or others may have begun to
+/// use theirs, and what it reclaims has become less.
+u64 longest_run_ns(const Reservation& reservation) {
+    const u64 left = static_cast<u64>(std::max<i64>(reservation.left_ns, 0));
+    const u64 pace = pace_of(reservation);
+    if (pace == Reservation::one_cpu) return left + 1;
+    return std::min(static_cast<u64>(static_cast<unsigned __int128>(left) * Reservation::one_cpu / pace) + 1,
+                    balance_interval_ns);
+}
 
 } // namespace
 
@@ -102,7 +120,8 @@ bool RunQueue::is_used_up(const Thread& thread) {
 void RunQueue::charge_urgent(Thread& thread, u64 ns) {
     if (runs_as(thread) == SchedulingClass::Deadline) {
         if (!thread.reservation) return;
-        thread.reservation->left_ns -= static_cast<i64>(ns);
+        thread.reservation->left_ns -=
+            static_cast<i64>(static_cast<unsigned __int128>(ns) * pace_of(*thread.reservation) / Reservation::one_cpu);
         if (is_used_up(thread) && thread.scheduling.tells_overrun) {
             thread.has_overrun.store(true, std::memory_order_relaxed);
             thread.pending_work.fetch_or(work_notify, std::memory_order_relaxed);
@@ -174,8 +193,7 @@ void RunQueue::plan_urgent_event(u64 now) {
     };
     if (running_) switch (runs_as(*running_)) {
         case SchedulingClass::Deadline:
-            if (running_->reservation && !is_used_up(*running_))
-                within(static_cast<u64>(std::max<i64>(running_->reservation->left_ns, 0)) + 1);
+            if (running_->reservation && !is_used_up(*running_)) within(longest_run_ns(*running_->reservation));
             break;
         case SchedulingClass::Realtime:
             if (running_->realtime_alarm_ns != ~u64{0})

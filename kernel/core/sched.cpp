@@ -47,6 +47,15 @@ void finish_switch(Thread& previous) {
     if (waits && wants_room) find_room_for(level, allowed);
 }
 
+/// The reservation's thread goes to sleep: others have its bandwidth, now or soon. Its queue's lock is held.
+void rest(Reservation& reservation) {
+    const u64 until = reservation.zero_lag_ns();
+    if (until <= monotonic_ns())
+        reservation.set_active(false);
+    else
+        arm_timer(reservation, until);
+}
+
 /// The current thread's way out of the CPU, back into the queue or elsewhere.
 void leave_cpu(Cpu& self, Thread& previous, Why why, u64 now) {
     RunQueue& queue = *self.run_queue;
@@ -55,6 +64,7 @@ void leave_cpu(Cpu& self, Thread& previous, Why why, u64 now) {
     if (why == Why::Sleep && !is_ready) {
         previous.realtime_run_ns = 0;
         queue.deactivate_running(previous);
+        if (previous.reservation) rest(*previous.reservation);
     } else if (is_ready && !previous.affinity.has(self.number)) {
         previous.must_migrate.store(true, std::memory_order_relaxed); // finish_switch() queues it where it may be
         queue.deactivate_running(previous);
@@ -245,7 +255,11 @@ bool wake_thread(Thread& thread, u32 states) {
     if (!is_away) return true;
     while (thread.on_cpu.load(std::memory_order_acquire)) arch::relax();
     thread.goes_last = true;
-    if (thread.reservation) thread.reservation->wake(monotonic_ns());
+    if (thread.reservation) {
+        cancel_timer(*thread.reservation); // of rest()
+        thread.reservation->set_active(true);
+        thread.reservation->wake(monotonic_ns());
+    }
     const Cpu& target = enqueue(thread, Arrival::Back);
     tracepoints::sched_wakeup(thread, target.number);
     Cpu& self = this_cpu();

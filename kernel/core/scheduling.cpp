@@ -21,8 +21,7 @@ constinit u64 promised = 0; // bandwidth of all reservations; admission_lock
 
 u64 bandwidth_for_deadlines(RealtimeLimits limits) {
     const u64 cpus = static_cast<u64>(std::popcount(online_cpus()));
-    if (limits.runtime_ns == ~u64{0}) return cpus * Reservation::one_cpu;
-    return cpus * Reservation::bandwidth_of(limits.runtime_ns, limits.period_ns);
+    return cpus * Reservation::usable_bandwidth(limits.runtime_ns, limits.period_ns);
 }
 
 /// Takes a thread out of its queue, applies the change, and puts it where it then belongs. Among its equals it comes
@@ -58,18 +57,24 @@ void change(Thread& thread, Apply apply) {
     if (place == Place::Throttled || (place == Place::Waiting && !stays)) enqueue(thread, Arrival::Back);
 }
 
-void end_throttling(Timer& timer) {
+/// A reservation's timer: a throttled thread gets its next period, or a sleeping one leaves its bandwidth to others.
+void serve_reservation(Timer& timer) {
     auto& reservation = static_cast<Reservation&>(timer);
     Thread& thread = *reservation.thread;
     InterruptSpinGuard guard(thread.scheduling_lock);
     Cpu* owner = lock_queue_of(thread);
-    const bool is_due = thread.place == Place::Throttled && thread.reservation == &reservation;
-    if (is_due) {
+    const u64 now = monotonic_ns();
+    // The thread may have woken, and the timer been armed anew, while this waited for the locks.
+    const bool is_due = thread.reservation == &reservation && timer.deadline_ns <= now;
+    const bool ends_throttling = is_due && thread.place == Place::Throttled;
+    if (ends_throttling) {
         thread.place = Place::Away;
-        reservation.replenish(monotonic_ns());
+        reservation.replenish(now);
+    } else if (is_due && thread.place == Place::Away) {
+        reservation.set_active(false);
     }
     owner->run_queue->lock.release();
-    if (is_due) enqueue(thread, Arrival::Back);
+    if (ends_throttling) enqueue(thread, Arrival::Back);
 }
 
 /// Changes what has been promised by one thread; false when the CPUs don't have that much.
@@ -105,7 +110,7 @@ Result<void> set_scheduling(Thread& thread, const SchedulingAttributes& attribut
     MutexGuard guard(changes);
     Reservation* fresh = nullptr;
     if (class_of(attributes.policy) == SchedulingClass::Deadline) {
-        fresh = new (std::nothrow) Reservation(thread, end_throttling);
+        fresh = new (std::nothrow) Reservation(thread, serve_reservation);
         if (!fresh) return error(Errno::ENOMEM);
         fresh->bandwidth = Reservation::bandwidth_of(attributes.runtime_ns, attributes.period_ns);
     }
@@ -118,7 +123,10 @@ Result<void> set_scheduling(Thread& thread, const SchedulingAttributes& attribut
         thread.scheduling = attributes;
         old = std::exchange(thread.reservation, fresh);
         thread.round_left_ns = 0;
-        if (fresh) fresh->begin(monotonic_ns());
+        if (old) old->set_active(false);
+        if (!fresh) return;
+        fresh->begin(monotonic_ns());
+        fresh->set_active(thread.place != Place::Away);
     });
     if (old) cancel_timer_sync(*old);
     delete old;
@@ -131,6 +139,8 @@ void give_up_reservation(Thread& thread) {
 }
 
 void Thread::discard_reservation() {
+    cancel_timer_sync(*reservation);
+    reservation->set_active(false);
     (void)promise(reservation->bandwidth, 0); // giving back can't fail
     delete std::exchange(reservation, nullptr);
 }

@@ -207,6 +207,45 @@ TEST(Reservation, ASleeperGetsNoMoreThanItsShare) {
     EXPECT_LE(static_cast<double>(got) / static_cast<double>(now), 0.21);
 }
 
+TEST(Reservation, ReclaimsWhatOthersDoNotUse) {
+    Thread thread, other;
+    thread.scheduling = {.policy = Policy::Deadline,
+                         .reclaims = true,
+                         .runtime_ns = 1 * ms,
+                         .deadline_ns = 10 * ms,
+                         .period_ns = 10 * ms};
+    Reservation reservation(thread, [](Timer&) {}), others(other, [](Timer&) {});
+    constexpr u64 one = Reservation::one_cpu, usable = one * 19 / 20;
+    reservation.bandwidth = one / 10, others.bandwidth = one * 3;
+    const auto pace = [&](u64 cpus) { return static_cast<double>(reservation.pace(cpus, usable)) / one; };
+    reservation.set_active(true);
+    EXPECT_NEAR(pace(4), 0.1 / 0.95, 0.001); // never slower: it would get more than may be reserved
+    others.set_active(true);
+    others.set_active(true); // counts once
+    EXPECT_NEAR(pace(4), 3.1 / 4 / 0.95, 0.001);
+    EXPECT_EQ(pace(1), 1); // never faster than time goes by
+    others.set_active(false);
+    EXPECT_NEAR(pace(1), 0.1 / 0.95, 0.001);
+    thread.scheduling.reclaims = false;
+    EXPECT_EQ(pace(1), 1);
+    reservation.set_active(false);
+    EXPECT_EQ(Reservation::active, 0U);
+}
+
+TEST(Reservation, KeepsItsBandwidthUntilItHasNoLag) {
+    Thread thread;
+    thread.scheduling = {.policy = Policy::Deadline, .runtime_ns = 2 * ms, .deadline_ns = 5 * ms, .period_ns = 10 * ms};
+    Reservation reservation(thread, [](Timer&) {});
+    reservation.begin(100 * ms);
+    EXPECT_EQ(reservation.zero_lag_ns(), 95 * ms);
+    reservation.left_ns = 0;
+    EXPECT_EQ(reservation.zero_lag_ns(), 105 * ms);
+    reservation.left_ns = -static_cast<i64>(ms); // owed to the next period
+    EXPECT_EQ(reservation.zero_lag_ns(), 110 * ms);
+    reservation.left_ns = 50 * ms; // more than time has gone by
+    EXPECT_EQ(reservation.zero_lag_ns(), 0U);
+}
+
 TEST(Reservation, OneThatYieldedWaitsForItsPeriod) {
     Thread thread;
     thread.scheduling = {.policy = Policy::Deadline, .runtime_ns = 2 * ms, .deadline_ns = 5 * ms, .period_ns = 10 * ms};

@@ -26,7 +26,7 @@ struct SchedulingAttributes {
     u8 realtime_priority = 0; // 1 to 99, the higher the more urgent
     bool reset_on_fork = false;
     bool tells_overrun = false; // DEADLINE: SIGXCPU when the reservation is used up
-    bool reclaims = false;      // DEADLINE: SCHED_FLAG_RECLAIM, kept as told
+    bool reclaims = false;      // DEADLINE: SCHED_FLAG_RECLAIM: may use what others have reserved, and don't
     u64 runtime_ns = 0;         // DEADLINE: reserved in each period. Fair: the slice, 0 for the usual one
     u64 deadline_ns = 0;        // DEADLINE: by when after the period's beginning
     u64 period_ns = 0;          // DEADLINE
