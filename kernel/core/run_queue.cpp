@@ -193,13 +193,14 @@ void RunQueue::plan_urgent_event(u64 now) {
     };
     if (running_) switch (runs_as(*running_)) {
         case SchedulingClass::Deadline:
-            if (running_->reservation && !is_used_up(*running_)) within(longest_run_ns(*running_->reservation));
+            if (running_->reservation && running_->urgency != running_->inherited)
+                within(is_used_up(*running_) ? 0 : longest_run_ns(*running_->reservation));
             break;
         case SchedulingClass::Realtime:
             if (running_->realtime_alarm_ns != ~u64{0})
                 within(running_->realtime_alarm_ns - std::min(running_->realtime_alarm_ns, running_->realtime_run_ns));
             if (running_->scheduling.policy == Policy::RoundRobin && realtime_.has(running_->urgency.level))
-                within(running_->round_left_ns);
+                within(is_slice_over_ ? 0 : running_->round_left_ns);
             if (fair_.is_empty()) break;
             within(balance_interval_ns); // another CPU may have room for them
             if (const u64 share = realtime_share.runtime_ns.load(std::memory_order_relaxed); share != ~u64{0})

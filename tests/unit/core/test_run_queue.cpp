@@ -181,6 +181,31 @@ TEST_F(RunQueueTest, AReservationIsNeverExceeded) {
     EXPECT_EQ(fair.place == Place::Running, server.place != Place::Running);
 }
 
+TEST_F(RunQueueTest, WhatIsOverIsPlannedForNow) {
+    // Another CPU that queues a thread charges the running one, and plans anew, at the moment when its timer is due.
+    Thread& server = reserved(3 * ms, 10 * ms);
+    ASSERT_EQ(switch_thread(), &server);
+    now += 4 * ms;
+    queue.account(now);
+    ASSERT_TRUE(RunQueue::is_used_up(server));
+    queue.plan_event(now);
+    EXPECT_LE(queue.event_ns(), now);
+    // Who runs with inherited urgency goes on: nothing is to be done at any time.
+    server.inherited = server.urgency = Urgency::realtime(5);
+    queue.plan_event(now);
+    EXPECT_EQ(queue.event_ns(), RunQueue::no_event);
+    queue.deactivate(server, now);
+
+    Thread &turn = ready(rr(5)), &next = ready(rr(5));
+    ASSERT_EQ(switch_thread(), &turn);
+    now += 100 * ms;
+    queue.account(now);
+    ASSERT_TRUE(queue.should_switch(now));
+    queue.plan_event(now);
+    EXPECT_LE(queue.event_ns(), now);
+    EXPECT_EQ(switch_thread(), &next);
+}
+
 TEST(Reservation, ASleeperGetsNoMoreThanItsShare) {
     // Wakes and sleeps at random: in the long run no more than runtime / period.
     std::mt19937 random(7);
