@@ -101,6 +101,7 @@ void add_end(abi::acct_v3& record, Process& process, u64 memory_bytes) {
     }
     record.ac_exitcode = static_cast<u32>(status);
     if (!process.has_executed) record.ac_flag |= abi::AFORK;
+    if (process.has_used_privilege) record.ac_flag |= abi::ASU;
     if (status & 0x7f) record.ac_flag |= abi::AXSIG;
     if (status & 0x80) record.ac_flag |= abi::ACORE;
     const ResourceUsage usage = process.usage();

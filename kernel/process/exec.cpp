@@ -164,7 +164,7 @@ void copy_limits(mm::AddressSpace& space, const ResourceLimits& limits, const vf
     space.limits.address_space = limits.soft(abi::RLIMIT_AS);
     space.limits.data = limits.soft(abi::RLIMIT_DATA);
     space.limits.stack = limits.soft(abi::RLIMIT_STACK);
-    space.limits.locked = who.has(vfs::Capability::IpcLock) ? ~u64{0} : limits.soft(abi::RLIMIT_MEMLOCK);
+    space.limits.locked = who.effective.has(vfs::Capability::IpcLock) ? ~u64{0} : limits.soft(abi::RLIMIT_MEMLOCK);
 }
 
 /// Everything that can fail: the new address space with program, interpreter and stack.

@@ -293,6 +293,7 @@ bool leave_process(Thread& self, Process& process, int status) {
     }
     forget_thread_locked(process, self);
     flush_pending(self.signals.pending);
+    if (self.has_used_privilege) process.has_used_privilege = true;
     bool is_last = process.living_threads.fetch_sub(1) == 1;
     process.thread_exit.wake_all();
     return is_last;

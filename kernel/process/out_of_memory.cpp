@@ -179,7 +179,7 @@ void initialise_out_of_memory() {
     mm::set_out_of_memory_handler(handle_out_of_memory);
     mm::set_privilege_probe([] {
         Thread* self = current_or_null();
-        return !self || self->own_credentials().has(vfs::Capability::SysAdmin);
+        return !self || self->own_credentials().effective.has(vfs::Capability::SysAdmin);
     });
 }
 

@@ -98,7 +98,8 @@ void Thread::set_credentials(RefPtr<const vfs::Credentials> fresh) {
     core::InterruptSpinGuard guard(parts_lock);
     std::swap(credentials_, old);
     guard.unlock();
-    const bool had = old && old->has(vfs::Capability::IpcLock), has = credentials_->has(vfs::Capability::IpcLock);
+    const bool had = old && old->effective.has(vfs::Capability::IpcLock),
+               has = credentials_->effective.has(vfs::Capability::IpcLock);
     if (had == has || !address_space_ || !process_) return;
     address_space_->limits.locked = has ? ~u64{0} : process_->limits.soft(abi::RLIMIT_MEMLOCK);
 }

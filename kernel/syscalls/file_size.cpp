@@ -84,7 +84,7 @@ struct CacheCounts {
 /// Whoever could change the file may know what of it is cached.
 bool may_see_cache(const vfs::File& file, const vfs::Credentials& who) {
     vfs::Inode& inode = file.inode();
-    bool is_owner = who.fsuid == inode.uid() || who.has(vfs::Capability::Fowner);
+    bool is_owner = who.fsuid == inode.uid() || who.effective.has(vfs::Capability::Fowner);
     return file.is_writable() || is_owner || inode.check_permission(vfs::may_write, who).has_value();
 }
 

@@ -41,7 +41,7 @@ Result<void> obey_seals(mm::MapRequest& request, vfs::Inode& inode, mm::Writable
 
 /// CAP_IPC_LOCK knows no RLIMIT_MEMLOCK; who asks now decides, whatever it was when the limit was set.
 void renew_lock_limit(Thread& thread) {
-    bool is_unlimited = thread.own_credentials().has(vfs::Capability::IpcLock);
+    bool is_unlimited = thread.own_credentials().effective.has(vfs::Capability::IpcLock);
     u64 limit = is_unlimited ? ~u64{0} : thread.process().limits.soft(abi::RLIMIT_MEMLOCK);
     thread.own_address_space().limits.locked.store(limit, std::memory_order_relaxed);
 }

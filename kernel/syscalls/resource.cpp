@@ -33,7 +33,7 @@ void tell_memory(Process& target, u32 resource, u64 soft) {
         space->limits.stack = soft;
         break;
     case abi::RLIMIT_MEMLOCK:
-        space->limits.locked = thread->credentials()->has(vfs::Capability::IpcLock) ? ~u64{0} : soft;
+        space->limits.locked = thread->credentials()->effective.has(vfs::Capability::IpcLock) ? ~u64{0} : soft;
         break;
     default:
         break;

@@ -16,17 +16,17 @@ Result<void> check(Thread& thread, const abi::timex& values) {
     constexpr i64 user_hz = 100, ns_per_s = 1'000'000'000, us_per_s = 1'000'000;
     constexpr i64 most_frequency = std::numeric_limits<i64>::max() / (1000 << 16);
     const u32 modes = values.modes;
-    const bool may = thread.own_credentials().has(vfs::Capability::SysTime);
+    const auto may = [&] { return thread.own_credentials().has(vfs::Capability::SysTime); };
     if (modes & abi::ADJ_ADJTIME) {
         if (!(modes & abi::ADJ_OFFSET)) return error(Errno::EINVAL);
-        if (!(modes & abi::ADJ_OFFSET_READONLY) && !may) return error(Errno::EPERM);
+        if (!(modes & abi::ADJ_OFFSET_READONLY) && !may()) return error(Errno::EPERM);
     } else {
-        if (modes != 0 && !may) return error(Errno::EPERM);
+        if (modes != 0 && !may()) return error(Errno::EPERM);
         if ((modes & abi::ADJ_TICK) && (values.tick < 900'000 / user_hz || values.tick > 1'100'000 / user_hz))
             return error(Errno::EINVAL);
     }
     if (modes & abi::ADJ_SETOFFSET) {
-        if (!may) return error(Errno::EPERM);
+        if (!may()) return error(Errno::EPERM);
         const i64 limit = (modes & abi::ADJ_NANO) ? ns_per_s : us_per_s;
         if (values.time.tv_usec < 0 || values.time.tv_usec >= limit) return error(Errno::EINVAL);
     }

@@ -1,8 +1,15 @@
 // Credentials: copies and group membership.
 #include <algorithm>
+#include <core/thread.hpp>
 #include <vfs/credentials.hpp>
 
 namespace linnet::vfs {
+
+bool Credentials::has(Capability capability) const {
+    if (!effective.has(capability)) return false;
+    core::current_thread().has_used_privilege = true;
+    return true;
+}
 
 Result<RefPtr<Credentials>> Credentials::copy(const Credentials& from) {
     auto* fresh = new (std::nothrow) Credentials;

@@ -95,7 +95,7 @@ Result<long> RandomFile::ioctl(u32 command, u64 argument) {
     constexpr u32 RNDGETENTCNT = 0x80045200, RNDADDTOENTCNT = 0x40045201, RNDADDENTROPY = 0x40085203,
                   RNDZAPENTCNT = 0x5204, RNDCLEARPOOL = 0x5206, RNDRESEEDCRNG = 0x5207;
     constexpr i32 pool_bits = 256;
-    const bool is_admin = vfs::current_credentials().has(vfs::Capability::SysAdmin);
+    const auto is_admin = [] { return vfs::current_credentials().has(vfs::Capability::SysAdmin); };
     switch (command) {
     case RNDGETENTCNT: {
         const i32 bits = core::random_is_seeded() ? pool_bits : 0;
@@ -103,7 +103,7 @@ Result<long> RandomFile::ioctl(u32 command, u64 argument) {
         return 0;
     }
     case RNDADDENTROPY: {
-        if (!is_admin) return error(Errno::EPERM);
+        if (!is_admin()) return error(Errno::EPERM);
         struct Header {
             i32 bits;
             i32 size;
@@ -122,7 +122,7 @@ Result<long> RandomFile::ioctl(u32 command, u64 argument) {
     case RNDCLEARPOOL:
     case RNDRESEEDCRNG:
         // Credit without bytes is not believed; the pool has nothing to clear.
-        return is_admin ? Result<long>(0) : error(Errno::EPERM);
+        return is_admin() ? Result<long>(0) : error(Errno::EPERM);
     default:
         return error(Errno::EINVAL);
     }

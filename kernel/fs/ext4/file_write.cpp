@@ -28,7 +28,7 @@ constexpr usize blocks_of_step = ext4::most_changes_of_step + 3;
 ext4::Privilege Ext4File::own_privilege() const {
     const ext4::Superblock& on_disk = ext4().volume().superblock();
     const vfs::Credentials& who = vfs::current_credentials();
-    const bool may = who.has(vfs::Capability::SysResource) || who.fsuid == on_disk.reserved_uid ||
+    const bool may = who.effective.has(vfs::Capability::SysResource) || who.fsuid == on_disk.reserved_uid ||
                      (on_disk.reserved_gid != 0 && who.is_in_group(on_disk.reserved_gid));
     return may ? ext4::Privilege::MayUseReserved : ext4::Privilege::None;
 }

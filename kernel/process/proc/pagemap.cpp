@@ -62,7 +62,7 @@ public:
         const Task task = TRY(resolve(key()));
         TRY(check_may_inspect(task));
         // Where memory lies physically helps attackers: only the privileged see it.
-        const bool may_see = vfs::current_credentials().has(vfs::Capability::SysAdmin);
+        const bool may_see = vfs::current_credentials().effective.has(vfs::Capability::SysAdmin);
         auto* file = new (std::nothrow) PagemapFile(path, flags, task.representative()->address_space(),
                                                     may_see ? FrameNumbers::Shown : FrameNumbers::Hidden);
         if (!file) return error(Errno::ENOMEM);

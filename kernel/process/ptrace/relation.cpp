@@ -65,7 +65,7 @@ Result<void> trace_me(Thread& caller) {
     Thread* parent = thread_of_parent_locked(process);
     if (!parent) return error(Errno::EPERM);
     RefPtr<const vfs::Credentials> theirs = parent->credentials();
-    if (!theirs->has(vfs::Capability::SysPtrace) &&
+    if (!theirs->effective.has(vfs::Capability::SysPtrace) &&
         (caller.own_credentials().permitted.bits & ~theirs->permitted.bits) != 0)
         return error(Errno::EPERM);
     core::InterruptSpinGuard guard(process.signal_lock);
@@ -159,7 +159,7 @@ bool is_traced_by_other_locked(Process& process) {
 bool has_lesser_tracer(Thread& self) {
     core::InterruptSpinGuard tree(tree_lock);
     Thread* tracer = self.trace.tracer;
-    return tracer && !tracer->credentials()->has(vfs::Capability::SysPtrace);
+    return tracer && !tracer->credentials()->effective.has(vfs::Capability::SysPtrace);
 }
 
 Pid tracer_of(Thread& thread) {

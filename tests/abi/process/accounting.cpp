@@ -35,6 +35,12 @@ const acct_v3* record_of(pid_t pid) {
     return nullptr;
 }
 
+int flags_of(pid_t pid) {
+    const acct_v3* record = record_of(pid);
+    CHECK(record != nullptr);
+    return record ? int(record->ac_flag) : -1;
+}
+
 template <typename F>
 pid_t ended(F body) {
     const pid_t pid = fork();
@@ -125,6 +131,28 @@ void test_records() {
     const pid_t executed = ended([] { execl("/proc/self/exe", "x", "program", nullptr); });
     record = record_of(executed);
     CHECK(record && !(record->ac_flag & AFORK) && record->ac_exitcode == 7u << 8);
+
+    // Who used a capability, in whichever thread; a child begins without.
+    CHECK_EQ(flags_of(ended([] {})) & ASU, 0);
+    const pid_t privileged = ended([] {
+        pthread_t thread;
+        pthread_create(
+            &thread, nullptr, [](void*) -> void* { return CHECK_OK(sethostname("guest", 5)), nullptr; }, nullptr);
+        pthread_join(thread, nullptr);
+        CHECK_EQ(flags_of(ended([] {})) & ASU, 0);
+    });
+    CHECK_EQ(flags_of(privileged) & ASU, ASU);
+    const pid_t refused = ended([] {
+        CHECK_OK(syscall(SYS_setresuid, 78, 78, 78));
+        const pid_t child = ended([] {
+            CHECK_ERRNO(sethostname("guest", 5), EPERM);
+            CHECK_OK(close(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)));
+        });
+        CHECK_EQ(kill(child, 0), -1);
+    });
+    CHECK_EQ(flags_of(refused) & ASU, ASU);
+    for (int i = 0; i < count(); i++)
+        if (pid_t(records[i].ac_ppid) == refused) CHECK_EQ(records[i].ac_flag & ASU, 0);
 
     // Limits of who dies don't count.
     const pid_t limited = ended([] {

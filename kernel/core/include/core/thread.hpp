@@ -128,6 +128,7 @@ public:
     u64 migrations = 0;                   // from one CPU's queue to another's
     std::atomic<u64> faults_in_copies{0}; // mm: of user memory that the kernel read or wrote for it
     std::atomic<bool> has_overrun{false}; // its reservation, and asked to be told; work_notify is set with it
+    bool has_used_privilege = false;      // vfs: a capability made something possible (ASU of acct(5))
     bool allocations_may_fail = false;    // mm: fault injection concerns it; inherited
     bool is_reclaiming = false;           // mm: frees memory, so it waits for nobody else to
     bool asks_for_memory = false;         // mm: its caller asks the out-of-memory killer itself, or it is being asked

@@ -101,9 +101,10 @@ public:
     int exit_status = 0; // as wait4(2) gives it
     int exit_signal = 0; // sent to the parent, 0 for none; SIGCHLD for a plain child
     bool is_child_subreaper = false;
-    bool has_executed = false;    // since fork: setpgid(2) by the parent is EACCES
-    ResourceUsage reaped_usage;   // of children waited for
-    core::WaitQueue child_events; // a child changed state; waited on by wait4
+    std::atomic<bool> has_used_privilege{false}; // one of its threads, as far as they have ended
+    bool has_executed = false;                   // since fork: setpgid(2) by the parent is EACCES
+    ResourceUsage reaped_usage;                  // of children waited for
+    core::WaitQueue child_events;                // a child changed state; waited on by wait4
 
     // ---- signal_lock ----
     core::InterruptSpinLock signal_lock;

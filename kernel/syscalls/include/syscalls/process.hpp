@@ -44,7 +44,7 @@ Result<long> sys_waitid(process::Thread&, int id_type, Pid id, mm::UserPtr<mm::O
                         u32 options, mm::UserPtr<mm::Out, abi::rusage> usage);
 
 inline constexpr Entry process_calls[] = {
-    entry<sys_acct>("acct", nr::acct, Support::Partial, "records don't say who used privileges (ASU)"),
+    entry<sys_acct>("acct", nr::acct),
     entry<sys_arch_prctl>("arch_prctl", nr::arch_prctl, Support::Partial,
                           "the bases of FS and GS, CPUID; others EINVAL"),
     entry<sys_clone>("clone", nr::clone, Support::Partial, "namespaces: EINVAL"),

@@ -68,7 +68,9 @@ public:
     /// An editable copy; publish it as RefPtr<const Credentials>. ENOMEM.
     static Result<RefPtr<Credentials>> copy(const Credentials& from);
 
-    [[nodiscard]] bool has(Capability capability) const { return effective.has(capability); }
+    /// Whether the current thread, which acts by these credentials, may use the capability; when it may, it counts as
+    /// having used it (ASU of acct(5)). Who only looks asks `effective`.
+    [[nodiscard]] bool has(Capability capability) const;
     /// Whether `group` is the filesystem group or a supplementary one.
     [[nodiscard]] bool is_in_group(u32 group) const { return group == fsgid || is_in_supplementary(group); }
     [[nodiscard]] bool is_in_supplementary(u32 group) const;

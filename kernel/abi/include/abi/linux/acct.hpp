@@ -32,6 +32,7 @@ struct acct_v3 {
 static_assert(sizeof(acct_v3) == 64);
 
 inline constexpr u8 AFORK = 0x01; // forked, but did not execute
+inline constexpr u8 ASU = 0x02;   // used capabilities
 inline constexpr u8 ACORE = 0x08; // dumped core
 inline constexpr u8 AXSIG = 0x10; // killed by a signal
 inline constexpr u8 acct_version_3 = 3;
