@@ -13,6 +13,7 @@
 #include <process/process.hpp>
 #include <process/session.hpp>
 #include <vfs/inode.hpp>
+#include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
 #include <vfs/pseudo/node.hpp>
 #include <vfs/superblock.hpp>
@@ -24,6 +25,7 @@ namespace {
 
 constinit core::Mutex accounting_lock;
 [[clang::no_destroy]] constinit NullableRefPtr<vfs::File> the_file;
+constinit const vfs::Mount* the_mount = nullptr; // through which the file was found, compared only
 constinit bool is_suspended = false;
 constinit u64 next_look_ns = 0; // at the free space
 constinit std::atomic<bool> is_on{false};
@@ -125,15 +127,18 @@ void write_locked(const abi::acct_v3& record, Process& writer) {
 }
 
 /// The old file is closed by the caller, behind the lock. As on Linux its last record is of who has called for that.
-void exchange_file(NullableRefPtr<vfs::File>& file, bool turns_on) {
+/// With `only_of` nothing happens unless the file was found through that mount.
+void exchange_file(NullableRefPtr<vfs::File>& file, const vfs::Mount* mount, const vfs::Mount* only_of = nullptr) {
     Thread& self = current();
     const abi::acct_v3 record = record_of(self.process(), self);
     core::MutexGuard guard(accounting_lock);
+    if (only_of && the_mount != only_of) return;
     write_locked(record, self.process());
     std::swap(the_file, file);
+    the_mount = mount;
     is_suspended = false;
     next_look_ns = 0;
-    is_on.store(turns_on, std::memory_order_relaxed);
+    is_on.store(the_file.get() != nullptr, std::memory_order_relaxed);
 }
 
 // ---- the knob ----
@@ -170,15 +175,28 @@ public:
 
 Result<void> start_accounting(std::string_view path) {
     constexpr u32 flags = abi::O_WRONLY | abi::O_APPEND | abi::O_LARGEFILE;
-    NullableRefPtr<vfs::File> file = TRY(vfs::open(path, flags));
-    if (!file->inode().is_regular()) return error(Errno::EACCES);
-    exchange_file(file, true);
+    RefPtr<vfs::File> found = TRY(vfs::open(path, flags));
+    if (!found->inode().is_regular()) return error(Errno::EACCES);
+    // Written through a mount of its own, so that the one of the path is not busy: unmounting that ends accounting.
+    const vfs::Path& place = found->path();
+    RefPtr<vfs::Mount> own =
+        TRY(vfs::Mount::create(RefPtr<vfs::SuperBlock>(place.mount->superblock()), RefPtr<vfs::Dentry>(*place.dentry),
+                               place.mount->source(), place.mount->flags()));
+    NullableRefPtr<vfs::File> file = TRY(vfs::open_path({std::move(own), RefPtr<vfs::Dentry>(*place.dentry)}, flags));
+    exchange_file(file, place.mount.get());
     return {};
 }
 
 void stop_accounting() {
     NullableRefPtr<vfs::File> none;
-    exchange_file(none, false);
+    exchange_file(none, nullptr);
+}
+
+void stop_accounting_through(const vfs::Mount& mount) {
+    if (!is_on.load(std::memory_order_relaxed)) [[likely]]
+        return;
+    NullableRefPtr<vfs::File> none;
+    exchange_file(none, nullptr, &mount);
 }
 
 u64 memory_to_account(Thread& self) {

@@ -1,5 +1,6 @@
 // The hooks by which vfs asks about the current thread (vfs/current.hpp). A kernel thread counts as root in
 // the initial directory context.
+#include <process/accounting.hpp>
 #include <process/process.hpp>
 #include <process/user_account.hpp>
 #include <vfs/current.hpp>
@@ -66,6 +67,8 @@ void signal_current(int signo) {
     process::send_signal(*thread, info);
 }
 } // namespace
+
+void unmounted(const Mount& mount) { process::stop_accounting_through(mount); }
 
 void file_size_limit_exceeded() { signal_current(abi::SIGXFSZ); }
 void broken_pipe() { signal_current(abi::SIGPIPE); }

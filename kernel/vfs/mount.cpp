@@ -194,6 +194,7 @@ Result<void> MountTable::detach(const Path& mount_root, u32 flags) {
             Path place = one->attached_ ? unlink_locked(*one) : Path();
             table_guard.unlock();
         }
+        unmounted(*one);
         one->unref();
     }
     return {};

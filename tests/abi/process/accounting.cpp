@@ -243,6 +243,29 @@ void test_space() {
     CHECK_STREQ(proc_text::read_file(knob), before);
 }
 
+// Accounting doesn't keep a file system busy: unmounting ends it, with a last record.
+void test_unmounting() {
+    const char* const second = "/tmp/accounts_too";
+    mkdir(second, 0700);
+    CHECK_OK(mount(directory, second, nullptr, MS_BIND, nullptr));
+    CHECK_OK(call("/tmp/accounts_too/pacct"));
+    ended([] {});
+    const int before = count();
+    CHECK_OK(umount(second));
+    CHECK_EQ(count(), before + 1);
+    CHECK_EQ(pid_t(records[before].ac_pid), getpid());
+    ended([] {});
+    CHECK_EQ(count(), before + 1);
+    // Another mount of the same file system is none of its business.
+    CHECK_OK(mount(directory, second, nullptr, MS_BIND, nullptr));
+    CHECK_OK(call(file_name));
+    CHECK_OK(umount(second));
+    ended([] {});
+    CHECK_EQ(count(), before + 2);
+    rmdir(second);
+    // main() unmounts while it is on.
+}
+
 } // namespace
 
 int main(int argc, char**) {
@@ -254,6 +277,7 @@ int main(int argc, char**) {
     test_errors();
     test_records();
     test_space();
+    test_unmounting();
     CHECK_OK(umount(directory));
     rmdir(directory);
     return check::result();

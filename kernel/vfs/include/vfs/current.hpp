@@ -9,6 +9,7 @@ namespace linnet::vfs {
 class Credentials;
 class FdTable;
 class FsContext;
+class Mount;
 
 /// Borrowed: stable until the thread itself replaces its credentials.
 const Credentials& current_credentials();
@@ -21,6 +22,8 @@ u64 current_file_size_limit();
 void file_size_limit_exceeded();
 /// A pipe or socket was written that nobody can read any more: sends SIGPIPE to the current thread.
 void broken_pipe();
+/// A mount has left the tree: what only made use of it gives it up. No lock is held.
+void unmounted(const Mount& mount);
 /// The process (thread group) id, as the owner of POSIX record locks.
 i32 current_process_id();
 
