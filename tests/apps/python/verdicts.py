@@ -1,6 +1,9 @@
 """Runs modules of CPython's own test package and prints a verdict for each of their tests, sorted by name: what differs from one
-run to the next (time, order, addresses) is not shown. `verdicts.py MODULE …`"""
+run to the next (time, order, addresses) is not shown. `verdicts.py [--without PATTERN] … MODULE …`, the patterns of the shell
+against what is shown, a part of which may match."""
 
+import argparse
+import fnmatch
 import importlib
 import os
 import sys
@@ -52,19 +55,33 @@ class Verdicts(unittest.TestResult):
         self.note(test, "unexpected success")
 
 
+def leave_out(suite, patterns):
+    """Takes tests out of a suite; the suites in it stay, with what they set up for their classes and modules."""
+    for one in suite:
+        if isinstance(one, unittest.TestSuite):
+            leave_out(one, patterns)
+    suite._tests = [one for one in suite if isinstance(one, unittest.TestSuite)
+                    or not any(fnmatch.fnmatch(one.id(), f"*{pattern}*") for pattern in patterns)]
+
+
 def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--without", action="append", default=[])
+    parser.add_argument("modules", nargs="+")
+    options = parser.parse_args()
     # Nothing is asked of a network, a screen or the user; of time and memory as much as is there.
     from test import support
     support.use_resources = ["cpu", "subprocess", "largefile", "walltime"]
     support.verbose = 0
     os.chdir(tempfile.mkdtemp(prefix="verdicts"))
-    for name in sys.argv[1:]:
+    for name in options.modules:
         try:
             suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(f"test.{name}"))
         except unittest.SkipTest as skipped:
             print(f"{name} skipped: {skipped}")
             continue
         result = Verdicts()
+        leave_out(suite, options.without)
         suite.run(result)
         for test, verdict in sorted(result.of.items()):
             print(test, verdict)

@@ -1,0 +1,9 @@
+#!/bin/bash
+# rootfs: python
+# with: verdicts.py
+# long
+# timeout: 4000
+# CPython's own tests of processes that are started by fork, their queues, locks, pools, managers and shared memory: a verdict for
+# each. Left out is what needs sockets of the Internet, which the guest has no network for.
+python3 /.linnet/t/verdicts.py --without Listener --without PicklingConnections --without wait_socket --without RemoteManager \
+    --without ManagerRestart --without TestTimeouts --without TestCloseFds test_multiprocessing_fork
