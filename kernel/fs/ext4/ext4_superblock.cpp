@@ -86,8 +86,8 @@ Result<void> Ext4SuperBlock::start(const Ext4Options& options) {
     const usize length = device_->name(name);
     const auto open = [&] { return ext4::Volume::open(device_->pages(), device_->bytes(), {name, length}); };
     volume_ = TRY(open());
-    // A stop amid mounting or unmounting may leave a log in a file system that isn't marked. Nothing in it is missed
-    // before somebody writes.
+    // Earlier versions could leave a log in a file system that isn't marked. Nothing in it is missed before somebody
+    // writes.
     const bool is_marked = volume_->needs_recovery();
     const bool has_log = is_marked || (!device_->is_read_only() && ext4::has_log_to_replay(*volume_));
     if (has_log && options.replays_journal) {

@@ -4,7 +4,6 @@
 #include "attribute_edit.hpp"
 #include "ext4_superblock.hpp"
 #include "orphan_file.hpp"
-#include "volume_edit.hpp"
 
 #include <core/log.hpp>
 #include <core/sched.hpp>
@@ -42,6 +41,8 @@ Result<void> Ext4Writing::open() {
         return error(Errno::EROFS);
     }
     if (!allocator_) allocator_ = TRY(ext4::Allocator::create(volume));
+    // Before the log says anything.
+    TRY(mark(true));
     // The same one after a time of reading only: somebody may still be within, to be told that nothing was written.
     if (journal_)
         TRY(journal_->reopen());
@@ -49,7 +50,6 @@ Result<void> Ext4Writing::open() {
         journal_ = TRY(ext4::Journal::open(volume, superblock_.device().pages(), *this));
     constexpr u64 most_kept = 4096, kept_part = 50;
     kept_blocks_ = std::min(volume.blocks() / kept_part, most_kept);
-    TRY(mark(true));
     TRY(free_orphans());
     is_stopping_.store(false);
     has_stopped_.store(false);
@@ -88,25 +88,21 @@ Result<void> Ext4Writing::store_totals() {
     return allocator_->store_totals(handle);
 }
 
-/// Says on the disk whether there may be something to be replayed. Nothing else is under way: the mark and what it is
-/// about don't reach the disk in the wrong order.
+/// Says on the disk whether there may be something to be replayed. The journal is closed: a log that nothing tells of
+/// would be thrown away by Linux, and questioned by e2fsck.
 Result<void> Ext4Writing::mark(bool is_in_use) {
-    TRY(journal_->checkpoint());
-    {
-        auto handle = TRY(journal_->begin(1));
-        const auto now = static_cast<u32>(now_ns() / core::ns_per_second);
-        TRY(ext4::change_superblock(superblock_.volume(), handle, [&](ext4::Superblock& on_disk) {
-            on_disk.write_time = now;
-            if (!is_in_use) {
-                on_disk.feature_incompat &= ~ext4::incompat_recover;
-                return;
-            }
-            on_disk.feature_incompat |= ext4::incompat_recover;
-            on_disk.mount_time = now;
-            ++on_disk.mount_count;
-        }));
-    }
-    return journal_->checkpoint();
+    const auto now = static_cast<u32>(now_ns() / core::ns_per_second);
+    const auto change = [&](ext4::Superblock& on_disk) {
+        on_disk.write_time = now;
+        if (!is_in_use) {
+            on_disk.feature_incompat &= ~ext4::incompat_recover;
+            return;
+        }
+        on_disk.feature_incompat |= ext4::incompat_recover;
+        on_disk.mount_time = now;
+        ++on_disk.mount_count;
+    };
+    return ext4::store_superblock(superblock_.volume(), superblock_.device().pages(), *this, change);
 }
 
 Result<void> Ext4Writing::stop() {
@@ -116,8 +112,8 @@ Result<void> Ext4Writing::stop() {
     // Freeing the last references may leave inodes to be freed, which changes others.
     free_doomed();
     if (stored) stored = sync();
-    if (stored) stored = mark(false);
     if (stored) stored = journal_->close();
+    if (stored) stored = mark(false);
     if (!stored)
         core::log_error("EXT4-fs ({}): couldn't be left clean (error {})", superblock_.volume().name(),
                         static_cast<int>(stored.error()));

@@ -270,4 +270,19 @@ Result<void> Journal::write_superblock(u32 start) {
     return disk_.flush();
 }
 
+Result<void> store_superblock(Volume& volume, mm::FileObject& device, JournalDisk& disk,
+                              FunctionRef<void(Superblock&)> change) {
+    const core::MutexGuard guard(volume.superblock_lock);
+    const u64 block = volume.superblock_place().block;
+    const u64 begin = block << volume.block_shift();
+    const mm::PageRef page = TRY(device.get_page(begin >> arch::page_shift, arch::Access::Read));
+    Superblock& superblock = volume.superblock_to_change();
+    change(superblock);
+    if (volume.has_checksums()) superblock.checksum = checksum_of(superblock);
+    std::memcpy(page.data<u8>() + (superblock_offset & (arch::page_size - 1)), &superblock, sizeof(superblock));
+    const u8* const bytes = page.data<u8>() + (begin & (arch::page_size - 1));
+    TRY(disk.write(block, {&bytes, 1}));
+    return disk.flush();
+}
+
 } // namespace linnet::ext4

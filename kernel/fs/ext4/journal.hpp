@@ -17,6 +17,7 @@
 
 #include <core/mutex.hpp>
 #include <core/wait_queue.hpp>
+#include <lib/function_ref.hpp>
 #include <lib/intrusive_tree.hpp>
 
 namespace linnet::ext4 {
@@ -217,5 +218,10 @@ private:
     std::atomic<bool> aborted_{false};
     core::WaitQueue data_queue_;
 };
+
+/// Changes the superblock without a transaction, while the journal is not open: once it returns, the disk keeps it.
+/// Takes Volume::superblock_lock; may sleep. EIO, ENOMEM.
+Result<void> store_superblock(Volume& volume, mm::FileObject& device, JournalDisk& disk,
+                              FunctionRef<void(Superblock&)> change);
 
 } // namespace linnet::ext4

@@ -243,6 +243,7 @@ Result<void> replay_journal(Volume& volume, mm::FileObject& device, FunctionRef<
                        replay->replayed());
     }
     TRY(replay->mark_empty());
+    TRY(store()); // first: Linux throws away a log that no mark tells of
     TRY(mark_recovered(device));
     return store();
 }

@@ -46,7 +46,8 @@ struct CrashDisk final : ext4::JournalDisk {
     }
 
     /// The image when the machine stops behind `count` events: what was flushed is there; of the rest each half of a
-    /// block is, or is not. Only commit blocks are written whole or not at all: everybody who replays relies on that.
+    /// block is, or is not. Only commit blocks and the superblock are written whole or not at all: everybody who
+    /// replays relies on that.
     [[nodiscard]] std::vector<u8> stopped_after(usize count, std::mt19937& random) const {
         std::vector<u8> image = before;
         usize flushed = count;
@@ -54,7 +55,8 @@ struct CrashDisk final : ext4::JournalDisk {
         const unsigned chance = random() % 5; // all are lost, few, … none
         for (usize i = 0; i < count; ++i) {
             const auto& [offset, bytes] = events[i];
-            const usize piece = is_commit(bytes) ? bytes.size() : bytes.size() / 2;
+            const bool is_whole = is_commit(bytes) || offset == ext4::superblock_offset;
+            const usize piece = is_whole ? bytes.size() : bytes.size() / 2;
             for (usize part = 0; part < bytes.size(); part += piece)
                 if (i < flushed || random() % 4 < chance)
                     std::copy_n(bytes.begin() + static_cast<long>(part), piece,

@@ -27,11 +27,15 @@ constexpr Shape shapes[] = {
 };
 constexpr u64 watched = 40; // blocks of the test, behind first_free
 
-/// A fresh file system that says it has a journal to be replayed, as a mounted one does.
-std::vector<u8> image_in_use(const Shape& shape) {
+std::vector<u8> fresh_image(const Shape& shape) {
     const Folder contents;
     contents.write("file", "contents\n");
-    auto image = make_image(contents, shape.options, shape.kilobytes);
+    return make_image(contents, shape.options, shape.kilobytes);
+}
+
+/// A fresh file system that says it has a journal to be replayed, as a mounted one does.
+std::vector<u8> image_in_use(const Shape& shape) {
+    auto image = fresh_image(shape);
     auto& superblock = *reinterpret_cast<ext4::Superblock*>(image.data() + ext4::superblock_offset);
     superblock.feature_incompat |= ext4::incompat_recover;
     if (superblock.feature_ro_compat & ext4::ro_compat_metadata_checksum)
@@ -239,6 +243,48 @@ TEST(Ext4Commit, AClosedJournalIsEmpty) {
 }
 
 /// What could not be written is not reported as durable, and nothing goes on as if it had been.
+/// From before it is opened to behind its end.
+TEST(Ext4Commit, TheMarkTellsOfEachLog) {
+    start_machine();
+    u32 seed = 40;
+    for (const Shape& shape : shapes) {
+        SCOPED_TRACE(shape.options);
+        Workload work(shape, fresh_image(shape), ++seed);
+        const auto mark = [&](bool is_in_use) {
+            return ext4::store_superblock(*work.volume, *work.disk.pages, work.recorder, [&](ext4::Superblock& it) {
+                it.feature_incompat &= ~ext4::incompat_recover;
+                if (is_in_use) it.feature_incompat |= ext4::incompat_recover;
+            });
+        };
+        for (int round = 0; round < 2; ++round) {
+            ASSERT_TRUE(mark(true));
+            ASSERT_TRUE(round == 0 ? work.open() : work.journal->reopen());
+            for (int i = 0; i < 3; ++i) ASSERT_TRUE(work.transact());
+            ASSERT_TRUE(work.journal->close());
+            ASSERT_TRUE(mark(false));
+            work.disk.pages->drop_clean(); // the log is written beside them
+        }
+        EXPECT_TRUE(is_clean(work.disk.bytes));
+        std::mt19937 random(seed);
+        usize marked = 0, with_log = 0;
+        const usize step = shape.block_bytes == 1024 ? 2 : 7; // each image is opened twice
+        for (usize events = 0; events <= work.recorder.events.size(); events += step) {
+            const auto stopped = work.recorder.stopped_after(events, random);
+            ImageDisk disk(stopped);
+            const auto volume = ext4::Volume::open(*disk.pages, disk.bytes.size(), "image");
+            ASSERT_TRUE(volume) << events;
+            const bool has_log = ext4::has_log_to_replay(**volume);
+            if (has_log) ASSERT_TRUE((*volume)->needs_recovery()) << events;
+            marked += (*volume)->needs_recovery(), with_log += has_log;
+            const auto after = replayed(stopped);
+            ASSERT_TRUE(after) << events << " events: errno " << static_cast<int>(after.error());
+            ASSERT_NO_FATAL_FAILURE(work.check(*after, events));
+        }
+        EXPECT_GT(with_log, 0u);
+        EXPECT_GT(marked, with_log);
+    }
+}
+
 TEST(Ext4Commit, AnErrorEndsEverything) {
     start_machine();
     const Shape& shape = shapes[0];
