@@ -98,10 +98,10 @@ u32 number_of(const vfs::Inode& inode) { return static_cast<u32>(inode.number())
 
 /// Once more where space was found meanwhile.
 template <typename Operation>
-auto Ext4Directory::with_space(Operation operation) -> decltype(operation()) {
+auto Ext4Directory::with_space(Operation operation, const char* function) -> decltype(operation()) {
     auto result = operation();
     if (!result && result.error() == Errno::ENOSPC && ext4().writing()->make_space()) result = operation();
-    return result;
+    return heed(std::move(result), function);
 }
 
 // ---- new inodes ----
@@ -233,7 +233,10 @@ Result<void> Ext4Directory::link(std::string_view name, vfs::Inode& target) {
 
 Result<void> Ext4Directory::unlink(std::string_view name, vfs::Inode& victim) {
     TRY(ext4().to_write());
-    Ext4Inode& inode = as_ext4(victim);
+    return heed(remove_file(name, as_ext4(victim)));
+}
+
+Result<void> Ext4Directory::remove_file(std::string_view name, Ext4Inode& inode) {
     if (inode.link_count() == 0) return error(Errno::EUCLEAN); // it has more names than links
     const bool is_last = inode.link_count() == 1;
     TRY(inode.prepare_to_doom());
@@ -253,7 +256,10 @@ Result<void> Ext4Directory::unlink(std::string_view name, vfs::Inode& victim) {
 
 Result<void> Ext4Directory::remove_directory(std::string_view name, vfs::Inode& victim) {
     TRY(ext4().to_write());
-    Ext4Inode& inode = as_ext4(victim);
+    return heed(remove_empty(name, as_ext4(victim)));
+}
+
+Result<void> Ext4Directory::remove_empty(std::string_view name, Ext4Inode& inode) {
     if (inode.link_count() == 0) return error(Errno::EUCLEAN);
     TRY(inode.prepare_to_doom());
     auto handle = TRY(ext4().writing()->begin(blocks_of_names));

@@ -6,6 +6,7 @@
 #include <abi/linux/fs.hpp>
 #include <algorithm>
 #include <core/log.hpp>
+#include <core/panic.hpp>
 #include <cstring>
 #include <fs/ext4.hpp>
 #include <vfs/lookup.hpp>
@@ -22,20 +23,42 @@ constinit core::Mutex mounted_lock; // guards the list, and keeps two from mount
 
 /// Options that ask for what is the case, or for what only writing would show.
 constexpr std::string_view options_without_effect[] = {
-    "acl",         "auto_da_alloc",   "barrier",        "barrier=1",    "data=ordered",
-    "delalloc",    "errors=continue", "user_xattr",     "errors=panic", "errors=remount-ro",
-    "init_itable", "nodiscard",       "dioread_nolock",
+    "acl",      "auto_da_alloc", "barrier",     "barrier=1", "data=ordered",
+    "delalloc", "user_xattr",    "init_itable", "nodiscard", "dioread_nolock",
 };
+
+using ext4::ErrorBehaviour;
+
+std::string_view name_of(ErrorBehaviour behaviour) {
+    switch (behaviour) {
+    case ErrorBehaviour::Continue:
+        return "continue";
+    case ErrorBehaviour::RemountReadOnly:
+        return "remount-ro";
+    case ErrorBehaviour::Panic:
+        return "panic";
+    }
+    std::unreachable();
+}
+
+std::optional<ErrorBehaviour> behaviour_named(std::string_view name) {
+    for (auto behaviour : {ErrorBehaviour::Continue, ErrorBehaviour::RemountReadOnly, ErrorBehaviour::Panic})
+        if (name_of(behaviour) == name) return behaviour;
+    return {};
+}
 
 } // namespace
 
 Result<void> Ext4Options::parse(std::string_view text) {
+    constexpr std::string_view on_error = "errors=";
     while (!text.empty()) {
         const usize end = text.find(',');
         const std::string_view word = text.substr(0, end);
         text = end == std::string_view::npos ? std::string_view{} : text.substr(end + 1);
         if (word == "noload" || word == "norecovery")
             replays_journal = false;
+        else if (word.starts_with(on_error) && behaviour_named(word.substr(on_error.size())))
+            errors = behaviour_named(word.substr(on_error.size()));
         else if (!word.empty() && std::ranges::find(options_without_effect, word) == std::end(options_without_effect))
             return error(Errno::EINVAL);
     }
@@ -66,6 +89,7 @@ Result<Ext4Writing*> Ext4SuperBlock::to_write() {
 Result<void> Ext4SuperBlock::start_writing() {
     if (!options_.replays_journal) return error(Errno::EROFS);
     if (owned_writing_) {
+        if (owned_writing_->has_failed()) return error(Errno::EROFS);
         TRY(owned_writing_->resume());
     } else {
         owned_writing_ = TRY(Ext4Writing::start(*this));
@@ -99,6 +123,9 @@ Result<void> Ext4SuperBlock::start(const Ext4Options& options) {
         TRY(ext4::replay_journal(*volume_, device_->pages(), [&] { return device_->sync(0, device_->bytes()); }));
         volume_ = TRY(open());
     }
+    on_error_.store(options_.errors.value_or(ext4::error_behaviour(volume_->superblock())));
+    if (volume_->superblock().state & ext4::state_has_errors)
+        core::log_warning("EXT4-fs ({}): it has errors: running e2fsck is recommended", volume_->name());
     block_size_ = volume_->block_size();
     if (block_size_ < device_->disk().limits().logical_block) return error(Errno::EINVAL);
     max_file_size_ = volume_->most_extent_bytes();
@@ -119,6 +146,41 @@ Result<RefPtr<Ext4SuperBlock>> Ext4SuperBlock::create(vfs::FileSystemType& type,
     return result;
 }
 
+// ---- errors ----
+
+void Ext4SuperBlock::note_error(Errno code, u32 inode, const char* function, u32 line) {
+    constexpr u32 most_logged = 32; // what is read again and again must not fill the log
+    if (logged_errors_.fetch_add(1, std::memory_order_relaxed) < most_logged)
+        core::log_error("EXT4-fs error (device {}): {}:{}: inode #{}: error {}", volume_->name(), function, line, inode,
+                        static_cast<int>(code));
+    {
+        core::SpinGuard guard(errors_lock_);
+        errors_.add({code, inode, function, line, core::realtime_ns() / core::ns_per_second});
+    }
+    const ErrorBehaviour behaviour = on_error_.load();
+    Ext4Writing* const writing = this->writing();
+    if (!writing && behaviour == ErrorBehaviour::Panic) panic_after_error();
+    if (!writing || is_read_only()) return;
+    if (behaviour != ErrorBehaviour::Continue) writing->journal().abort(code);
+    writing->errors_noted();
+}
+
+ext4::ErrorNotes Ext4SuperBlock::take_errors() {
+    core::SpinGuard guard(errors_lock_);
+    return std::exchange(errors_, {});
+}
+
+void Ext4SuperBlock::panic_after_error() {
+    core::panic("EXT4-fs (device {}): panic forced after error", volume_->name());
+}
+
+void Ext4SuperBlock::show_options(TextSink sink) {
+    const ErrorBehaviour behaviour = on_error_.load();
+    if (behaviour != ext4::error_behaviour(volume_->superblock())) format_to(sink, ",errors={}", name_of(behaviour));
+}
+
+// ---- inodes ----
+
 NullableRefPtr<Ext4Inode> Ext4SuperBlock::find(u32 number) {
     core::SpinGuard guard(inodes_lock_);
     auto it = inodes_.find(u64{number});
@@ -128,7 +190,7 @@ NullableRefPtr<Ext4Inode> Ext4SuperBlock::find(u32 number) {
 
 Result<RefPtr<Ext4Inode>> Ext4SuperBlock::inode(u32 number) {
     if (auto found = find(number)) return RefPtr<Ext4Inode>(std::move(found));
-    RefPtr<Ext4Inode> fresh = TRY(Ext4Inode::create(*this, TRY(volume_->read_inode(number))));
+    RefPtr<Ext4Inode> fresh = TRY(Ext4Inode::create(*this, TRY(heed(volume_->read_inode(number), number))));
     NullableRefPtr<Ext4Inode> other; // of a thread that was faster
     {
         core::SpinGuard guard(inodes_lock_);
@@ -193,10 +255,8 @@ Result<void> Ext4SuperBlock::remount(std::string_view options, bool read_only) {
     Ext4Options wanted = options_;
     TRY(wanted.parse(options));
     if (read_only == is_read_only()) {
-        options_ = wanted;
-        return {};
-    }
-    if (!read_only) {
+        // Only other options.
+    } else if (!read_only) {
         TRY(start_writing());
     } else {
         TRY(sync()); // after which nobody has an inode without name but who uses it
@@ -205,6 +265,7 @@ Result<void> Ext4SuperBlock::remount(std::string_view options, bool read_only) {
         if (auto stopped = writing_.load()->stop(); !stopped) return stopped;
     }
     options_ = wanted;
+    if (wanted.errors) on_error_.store(*wanted.errors);
     return {};
 }
 

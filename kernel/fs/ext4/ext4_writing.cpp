@@ -4,6 +4,7 @@
 #include "attribute_edit.hpp"
 #include "ext4_superblock.hpp"
 #include "orphan_file.hpp"
+#include "volume_edit.hpp"
 
 #include <core/log.hpp>
 #include <core/sched.hpp>
@@ -107,17 +108,64 @@ Result<void> Ext4Writing::mark(bool is_in_use) {
 
 Result<void> Ext4Writing::stop() {
     stop_thread();
+    store_errors();
     if (is_aborted()) return error(Errno::EROFS);
     Result<void> stored = sync();
     // Freeing the last references may leave inodes to be freed, which changes others.
     free_doomed();
     if (stored) stored = sync();
+    store_errors();
     if (stored) stored = journal_->close();
     if (stored) stored = mark(false);
     if (!stored)
         core::log_error("EXT4-fs ({}): couldn't be left clean (error {})", superblock_.volume().name(),
                         static_cast<int>(stored.error()));
     return stored;
+}
+
+// ---- errors ----
+
+/// Those that were noted since the last time.
+void Ext4Writing::store_errors() {
+    const ext4::ErrorNotes notes = superblock_.take_errors();
+    if (notes.count() == 0) return;
+    const auto in_transaction = [&]() -> Result<void> {
+        auto handle = TRY(begin(1));
+        return ext4::change_superblock(superblock_.volume(), handle,
+                                       [&](ext4::Superblock& on_disk) { notes.apply_to(on_disk); });
+    };
+    auto stored = in_transaction();
+    if (!stored) stored = store_errors_beside_journal(notes);
+    if (!stored)
+        core::log_error("EXT4-fs ({}): {} errors couldn't be noted on the disk (error {})", superblock_.volume().name(),
+                        notes.count(), static_cast<int>(stored.error()));
+    if (superblock_.on_error() == ext4::ErrorBehaviour::Panic) superblock_.panic_after_error();
+}
+
+/// In what the disk holds: memory has changes that will never be committed.
+Result<void> Ext4Writing::store_errors_beside_journal(const ext4::ErrorNotes& notes) {
+    ext4::Volume& volume = superblock_.volume();
+    const ext4::Volume::Place place = volume.superblock_place();
+    OwnPtr<u8[]> bytes(new (std::nothrow) u8[volume.block_size()]);
+    if (!bytes) return error(Errno::ENOMEM);
+    const block::Segment segment{arch::virt_to_phys(bytes.get()), volume.block_size()};
+    const u64 sector = place.block << (volume.block_shift() - block::sector_shift);
+    TRY(superblock_.device().transfer(block::Operation::Read, sector, {&segment, 1}));
+    auto on_disk = ext4::object_at<ext4::Superblock>({bytes.get(), volume.block_size()}, place.offset);
+    notes.apply_to(on_disk);
+    if (volume.has_checksums()) on_disk.checksum = ext4::checksum_of(on_disk);
+    std::memcpy(bytes.get() + place.offset, &on_disk, sizeof(on_disk));
+    TRY(superblock_.device().transfer(block::Operation::Write, sector, {&segment, 1}));
+    return flush();
+}
+
+/// Nothing can be changed any more.
+void Ext4Writing::aborted(Errno reason) {
+    if (has_failed_.exchange(true)) return;
+    core::log_error("EXT4-fs ({}): it is read-only from now on", superblock_.volume().name());
+    if (!ext4::tells_of_damage(reason)) superblock_.note_error(reason, 0); // of damage who found it has told
+    superblock_.set_read_only(true);
+    kick();
 }
 
 // ---- the disk of the journal ----
@@ -314,7 +362,7 @@ void Ext4Writing::free_doomed() {
         }
         if (!doomed) return;
         // What can't be freed now stays among the orphans, for the next mount.
-        if (auto freed = free_inode(doomed->disk); !freed)
+        if (auto freed = superblock_.heed(free_inode(doomed->disk), doomed->disk.number); !freed)
             core::log_error("EXT4-fs ({}): inode {} couldn't be freed (error {})", superblock_.volume().name(),
                             doomed->disk.number, static_cast<int>(freed.error()));
     }
@@ -334,6 +382,7 @@ void Ext4Writing::run_rounds() {
     while (!is_stopping_.load()) {
         const u32 seen = kicks_.load();
         free_doomed();
+        store_errors();
         if (core::monotonic_ns() >= next_ns || unstored_.load(std::memory_order_relaxed) >= most_unstored) {
             unstored_.store(0, std::memory_order_relaxed);
             const u64 committed = journal_->last_committed();
@@ -342,10 +391,6 @@ void Ext4Writing::run_rounds() {
             (void)journal_->commit_all();
             // Idle: give the memory of the copies back.
             if (committed == journal_->last_committed()) (void)journal_->checkpoint();
-            if (is_aborted() && !superblock_.is_read_only()) {
-                core::log_error("EXT4-fs ({}): it is read-only from now on", superblock_.volume().name());
-                superblock_.set_read_only(true);
-            }
             next_ns = core::monotonic_ns() + commit_interval_ns;
         }
         (void)core::wait_until(wake_up_, core::Sleep::Deep, core::Deadline{next_ns},

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "allocator.hpp"
+#include "error_notes.hpp"
 #include "inode.hpp"
 #include "journal.hpp"
 #include "orphan_list.hpp"
@@ -46,6 +47,10 @@ public:
     ext4::Journal& journal() { return *journal_; }
     /// Takes no changes any more; what has been changed may be lost.
     [[nodiscard]] bool is_aborted() const { return journal_->is_aborted(); }
+    /// Something went wrong, after which nothing is written until the file system is mounted anew.
+    [[nodiscard]] bool has_failed() const { return has_failed_.load(); }
+    /// Ext4SuperBlock has errors to be stored. Doesn't sleep.
+    void errors_noted() { kick(); }
 
     /// Promises blocks to data that has none yet. ENOSPC.
     Result<void> reserve(u64 blocks, ext4::Privilege privilege);
@@ -82,6 +87,8 @@ private:
     Result<void> free_orphans();
     Result<void> store_changed();
     Result<void> store_totals();
+    void store_errors();
+    Result<void> store_errors_beside_journal(const ext4::ErrorNotes& notes);
     Result<void> free_inode(ext4::DiskInode& inode);
     void stop_thread();
     static void run(void* self);
@@ -94,6 +101,7 @@ private:
     Result<void> write_log(u64 first, std::span<const u8* const> blocks) override;
     Result<void> flush() override;
     u64 now_ns() override;
+    void aborted(Errno reason) override;
 
     Ext4SuperBlock& superblock_;
     ext4::OrphanList orphans_;
@@ -111,7 +119,7 @@ private:
     core::WaitQueue wake_up_;
     std::atomic<u32> kicks_{0};
     std::atomic<u64> unstored_{0}; // bytes written since the last round
-    std::atomic<bool> is_stopping_{false}, has_stopped_{true};
+    std::atomic<bool> is_stopping_{false}, has_stopped_{true}, has_failed_{false};
 };
 
 } // namespace linnet::fs

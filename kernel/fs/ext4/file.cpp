@@ -35,7 +35,10 @@ Result<void> Ext4File::read_page(u64 index, mm::Page& page) {
 }
 
 Result<void> Ext4File::read_pages(u64 index, std::span<mm::Page* const> pages) {
-    if (disk().has(ext4::inode_inline_data)) return read_inline(index, pages);
+    return heed(disk().has(ext4::inode_inline_data) ? read_inline(index, pages) : read_blocks(index, pages));
+}
+
+Result<void> Ext4File::read_blocks(u64 index, std::span<mm::Page* const> pages) {
     core::ReadGuard guard(disk_lock);
     ext4::Volume& volume = ext4().volume();
     const u32 shift = volume.block_shift();
@@ -92,7 +95,7 @@ Result<u64> Ext4File::seek(u64 offset, Wanted wanted) {
     return end;
 }
 
-Result<u64> Ext4File::seek_data(u64 offset) { return seek(offset, Wanted::Data); }
-Result<u64> Ext4File::seek_hole(u64 offset) { return seek(offset, Wanted::Hole); }
+Result<u64> Ext4File::seek_data(u64 offset) { return heed(seek(offset, Wanted::Data)); }
+Result<u64> Ext4File::seek_hole(u64 offset) { return heed(seek(offset, Wanted::Hole)); }
 
 } // namespace linnet::fs

@@ -24,7 +24,7 @@ Result<void> Ext4File::allocate_range(u32 mode, u64 offset, u64 length) {
     const bool punches = (mode & abi::FALLOC_FL_PUNCH_HOLE) != 0, zeroes = (mode & abi::FALLOC_FL_ZERO_RANGE) != 0;
     if (!punches && !disk().has(ext4::inode_extents)) return error(Errno::EOPNOTSUPP); // lists have no unwritten blocks
     const u64 end = offset + length;
-    if (punches || zeroes) TRY(punch(offset, end));
+    if (punches || zeroes) TRY(heed(punch(offset, end)));
     if (punches) return {};
     BlockRange range{offset >> ext4().volume().block_shift(), blocks_in(end)};
     for (bool may_retry = true; range.begin < range.end;) {
@@ -32,7 +32,7 @@ Result<void> Ext4File::allocate_range(u32 mode, u64 offset, u64 length) {
         if (!came_to && came_to.error() == Errno::ENOSPC && std::exchange(may_retry, false) &&
             ext4().writing()->make_space())
             continue;
-        range.begin = TRY(came_to);
+        range.begin = TRY(heed(came_to));
     }
     return !(mode & abi::FALLOC_FL_KEEP_SIZE) && end > size() ? truncate(end) : Result<void>{};
 }

@@ -60,7 +60,7 @@ Result<void> Ext4File::prepare_write(u64 offset, usize length) {
     TRY(ext4().to_write())->note_written(length);
     write_begin_ = offset, write_end_ = offset + length;
     writer_.store(&core::current_thread(), std::memory_order_relaxed);
-    if (offset > size()) TRY(zero_behind_end());
+    if (offset > size()) TRY(heed(zero_behind_end()));
     return {};
 }
 
@@ -75,7 +75,7 @@ Result<void> Ext4File::prepare_write(u64 index, mm::Page& page) {
         begin = std::max(begin, write_begin_);
         end = std::min(page_end, write_end_);
     }
-    if (begin < end) TRY(promise({begin >> shift, divide_up<u64>(end, ext4().volume().block_size())}));
+    if (begin < end) TRY(heed(promise({begin >> shift, divide_up<u64>(end, ext4().volume().block_size())})));
     if (!page.has(mm::page_dirty)) touch_modified();
     return {};
 }
@@ -156,7 +156,9 @@ Result<void> Ext4File::write_page(u64 index, mm::Page& page) {
     return write_pages(index, {&only, 1});
 }
 
-Result<void> Ext4File::write_pages(u64 index, Pages pages) {
+Result<void> Ext4File::write_pages(u64 index, Pages pages) { return heed(store_pages(index, pages)); }
+
+Result<void> Ext4File::store_pages(u64 index, Pages pages) {
     Ext4Writing& writing = *TRY(ext4().to_write());
     const u32 in_page = arch::page_shift - ext4().volume().block_shift();
     const Dirty dirty{index << in_page, pages};
@@ -283,7 +285,9 @@ Result<void> Ext4File::store_blocks(const Dirty& dirty, BlockRange range) {
 
 // ---- truncation ----
 
-Result<void> Ext4File::truncate(u64 size) {
+Result<void> Ext4File::truncate(u64 size) { return heed(change_size(size)); }
+
+Result<void> Ext4File::change_size(u64 size) {
     TRY(check_writable());
     Ext4Writing& writing = *TRY(ext4().to_write());
     if (size > this->size()) TRY(zero_behind_end());

@@ -125,6 +125,10 @@ Result<RefPtr<Ext4Inode>> Ext4Inode::create(Ext4SuperBlock& superblock, DiskInod
     return RefPtr<Ext4Inode>::adopt(*inode);
 }
 
+void Ext4Inode::note_damage(Errno code, const char* function, u32 line) const {
+    ext4().note_error(code, static_cast<u32>(number()), function, line);
+}
+
 // ---- storing ----
 
 Result<void> Ext4Inode::set_attributes(const vfs::AttributeChange& change) {
@@ -142,7 +146,7 @@ void Ext4Inode::attributes_changed() {
 Result<void> Ext4Inode::store() {
     if (link_count() == 0) return {}; // nobody will ask for it after a crash
     TRY(store_data());
-    return store_attributes();
+    return heed(store_attributes());
 }
 
 Result<void> Ext4Inode::store_attributes() {
@@ -241,6 +245,10 @@ Result<vfs::Attributes> Ext4Inode::attributes() {
 }
 
 Result<usize> Ext4Inode::get_extended_attribute(std::string_view name, std::span<u8> value) {
+    return heed(find_value(name, value));
+}
+
+Result<usize> Ext4Inode::find_value(std::string_view name, std::span<u8> value) {
     core::ReadGuard guard(disk_lock);
     Result<usize> found = error(Errno::ENODATA);
     TRY(ext4::list_attributes(ext4().volume(), disk_, [&](const ext4::Attribute& attribute) {
@@ -256,7 +264,9 @@ Result<usize> Ext4Inode::get_extended_attribute(std::string_view name, std::span
     return found;
 }
 
-Result<usize> Ext4Inode::list_extended_attributes(std::span<char> names) {
+Result<usize> Ext4Inode::list_extended_attributes(std::span<char> names) { return heed(copy_names(names)); }
+
+Result<usize> Ext4Inode::copy_names(std::span<char> names) {
     core::ReadGuard guard(disk_lock);
     usize size = 0;
     TRY(ext4::list_attributes(ext4().volume(), disk_, [&](const ext4::Attribute& attribute) {
@@ -296,15 +306,18 @@ Result<void> Ext4Inode::set_extended_attribute(std::string_view name, std::span<
     const auto mode = flags & abi::XATTR_CREATE    ? ext4::AttributeMode::Create
                       : flags & abi::XATTR_REPLACE ? ext4::AttributeMode::Replace
                                                    : ext4::AttributeMode::CreateOrReplace;
-    return change_extended_attributes(
-        [&](const ext4::InodeEdit& edit) { return ext4::set_attribute(edit, name, value, mode); });
+    return heed(change_extended_attributes(
+        [&](const ext4::InodeEdit& edit) { return ext4::set_attribute(edit, name, value, mode); }));
 }
 
 Result<void> Ext4Inode::remove_extended_attribute(std::string_view name) {
-    return change_extended_attributes([&](const ext4::InodeEdit& edit) { return ext4::remove_attribute(edit, name); });
+    return heed(
+        change_extended_attributes([&](const ext4::InodeEdit& edit) { return ext4::remove_attribute(edit, name); }));
 }
 
-Result<vfs::LinkTarget> Ext4Symlink::read_link() {
+Result<vfs::LinkTarget> Ext4Symlink::read_link() { return heed(read_target()); }
+
+Result<vfs::LinkTarget> Ext4Symlink::read_target() {
     core::ReadGuard guard(disk_lock);
     const u64 length = size();
     const auto* inside = reinterpret_cast<const char*>(disk().raw.block);
@@ -329,7 +342,7 @@ Result<RefPtr<vfs::Inode>> Ext4Directory::lookup(std::string_view name) {
     u32 number;
     {
         core::ReadGuard guard(disk_lock);
-        number = TRY(ext4::Directory(ext4().volume(), disk()).find(name));
+        number = TRY(heed(ext4::Directory(ext4().volume(), disk()).find(name)));
     }
     return RefPtr<vfs::Inode>(TRY(ext4().inode(number)));
 }
@@ -339,10 +352,10 @@ Result<void> Ext4Directory::read_directory(u64 position, vfs::DirectorySink sink
                             abi::DT_BLK,     abi::DT_FIFO, abi::DT_SOCK, abi::DT_LNK};
     const u64 start = position <= 2 ? 0 : position;
     core::ReadGuard guard(disk_lock);
-    return ext4::Directory(ext4().volume(), disk()).list(start, [&](const ext4::Entry& entry) {
+    return heed(ext4::Directory(ext4().volume(), disk()).list(start, [&](const ext4::Entry& entry) {
         const u8 type = entry.type < std::size(types) ? types[entry.type] : u8{abi::DT_UNKNOWN};
         return sink({entry.name, entry.inode, type, entry.position});
-    });
+    }));
 }
 
 } // namespace linnet::fs

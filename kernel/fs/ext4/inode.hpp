@@ -5,6 +5,7 @@
 #pragma once
 
 #include "block_ranges.hpp"
+#include "error_notes.hpp"
 #include "file_blocks.hpp"
 #include "journal.hpp"
 
@@ -66,6 +67,12 @@ public:
     ListNode changed_node; // Ext4Writing's list, its lock
 
 protected:
+    /// Ext4SuperBlock::heed() for an outcome that concerns this inode.
+    template <typename T>
+    Result<T> heed(Result<T> result, const char* function = __builtin_FUNCTION(), u32 line = __builtin_LINE()) const {
+        if (!result && ext4::tells_of_damage(result.error())) note_damage(result.error(), function, line);
+        return result;
+    }
     /// The data of a file.
     virtual Result<void> store_data() { return {}; }
     /// The last transaction that the inode has a part in.
@@ -74,6 +81,9 @@ protected:
 private:
     Result<void> store_attributes();
     void change_links(u32 count);
+    void note_damage(Errno code, const char* function, u32 line) const;
+    Result<usize> copy_names(std::span<char> names);
+    Result<usize> find_value(std::string_view name, std::span<u8> value);
     Result<void> change_extended_attributes(FunctionRef<Result<void>(const ext4::InodeEdit&)> change);
     void copy_fields();
 
@@ -107,9 +117,12 @@ private:
     Result<void> write_pages(u64 index, Pages pages) override;
     Result<void> prepare_write(u64 index, mm::Page& page) override;
     void pages_dirtied() override;
+    Result<void> read_blocks(u64 index, Pages pages);
     Result<void> read_inline(u64 index, Pages pages);
 
     Result<void> store_data() override;
+    Result<void> store_pages(u64 index, Pages pages);
+    Result<void> change_size(u64 size);
     [[nodiscard]] u64 blocks_in(u64 bytes) const;
     Result<void> check_writable() const;
     Result<void> promise(ext4::BlockRange range);
@@ -145,6 +158,9 @@ class Ext4Symlink final : public Ext4Inode {
 public:
     using Ext4Inode::Ext4Inode;
     Result<vfs::LinkTarget> read_link() override;
+
+private:
+    Result<vfs::LinkTarget> read_target();
 };
 
 class Ext4Directory final : public Ext4Inode {
@@ -162,7 +178,9 @@ public:
 private:
     struct Renaming;
     template <typename Operation>
-    auto with_space(Operation operation) -> decltype(operation());
+    auto with_space(Operation operation, const char* function = __builtin_FUNCTION()) -> decltype(operation());
+    Result<void> remove_file(std::string_view name, Ext4Inode& inode);
+    Result<void> remove_empty(std::string_view name, Ext4Inode& inode);
     Result<ext4::DiskInode> make_disk_inode(u32 number, const vfs::CreateRequest& request);
     Result<void> fill_new(const ext4::InodeEdit& edit, const vfs::CreateRequest& request);
     Result<RefPtr<Ext4Inode>> make_inode(ext4::Handle& handle, const vfs::CreateRequest& request,

@@ -185,6 +185,7 @@ Journal::~Journal() {
 void Journal::abort(Errno reason) {
     if (aborted_.exchange(true)) return;
     core::log_error("EXT4-fs ({}): the journal is aborted (error {})", volume_.name(), static_cast<int>(reason));
+    disk_.aborted(reason);
 }
 
 // ---- opening ----

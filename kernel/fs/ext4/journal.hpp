@@ -35,6 +35,8 @@ public:
     virtual u64 now_ns() = 0;
     /// All transactions up to this one have been committed. Called with the journal's commit_lock_.
     virtual void committed(u64) {}
+    /// The journal takes no changes any more, since something went wrong. Must not sleep.
+    virtual void aborted(Errno) {}
 
 protected:
     ~JournalDisk() = default;

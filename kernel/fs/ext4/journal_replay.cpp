@@ -1,6 +1,8 @@
 // The three passes over the log: find its end, gather what was revoked, and write the rest.
 #include "journal_replay.hpp"
 
+#include "error_notes.hpp"
+
 #include "block_map.hpp"
 #include "journal_format.hpp"
 
@@ -215,12 +217,13 @@ Result<void> Replay::mark_empty() {
 }
 
 /// The superblock may be among what was replayed: it is changed where it lies.
-Result<void> mark_recovered(mm::FileObject& device) {
+Result<void> mark_recovered(mm::FileObject& device, const Superblock& before) {
     mm::PageRef page = TRY(device.get_page(0, arch::Access::Write));
     auto& superblock = *reinterpret_cast<Superblock*>(page.data<u8>() + superblock_offset);
     const bool has_checksum = (superblock.feature_ro_compat & ro_compat_metadata_checksum) != 0;
     if (has_checksum && checksum_of(superblock) != superblock.checksum) return error(Errno::EBADMSG);
     superblock.feature_incompat &= ~incompat_recover;
+    keep_errors(before, superblock);
     if (has_checksum) superblock.checksum = checksum_of(superblock);
     mm::note_dirty(*page);
     return {};
@@ -244,7 +247,7 @@ Result<void> replay_journal(Volume& volume, mm::FileObject& device, FunctionRef<
     }
     TRY(replay->mark_empty());
     TRY(store()); // first: Linux throws away a log that no mark tells of
-    TRY(mark_recovered(device));
+    TRY(mark_recovered(device, volume.superblock()));
     return store();
 }
 

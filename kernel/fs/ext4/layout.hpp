@@ -96,7 +96,19 @@ struct Superblock {
     u8 checksum_type;
     u16 reserved_padding;
     u64 kilobytes_written;
-    u8 of_snapshots_and_errors[0x240 - 0x180];
+    u32 of_snapshots[5];
+    u32 error_count;
+    u32 first_error_time;
+    u32 first_error_inode;
+    u64 first_error_block;
+    char first_error_function[32];
+    u32 first_error_line;
+    u32 last_error_time;
+    u32 last_error_inode;
+    u32 last_error_line;
+    u64 last_error_block;
+    char last_error_function[32];
+    char mount_options[64];
     u32 user_quota_inode;
     u32 group_quota_inode;
     u32 overhead_clusters;
@@ -105,7 +117,11 @@ struct Superblock {
     u32 lost_and_found_inode;
     u32 project_quota_inode;
     u32 checksum_seed;
-    u8 high_parts_of_times[8];
+    u8 high_parts_of_times[4];
+    u8 first_error_time_high;
+    u8 last_error_time_high;
+    u8 first_error_code;
+    u8 last_error_code;
     u16 encoding;
     u16 encoding_flags;
     u32 orphan_file_inode;
@@ -114,7 +130,9 @@ struct Superblock {
 };
 static_assert(sizeof(Superblock) == 1024 && offsetof(Superblock, uuid) == 0x68 &&
               offsetof(Superblock, hash_seed) == 0xec && offsetof(Superblock, blocks_count_high) == 0x150 &&
-              offsetof(Superblock, user_quota_inode) == 0x240 && offsetof(Superblock, checksum_seed) == 0x270);
+              offsetof(Superblock, error_count) == 0x194 && offsetof(Superblock, last_error_function) == 0x1e0 &&
+              offsetof(Superblock, first_error_code) == 0x27a && offsetof(Superblock, user_quota_inode) == 0x240 &&
+              offsetof(Superblock, checksum_seed) == 0x270);
 
 // Superblock.flags
 inline constexpr u32 flag_unsigned_hash = 2;
