@@ -1,4 +1,5 @@
-"""A machine that stops while a file system is written: e2fsck finds whole transactions, and all that was synced."""
+"""A machine that stops while a file system is written: e2fsck finds whole transactions, and all that was synced.
+One that panics because the file system is damaged, as it was asked to, has noted that there."""
 
 import os
 import re
@@ -46,6 +47,28 @@ class DiskCrash(BootTest):
                 self.assertEqual(self.tool("e2fsck", "-f", "-n", path).returncode, 0)
                 count = self.tool("debugfs", "-R", "cat count", path).stdout.split(b"\n")[-2]
                 self.assertGreaterEqual(int(count), synced)
+
+    def test_panic_after_damage(self):
+        if not shutil.which("mke2fs", path=TOOLS["PATH"]):
+            self.skipTest("e2fsprogs isn't installed")
+        with tempfile.TemporaryDirectory() as home:
+            path, tree = os.path.join(home, "image"), os.path.join(home, "tree")
+            os.makedirs(os.path.join(tree, "bad"))
+            options = ["-b", "1024", "-O", "metadata_csum", "-d", tree]
+            self.assertEqual(self.tool("mke2fs", "-q", "-F", "-t", "ext4", *options, path, "32M").returncode, 0)
+            block = int(self.tool("debugfs", "-R", "blocks bad", path).stdout.split(b"\n")[-2])
+            with open(path, "r+b") as image:
+                image.seek(block * 1024 + 40)
+                image.write(b"X")
+            work = "mkdir /tmp/mnt && mount -t ext4 -o errors=panic /dev/vda /tmp/mnt && ls /tmp/mnt/bad/file"
+            forever = "mkfifo /tmp/never; cat /tmp/never"
+            call = self.guest("sh", "-c", f"{work}; {forever}", options=("--disk", path, "--timeout", "60"))
+            self.assertEqual(call.status, 125, call.err)
+            self.assertIn(b"EXT4-fs (device vda): panic forced after error", call.err)
+            told = self.tool("dumpe2fs", "-h", path).stdout
+            self.assertRegex(told, rb"(?m)^Filesystem state: +clean with errors$")
+            self.assertRegex(told, rb"(?m)^FS Error count: +1$")
+            self.assertRegex(told, rb"(?m)^First error err: +EFSBADCRC$")
 
     def kill_after(self, rounds, path):
         """Kills a guest once it has synced so often; how often it was in the end."""

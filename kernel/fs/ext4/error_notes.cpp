@@ -1,3 +1,4 @@
+// Errors found in a mounted file system, as the superblock tells of them.
 #include "error_notes.hpp"
 
 #include <algorithm>
