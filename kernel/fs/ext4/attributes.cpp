@@ -44,6 +44,7 @@ Result<void> list_attributes(Volume& volume, const DiskInode& inode, AttributeSi
     if (!area.empty() && !TRY(for_each_attribute(area, sizeof(u32), sizeof(u32), visit))) return {};
     const u64 number = joined(inode.raw.attributes_low, inode.raw.attributes_high);
     if (number == 0) return {};
+    const core::MutexGuard guard(volume.attributes_lock); // another inode that shares the block may change its count
     const Block block = TRY(read_attribute_block(volume, number));
     TRY(for_each_attribute(block.bytes(), sizeof(AttributeHeader), 0, visit));
     return {};

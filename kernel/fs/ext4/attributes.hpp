@@ -15,7 +15,8 @@ struct Attribute {
 /// Takes one attribute; false ends the listing.
 using AttributeSink = FunctionRef<bool(const Attribute&)>;
 
-/// All attributes but those of ext4 itself. EUCLEAN, EBADMSG, EIO …
+/// All attributes but those of ext4 itself. Takes Volume::attributes_lock, under which it calls `sink`, too. EUCLEAN,
+/// EBADMSG, EIO …
 Result<void> list_attributes(Volume& volume, const DiskInode& inode, AttributeSink sink);
 
 /// The part of inline data that has no room in the inode's 60 bytes: the attribute system.data. Empty when there is

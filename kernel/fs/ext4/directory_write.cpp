@@ -77,9 +77,7 @@ public:
     /// The inode comes to nothing: nothing is stored.
     void give_up() { is_given_up_ = true; }
     /// It may be freed as soon as nobody uses it: so it is told to the next mount, too.
-    Result<void> add_orphan() {
-        return inode_.ext4().writing()->orphans().add(handle_, static_cast<u32>(inode_.number()), place_);
-    }
+    Result<void> add_orphan() { return inode_.make_orphan(handle_, place_); }
     Result<void> remove_orphan() {
         return inode_.ext4().writing()->orphans().remove(handle_, static_cast<u32>(inode_.number()), place_, 0);
     }

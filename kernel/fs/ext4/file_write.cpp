@@ -291,21 +291,22 @@ Result<void> Ext4File::change_size(u64 size) {
     TRY(check_writable());
     Ext4Writing& writing = *TRY(ext4().to_write());
     if (size > this->size()) TRY(zero_behind_end());
-    const bool shrinks = size < this->size();
+    // As on Linux, blocks that it was given beyond its end go even when it ends where it did.
+    const bool cuts = size < this->size() || (size == this->size() && TRY(attributes()).blocks != 0);
     {
         // Where the machine stops before all is freed, the next mount goes on.
         auto handle = TRY(writing.begin(blocks_of_step));
         core::WriteGuard<> guard(disk_lock);
         auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, static_cast<u32>(number())));
-        if (shrinks && link_count() > 0) TRY(writing.orphans().add(handle, disk().number, place));
+        if (cuts && link_count() > 0) TRY(make_orphan(handle, place));
         // Before the lock goes: who stores pages lets the disk's size grow up to this one.
-        if (shrinks) set_size(size);
+        if (cuts) set_size(size);
         disk_to_change().set_size(size);
         store_at(place, handle);
     }
     set_size(size);
     pages_->set_size(size);
-    if (!shrinks) return {};
+    if (!cuts) return {};
     // Who stores a page that is gone now must not meet the blocks that the file gets where it grows again.
     pages_->wait_for_stores();
     give_up_promised({blocks_in(size), ~u64{0}});

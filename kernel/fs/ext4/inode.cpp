@@ -195,6 +195,11 @@ Result<void> Ext4Inode::prepare_to_doom() {
     return {};
 }
 
+Result<void> Ext4Inode::make_orphan(ext4::Handle& handle, ext4::InodePlace& place) {
+    ext4::OrphanList& orphans = ext4().writing()->orphans();
+    return orphans.contains(disk_.number) ? Result<void>{} : orphans.add(handle, disk_.number, place);
+}
+
 Result<void> Ext4Inode::check_links() const {
     if (link_count() < ext4::most_links) return {};
     const bool may_lose_count = is_directory() && disk_.has(ext4::inode_indexed) &&

@@ -55,6 +55,8 @@ public:
     void add_link();
     void remove_link();
     void remove_all_links() { change_links(0); }
+    /// Puts it among the orphans, unless a truncation that failed has left it there. Errors of OrphanList::add().
+    Result<void> make_orphan(ext4::Handle& handle, ext4::InodePlace& place);
     /// Room for the news that nobody uses it any more. ENOMEM.
     Result<void> prepare_to_doom();
 

@@ -29,6 +29,13 @@ while read -r shape; do
         fallocate -l 10G mnt/huge 2>&1 | sed 's/.*: //'
         rm mnt/huge
     fi
+    if [ -e mnt/keep ]; then
+        seq 1000 > mnt/behind && fallocate -n -l 3M mnt/behind && sync && look mnt/behind 1024
+        truncate -s "$(stat -c %s mnt/behind)" mnt/behind && sync && look mnt/behind 1024 # no longer, but cut off behind
+        : > mnt/none && fallocate -n -l 3M mnt/none && : > mnt/none && look mnt/none 1024
+        fallocate -n -l 3M mnt/none && truncate -s 4K mnt/none && look mnt/none 1024
+        rm mnt/behind mnt/none
+    fi
     seq 200000 > mnt/data && sync && look mnt/data 100
     fallocate -p -o 100000 -l 700000 mnt/data && look mnt/data 100
     fallocate -p -o 3 -l 5 mnt/data && head -c 20 mnt/data | od -c | head -1
