@@ -13,6 +13,7 @@ Result<void> check_name_length(const Path& directory, std::string_view name) {
 }
 
 Result<void> may_create(const Path& directory, const Credentials& who) {
+    if (directory.dentry->superblock().knows_all_names()) return error(Errno::ENOENT);
     TRY(check_writable(directory));
     if (directory.dentry->is_unlinked()) return error(Errno::ENOENT);
     return directory.inode()->check_permission(may_write | may_execute, who);

@@ -105,7 +105,9 @@ Result<LinkTarget> Inode::read_link() { return error(Errno::EINVAL); }
 Result<std::optional<Path>> Inode::follow_link() { return std::optional<Path>{}; }
 
 Result<RefPtr<Inode>> Inode::lookup(std::string_view) { return error(is_directory() ? Errno::ENOENT : Errno::ENOTDIR); }
-Result<RefPtr<Inode>> Inode::create(std::string_view, const CreateRequest&) { return error(Errno::EPERM); }
+Result<RefPtr<Inode>> Inode::create(std::string_view, const CreateRequest& request) {
+    return error(abi::S_ISREG(request.mode) ? Errno::EACCES : Errno::EPERM);
+}
 Result<RefPtr<Inode>> Inode::create_unnamed(const CreateRequest&) { return error(Errno::EOPNOTSUPP); }
 Result<void> Inode::link(std::string_view, Inode&) { return error(Errno::EPERM); }
 Result<void> Inode::unlink(std::string_view, Inode&) { return error(Errno::EPERM); }

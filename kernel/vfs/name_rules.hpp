@@ -5,7 +5,8 @@
 
 namespace linnet::vfs {
 
-/// Whether `who` may add a name to a directory: EROFS, ENOENT when it was removed, EACCES. Directory locked.
+/// Whether `who` may add a name to a directory: EROFS, ENOENT when it was removed or nobody can add any, EACCES.
+/// Directory locked.
 Result<void> may_create(const Path& directory, const Credentials& who);
 /// Whether `who` may remove `victim` (positive) from a directory: the sticky bit and protected inodes too. EPERM,
 /// EACCES, EROFS, EBUSY for a mountpoint. Directory locked.

@@ -13,6 +13,7 @@ public:
         : SuperBlock(file_system, allocate_anonymous_device()), magic_(file_system.magic()) {
         dentry_policy_ = DentryPolicy::Revalidate;
         block_size_ = file_system.file_block();
+        knows_all_names_ = magic_ == abi::PROC_SUPER_MAGIC;
     }
     Result<void> finish(RefPtr<Inode> root) { return set_root(std::move(root)); }
     Result<FileSystemStatistics> statistics() override {

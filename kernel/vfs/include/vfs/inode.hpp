@@ -152,7 +152,8 @@ public:
 
     /// ENOENT when there is no such name.
     virtual Result<RefPtr<Inode>> lookup(std::string_view name);
-    /// Makes a file, directory, symlink or node of a name that doesn't exist.
+    /// Makes a file, directory, symlink or node of a name that doesn't exist. Where nothing can be made EACCES for a
+    /// file, as Linux has it, and EPERM for everything else.
     virtual Result<RefPtr<Inode>> create(std::string_view name, const CreateRequest& request);
     /// An unnamed regular file of this directory's file system (O_TMPFILE).
     virtual Result<RefPtr<Inode>> create_unnamed(const CreateRequest& request);

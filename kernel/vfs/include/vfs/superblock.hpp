@@ -39,6 +39,9 @@ public:
     usize max_name_length() const { return max_name_length_; }
     u32 block_size() const { return block_size_; }
     DentryPolicy dentry_policy() const { return dentry_policy_; }
+    /// Whether names come from the file system alone, which says of any other that there is none (ENOENT), to who wants
+    /// to make it too: /proc.
+    bool knows_all_names() const { return knows_all_names_; }
     bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
     /// The directory that a mount of the whole shows.
     Dentry& root() const { return *root_; }
@@ -71,6 +74,7 @@ protected:
     usize max_name_length_ = 255;
     u32 block_size_ = 4096;
     DentryPolicy dentry_policy_ = DentryPolicy::Cache;
+    bool knows_all_names_ = false;
 
 private:
     friend class DentryCache;
