@@ -2,7 +2,8 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
-# arch: x86_64
+# arch: x86_64 aarch64
+# long: aarch64
 # timeout: 180
 # Calls of the library's functions.
 . "${0%/*}/normal.bash"

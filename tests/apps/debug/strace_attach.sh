@@ -1,7 +1,7 @@
 #!/bin/bash
 # rootfs: debug
 # with: normal.bash
-# arch: x86_64 aarch64
+# long: riscv64 loongarch64
 # strace comes to a program that runs already, and leaves it as it was.
 . "${0%/*}/normal.bash"
 tracers() { cat "/proc/$1"/task/*/status | sed -n 's/^TracerPid:\t//p' | sort -u; }

@@ -1,8 +1,7 @@
 #!/bin/bash
 # rootfs: debug
 # with: normal.bash
-# arch: x86_64 aarch64 riscv64
-# long: riscv64
+# long: riscv64 loongarch64
 # Calls that strace lets fail, answer something else, wait, or come with a signal.
 . "${0%/*}/normal.bash"
 echo "== error"

@@ -1,8 +1,7 @@
 #!/bin/bash
 # rootfs: debug
 # with: normal.bash
-# arch: x86_64 aarch64 riscv64
-# long: riscv64
+# long: riscv64 loongarch64
 # A pipeline and a family of processes, each of which has a log of its own.
 . "${0%/*}/normal.bash"
 each_log() {
