@@ -86,7 +86,7 @@ Result<VirtAddr> AddressSpace::choose_address(const MapRequest& request, u64 len
     if (request.flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE)) {
         if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
         if (!arch::is_user_range(address, length)) return error(Errno::ENOMEM);
-        if (address < lowest_user_address) return error(Errno::EPERM);
+        if (address < lowest_user_address && !request.may_be_low) return error(Errno::EPERM);
         if (!(request.flags & abi::MAP_FIXED_NOREPLACE)) return address;
         Vma* other = vmas_.find_ending_after(address);
         if (other && other->begin < address + length) return error(Errno::EEXIST);

@@ -19,11 +19,13 @@ Result<void> AddressSpace::protect(VirtAddr address, u64 length, u32 prot, int p
         address = first->begin;
     }
     if (!first) return error(Errno::ENOMEM);
-    u8 rights = static_cast<u8>(prot & 7);
+    constexpr u8 all_rights = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC;
     TlbBatch batch(*this);
     // Up to the first hole or refusal the change is made, as on Linux.
     for (Vma* vma = first;;) {
         if (vma->is(vma_sealed)) return error(Errno::EPERM);
+        u8 rights = static_cast<u8>(prot & all_rights);
+        if (prot & executable_where_allowed) rights |= vma->max_prot & abi::PROT_EXEC;
         TRY(check_write_execute(vma->prot, rights));
         VirtAddr to = std::min(end, vma->end);
         int key = protection_key == same_key ? vma->protection_key : protection_key;

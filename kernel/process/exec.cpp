@@ -153,6 +153,17 @@ Result<void> map_stack(Program& program, u32 personality, const StringBlock& arg
     return {};
 }
 
+/// MMAP_PAGE_ZERO of personality(2), for programs that read through null pointers. As on Linux nothing says that it
+/// couldn't be mapped: low addresses need CAP_SYS_RAWIO.
+void map_page_zero(Program& program) {
+    mm::MapRequest request;
+    request.length = arch::page_size;
+    request.prot = abi::PROT_READ | abi::PROT_EXEC;
+    request.flags = abi::MAP_PRIVATE | abi::MAP_ANONYMOUS | abi::MAP_FIXED;
+    request.may_be_low = program.credentials->effective.has(vfs::Capability::SysRawio);
+    (void)program.space->map(request);
+}
+
 struct Requester {
     const vfs::Credentials& credentials;
     const ResourceLimits* limits; // null: a kernel thread starts PID 1
@@ -171,7 +182,6 @@ void copy_limits(mm::AddressSpace& space, const ResourceLimits& limits, const vf
 Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display_path, StringBlock& arguments,
                                 StringBlock& environment, const Requester& who) {
     Program program(TRY(mm::AddressSpace::create()));
-    program.randomisation = mm::randomisation_of(who.personality);
     usize name_begin = display_path.rfind('/') + 1; // npos + 1 is 0
     std::string_view name = display_path.substr(name_begin).substr(0, sizeof(program.name) - 1);
     std::copy_n(name.data(), name.size(), program.name);
@@ -182,9 +192,12 @@ Result<Program> prepare_program(RefPtr<vfs::File> file, std::string_view display
     vfs::File& privileged = program.uses_descriptor_credentials ? *program.descriptor : *found.file;
     TRY(apply_file_credentials(program, who.credentials, privileged, who.distrust));
     program.executable = std::move(found.file);
+    const u32 personality = program.is_secure ? who.personality & ~abi::PER_CLEAR_ON_SETID : who.personality;
+    program.randomisation = mm::randomisation_of(personality);
     if (who.limits) copy_limits(*program.space, *who.limits, *program.credentials);
-    TRY(map_stack(program, who.personality, arguments, environment));
+    TRY(map_stack(program, personality, arguments, environment));
     TRY(load_elf(program, {header.bytes, header.size}));
+    if (personality & abi::MMAP_PAGE_ZERO) map_page_zero(program);
     program.space->layout.vdso = TRY(map_vdso(*program.space));
     TRY(build_stack(program, display_path, arguments, environment));
     const auto may_read = [&](vfs::File& of) {

@@ -6,6 +6,7 @@
 #include <core/power.hpp>
 #include <core/random.hpp>
 #include <core/sched.hpp>
+#include <lib/format.hpp>
 #include <mm/address_space.hpp>
 #include <mm/statistics.hpp>
 #include <process/credentials.hpp>
@@ -19,8 +20,29 @@ using process::Thread;
 using vfs::Capability;
 using vfs::Credentials;
 
-Result<long> sys_uname(Thread&, mm::UserPtr<mm::Out, abi::new_utsname> names) {
-    TRY(names.copy_out(process::system_name()));
+namespace {
+
+/// UNAME26 of personality(2), for programs that know no later series: version a.b.c is called 2.6.(b + 60), and what
+/// comes behind the numbers stays.
+void pretend_series_2_6(char (&release)[abi::utsname_length + 1]) {
+    const std::string_view present = release;
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    u64 minor = 0;
+    for (usize at = present.find('.') + 1; at < present.size() && is_digit(present[at]); ++at)
+        minor = minor * 10 + static_cast<u64>(present[at] - '0');
+    const std::string_view rest = present.substr(std::min(present.find_first_not_of("0123456789."), present.size()));
+    char room[abi::utsname_length];
+    const std::string_view text = format_into(room, "2.6.{}{}", minor + 60, rest);
+    std::fill(std::begin(release), std::end(release), '\0');
+    std::copy_n(text.data(), text.size(), release);
+}
+
+} // namespace
+
+Result<long> sys_uname(Thread& thread, mm::UserPtr<mm::Out, abi::new_utsname> to) {
+    abi::new_utsname names = process::system_name();
+    if (thread.personality & abi::UNAME26) pretend_series_2_6(names.release);
+    TRY(to.copy_out(names));
     return 0;
 }
 

@@ -1,12 +1,15 @@
 // Mappings: what mmap(2) and its relatives say about their arguments; the work is AddressSpace's.
+#include <abi/linux/fs.hpp>
 #include <abi_arch/mman.hpp>
 #include <core/tracepoints.hpp>
 #include <mm/address_space.hpp>
 #include <mm/huge_pool.hpp>
+#include <mm/knobs.hpp>
 #include <process/process.hpp>
 #include <syscalls/memory.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/fd_table.hpp>
+#include <vfs/mount.hpp>
 #include <vfs/secret_file.hpp>
 
 namespace linnet::syscalls {
@@ -46,6 +49,16 @@ void renew_lock_limit(Thread& thread) {
     thread.own_address_space().limits.locked.store(limit, std::memory_order_relaxed);
 }
 
+/// Whether it was opened through a mount with noexec.
+bool forbids_execution(const vfs::File& file) {
+    return !file.path().is_empty() && (file.path().mount->flags() & abi::MS_NOEXEC);
+}
+
+/// READ_IMPLIES_EXEC of personality(2).
+bool reads_imply_execution(const Thread& thread, u64 prot) {
+    return (prot & abi::PROT_READ) && (thread.personality & abi::READ_IMPLIES_EXEC);
+}
+
 /// Fills in what a mapping of `file` needs, with the checks of mmap(2).
 Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::WritableClaim& claim) {
     u32 type = request.flags & abi::MAP_TYPE;
@@ -71,6 +84,7 @@ Result<void> add_file(mm::MapRequest& request, vfs::File& file, u64 offset, mm::
     request.label = NullableRefPtr<mm::MappingLabel>(&file);
     // mprotect may not give later what the open file doesn't allow.
     if (shared && !file.is_writable()) request.max_prot &= ~u32{abi::PROT_WRITE};
+    if (forbids_execution(file)) request.max_prot &= ~u32{abi::PROT_EXEC};
     return {};
 }
 
@@ -132,9 +146,14 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
     request.length = length;
     request.prot = static_cast<u32>(prot & (abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC));
     request.flags = static_cast<u32>(flags);
+    // Asked only where it matters: a capability that isn't needed doesn't count as used.
+    if ((flags & (abi::MAP_FIXED | abi::MAP_FIXED_NOREPLACE)) && address < mm::lowest_user_address)
+        request.may_be_low = thread.own_credentials().has(vfs::Capability::SysRawio);
+    const bool is_executable_too = reads_imply_execution(thread, prot);
     u32 type = request.flags & abi::MAP_TYPE;
     if (!(flags & abi::MAP_ANONYMOUS)) {
         vfs::FileRef file = TRY(thread.own_files().use(fd));
+        if (is_executable_too && !forbids_execution(*file)) request.prot |= abi::PROT_EXEC;
         if (length == 0) return error(Errno::EINVAL);
         if (type < abi::MAP_SHARED || type > abi::MAP_SHARED_VALIDATE) return error(Errno::EINVAL);
         const bool is_huge = is_huge_file(*file);
@@ -149,6 +168,7 @@ Result<long> sys_mmap(Thread& thread, VirtAddr address, u64 length, u64 prot, u6
         core::tracepoints::memory_mapped(at);
         return static_cast<long>(at.value);
     }
+    if (is_executable_too) request.prot |= abi::PROT_EXEC;
     if (length == 0) return error(Errno::EINVAL);
     if (type == abi::MAP_DROPPABLE) {
         if (flags & (abi::MAP_LOCKED | abi::MAP_HUGETLB | abi::MAP_GROWSDOWN)) return error(Errno::EINVAL);
@@ -190,7 +210,8 @@ Result<long> protect(Thread& thread, VirtAddr address, u64 length, u64 prot, int
     if (!is_aligned(address.value, arch::page_size)) return error(Errno::EINVAL);
     if (length == 0) return 0;
     if (prot & ~(all_rights | growth)) return error(Errno::EINVAL);
-    TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot), key));
+    const u32 implied = reads_imply_execution(thread, prot) ? mm::AddressSpace::executable_where_allowed : 0;
+    TRY(thread.own_address_space().protect(address, length, static_cast<u32>(prot) | implied, key));
     core::tracepoints::memory_mapped(address);
     return 0;
 }

@@ -1,6 +1,8 @@
 // poll(2) and select(2). One routine asks all files; only when none is ready are observers made, the files
 // asked again, and the thread put to sleep until one of them is notified.
 #include "wait_time.hpp"
+
+#include <abi/linux/prctl.hpp>
 #include <optional>
 #include <process/thread.hpp>
 #include <syscalls/poll.hpp>
@@ -187,10 +189,11 @@ Result<int> select_user(Thread& thread, int count, FdSet readable, FdSet writabl
     return total;
 }
 
-/// The time left goes back to the caller; a pointer that can't be written doesn't undo the call.
+/// The time left goes back to the caller, unless its personality(2) wants it to stay; a pointer that can't be written
+/// doesn't undo the call.
 template <typename Pointer, typename T>
-void report_time_left(Pointer timeout, const T& left) {
-    if (!timeout.is_null()) (void)timeout.copy_out(left);
+void report_time_left(Thread& thread, Pointer timeout, const T& left) {
+    if (!timeout.is_null() && !(thread.personality & abi::STICKY_TIMEOUTS)) (void)timeout.copy_out(left);
 }
 
 } // namespace
@@ -209,7 +212,7 @@ Result<long> sys_ppoll(Thread& thread, PollFds fds, u32 count, TimespecInOut tim
     TRY(install_mask(thread, mask, set_size));
     Result<int> ready = poll_user(thread, fds, count, deadline);
     remove_mask(thread, ready);
-    report_time_left(timeout, time_left(deadline));
+    report_time_left(thread, timeout, time_left(deadline));
     return ready;
 }
 
@@ -224,7 +227,7 @@ Result<long> sys_select(Thread& thread, int count, FdSet readable, FdSet writabl
     }
     Result<int> ready = select_user(thread, count, readable, writable, exceptional, deadline);
     const abi::timespec left = time_left(deadline);
-    report_time_left(timeout, abi::timeval{left.tv_sec, left.tv_nsec / 1000});
+    report_time_left(thread, timeout, abi::timeval{left.tv_sec, left.tv_nsec / 1000});
     return ready;
 }
 
@@ -237,7 +240,7 @@ Result<long> sys_pselect6(Thread& thread, int count, FdSet readable, FdSet writa
     TRY(install_mask(thread, SigSetIn(VirtAddr{set.address}), set.size));
     Result<int> ready = select_user(thread, count, readable, writable, exceptional, deadline);
     remove_mask(thread, ready);
-    report_time_left(timeout, time_left(deadline));
+    report_time_left(thread, timeout, time_left(deadline));
     return ready;
 }
 

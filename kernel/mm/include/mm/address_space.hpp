@@ -58,6 +58,7 @@ struct MapRequest {
     u32 max_prot = abi::PROT_READ | abi::PROT_WRITE | abi::PROT_EXEC; // what mprotect may grant later
     u64 alignment = arch::page_size;                                  // of an address the kernel chooses
     u32 vma_flags = 0;                                                // further VmaFlag bits (vma_stack, vma_special)
+    bool may_be_low = false; // MAP_FIXED below mmap_min_addr: the caller has CAP_SYS_RAWIO
     /// exec maps segments before the limits of the new image count.
     enum class Limits : u8 { Enforced, Ignored } limits = Limits::Enforced;
 };
@@ -171,6 +172,8 @@ public:
     /// shmdt(2): unmaps what shows the object attached at `address`, all its parts that are left. EINVAL.
     Result<void> detach(VirtAddr address);
     static constexpr int same_key = -1;
+    /// For protect(): executable, too, what may ever be (READ_IMPLIES_EXEC of personality(2)).
+    static constexpr u32 executable_where_allowed = u32{1} << 16;
     /// EINVAL for a key that isn't allocated.
     Result<void> protect(VirtAddr address, u64 length, u32 prot, int protection_key = same_key);
     /// pkey_alloc(2): ENOSPC when none of the `count` keys is left. pkey_free(2): EINVAL.

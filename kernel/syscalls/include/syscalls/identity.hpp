@@ -18,7 +18,7 @@ Result<long> sys_uname(process::Thread&, mm::UserPtr<mm::Out, abi::new_utsname> 
 inline constexpr Entry identity_calls[] = {
     entry<sys_getrandom>("getrandom", nr::getrandom),
     entry<sys_personality>("personality", nr::personality, Support::Partial,
-                           "ADDR_NO_RANDOMIZE acts; other flags are kept"),
+                           "PER_LINUX32 is kept, but there are no 32-bit programs; brk(2) knows no READ_IMPLIES_EXEC"),
     entry<sys_prctl>("prctl", nr::prctl, Support::Partial,
                      "EINVAL without seccomp, KSM, Yama, core scheduling, names of "
                      "anonymous memory, control of speculation, dispatch of calls to the program, and what single "

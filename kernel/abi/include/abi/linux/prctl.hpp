@@ -42,8 +42,9 @@ struct prctl_mm_map {
 };
 static_assert(sizeof(prctl_mm_map) == 104);
 
-inline constexpr u32 PER_LINUX = 0, PER_MASK = 0xff, ADDR_NO_RANDOMIZE = 0x0040000, MMAP_PAGE_ZERO = 0x0100000,
-                     ADDR_COMPAT_LAYOUT = 0x0200000, READ_IMPLIES_EXEC = 0x0400000,
+inline constexpr u32 PER_LINUX = 0, PER_MASK = 0xff, UNAME26 = 0x0020000, ADDR_NO_RANDOMIZE = 0x0040000,
+                     MMAP_PAGE_ZERO = 0x0100000, ADDR_COMPAT_LAYOUT = 0x0200000, READ_IMPLIES_EXEC = 0x0400000,
+                     STICKY_TIMEOUTS = 0x4000000,
                      PER_CLEAR_ON_SETID = READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;
 
 inline constexpr u32 SECBIT_NOROOT = 1 << 0, SECBIT_NOROOT_LOCKED = 1 << 1, SECBIT_NO_SETUID_FIXUP = 1 << 2,
