@@ -14,6 +14,7 @@
 #include "affinity.hpp"
 #include "asleep.hpp"
 #include "proc_text.hpp"
+#include "scheduling_attributes.hpp"
 
 namespace {
 
@@ -267,13 +268,7 @@ void changes_reach_running_and_waiting_threads() {
     });
 }
 
-struct Attributes {
-    uint32_t size = 48, policy = 0;
-    uint64_t flags = 0;
-    int32_t nice = 0;
-    uint32_t priority = 0;
-    uint64_t runtime = 0, deadline = 0, period = 0;
-};
+using Attributes = check::SchedulingAttributes;
 
 std::atomic<int> overruns;
 

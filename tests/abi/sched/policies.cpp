@@ -9,20 +9,11 @@
 #include <unistd.h>
 
 #include "child.hpp"
+#include "scheduling_attributes.hpp"
 
 namespace {
 
-struct Attributes {
-    uint32_t size = 48;
-    uint32_t policy = 0;
-    uint64_t flags = 0;
-    int32_t nice = 0;
-    uint32_t priority = 0;
-    uint64_t runtime = 0;
-    uint64_t deadline = 0;
-    uint64_t period = 0;
-    uint32_t clamps[2] = {};
-};
+using Attributes = check::SchedulingAttributes;
 
 constexpr int other = 0, fifo = 1, round_robin = 2, batch = 3, idle = 5, deadline = 6;
 constexpr int reset_on_fork = 0x40000000;

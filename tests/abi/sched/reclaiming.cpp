@@ -6,18 +6,13 @@
 
 #include "asleep.hpp"
 #include "child.hpp"
+#include "scheduling_attributes.hpp"
 
 using namespace check;
 
 namespace {
 
-struct Attributes {
-    uint32_t size = 48, policy = 0;
-    uint64_t flags = 0;
-    int32_t nice = 0;
-    uint32_t priority = 0;
-    uint64_t runtime = 0, deadline = 0, period = 0;
-};
+using Attributes = check::SchedulingAttributes;
 
 constexpr uint64_t ms = 1000000, flag_reclaim = 2;
 constexpr int others = 4;
