@@ -16,6 +16,7 @@ namespace {
 /// In the order in which they were found. It only grows, so whoever reads it takes no lock; drivers find disks one
 /// after the other.
 constinit std::atomic<Disk*> first_disk{nullptr};
+constinit core::WaitQueue disk_waiters; // of wait_for_disk()
 
 /// Calls `show` for each device of each disk.
 void for_each_device(FunctionRef<void(Device& device, std::string_view name)> show) {
@@ -89,8 +90,9 @@ Result<void> Disk::devices(ArrayList<RefPtr<Device>>& found) {
     return {};
 }
 
-Result<void> Disk::add_device(u32 index, u64 first_sector, u64 sectors) {
-    RefPtr<Device> device = adopt_ref(*TRY(try_make<Device>(*this, index, first_sector, sectors)).release());
+Result<void> Disk::add_device(u32 index, u64 first_sector, u64 sectors, const PartitionName& partition_name) {
+    RefPtr<Device> device =
+        adopt_ref(*TRY(try_make<Device>(*this, index, first_sector, sectors, partition_name)).release());
     char name[24];
     const usize length = device->name(name);
     TRY(vfs::announce_device({name, length}, abi::S_IFBLK | 0660, device->number(), "block"));
@@ -115,13 +117,14 @@ Result<void> Disk::add_partitions() {
     };
     ArrayList<Partition> found = TRY(read_partition_table(read, sectors_, limits_.logical_block));
     for (const Partition& partition : found.span())
-        if (!devices_[partition.index]) TRY(add_device(partition.index, partition.first_sector, partition.sectors));
+        if (!devices_[partition.index])
+            TRY(add_device(partition.index, partition.first_sector, partition.sectors, partition.name));
     return {};
 }
 
 Result<void> Disk::start() {
     core::MutexGuard guard(devices_lock_);
-    TRY(add_device(0, 0, sectors_));
+    TRY(add_device(0, 0, sectors_, {}));
     if (Result<void> result = add_partitions(); !result)
         core::log_warning("{}: its partition table can't be read ({})", name(), result.error());
     return {};
@@ -151,9 +154,14 @@ Result<void> add_disk(Disk& disk) {
     std::atomic<Disk*>* end = &first_disk;
     while (Disk* before = end->load(std::memory_order_relaxed)) end = &before->next;
     end->store(&disk, std::memory_order_release);
+    disk_waiters.wake_all();
     core::log_info("{}: {} MiB, blocks of {} bytes{}", disk.name(), disk.sectors() >> (20 - sector_shift),
                    disk.limits().logical_block, disk.limits().is_read_only ? ", read-only" : "");
     return {};
+}
+
+bool wait_for_disk(FunctionRef<bool()> is_there, core::Deadline deadline) {
+    return core::wait_until(disk_waiters, core::Sleep::Deep, deadline, is_there) == core::WaitResult::Ready;
 }
 
 void for_each_disk(FunctionRef<void(Disk&)> visit) {

@@ -5,6 +5,7 @@
 #include <block/request.hpp>
 #include <cstring>
 #include <lib/crc32.hpp>
+#include <lib/format.hpp>
 
 namespace linnet::block {
 
@@ -17,6 +18,19 @@ T get(std::span<const u8> bytes, usize offset) {
     T value;
     std::memcpy(&value, bytes.data() + offset, sizeof value); // the tables are little-endian, and so are we
     return value;
+}
+
+/// As the UEFI specification (appendix A) writes a GUID: its first three parts are little-endian numbers.
+void name_gpt_partition(std::span<const u8> entry, PartitionName& name) {
+    std::span<const u8> id = entry.subspan(16, 16);
+    const u64 last = __builtin_bswap64(get<u64>(id, 8)) & 0xffff'ffff'ffff;
+    format_into(std::span(name.uuid, PartitionName::uuid_length), "{08x}-{04x}-{04x}-{02x}{02x}-{012x}",
+                get<u32>(id, 0), get<u16>(id, 4), get<u16>(id, 6), id[8], id[9], last);
+    for (usize i = 0; i < PartitionName::label_units; ++i) {
+        const u16 unit = get<u16>(entry, 56 + i * sizeof(u16));
+        if (unit == 0) break;
+        name.label[i] = unit >= ' ' && unit <= '~' ? static_cast<char>(unit) : '!';
+    }
 }
 
 class TableReader {
@@ -35,8 +49,8 @@ public:
     }
 
 private:
-    // Of a boot record: four entries of 16 bytes, and its mark.
-    static constexpr usize entries_at = 446, entry_size = 16, mark_at = 510;
+    // Of a boot record: the disk's signature, four entries of 16 bytes, and its mark.
+    static constexpr usize signature_at = 440, entries_at = 446, entry_size = 16, mark_at = 510;
     static constexpr u8 type_gpt = 0xee;
 
     Result<ArrayList<u8>> block(u64 number) {
@@ -48,9 +62,14 @@ private:
     [[nodiscard]] u64 sectors_of(u64 blocks) const { return blocks * (block_size_ >> sector_shift); }
 
     /// Those that fit the disk.
-    Result<void> add(u32 index, u64 first, u64 count) {
+    Result<void> add(u32 index, u64 first, u64 count, const PartitionName& name) {
         if (index > most_partitions || count == 0 || first >= blocks_ || count > blocks_ - first) return {};
-        return found_.try_push({index, sectors_of(first), sectors_of(count)});
+        return found_.try_push({index, sectors_of(first), sectors_of(count), name});
+    }
+    Result<void> add(u32 index, u64 first, u64 count) {
+        PartitionName name;
+        format_into(std::span(name.uuid, PartitionName::uuid_length), "{08x}-{02x}", signature_, index);
+        return add(index, first, count, name);
     }
 
     // ---- GPT ----
@@ -81,7 +100,10 @@ private:
             std::span<const u8> entry = entries.span().subspan(u64{i} * size_of_entry, size_of_entry);
             if (std::ranges::all_of(entry.first(16), [](u8 byte) { return byte == 0; })) continue; // unused
             const u64 first = get<u64>(entry, 32), last = get<u64>(entry, 40);
-            if (last >= first) TRY(add(i + 1, first, last - first + 1));
+            if (last < first) continue;
+            PartitionName name;
+            name_gpt_partition(entry, name);
+            TRY(add(i + 1, first, last - first + 1, name));
         }
         return {};
     }
@@ -103,6 +125,7 @@ private:
     static bool is_extended(u8 type) { return type == 0x05 || type == 0x0f || type == 0x85; }
 
     Result<void> read_boot_record(std::span<const u8> bytes) {
+        signature_ = get<u32>(bytes, signature_at);
         u64 extended = 0;
         for (u32 i = 0; i < 4; ++i) {
             std::span<const u8> entry = bytes.subspan(entries_at + i * entry_size, entry_size);
@@ -142,6 +165,7 @@ private:
     BlockReader read_;
     const u32 block_size_;
     const u64 blocks_;
+    u32 signature_ = 0; // of an MBR
     ArrayList<Partition> found_;
 };
 

@@ -2,6 +2,7 @@
 // is foreign bytes: what does not fit the disk is left out.
 #pragma once
 
+#include <block/partition_name.hpp>
 #include <lib/array_list.hpp>
 #include <lib/function_ref.hpp>
 #include <lib/result.hpp>
@@ -13,6 +14,7 @@ struct Partition {
     u32 index; // from 1
     u64 first_sector;
     u64 sectors; // of 512 bytes
+    PartitionName name;
 };
 
 /// Reads whole blocks at a byte offset.

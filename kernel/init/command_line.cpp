@@ -43,10 +43,23 @@ bool apply_flag(CommandLine& line, std::string_view word) {
     if (word == "quiet") return core::set_console_log_level(4), true;
     if (word == "debug") return core::set_console_log_level(10), true;
     if (word == "ignore_loglevel") return core::set_console_log_level(255), true;
-    if (word == "ro") return line.root_is_read_only = true;
-    if (word == "rw") return line.root_is_read_only = false, true;
+    if (word == "ro") return line.root.is_read_only = true;
+    if (word == "rw") return line.root.is_read_only = false, true;
+    if (word == "rootwait") return line.root.waits = true;
     if (word == "nosmp") return line.max_cpus = 1, true;
-    return word == "nokaslr" || word == "rootwait";
+    return word == "nokaslr";
+}
+
+/// Those that say where the root is. False: not one of them.
+bool apply_root_value(RootOptions& root, std::string_view name, std::string_view value) {
+    i64 number = 0;
+    const bool is_number = parse_number(value, number) && number >= 0;
+    if (name == "root") return root.device = value, true;
+    if (name == "rootfstype") return root.types = value, true;
+    if (name == "rootflags") return root.flags = value, true;
+    if (name == "rootdelay" && is_number) return root.delay_seconds = number, true;
+    if (name == "rootwait" && is_number) return root.wait_seconds = number, root.waits = true;
+    return false;
 }
 
 /// NAME=VALUE words. False: not one of ours.
@@ -66,7 +79,8 @@ bool apply_value(CommandLine& line, std::string_view name, std::string_view valu
     if (name == "panic" && is_number) return core::set_panic_timeout(number), true;
     if (name == "maxcpus" && is_number) return line.max_cpus = number > 0 ? static_cast<u64>(number) : 1, true;
     if (name == "mem") return parse_size(value, line.memory_limit);
-    return name == "root" || name == "rootfstype" || name == "earlycon" || name == "initrd" || name == "BOOT_IMAGE";
+    if (apply_root_value(line.root, name, value)) return true;
+    return name == "earlycon" || name == "initrd" || name == "BOOT_IMAGE";
 }
 
 } // namespace

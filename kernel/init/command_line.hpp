@@ -6,12 +6,23 @@
 
 namespace linnet::init {
 
+/// Where the first file system comes from when no initramfs brings a program to begin with.
+struct RootOptions {
+    std::string_view device;  // root=, as it was given; empty: none
+    std::string_view types;   // rootfstype=: with commas between; empty: all that live on a device
+    std::string_view flags;   // rootflags=: the file system's own options
+    bool is_read_only = true; // ro, rw: the last one counts
+    bool waits = false;       // rootwait
+    i64 wait_seconds = 0;     // rootwait=SECONDS; 0: without end
+    i64 delay_seconds = 0;    // rootdelay=
+};
+
 struct CommandLine {
     std::string_view rdinit = "/init";
     bool rdinit_given = false;
     std::string_view init;    // empty: /sbin/init, /etc/init, /bin/init, /bin/sh in turn
     std::string_view console; // the last console=
-    bool root_is_read_only = false;
+    RootOptions root;
     u64 max_cpus = ~u64{0};
     u64 memory_limit = ~u64{0};
     std::string_view planted_fault;        // linnet.fault=

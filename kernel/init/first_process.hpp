@@ -5,7 +5,8 @@
 
 namespace linnet::init {
 
-/// Unpacks the initramfs and starts the first program of it; panics, as Linux does, when there is none. May sleep.
+/// Starts the first program, of the initramfs or of the root on a disk, which it mounts; panics, as Linux does, when
+/// there is none. May sleep.
 void start_first_process(const CommandLine& command_line);
 
 } // namespace linnet::init

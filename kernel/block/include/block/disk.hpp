@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <block/partition_name.hpp>
 #include <block/request.hpp>
 #include <core/mutex.hpp>
 #include <core/wait_queue.hpp>
@@ -49,8 +50,8 @@ struct RequestCounts {
 /// A disk or a partition of one, under its name in /dev.
 class Device final : public RefCounted<Device>, private mm::PageSource {
 public:
-    Device(Disk& disk, u32 index, u64 first_sector, u64 sectors)
-        : disk_(disk), index_(index), first_sector_(first_sector), sectors_(sectors) {}
+    Device(Disk& disk, u32 index, u64 first_sector, u64 sectors, const PartitionName& partition_name)
+        : disk_(disk), index_(index), first_sector_(first_sector), sectors_(sectors), partition_name_(partition_name) {}
     ~Device();
 
     [[nodiscard]] Disk& disk() const { return disk_; }
@@ -64,6 +65,8 @@ public:
     void set_read_only(bool read_only) { is_read_only_.store(read_only); }
     /// "vda", "vda1".
     usize name(std::span<char> room) const;
+    /// Empty for the whole disk.
+    [[nodiscard]] const PartitionName& partition_name() const { return partition_name_; }
 
     /// Reads or writes from `sector` of the device on; the segments are whole blocks. May sleep. EIO, and ENXIO beyond
     /// the end.
@@ -100,6 +103,7 @@ private:
     Disk& disk_;
     const u32 index_;
     const u64 first_sector_, sectors_;
+    const PartitionName partition_name_;
     std::atomic<bool> is_read_only_{false};
     RequestCounts counts_[5];
     std::atomic<u32> in_flight_{0};
@@ -141,7 +145,7 @@ public:
 
 private:
     static constexpr usize wait_queues = 16;
-    Result<void> add_device(u32 index, u64 first_sector, u64 sectors);
+    Result<void> add_device(u32 index, u64 first_sector, u64 sectors, const PartitionName& name);
     Result<void> add_partitions();
     void remove_partitions();
 
@@ -160,6 +164,8 @@ inline constexpr u32 virtio_major = 254;
 
 /// A disk that a driver found; its devices appear at once. May sleep. ENOMEM, EBUSY.
 Result<void> add_disk(Disk& disk);
+/// Sleeps until `is_there()` holds, which is asked again after each disk that was added. False: the deadline passed.
+bool wait_for_disk(FunctionRef<bool()> is_there, core::Deadline deadline);
 /// Calls `visit` for every disk.
 void for_each_disk(FunctionRef<void(Disk&)> visit);
 /// Stores what is dirty in the page caches of open devices (sync(2)). May sleep.
