@@ -23,7 +23,7 @@ using vfs::DeviceNumber;
 /// In the root in memory: the device's node, and where the root is mounted before it is moved.
 constexpr std::string_view device_node = "/dev/root", place_of_root = "/root";
 
-/// `number`, and how often it is there: Linux's way to write a device for people.
+/// Number in hexadecimal, KiB, name and id of every device.
 void log_partitions() {
     block::for_each_disk([](block::Disk& disk) {
         ArrayList<RefPtr<block::Device>> devices;
@@ -103,6 +103,21 @@ Result<vfs::FileSystemType*> mount_some_type(const RootOptions& options, const v
     return outcome;
 }
 
+void log_tried_types(const RootOptions& options) {
+    char names[128];
+    usize length = 0;
+    const auto add = [&](std::string_view name) {
+        length += format_into(std::span(names).subspan(length), length == 0 ? "{}" : " {}", name).size();
+    };
+    if (!options.types.empty())
+        add(options.types);
+    else
+        vfs::for_each_file_system([&](vfs::FileSystemType& type) {
+            if (type.needs_device()) add(type.name());
+        });
+    core::log_error("No filesystem could mount root, tried: {}", std::string_view(names, length));
+}
+
 void mount_device(const RootOptions& options, DeviceNumber number) {
     if (Result<void> made = vfs::make_node(nullptr, device_node, abi::S_IFBLK | 0600, number); !made)
         cannot_open(options.device, number, made.error());
@@ -119,7 +134,7 @@ void mount_device(const RootOptions& options, DeviceNumber number) {
     if (!type && type.error() == Errno::EINVAL) {
         core::log_error("List of all partitions:");
         log_partitions();
-        core::log_error("No filesystem could mount root, tried: {}", options.types.empty() ? "all" : options.types);
+        log_tried_types(options);
         give_up(number);
     }
     if (!type) cannot_open(options.device, number, type.error());
@@ -134,7 +149,7 @@ void mount_devices() {
     if (mounted)
         core::log_info("devtmpfs: mounted");
     else
-        core::log_info("devtmpfs: error mounting {}", mounted.error());
+        core::log_info("devtmpfs: error mounting -{}", static_cast<int>(mounted.error()));
 }
 
 /// What is mounted at place_of_root becomes the root of everybody, as switch_root(8) would make it.

@@ -23,8 +23,8 @@ FIRMWARE_LIMIT = 8
 # PID 1 has run, and left.
 INIT_LEFT = "Attempted to kill init"
 # What says clearly that it can't go on; anything else that panics is a mistake of the kernel's.
-CLEAR = ("No working init found", "the boot loader's tables are unusable", "no usable memory", "no room for the page array",
-         "no interrupt controller was found")
+CLEAR = ("No working init found", "VFS: Unable to mount root fs", "the boot loader's tables are unusable", "no usable memory",
+         "no room for the page array", "no interrupt controller was found")
 
 MACHINES = {"x86_64": 62, "aarch64": 183, "riscv64": 243, "loongarch64": 258}
 # exit(0), as the kernel's system-call ABI wants it.

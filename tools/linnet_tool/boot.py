@@ -3,7 +3,7 @@
 import os
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from . import agent, kernel, linux, qemu, rootfs
 from .paths import BUILD, ensure
@@ -30,6 +30,7 @@ class Setup:
     direct: bool = False  # Linux on LoongArch without firmware: quicker, but without PCI
     cpu: str = ""
     disks: list = field(default_factory=list)  # of qemu.Disk
+    persist: bool = False  # a root on a disk keeps what the guest writes
     extra: list = field(default_factory=list)  # further words for QEMU
 
     def __post_init__(self):
@@ -59,6 +60,17 @@ def words_of(text):
             break
         found.append(word)
     return found
+
+
+def check_root(setup, name):
+    """What can't be had with a root of this kind comes to light before anything is built; `name` is the user's for it."""
+    disk = setup.root.disk
+    if setup.persist and not disk:
+        raise LinnetError(f"--persist: the root {name} is no disk image; what a guest writes to it is always gone afterwards")
+    if setup.persist and not os.access(disk.path, os.W_OK):
+        raise LinnetError(f"--persist: no permission to write to {disk.path}")
+    if disk and any(word.startswith("rdinit=") for word in words_of(setup.append)):
+        raise LinnetError(f"rdinit= in --append names a program of an initramfs, but {name} is a disk image; try init=")
 
 
 @dataclass
@@ -94,11 +106,15 @@ def prepare(setup):
         image = kernel.build(arch, setup.debug, setup.sanitize)
     program = qemu.program(arch, need_icount=setup.icount)
     temporary = [root.archive] if root.temporary else []
-    initrd = root.archive if setup.own_init else _with_agent(arch, root, modules, setup.kernel, temporary)
+    if root.disk:
+        initrd, disks = _for_disk(setup, root, modules, temporary), [_root_disk(setup, root), *setup.disks]
+    else:
+        initrd = root.archive if setup.own_init else _with_agent(arch, root, modules, setup.kernel, temporary)
+        disks = list(setup.disks)
     machine = qemu.Machine(
-        arch=arch, kernel=image, initrd=initrd, append=command_line(setup), smp=setup.smp, memory=setup.memory,
+        arch=arch, kernel=image, initrd=initrd, append=command_line(setup, root), smp=setup.smp, memory=setup.memory,
         machine=setup.machine, cpu=setup.cpu or default_cpu(setup), firmware=firmware, icount=setup.icount,
-        disks=list(setup.disks), extra=list(setup.extra))
+        disks=disks, extra=list(setup.extra))
     return Prepared(program, machine, root, image, temporary)
 
 
@@ -108,10 +124,12 @@ def default_cpu(setup):
     return setup.arch.cpu["linux" if setup.kernel.startswith("linux") else "linnet"]
 
 
-def command_line(setup):
+def command_line(setup, root):
     console = setup.arch.console
     words = [f"console={console}", "panic=-1"]
-    if not setup.own_init:
+    if root.device:
+        words += [f"root={root.device}", "rw"]
+    if not setup.own_init or _needs_loader(setup, root):
         words.append(f"rdinit={agent.INIT}")
     if setup.kernel.startswith("linux") and setup.quiet:
         words.append("quiet")
@@ -120,6 +138,26 @@ def command_line(setup):
         words.append("initcall_blacklist=i8042_init")
     # The user's words come last, so they win.
     return " ".join(words + ([setup.append] if setup.append else []))
+
+
+def _needs_loader(setup, root):
+    """Debian's kernel has the drivers of disks as modules: the agent loads them, and makes way for the user's init."""
+    return root.device is not None and setup.own_init and setup.kernel.startswith("linux")
+
+
+def _root_disk(setup, root):
+    return replace(root.disk, keeps_changes=setup.persist)
+
+
+def _for_disk(setup, root, modules, temporary):
+    """The agent alone, which mounts the root; nothing where the kernel does that itself."""
+    if setup.own_init and not _needs_loader(setup, root):
+        return None
+    home = ensure(BUILD / "run")
+    out = home / f"agent-{os.getpid()}-{threading.get_ident()}.cpio"
+    temporary.append(out)
+    out.write_bytes(agent.archive(setup.arch, modules))
+    return out
 
 
 def _with_agent(arch, root, modules, kernel_name, temporary):

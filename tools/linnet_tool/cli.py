@@ -99,13 +99,16 @@ def add_guest_options(command):
     command.add_argument("--arch", default=None, metavar="ARCH", help="x86_64, aarch64, riscv64 or loongarch64")
     command.add_argument("--smp", type=positive, default=2, metavar="N", help="processors (default 2)")
     command.add_argument("--mem", default="1G", metavar="SIZE", help="memory (default 1G)")
-    command.add_argument("--rootfs", default="busybox", metavar="busybox|debian|PATH",
-                         help="the root: a name, a folder or a tar")
+    command.add_argument("--rootfs", default="busybox", metavar="busybox|debian|PATH[:N]",
+                         help="the root: a name, a folder, a tar, or a raw disk image (of ext4, or with partitions, of which "
+                              "the root is number N), which is the guest's /dev/vda")
+    command.add_argument("--persist", action="store_true",
+                         help="keep what the guest writes to a disk image that is its root; otherwise it is gone afterwards")
     command.add_argument("--kernel", choices=("linnet", "linux"), default="linnet",
                          help="linux: Debian's own kernel with the same root")
     command.add_argument("--machine", default="", help="QEMU's machine: virt, q35; on x86_64 also pc, microvm")
     command.add_argument("--disk", action="append", default=[], metavar="FILE[:ro]",
-                         help="a file as a disk (/dev/vda, the next one /dev/vdb …)")
+                         help="a file as a disk (/dev/vda, the next one /dev/vdb …; behind a root that is one)")
     command.add_argument("--append", default="", metavar="WORDS", help="more words for the kernel's command line")
     command.add_argument("--log", metavar="FILE", help="where the kernel's log goes")
     command.add_argument("--debug", action="store_true", help="the kernel's debug build")

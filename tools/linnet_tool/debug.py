@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 
-from . import boot, kernel, packages, qemu
+from . import boot, kernel, packages, qemu, rootfs
 from .guest import Guest, open_log
 from .paths import ROOT
 from .ui import LinnetError, say
@@ -41,7 +41,9 @@ def run(options):
     setup = boot.Setup(options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
                        machine=options.machine, append=" ".join(filter(None, ["nokaslr", options.append])),
                        debug=options.debug, sanitize=options.sanitize, quiet=False,
-                       disks=[qemu.Disk.parse(text) for text in options.disk])
+                       disks=[qemu.Disk.parse(text) for text in options.disk], persist=options.persist)
+    setup.root = rootfs.get(setup.root, setup.arch)
+    boot.check_root(setup, options.rootfs)
     prepared = boot.prepare(setup)
     port = free_port()
     prepared.machine.extra += ["-S", "-gdb", f"tcp:127.0.0.1:{port}"]

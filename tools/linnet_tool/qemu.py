@@ -81,6 +81,7 @@ class Disk:
 
     path: str
     read_only: bool = False
+    keeps_changes: bool = True  # otherwise they go to a temporary file of QEMU's
 
     @staticmethod
     def parse(text):
@@ -97,7 +98,8 @@ class Disk:
     def words(self, number, bus):
         name = self.path.replace(",", ",,")
         mode = "on" if self.read_only else "off"
-        return ["-drive", f"file={name},if=none,id=disk{number},format=raw,discard=unmap,read-only={mode}",
+        snapshot = "off" if self.keeps_changes else "on"
+        return ["-drive", f"file={name},if=none,id=disk{number},format=raw,discard=unmap,read-only={mode},snapshot={snapshot}",
                 "-device", f"{bus},drive=disk{number}"]
 
 

@@ -1,7 +1,7 @@
 """Root trees for guests: `busybox`, `debian`, `stress` (stress-ng), `realtime` (rt-tests), `python` (its own tests), `java`
 (and programs of ours), `go` (and its library's tests), `glibc` (its tests of threads and timers), `debug` (strace, gdb and others
 with programs to look into), `suites` (tests of strace and libsigsegv), `disk` (file
-systems on disks), or a folder or tar. A tree is kept as cpio."""
+systems on disks), or a folder or tar, kept as cpio; or a disk image, which stays what it is."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian, debuggees, glibc, runtimes, suites
+from . import cpio, debian, debuggees, disk_image, glibc, qemu, runtimes, suites
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
@@ -75,16 +75,33 @@ class Root:
         self.bash = bash  # has an executable /bin/bash
         self.temporary = temporary
 
+    # The disk that it lies on, and the device that root= is to name; an archive has neither.
+    disk = None
+    device = None
+
     def clean_up(self):
         """Removes what was made for one run only."""
         if self.temporary:
             os.unlink(self.archive)
 
 
+class DiskRoot(Root):
+    """An image that the guest mounts. It is the guest's first disk, before those of --disk."""
+
+    def __init__(self, path, partition):
+        # What is in it isn't looked at; a missing shell will be told by the guest.
+        super().__init__(None, shell=True, bash=False)
+        self.disk = qemu.Disk(path, keeps_changes=False)
+        self.device = f"/dev/vda{partition or ''}"
+
+
 def get(name, arch):
     """The root that --rootfs names, made now if need be."""
     if name in NAMES:
         return named(name, arch)
+    path, partition = disk_image.split(name)
+    if os.path.isfile(path) and (partition or disk_image.is_image(path)):
+        return DiskRoot(path, disk_image.choose(path, partition, arch))
     return from_path(name, arch)
 
 
@@ -250,11 +267,6 @@ def _open_tar(path):
 
 
 def _why_no_tar(path, error):
-    with open(path, "rb") as probe:
-        head = probe.read(0x440)
-    disk = head[0x438:0x43A] == b"\x53\xef" or head[510:512] == b"\x55\xaa" or head[:4] in (b"QFI\xfb", b"hsqs")
-    if disk:
-        return f"{path} is a disk image, which cannot be a root yet; give a folder or a tar"
     if isinstance(error, PermissionError):
         return f"cannot read {path}: {error.strerror}"
-    return f"{path} is neither a folder nor a tar archive"
+    return f"{path} is neither a folder, nor a tar archive, nor a disk image"

@@ -23,6 +23,9 @@ POWER_OFF_LIMIT = 5
 OUTPUT_HELD = 1 << 20  # of output that our own reader has not taken yet, before the guest must wait
 PIPE_ATOMIC = 4096  # what a pipe that select() calls writable surely takes without blocking
 
+# Of a root that nobody has looked into.
+ANY_SHELL = [b"sh", b"-c", b"if command -v bash > /dev/null; then exec bash; else exec sh; fi"]
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -138,7 +141,7 @@ class Runner(Guest):
     def _request(self, options, root):
         command = [os.fsencode(word) for word in options.command]
         if not command:
-            command = [b"bash" if root.bash else b"sh"]
+            command = [b"bash" if root.bash else b"sh"] if not root.disk else ANY_SHELL
         term = os.environ.get("TERM", "linux") if self.interactive else "dumb" if not _is_terminal(1) else "linux"
         settings = environment(options.env, term)
         return protocol.run_request(command, settings, os.fsencode(options.cwd), self.interactive,
@@ -415,13 +418,15 @@ def run(options):
     setup = boot.Setup(
         arch=options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
         machine=options.machine, append=options.append, debug=options.debug, sanitize=options.sanitize,
-        disks=[qemu.Disk.parse(text) for text in options.disk], quiet=not (options.log or options.verbose))
+        disks=[qemu.Disk.parse(text) for text in options.disk], quiet=not (options.log or options.verbose),
+        persist=options.persist)
     if setup.own_init and options.command:
         raise LinnetError("with init= or rdinit= in --append there is no agent to run a command")
     # Mistakes in the options come to light before the first download or build.
     environment(options.env, "")
     log_file = open_log(options.log)
     setup.root = rootfs.get(setup.root, setup.arch)
+    boot.check_root(setup, options.rootfs)
     if not options.command and not setup.own_init and not setup.root.shell:
         setup.root.clean_up()
         raise LinnetError(f"the root {options.rootfs} has no shell (/bin/sh); give a command after --")

@@ -1,6 +1,9 @@
 #include "guest.hpp"
 
+#include "command_words.hpp"
+
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <dirent.h>
@@ -9,6 +12,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +23,16 @@ constexpr const char* port_name = "org.linnet.agent";
 constexpr const char* modules_list = "/.linnet/modules/list";
 constexpr int port_wait_ms = 10000;
 constexpr int port_step_ms = 2;
+constexpr int root_wait_ms = 3000;
+constexpr int kill_wait_ms = 5000; // how long killed processes may take to go
+constexpr const char* new_root = "/.linnet/root";
+
+bool root_is_on_disk = false;
+
+void sleep_ms(int milliseconds) {
+    timespec step = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
+    nanosleep(&step, nullptr);
+}
 
 void mount_one(const char* type, const char* where, mode_t mode, unsigned long flags, const char* options) {
     mkdir(where, mode);
@@ -65,6 +79,31 @@ void find_port(char* path, size_t size) {
     closedir(ports);
 }
 
+// Mounts the device of root=, which a driver may still be about to find.
+bool mount_disk(const CommandWords& words) {
+    const char* device = words.value("root");
+    const char* type = words.value("rootfstype");
+    unsigned long flags = words.is_read_only() ? MS_RDONLY : 0;
+    mkdir(new_root, 0755);
+    for (int waited = 0; waited < root_wait_ms; waited += port_step_ms) {
+        if (mount(device, new_root, type ? type : "ext4", flags, words.value("rootflags")) == 0) return true;
+        if (errno != ENOENT && errno != ENXIO) break;
+        sleep_ms(port_step_ms);
+    }
+    char what[280];
+    snprintf(what, sizeof what, "cannot mount the root %s", device);
+    complain(what, errno);
+    return false;
+}
+
+// Takes a mount along into the new root, which on a read-only disk needs the folder to be there.
+void move_mount(const char* from) {
+    char to[64];
+    snprintf(to, sizeof to, "%s%s", new_root, from);
+    mkdir(to, 0755);
+    if (mount(from, to, nullptr, MS_MOVE, nullptr) != 0) complain(to, errno);
+}
+
 } // namespace
 
 void complain(const char* what, int error) {
@@ -106,8 +145,7 @@ int open_port() {
         find_port(path, sizeof path);
         int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
         if (fd >= 0) return fd;
-        timespec step = {0, port_step_ms * 1000000L};
-        nanosleep(&step, nullptr);
+        sleep_ms(port_step_ms);
     }
     complain(path, errno);
     return -1;
@@ -133,8 +171,48 @@ int write_file(const char* path, mode_t mode, bool append, std::span<const uint8
     return error;
 }
 
+bool enter_root_on_disk() {
+    CommandWords words;
+    if (!words.value("root")) return true;
+    if (!mount_disk(words)) return false;
+    for (const char* place : {"/proc", "/sys", "/dev"}) move_mount(place);
+    if (chdir(new_root) != 0 || mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || chroot(".") != 0) {
+        complain(new_root, errno);
+        return false;
+    }
+    root_is_on_disk = true;
+    mount_one("tmpfs", "/run", 0755, MS_NOSUID | MS_NODEV, "mode=755");
+    mkdir("/tmp", 01777);
+    return true;
+}
+
+void execute_own_init(char** arguments) {
+    CommandWords words;
+    const char* program = words.value("init");
+    if (!program) return;
+    arguments[0] = const_cast<char*>(program);
+    execv(program, arguments);
+    complain(program, errno);
+}
+
+void kill_all() {
+    kill(-1, SIGKILL);
+    for (int waited = 0; waited < kill_wait_ms;) {
+        pid_t pid = waitpid(-1, nullptr, WNOHANG | __WALL);
+        if (pid < 0 && errno == ECHILD) return;
+        if (pid != 0) continue;
+        sleep_ms(1);
+        waited++;
+    }
+}
+
 void power_off() {
     sync();
+    if (root_is_on_disk) {
+        kill_all();
+        if (chdir("/") != 0 || mount(nullptr, "/", nullptr, MS_REMOUNT | MS_RDONLY, nullptr) != 0)
+            complain("the root stays mounted for writing", errno);
+    }
     reboot(RB_POWER_OFF);
     complain("power off", errno);
     for (;;) pause();

@@ -38,7 +38,7 @@ void fill_standard_descriptors() {
 
 } // namespace
 
-int main() {
+int main(int, char** argv) {
     if (getpid() != 1) {
         fputs("linnet-agent: runs as PID 1 of a guest\n", stderr);
         return 2;
@@ -47,6 +47,9 @@ int main() {
     fill_standard_descriptors();
     if (sethostname("linnet", 6) != 0) guest::complain("host name", errno);
     guest::load_modules();
+    // Without its root there is no guest; the host shows the log, where the reason is.
+    if (!guest::enter_root_on_disk()) guest::power_off();
+    guest::execute_own_init(argv);
     prepare_signals();
     int port = guest::open_port();
     if (port >= 0) Session(port).run();

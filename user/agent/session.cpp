@@ -23,28 +23,10 @@ constexpr size_t to_send_limit = 256u << 10;
 // A command has ended, but somebody it left behind holds its output open: after this long without output it is over.
 constexpr uint64_t straggler_grace_ms = 250;
 
-// How long killed processes may take to go.
-constexpr uint64_t kill_wait_ms = 5000;
-
 uint64_t now_ms() {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return uint64_t(now.tv_sec) * 1000 + uint64_t(now.tv_nsec) / 1000000;
-}
-
-// Kills everything but ourselves and reaps it, so that nothing of a command lives on into the next one.
-void kill_all() {
-    kill(-1, SIGKILL);
-    uint64_t end = now_ms() + kill_wait_ms;
-    while (true) {
-        pid_t pid = waitpid(-1, nullptr, WNOHANG | __WALL);
-        if (pid < 0 && errno == ECHILD) return;
-        if (pid == 0) {
-            if (now_ms() > end) return;
-            timespec step = {0, 1000000};
-            nanosleep(&step, nullptr);
-        }
-    }
 }
 
 } // namespace
@@ -189,7 +171,7 @@ void Session::start_command(std::span<const uint8_t> payload) {
     Failure failure;
     if (!command_.start(line, failure)) {
         command_.pid = -1;
-        kill_all();
+        guest::kill_all();
         send_exit(failure.kind, uint32_t(failure.error));
         return;
     }
@@ -316,7 +298,7 @@ void Session::finish() {
     command_.close_input();
     command_.close_output();
     command_.close_error();
-    kill_all();
+    guest::kill_all();
     command_.pid = -1;
     state_ = State::idle;
     terminal_ = false;
