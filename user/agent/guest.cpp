@@ -24,6 +24,7 @@ constexpr const char* modules_list = "/.linnet/modules/list";
 constexpr int port_wait_ms = 10000;
 constexpr int port_step_ms = 2;
 constexpr int root_wait_ms = 3000;
+constexpr int root_step_ms = 10;
 constexpr int kill_wait_ms = 5000; // how long killed processes may take to go
 constexpr const char* new_root = "/.linnet/root";
 
@@ -85,10 +86,10 @@ bool mount_disk(const CommandWords& words) {
     const char* type = words.value("rootfstype");
     unsigned long flags = words.is_read_only() ? MS_RDONLY : 0;
     mkdir(new_root, 0755);
-    for (int waited = 0; waited < root_wait_ms; waited += port_step_ms) {
+    for (int waited = 0; waited < root_wait_ms; waited += root_step_ms) {
         if (mount(device, new_root, type ? type : "ext4", flags, words.value("rootflags")) == 0) return true;
         if (errno != ENOENT && errno != ENXIO) break;
-        sleep_ms(port_step_ms);
+        sleep_ms(root_step_ms);
     }
     char what[280];
     snprintf(what, sizeof what, "cannot mount the root %s", device);

@@ -18,6 +18,7 @@ public:
     void put(u64 offset, T value) {
         std::memcpy(&bytes_[offset], &value, sizeof value);
     }
+    u8* at(u64 offset) { return &bytes_[offset]; }
     void mark_boot_record(u64 block) { put<u16>(block * block_size_ + 510, 0xaa55); }
     void boot_entry(u64 block, u32 number, u8 type, u32 first, u32 count) {
         const u64 place = block * block_size_ + 446 + u64{16} * number;
@@ -95,6 +96,39 @@ TEST(PartitionTable, GptInBothBlockSizes) {
         EXPECT_EQ(found->span()[1].first_sector, 60 * factor);
         EXPECT_EQ(found->span()[1].sectors, 140 * factor);
     }
+}
+
+TEST(PartitionTable, GptNamesItsPartitions) {
+    Image image(200, 512);
+    image.gpt({{40, 49}});
+    const u64 entry = u64{2} * 512;
+    for (u8 i = 0; i < 16; ++i) image.put<u8>(entry + 16 + i, static_cast<u8>(0xa0 + i));
+    const char16_t label[] = u"root \u00e4";
+    std::memcpy(image.at(entry + 56), label, sizeof label);
+    image.sum();
+    auto found = image.read();
+    ASSERT_EQ(found->span().size(), 1u);
+    EXPECT_STREQ(found->span()[0].name.uuid, "a3a2a1a0-a5a4-a7a6-a8a9-aaabacadaeaf");
+    EXPECT_STREQ(found->span()[0].name.label, "root !");
+    for (usize i = 0; i < PartitionName::label_units; ++i) image.put<u16>(entry + 56 + 2 * i, 'x'); // no end
+    image.sum();
+    EXPECT_EQ(std::string_view(image.read()->span()[0].name.label), std::string(PartitionName::label_units, 'x'));
+}
+
+TEST(PartitionTable, MbrPartitionsAreNamedByTheDisk) {
+    Image image(1000, 512);
+    image.mark_boot_record(0);
+    image.put<u32>(440, 0x0012abcd);
+    image.boot_entry(0, 1, 0x83, 10, 10);
+    image.boot_entry(0, 2, 0x05, 100, 500);
+    image.mark_boot_record(100);
+    image.put<u32>(100 * 512 + 440, 0xffffffff); // that of the first record counts
+    image.boot_entry(100, 0, 0x83, 10, 10);
+    auto found = image.read();
+    ASSERT_EQ(found->span().size(), 3u);
+    EXPECT_STREQ(found->span()[0].name.uuid, "0012abcd-02");
+    EXPECT_STREQ(found->span()[2].name.uuid, "0012abcd-05");
+    EXPECT_STREQ(found->span()[0].name.label, "");
 }
 
 TEST(PartitionTable, LogicalPartitionsInACircleEnd) {
