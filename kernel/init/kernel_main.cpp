@@ -23,6 +23,7 @@
 #include <process/exec.hpp>
 #include <process/process.hpp>
 #include <syscalls/table.hpp>
+#include <trace/perf_event.hpp>
 #include <vdso/vdso.hpp>
 
 #include "command_line.hpp"
@@ -98,6 +99,7 @@ void run_init_thread(void*) {
     for (auto stage : {drivers::Stage::Console, drivers::Stage::Clock, drivers::Stage::Power, drivers::Stage::Bus,
                        drivers::Stage::Device})
         drivers::probe_drivers(stage);
+    MUST(trace::register_hardware_counters(vfs::pseudo::sys().root())); // at boot there is memory
     if (command_line->strace) syscalls::enable_tracing();
     MUST(fill_root()); // the root is empty and in memory
     open_console();

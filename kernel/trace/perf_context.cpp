@@ -6,6 +6,7 @@
 #include <mm/address_space.hpp>
 #include <new>
 
+#include "hardware_counters.hpp"
 #include "recording.hpp"
 
 namespace linnet::trace {
@@ -62,22 +63,33 @@ void PerfContext::refresh_locked() {
     bool matters = false;
     for (PerfEvent& event : events) matters |= event.needs_entering();
     if (!matters) return;
-    const auto refresh = [](void* context) {
-        auto& self = *static_cast<PerfContext*>(context);
-        const u32 here = core::this_cpu().number;
-        if (self.thread_ ? &core::current_thread() != self.thread_ : self.cpu_ != here) return;
+    call_where_it_runs_locked([](PerfContext& self) {
         RecordingGuard guard(self.lock);
-        self.enter_guarded(here);
+        self.enter_guarded(core::this_cpu().number);
+        const bool needs_counters = self.hardware_events != 0;
+        guard.unlock();
+        if (needs_counters) CpuCounters::here().distribute(PerfContext::find(core::current_thread()));
+    });
+}
+
+void PerfContext::call_where_it_runs_locked(void (*act)(PerfContext& self)) {
+    struct Call {
+        PerfContext& self;
+        void (*act)(PerfContext& self);
+    } call{*this, act};
+    const auto run = [](void* argument) {
+        const auto& [self, act] = *static_cast<Call*>(argument);
+        if (self.thread_ ? &core::current_thread() == self.thread_ : self.cpu_ == core::this_cpu().number) act(self);
     };
     core::PreemptionGuard stay;
     const arch::InterruptState state = arch::save_and_disable_interrupts();
-    refresh(this);
+    run(&call);
     arch::restore_interrupts(state);
     // A thread that begins to run meanwhile, here or elsewhere, finds things as they are now by itself: who switches to
     // it says first that it runs, and then takes the context's lock, which has been held since things changed.
     const bool runs = !thread_ || thread_->on_cpu.load(std::memory_order_acquire);
     const u32 where = thread_ ? static_cast<core::Cpu*>(thread_->cpu)->number : cpu_;
-    if (runs && where != core::this_cpu().number) core::run_on_cpus(u64{1} << where, refresh, this);
+    if (runs && where != core::this_cpu().number) core::run_on_cpus(u64{1} << where, run, &call);
 }
 
 namespace {

@@ -38,7 +38,7 @@ PerfEvent::~PerfEvent() {
 u64 PerfEvent::clock() const { return target.thread ? cpu_time(*target.thread) : core::monotonic_ns(); }
 
 u64 PerfEvent::counter() const {
-    if (!is_software()) return hits_;
+    if (!is_software()) return hits_; // of hardware what has been seen (sync_guarded)
     const bool sees_user = !has(abi::PERF_ATTR_EXCLUDE_USER);
     const bool sees_kernel = !has(abi::PERF_ATTR_EXCLUDE_KERNEL);
     const process::Thread* thread = target.thread.get();
@@ -67,13 +67,20 @@ u64 PerfEvent::counter() const {
 }
 
 PerfEvent::Reading PerfEvent::read_guarded() const {
-    if (!counts_) return sum_;
-    return {.value = sum_.value + counter() - counter_then_, .enabled_ns = sum_.enabled_ns + clock() - clock_then_};
+    Reading all = sum_;
+    if (!is_enabled_) return all;
+    const u64 passed = clock() - clock_then_;
+    all.add(
+        {.value = counts_ ? counter() - counter_then_ : 0, .enabled_ns = passed, .running_ns = counts_ ? passed : 0});
+    return all;
 }
 
 void PerfEvent::settle_guarded(Timers timers) {
+    if (!sync_guarded()) return; // it settles there, when it gives its counter back
     sum_ = read_guarded();
-    counts_ = is_on_ && leader->is_on_ && (is_in_ || !target.thread || !target.is_on_one_cpu);
+    is_enabled_ = is_on_ && leader->is_on_;
+    const bool has_counters = leader->hardware_in_group == 0 || (leader->is_placed_ && (counter_ || !is_hardware()));
+    counts_ = is_enabled_ && has_counters && (is_in_ || !target.thread || !target.is_on_one_cpu);
     counter_then_ = counter();
     clock_then_ = clock();
     if (!counts_ && timers == Timers::Stop) core::cancel_timer(alarm_);
@@ -89,6 +96,7 @@ void PerfEvent::switch_own_locked(bool on) {
     {
         RecordingGuard guard(context.lock);
         is_on_ = on;
+        if (on) is_in_error = false;
         settle_group_guarded();
     }
     context.refresh_locked();
@@ -108,10 +116,12 @@ void PerfEvent::switch_on_for_locked(u64 samples) {
 }
 
 void PerfEvent::reset_locked() {
+    context.sync_locked();
     {
         RecordingGuard guard(context.lock);
         settle_guarded();
         sum_.value = 0;
+        counter_then_ = counter();
     }
     context.refresh_locked();
     for (PerfEvent& copy : copies) copy.reset_locked();
@@ -119,14 +129,13 @@ void PerfEvent::reset_locked() {
 
 PerfEvent::Reading PerfEvent::read_locked() const {
     Reading all;
+    context.sync_locked();
     {
         RecordingGuard guard(context.lock);
         all = read_guarded();
     }
     for (const PerfEvent& copy : const_cast<PerfEvent*>(this)->copies) {
-        const Reading own = copy.read_locked();
-        all.value += own.value;
-        all.enabled_ns += own.enabled_ns;
+        all.add(copy.read_locked());
     }
     return all;
 }
@@ -149,7 +158,9 @@ void PerfEvent::join_locked(PerfEvent& leads, bool on) {
         leader = &leads;
         if (leader != this) leader->members.push_back(*this), ++leader->member_count;
         is_on_ = on;
+        if (is_hardware()) ++leader->hardware_in_group, ++context.hardware_events;
         settle_guarded();
+        leader->settle_group_guarded(); // which may need counters from now on
     }
     context.refresh_locked();
 }
@@ -158,13 +169,21 @@ void PerfEvent::stop_for_good_locked() {
     switch_own_locked(false);
     has_ended = true;
     RecordingGuard guard(context.lock);
+    leave_context_guarded();
+}
+
+void PerfEvent::leave_context_guarded() {
+    if (!context_node.is_linked()) return;
     context_node.unlink();
+    if (is_hardware()) --context.hardware_events;
 }
 
 void PerfEvent::begin_as_copy_locked(PerfEvent& from) {
     original = from.original ? from.original : &from;
     original->copies.push_back(*this);
     probe = original->probe;
+    hardware = original->hardware;
+    set_period_locked(attributes.sample_period);
     enables_on_exec = from.enables_on_exec;
     buffer = original->buffer;
 }
@@ -178,27 +197,28 @@ void PerfEvent::give_back_locked() {
     }
     {
         RecordingGuard guard(original->context.lock);
-        original->sum_.value += seen.value;
-        original->sum_.enabled_ns += seen.enabled_ns;
+        original->sum_.add(seen);
     }
     remove_locked();
 }
 
 void PerfEvent::remove_locked() {
     direct_locked({});
+    if (leader->hardware_in_group != 0) switch_own_locked(false); // no counter is its group's any more, if it leads
     {
         RecordingGuard guard(context.lock);
         is_on_ = false;
         settle_guarded();
         while (PerfEvent* member = members.pop_front()) {
             member->leader = member;
+            member->hardware_in_group = member->is_hardware();
             member->settle_guarded();
         }
         member_count = 0;
-        if (leader != this) --leader->member_count;
+        if (leader != this) --leader->member_count, leader->hardware_in_group -= is_hardware();
         member_node.unlink();
         leader = this;
-        context_node.unlink();
+        leave_context_guarded();
     }
     context.refresh_locked(); // members that count by themselves now
     opened_node.unlink();

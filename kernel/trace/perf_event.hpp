@@ -14,6 +14,7 @@
 #pragma once
 
 #include <abi/linux/perf_event.hpp>
+#include <arch/hardware_counters.hpp>
 #include <core/mutex.hpp>
 #include <core/timer.hpp>
 #include <lib/intrusive_list.hpp>
@@ -44,6 +45,11 @@ public:
     struct Reading {
         u64 value = 0;
         u64 enabled_ns = 0;
+        u64 running_ns = 0; // of that; less where there are more events than counters
+
+        void add(const Reading& other) {
+            value += other.value, enabled_ns += other.enabled_ns, running_ns += other.running_ns;
+        }
     };
     /// Of it and of those made for children.
     [[nodiscard]] Reading read_locked() const;
@@ -73,7 +79,10 @@ public:
     [[nodiscard]] bool is_software() const { return attributes.type == abi::PERF_TYPE_SOFTWARE; }
     [[nodiscard]] bool takes_samples() const { return attributes.sample_period != 0; }
     /// Whether its thread's coming and going matters to it.
-    [[nodiscard]] bool needs_entering() const { return samples_time() || (target.thread && target.is_on_one_cpu); }
+    [[nodiscard]] bool needs_entering() const {
+        return samples_time() || leader->hardware_in_group != 0 || (target.thread && target.is_on_one_cpu);
+    }
+    [[nodiscard]] bool is_hardware() const { return hardware.has_value(); }
     [[nodiscard]] bool is_switched_on_locked() const { return is_on_; }
     /// The bits of Watched that it needs.
     [[nodiscard]] u32 watches() const;
@@ -88,6 +97,18 @@ public:
     /// Its thread begins to run on that CPU, or does already; it leaves it. On that CPU, interrupts off.
     void enter_guarded(u32 cpu);
     void leave_guarded();
+    /// Counts what its counter has seen up to now. False: that is another CPU's, which will do so.
+    bool sync_guarded();
+    /// Of a leader: whether its group is to have counters on the CPU now.
+    [[nodiscard]] bool wants_counters_guarded(u32 cpu) const {
+        return hardware_in_group != 0 && is_live_guarded(cpu) && !is_in_error && !is_placed_;
+    }
+    /// Of a leader: takes counters for its group, all that it needs or none; gives them back. On the CPU, interrupts
+    /// off.
+    bool place_group_guarded();
+    void give_back_group_guarded();
+    /// Its counter has overflown; `window` says which few milliseconds these are, in which samples are limited.
+    void on_overflow_guarded(const Moment& moment, u64 window);
     /// Its clock (PERF_ATTR_USE_CLOCKID).
     [[nodiscard]] u64 time_of_record() const;
     /// What a sample or another record says of it; a copy shows its original's.
@@ -104,7 +125,10 @@ public:
     const abi::perf_event_attr attributes;
     const PerfTarget target;
     PerfContext& context;
-    NullableRefPtr<PerfProbe> probe; // that it counts hits of; a copy has the same
+    NullableRefPtr<PerfProbe> probe;            // that it counts hits of; a copy has the same
+    std::optional<arch::CountedEvent> hardware; // that it counts; set before anybody knows it
+    u32 hardware_in_group = 0;                  // of a leader: how many of its group; changed with both locks
+    bool is_in_error = false;                   // of a leader that had to count always, and could not
 
     PerfEvent* leader = this;
     ListNode member_node; // in leader->members
@@ -139,20 +163,33 @@ private:
     void count_for_samples_guarded(u64 times, const Moment& moment);
     void take_sample_guarded(const Moment& moment);
     void adapt_period_guarded();
+    void leave_context_guarded();
+    bool take_counter_guarded();
+    void start_counter_guarded();
+    void give_back_counter_guarded();
+    void throttle_guarded(u64 window);
+    void write_throttling_guarded(abi::PerfRecord type);
 
     bool is_on_ = false;
-    bool counts_ = false;
+    bool is_enabled_ = false;               // and its leader is on
+    bool counts_ = false;                   // and it is where it counts, with a counter if it needs one
     bool is_in_ = false;                    // its thread runs on a CPU that it counts on
     u64 counter_then_ = 0, clock_then_ = 0; // when it began to count
     Reading sum_;                           // before that, and of children that are gone
-    u64 hits_ = 0;                          // of its probe
-    u64 period_ = 0;                        // nanoseconds or happenings between samples
-    u64 left_ = 0;                          // of the present one
-    u64 sampled_at_ = 0;                    // for what adapts its period to a frequency
-    u64 samples_left_ = 0;                  // PERF_EVENT_IOC_REFRESH; 0: no limit
-    u32 watches_now_ = 0;                   // the bits it has set
-    TraceEvent* traced_ = nullptr;          // in use by it
-    std::atomic<Filter*> filter_{nullptr};  // an original's
+    u64 hits_ = 0;                          // of its probe, or what its counters saw
+    bool is_placed_ = false;                // of a leader: its group has the counters that it needs
+    std::optional<unsigned> counter_;       // that it has, of counter_cpu_
+    u32 counter_cpu_ = 0;
+    u64 count_then_ = 0; // what that showed when it was looked at last
+    u64 window_ = 0, samples_in_window_ = 0;
+    bool is_throttled_ = false;
+    u64 period_ = 0;                       // nanoseconds or happenings between samples
+    u64 left_ = 0;                         // of the present one
+    u64 sampled_at_ = 0;                   // for what adapts its period to a frequency
+    u64 samples_left_ = 0;                 // PERF_EVENT_IOC_REFRESH; 0: no limit
+    u32 watches_now_ = 0;                  // the bits it has set
+    TraceEvent* traced_ = nullptr;         // in use by it
+    std::atomic<Filter*> filter_{nullptr}; // an original's
     struct Alarm : core::Timer {
         explicit Alarm(PerfEvent& owner)
             : Timer([](core::Timer& timer) { static_cast<Alarm&>(timer).event.on_timer(); }), event(owner) {}
@@ -179,15 +216,26 @@ public:
     void leave_guarded();
     /// Its thread ends: events go on counting, but nothing more is told of it.
     void end_samples();
+    /// Counts what counters have seen of its events up to now.
+    void sync_locked();
+    /// On the CPU where its events count, interrupts off (hardware_counters.hpp).
+    enum class Groups : u8 { Pinned, Others };
+    void place_groups_guarded(Groups which);
+    void give_back_counters_guarded();
 
     core::InterruptSpinLock lock{lock_class};
     IntrusiveList<PerfEvent, &PerfEvent::context_node> events; // changed with both locks
     IntrusiveList<PerfEvent, &PerfEvent::opened_node> opened;  // by the thread
     bool has_exited = false;
     bool takes_no_samples = false; // guarded
+    u32 hardware_events = 0;       // how many of the events; changed with both locks
+    u64 turn = 0;                  // whose group is the first to get counters; guarded
     u64 migrations_then = 0;       // when it was last seen to leave a CPU; guarded
 
 private:
+    /// Calls it with interrupts off on the CPU where the thread runs, or whose events these are; not at all when the
+    /// thread doesn't run.
+    void call_where_it_runs_locked(void (*act)(PerfContext& self));
     /// Copies go, and the others count no more.
     void end_events();
     static core::LockClass lock_class;

@@ -34,9 +34,9 @@ namespace {
 /// perf_event_open(2), "Reading results". Has room for all there is to say.
 using Words = ArrayList<u64>;
 
-void put_times(Words& out, u64 format, u64 enabled_ns) {
-    if (format & abi::PERF_FORMAT_TOTAL_TIME_ENABLED) MUST(out.try_push(enabled_ns));
-    if (format & abi::PERF_FORMAT_TOTAL_TIME_RUNNING) MUST(out.try_push(enabled_ns)); // there is always room for it
+void put_times(Words& out, u64 format, const PerfEvent::Reading& reading) {
+    if (format & abi::PERF_FORMAT_TOTAL_TIME_ENABLED) MUST(out.try_push(reading.enabled_ns));
+    if (format & abi::PERF_FORMAT_TOTAL_TIME_RUNNING) MUST(out.try_push(reading.running_ns));
 }
 
 void put_identity(Words& out, u64 format, const PerfEvent& event) {
@@ -49,13 +49,13 @@ void put_reading(Words& out, PerfEvent& event) {
     if (!(format & abi::PERF_FORMAT_GROUP)) {
         const PerfEvent::Reading own = event.read_locked();
         MUST(out.try_push(own.value));
-        put_times(out, format, own.enabled_ns);
+        put_times(out, format, own);
         return put_identity(out, format, event);
     }
     PerfEvent& leader = *event.leader;
     const PerfEvent::Reading of_leader = leader.read_locked();
     MUST(out.try_push(1 + leader.member_count));
-    put_times(out, format, of_leader.enabled_ns);
+    put_times(out, format, of_leader);
     MUST(out.try_push(of_leader.value));
     put_identity(out, format, leader);
     for (PerfEvent& member : leader.members) {
@@ -70,6 +70,7 @@ Result<usize> PerfFile::read(vfs::IoBuffer& to, u64) {
     Words words;
     {
         core::MutexGuard guard(events_lock);
+        if (event_.leader->is_in_error) return 0;
         TRY(words.try_reserve(most_words(1 + event_.leader->member_count)));
         put_reading(words, event_);
     }

@@ -7,6 +7,7 @@
 #include <process/process.hpp>
 #include <process/tracepoints.hpp>
 
+#include "hardware_counters.hpp"
 #include "perf_records.hpp"
 #include "recording.hpp"
 
@@ -78,7 +79,10 @@ void on_switch(core::Cpu& cpu, core::Thread& previous, core::Thread& next, bool 
     const u16 misc = abi::PERF_MISC_SWITCH_OUT | (is_preempted ? abi::PERF_MISC_SWITCH_OUT_PREEMPT : 0);
     if (PerfContext* left = PerfContext::find(previous)) leave(*left, cpu, next, misc, moment);
     if (PerfContext* of_cpu = PerfContext::find_cpu(cpu.number)) note_on_cpu(*of_cpu, cpu, next, misc, moment);
-    if (PerfContext* entered = PerfContext::find(next)) enter(*entered, cpu, moment, next);
+    if (PerfContext* entered = PerfContext::find(next)) {
+        enter(*entered, cpu, moment, next);
+        if (entered->hardware_events != 0) CpuCounters::here().distribute(entered);
+    }
 }
 
 // ---- faults ----

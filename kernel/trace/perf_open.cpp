@@ -5,6 +5,7 @@
 #include <vfs/credentials.hpp>
 #include <vfs/pseudo/knob.hpp>
 
+#include "hardware_counters.hpp"
 #include "perf_file.hpp"
 #include "perf_records.hpp"
 #include "perf_tracepoint.hpp"
@@ -60,8 +61,25 @@ bool fits(const abi::perf_event_attr& attributes, const PerfTarget& target, cons
            !(attributes.flags & (abi::PERF_ATTR_PINNED | abi::PERF_ATTR_EXCLUSIVE));
 }
 
+/// Whether the leader's group and one more event could ever count at once.
+bool has_counters_for(PerfEvent& leader, const arch::CountedEvent& event) {
+    arch::CountedEvent all[32] = {event};
+    usize used = 1;
+    if (leader.hardware_in_group >= std::size(all)) return false;
+    if (leader.is_hardware()) all[used++] = *leader.hardware;
+    for (const PerfEvent& member : leader.members)
+        if (member.is_hardware()) all[used++] = *member.hardware;
+    return arch::may_count_together(std::span(all).first(used));
+}
+
+/// What an event counts that is not software's.
+struct Countable {
+    NullableRefPtr<PerfProbe> probe;
+    std::optional<arch::CountedEvent> hardware;
+};
+
 Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget target, PerfEvent* leader,
-                              NullableRefPtr<PerfProbe> probe) {
+                              Countable what) {
     PerfContext* context = target.thread ? TRY(PerfContext::of(*target.thread)) : TRY(PerfContext::of_cpu(target.cpu));
     PerfContext* opener = TRY(PerfContext::of(process::current()));
     core::MutexGuard guard(events_lock);
@@ -70,10 +88,13 @@ Result<PerfEvent*> make_event(const abi::perf_event_attr& attributes, PerfTarget
     // Once more: it may have executed a program with more rights meanwhile. From here on that ends its events.
     TRY(check_perf_rights(process::current(), attributes, target));
     if (leader && !fits(attributes, target, *leader)) return error(Errno::EINVAL);
+    if (leader && what.hardware && !has_counters_for(*leader, *what.hardware)) return error(Errno::EINVAL);
     if (leader && most_words(2 + leader->member_count) * sizeof(u64) > largest_reading) return error(Errno::E2BIG);
     auto* event = new (std::nothrow) PerfEvent(attributes, std::move(target), *context);
     if (!event) return error(Errno::ENOMEM);
-    event->probe = std::move(probe);
+    event->probe = std::move(what.probe);
+    event->hardware = what.hardware;
+    event->set_period_locked(attributes.sample_period);
     event->opener = NullableRefPtr<Thread>(&process::current());
     opener->opened.push_back(*event);
     event->join_locked(leader ? *leader : *event, !(attributes.flags & abi::PERF_ATTR_DISABLED));
@@ -118,15 +139,15 @@ Result<RefPtr<vfs::File>> open_perf_event(const abi::perf_event_attr& attributes
     for (vfs::File* other : {company.leader, company.output})
         if (other && other->kind() != &PerfFile::tag) return error(Errno::EBADF);
     const bool is_probe = PerfProbe::is_type(attributes.type);
+    Countable what;
     if (attributes.type == abi::PERF_TYPE_TRACEPOINT)
         TRY(check_traced(attributes, process::current()));
     else if (!is_probe && !is_counted(attributes))
-        return error(Errno::ENOENT);
+        what.hardware = TRY(find_hardware_event(attributes));
     TRY(check_attributes(attributes));
-    NullableRefPtr<PerfProbe> probe;
-    if (is_probe) probe = TRY(PerfProbe::create(attributes));
+    if (is_probe) what.probe = TRY(PerfProbe::create(attributes));
     PerfEvent* group = company.leader ? &static_cast<PerfFile*>(company.leader)->event() : nullptr;
-    PerfEvent* event = TRY(make_event(attributes, std::move(target), group, std::move(probe)));
+    PerfEvent* event = TRY(make_event(attributes, std::move(target), group, std::move(what)));
     Result<void> directed{};
     if (company.output) {
         core::MutexGuard guard(events_lock);

@@ -80,17 +80,19 @@ bool hand_over(PerfEvent& event, core::Thread& subject, std::span<const u64> rec
     return buffer->write(record, std::span<u64>(lost, length));
 }
 
-void put_values(Composer& to, const PerfEvent& event) {
+void put_values(Composer& to, PerfEvent& event) {
     const u64 format = event.attributes.read_format;
     const auto put_times = [&](const PerfEvent::Reading& reading) {
         if (format & abi::PERF_FORMAT_TOTAL_TIME_ENABLED) to.put(reading.enabled_ns);
-        if (format & abi::PERF_FORMAT_TOTAL_TIME_RUNNING) to.put(reading.enabled_ns);
+        if (format & abi::PERF_FORMAT_TOTAL_TIME_RUNNING) to.put(reading.running_ns);
     };
     const auto put_identity = [&](const PerfEvent& of) {
         if (format & abi::PERF_FORMAT_ID) to.put(of.shown_id());
         if (format & abi::PERF_FORMAT_LOST) to.put(of.lost.load(std::memory_order_relaxed));
     };
+    // Where a sample is taken, the group counts, if it does.
     if (!(format & abi::PERF_FORMAT_GROUP)) {
+        (void)event.sync_guarded();
         const PerfEvent::Reading reading = event.read_guarded();
         to.put(reading.value);
         put_times(reading);
@@ -98,12 +100,14 @@ void put_values(Composer& to, const PerfEvent& event) {
         return;
     }
     PerfEvent& leader = *event.leader;
+    (void)leader.sync_guarded();
     const PerfEvent::Reading reading = leader.read_guarded();
     to.put(1 + leader.member_count);
     put_times(reading);
     to.put(reading.value);
     put_identity(leader);
     for (PerfEvent& member : leader.members) {
+        (void)member.sync_guarded();
         to.put(member.read_guarded().value);
         put_identity(member);
     }

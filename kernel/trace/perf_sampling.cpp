@@ -14,6 +14,9 @@ namespace {
 constinit u32 watchers[32] = {};
 constinit std::atomic<u32> watched{0};
 
+/// The first period of what hardware counts at a frequency; a few samples later it is right.
+constexpr u64 first_guess = 10'000;
+
 bool is_clock(u64 config) {
     return config == static_cast<u64>(PerfSoftware::CpuClock) || config == static_cast<u64>(PerfSoftware::TaskClock);
 }
@@ -47,7 +50,7 @@ bool PerfEvent::samples_time() const { return takes_samples() && is_software() &
 
 u32 PerfEvent::watches() const {
     u32 what = 0;
-    if (target.thread && (target.is_on_one_cpu || samples_time())) what |= watch_switches;
+    if (target.thread && (target.is_on_one_cpu || samples_time() || is_hardware())) what |= watch_switches;
     if (has(abi::PERF_ATTR_CONTEXT_SWITCH)) what |= watch_switches;
     if (has(abi::PERF_ATTR_MMAP | abi::PERF_ATTR_MMAP2 | abi::PERF_ATTR_MMAP_DATA))
         what |= watch_mappings | watch_threads;
@@ -69,7 +72,8 @@ void PerfEvent::set_period_locked(u64 asked) {
     {
         RecordingGuard guard(context.lock);
         period_ = asked;
-        if (has(abi::PERF_ATTR_FREQ) && asked) period_ = samples_time() ? core::ns_per_second / asked : 1;
+        if (has(abi::PERF_ATTR_FREQ) && asked)
+            period_ = samples_time() ? core::ns_per_second / asked : is_hardware() ? first_guess : 1;
         if (samples_time()) period_ = std::max(period_, core::shortest_period_ns);
         left_ = period_;
         core::cancel_timer(alarm_);
@@ -92,6 +96,7 @@ void PerfEvent::enter_guarded(u32 cpu) {
 }
 
 void PerfEvent::leave_guarded() {
+    if (leader == this) give_back_group_guarded();
     if (core::cancel_timer(alarm_)) {
         const u64 now = core::monotonic_ns();
         left_ = alarm_.deadline_ns > now ? alarm_.deadline_ns - now : 1;
@@ -144,8 +149,9 @@ void PerfEvent::count_for_samples_guarded(u64 times, const Moment& moment) {
 
 /// So that the next sample comes about 1/frequency after this one; at most eight times as much as before.
 void PerfEvent::adapt_period_guarded() {
-    const u64 now = core::monotonic_ns();
-    const u64 passed = std::max<u64>(now - std::exchange(sampled_at_, now), 1);
+    const u64 now = core::monotonic_ns(), then = std::exchange(sampled_at_, now);
+    if (then == 0 && is_hardware()) return; // nothing is known of how fast it goes
+    const u64 passed = std::max<u64>(now - then, 1);
     const u64 wanted = core::ns_per_second / attributes.sample_period;
     const u64 factor_in_16ths = std::clamp<u64>(wanted * 16 / passed, 2, 128);
     period_ = std::clamp<u64>(period_ * factor_in_16ths / 16, 1, u64{1} << 40);

@@ -5,6 +5,8 @@
 #include <arch_impl/registers.hpp>
 #include <arch_impl/sve.hpp>
 
+#include "performance_monitor.hpp"
+
 extern "C" {
 void arch_thread_start();
 [[noreturn]] void arch_thread_entry(linnet::arch::ThreadHeader* previous);
@@ -42,7 +44,7 @@ void initialise_cpu(CpuHeader& cpu) {
     WRITE_SYSTEM_REGISTER(mdscr_el1, 0);
     WRITE_SYSTEM_REGISTER(oslar_el1, 0); // debug exceptions are locked after reset
     WRITE_SYSTEM_REGISTER(tpidrro_el0, 0);
-    if (id_field(READ_SYSTEM_REGISTER(id_aa64dfr0_el1), 8) - 1u < 14) WRITE_SYSTEM_REGISTER(pmuserenr_el0, 0);
+    initialise_performance_monitor();
     if (id_field(READ_SYSTEM_REGISTER(id_aa64mmfr1_el1), 20) != 0) {
         arch_has_pan = 1;
         asm volatile(".inst 0xd500419f" : : : "memory"); // msr pan, #1

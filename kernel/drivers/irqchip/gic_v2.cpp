@@ -5,6 +5,7 @@
 #include <arch/smp.hpp>
 #include <arch_impl/interrupt_controller.hpp>
 #include <core/log.hpp>
+#include <core/sched.hpp>
 #include <core/thread.hpp>
 #include <mm/kernel_area.hpp>
 
@@ -98,8 +99,14 @@ void GicV2::dispatch(u32) {
 
 Result<void> GicV2::enable(core::Irq irq, core::Trigger trigger) {
     if (irq < first_private || irq >= count_) return error(Errno::EINVAL);
+    if (irq < first_shared) {
+        // Each CPU sees its own of a private interrupt under the same address.
+        core::run_on_cpus(
+            ~u64{0}, [](void* which) { set_enabled(controller.distributor_, *static_cast<core::Irq*>(which)); }, &irq);
+        return {};
+    }
     core::InterruptSpinGuard guard(lock_);
-    if (irq >= first_shared) set_trigger(distributor_, irq, trigger);
+    set_trigger(distributor_, irq, trigger);
     set_enabled(distributor_, irq);
     return {};
 }

@@ -58,6 +58,7 @@ private:
     };
     Result<VirtAddr> find_redistributor(u64 mpidr) const;
     Result<void> initialise_cpu();
+    Result<void> enable_everywhere(core::Irq irq);
     void wait_for_distributor() const;
     static void send_ipi(arch::CpuHeader& cpu);
 
@@ -158,10 +159,18 @@ void GicV3::dispatch(u32) {
 }
 
 Result<void> GicV3::enable(core::Irq irq, core::Trigger trigger) {
-    if (irq < first_shared || irq >= count_) return error(Errno::EINVAL); // PPIs other than the timer have no user
+    if (irq < first_private || irq >= count_) return error(Errno::EINVAL);
+    if (irq < first_shared) return enable_everywhere(irq);
     core::InterruptSpinGuard guard(lock_);
     set_trigger(distributor_, irq, trigger);
     set_enabled(distributor_, irq);
+    return {};
+}
+
+/// Each CPU has its own of a private interrupt; its level or edge is fixed.
+Result<void> GicV3::enable_everywhere(core::Irq irq) {
+    for (u32 i = 0; i < core::cpu_count(); ++i)
+        set_enabled(TRY(find_redistributor(core::cpu(i).hardware_id)) + gicr_sgi_frame, irq);
     return {};
 }
 

@@ -40,5 +40,8 @@ void switch_opened_events(process::Thread& opener, bool on);
 Result<void> initialise_perf(vfs::pseudo::Directory& knobs);
 /// Once, at boot: /sys/bus/event_source/devices, where programs find the kinds of events (sysfs).
 Result<void> register_perf_devices(vfs::pseudo::Directory& sys);
+/// Once, when drivers have probed: what hardware counts is counted from now on, and /sys says what that is. Nothing to
+/// do where nothing counts. ENOMEM.
+Result<void> register_hardware_counters(vfs::pseudo::Directory& sys);
 
 } // namespace linnet::trace

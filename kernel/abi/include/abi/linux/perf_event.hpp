@@ -5,7 +5,27 @@
 
 namespace linnet::abi {
 
-inline constexpr u32 PERF_TYPE_HARDWARE = 0, PERF_TYPE_SOFTWARE = 1, PERF_TYPE_TRACEPOINT = 2;
+inline constexpr u32 PERF_TYPE_HARDWARE = 0, PERF_TYPE_SOFTWARE = 1, PERF_TYPE_TRACEPOINT = 2, PERF_TYPE_HW_CACHE = 3,
+                     PERF_TYPE_RAW = 4;
+
+enum class PerfHardware : u64 {
+    CpuCycles = 0,
+    Instructions = 1,
+    CacheReferences = 2,
+    CacheMisses = 3,
+    BranchInstructions = 4,
+    BranchMisses = 5,
+    BusCycles = 6,
+    StalledCyclesFrontend = 7,
+    StalledCyclesBackend = 8,
+    RefCpuCycles = 9,
+};
+constexpr bool is_perf_hardware_event(u64 config) { return config <= static_cast<u64>(PerfHardware::RefCpuCycles); }
+/// PERF_TYPE_HW_CACHE: which cache, what is done to it, and how that ends, a byte each.
+constexpr bool is_perf_cache_event(u64 config) {
+    constexpr u64 caches = 7, operations = 3, results = 2;
+    return (config & 0xff) < caches && (config >> 8 & 0xff) < operations && (config >> 16 & 0xff) < results;
+}
 
 enum class PerfSoftware : u64 {
     CpuClock = 0,
@@ -38,22 +58,25 @@ inline constexpr u64 PERF_SAMPLE_REGS_ABI_NONE = 0, PERF_SAMPLE_REGS_ABI_64 = 2;
 /// The bits of perf_event_attr::flags.
 inline constexpr u64 PERF_ATTR_DISABLED = 1, PERF_ATTR_INHERIT = u64{1} << 1, PERF_ATTR_PINNED = u64{1} << 2,
                      PERF_ATTR_EXCLUSIVE = u64{1} << 3, PERF_ATTR_EXCLUDE_USER = u64{1} << 4,
-                     PERF_ATTR_EXCLUDE_KERNEL = u64{1} << 5, PERF_ATTR_EXCLUDE_IDLE = u64{1} << 7,
-                     PERF_ATTR_MMAP = u64{1} << 8, PERF_ATTR_COMM = u64{1} << 9, PERF_ATTR_FREQ = u64{1} << 10,
-                     PERF_ATTR_ENABLE_ON_EXEC = u64{1} << 12, PERF_ATTR_TASK = u64{1} << 13,
-                     PERF_ATTR_WATERMARK = u64{1} << 14, PERF_ATTR_MMAP_DATA = u64{1} << 17,
-                     PERF_ATTR_SAMPLE_ID_ALL = u64{1} << 18, PERF_ATTR_EXCLUDE_CALLCHAIN_KERNEL = u64{1} << 21,
-                     PERF_ATTR_EXCLUDE_CALLCHAIN_USER = u64{1} << 22, PERF_ATTR_MMAP2 = u64{1} << 23,
-                     PERF_ATTR_USE_CLOCKID = u64{1} << 25, PERF_ATTR_CONTEXT_SWITCH = u64{1} << 26,
-                     PERF_ATTR_WRITE_BACKWARD = u64{1} << 27, PERF_ATTR_INHERIT_THREAD = u64{1} << 35,
-                     PERF_ATTR_REMOVE_ON_EXEC = u64{1} << 36, PERF_ATTR_SIGTRAP = u64{1} << 37,
-                     PERF_ATTR_KNOWN = (u64{1} << 38) - 1;
+                     PERF_ATTR_EXCLUDE_KERNEL = u64{1} << 5, PERF_ATTR_EXCLUDE_HV = u64{1} << 6,
+                     PERF_ATTR_EXCLUDE_IDLE = u64{1} << 7, PERF_ATTR_EXCLUDE_HOST = u64{1} << 19,
+                     PERF_ATTR_EXCLUDE_GUEST = u64{1} << 20, PERF_ATTR_MMAP = u64{1} << 8, PERF_ATTR_COMM = u64{1} << 9,
+                     PERF_ATTR_FREQ = u64{1} << 10, PERF_ATTR_ENABLE_ON_EXEC = u64{1} << 12,
+                     PERF_ATTR_TASK = u64{1} << 13, PERF_ATTR_WATERMARK = u64{1} << 14,
+                     PERF_ATTR_MMAP_DATA = u64{1} << 17, PERF_ATTR_SAMPLE_ID_ALL = u64{1} << 18,
+                     PERF_ATTR_EXCLUDE_CALLCHAIN_KERNEL = u64{1} << 21, PERF_ATTR_EXCLUDE_CALLCHAIN_USER = u64{1} << 22,
+                     PERF_ATTR_MMAP2 = u64{1} << 23, PERF_ATTR_USE_CLOCKID = u64{1} << 25,
+                     PERF_ATTR_CONTEXT_SWITCH = u64{1} << 26, PERF_ATTR_WRITE_BACKWARD = u64{1} << 27,
+                     PERF_ATTR_INHERIT_THREAD = u64{1} << 35, PERF_ATTR_REMOVE_ON_EXEC = u64{1} << 36,
+                     PERF_ATTR_SIGTRAP = u64{1} << 37, PERF_ATTR_KNOWN = (u64{1} << 38) - 1;
 
 enum class PerfRecord : u32 {
     Mmap = 1,
     Lost = 2,
     Comm = 3,
     Exit = 4,
+    Throttle = 5,
+    Unthrottle = 6,
     Fork = 7,
     Sample = 9,
     Mmap2 = 10,
