@@ -171,15 +171,15 @@ void PerfEvent::give_back_counter_guarded() {
 bool PerfEvent::place_group_guarded() {
     CpuCounters& here = CpuCounters::here();
     const bool is_exclusive = has(abi::PERF_ATTR_EXCLUSIVE);
-    if (here.is_exclusive() || (is_exclusive && !here.is_all_free())) return false;
-    bool has_all = true;
+    bool has_all = !here.is_exclusive() && (!is_exclusive || here.is_all_free());
     const auto take = [&](PerfEvent& event) {
         if (has_all && event.is_hardware() && event.is_on_) has_all = event.take_counter_guarded();
     };
     take(*this);
     for (PerfEvent& member : members) take(member);
+    is_placed_ = has_all;
+    is_refused_ = !has_all;
     if (!has_all) return give_back_group_guarded(), false;
-    is_placed_ = true;
     here.set_exclusive(is_exclusive);
     settle_group_guarded();
     arm_guarded();
@@ -190,7 +190,8 @@ bool PerfEvent::place_group_guarded() {
 void PerfEvent::give_back_group_guarded() {
     give_back_counter_guarded();
     for (PerfEvent& member : members) member.give_back_counter_guarded();
-    if (std::exchange(is_placed_, false)) settle_group_guarded();
+    is_placed_ = false;
+    settle_group_guarded();
 }
 
 void PerfEvent::on_overflow_guarded(const Moment& moment, u64 window) {
@@ -229,7 +230,7 @@ void PerfEvent::write_throttling_guarded(abi::PerfRecord type) {
 
 void PerfContext::give_back_counters_guarded() {
     for (PerfEvent& event : events)
-        if (event.leader == &event) event.give_back_group_guarded();
+        if (event.hardware_in_group != 0) event.give_back_group_guarded(); // it leads
 }
 
 void PerfContext::place_groups_guarded(Groups which) {
@@ -249,7 +250,7 @@ void PerfContext::place_groups_guarded(Groups which) {
         else
             CpuCounters::here().note_waiting();
     };
-    const usize first = turn % groups;
+    const usize first = which == Groups::Pinned ? 0 : turn % groups;
     usize at = 0;
     for_each([&](PerfEvent& leader) { at++ >= first ? place(leader) : void(); });
     at = 0;

@@ -70,8 +70,7 @@ PerfEvent::Reading PerfEvent::read_guarded() const {
     Reading all = sum_;
     if (!is_enabled_) return all;
     const u64 passed = clock() - clock_then_;
-    all.add(
-        {.value = counts_ ? counter() - counter_then_ : 0, .enabled_ns = passed, .running_ns = counts_ ? passed : 0});
+    all.add({.value = counts_ ? counter() - counter_then_ : 0, .enabled_ns = passed, .running_ns = runs_ ? passed : 0});
     return all;
 }
 
@@ -80,7 +79,9 @@ void PerfEvent::settle_guarded(Timers timers) {
     sum_ = read_guarded();
     is_enabled_ = is_on_ && leader->is_on_;
     const bool has_counters = leader->hardware_in_group == 0 || (leader->is_placed_ && (counter_ || !is_hardware()));
-    counts_ = is_enabled_ && has_counters && (is_in_ || !target.thread || !target.is_on_one_cpu);
+    const bool is_where_it_counts = is_in_ || !target.thread || !target.is_on_one_cpu;
+    runs_ = is_enabled_ && is_where_it_counts && !leader->is_refused_;
+    counts_ = is_enabled_ && is_where_it_counts && has_counters;
     counter_then_ = counter();
     clock_then_ = clock();
     if (!counts_ && timers == Timers::Stop) core::cancel_timer(alarm_);
@@ -96,7 +97,7 @@ void PerfEvent::switch_own_locked(bool on) {
     {
         RecordingGuard guard(context.lock);
         is_on_ = on;
-        if (on) is_in_error = false;
+        if (on) is_in_error = is_refused_ = false;
         settle_group_guarded();
     }
     context.refresh_locked();

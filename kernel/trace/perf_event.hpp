@@ -173,11 +173,13 @@ private:
     bool is_on_ = false;
     bool is_enabled_ = false;               // and its leader is on
     bool counts_ = false;                   // and it is where it counts, with a counter if it needs one
+    bool runs_ = false;                     // and its group has not been refused counters: its time running goes on
     bool is_in_ = false;                    // its thread runs on a CPU that it counts on
     u64 counter_then_ = 0, clock_then_ = 0; // when it began to count
     Reading sum_;                           // before that, and of children that are gone
     u64 hits_ = 0;                          // of its probe, or what its counters saw
     bool is_placed_ = false;                // of a leader: its group has the counters that it needs
+    bool is_refused_ = false;               // of a leader: there were not enough of them when it was tried last
     std::optional<unsigned> counter_;       // that it has, of counter_cpu_
     u32 counter_cpu_ = 0;
     u64 count_then_ = 0; // what that showed when it was looked at last

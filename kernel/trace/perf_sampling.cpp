@@ -96,7 +96,7 @@ void PerfEvent::enter_guarded(u32 cpu) {
 }
 
 void PerfEvent::leave_guarded() {
-    if (leader == this) give_back_group_guarded();
+    if (hardware_in_group != 0) give_back_group_guarded(); // it leads
     if (core::cancel_timer(alarm_)) {
         const u64 now = core::monotonic_ns();
         left_ = alarm_.deadline_ns > now ? alarm_.deadline_ns - now : 1;
@@ -154,7 +154,9 @@ void PerfEvent::adapt_period_guarded() {
     const u64 passed = std::max<u64>(now - then, 1);
     const u64 wanted = core::ns_per_second / attributes.sample_period;
     const u64 factor_in_16ths = std::clamp<u64>(wanted * 16 / passed, 2, 128);
-    period_ = std::clamp<u64>(period_ * factor_in_16ths / 16, 1, u64{1} << 40);
+    const u64 better = std::clamp<u64>(period_ * factor_in_16ths / 16, 1, u64{1} << 40);
+    // Interrupts come late at times, and hardware's events in great numbers: no single one decides.
+    period_ = is_hardware() ? (3 * period_ + better + 3) / 4 : better;
 }
 
 void PerfEvent::take_sample_guarded(const Moment& moment) {

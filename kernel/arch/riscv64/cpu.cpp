@@ -1,6 +1,7 @@
 // One hart: initialisation, idling, hardware random numbers, and what user space is told about the machine.
 #include <arch/cpu.hpp>
 
+#include "hardware_counters.hpp"
 #include "isa.hpp"
 
 namespace linnet::arch {
@@ -36,8 +37,8 @@ std::optional<u64> hardware_random() {
 }
 
 void initialise_cpu(CpuHeader&) {
-    // User code may read cycle, time and instret; the trap entry has set stvec.
-    LINNET_WRITE_CSR(scounteren, 7);
+    // The trap entry has set stvec.
+    initialise_hardware_counters();
     LINNET_SET_CSR(sie, u64{1} << csr::interrupt_software | u64{1} << csr::interrupt_external);
 }
 

@@ -18,13 +18,16 @@ inline constexpr u64 console_write_byte = 2;
 inline constexpr u64 reset_shutdown = 0, reset_cold_reboot = 1;
 inline constexpr i64 already_available = -6;
 
-inline Answer call(u64 extension, u64 function, u64 argument0 = 0, u64 argument1 = 0, u64 argument2 = 0) {
+inline Answer call(u64 extension, u64 function, u64 argument0 = 0, u64 argument1 = 0, u64 argument2 = 0,
+                   u64 argument3 = 0, u64 argument4 = 0) {
     register u64 a0 asm("a0") = argument0;
     register u64 a1 asm("a1") = argument1;
     register u64 a2 asm("a2") = argument2;
+    register u64 a3 asm("a3") = argument3;
+    register u64 a4 asm("a4") = argument4;
     register u64 a6 asm("a6") = function;
     register u64 a7 asm("a7") = extension;
-    asm volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a6), "r"(a7) : "memory");
+    asm volatile("ecall" : "+r"(a0), "+r"(a1) : "r"(a2), "r"(a3), "r"(a4), "r"(a6), "r"(a7) : "memory");
     return {static_cast<i64>(a0), a1};
 }
 

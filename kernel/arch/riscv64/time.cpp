@@ -3,6 +3,7 @@
 #include <arch/hooks.hpp>
 #include <arch/time.hpp>
 
+#include "hardware_counters.hpp"
 #include "isa.hpp"
 #include "sbi.hpp"
 
@@ -27,6 +28,7 @@ u64 counter_frequency() { return frequency; }
 
 void calibrate_counter() {
     read_isa_string();
+    find_hardware_counters();
     has_timer_extension = sbi::has_extension(sbi::timer_extension);
     frequency = read_cells(hooks::device_tree_property("/cpus", "timebase-frequency"));
     if (frequency == 0) frequency = read_cells(hooks::device_tree_property("/cpus/cpu", "timebase-frequency"));

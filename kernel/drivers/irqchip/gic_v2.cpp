@@ -101,8 +101,12 @@ Result<void> GicV2::enable(core::Irq irq, core::Trigger trigger) {
     if (irq < first_private || irq >= count_) return error(Errno::EINVAL);
     if (irq < first_shared) {
         // Each CPU sees its own of a private interrupt under the same address.
-        core::run_on_cpus(
-            ~u64{0}, [](void* which) { set_enabled(controller.distributor_, *static_cast<core::Irq*>(which)); }, &irq);
+        const auto enable_here = [](void* which) {
+            set_enabled(controller.distributor_, *static_cast<core::Irq*>(which));
+        };
+        core::PreemptionGuard stay;
+        enable_here(&irq);
+        core::run_on_cpus(~u64{0}, enable_here, &irq); // the others
         return {};
     }
     core::InterruptSpinGuard guard(lock_);
