@@ -34,6 +34,38 @@ exec switch_root /new /sbin/init switched
 """
 
 
+# A package of our own through all that dpkg does with one, and a user.
+PACKAGE = """set -e
+mkdir -p /tmp/p/DEBIAN /tmp/p/etc
+cat > /tmp/p/DEBIAN/control << 'end'
+Package: probe
+Version: 1
+Architecture: all
+Maintainer: nobody <nobody@localhost>
+Description: a probe
+end
+echo /etc/probe.conf > /tmp/p/DEBIAN/conffiles
+printf '#!/bin/sh\\necho "postinst $@" >&3\\n' > /tmp/p/DEBIAN/postinst
+chmod 755 /tmp/p/DEBIAN/postinst
+echo one > /tmp/p/etc/probe.conf
+exec 3>&1
+dpkg-deb -b /tmp/p /tmp/one.deb > /dev/null
+dpkg -i /tmp/one.deb > /dev/null
+echo changed > /etc/probe.conf
+sed -i s/1/2/ /tmp/p/DEBIAN/control
+echo two > /tmp/p/etc/probe.conf
+dpkg-deb -b /tmp/p /tmp/two.deb > /dev/null
+dpkg --force-confold -i /tmp/two.deb > /dev/null 2>&1
+cat /etc/probe.conf /etc/probe.conf.dpkg-dist
+dpkg -P probe > /dev/null
+ls /etc/probe.conf* || useradd -m somebody
+su somebody -c 'id -un; echo $HOME'
+dpkg --audit
+dpkg -V
+apt-get check -qq
+"""
+
+
 def run(*words):
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=TOOLS)
 
@@ -213,3 +245,18 @@ class Choice(RootTest):
             file.seek(446 + 8)
             file.write(struct.pack("<II", START // 512, SIZE // 512))  # both show the same
         self.assertIn("several partitions", self.complaint(path))
+
+
+class Debian(RootTest):
+    """A Debian whose packages were configured in a guest: that takes minutes, and a mirror."""
+
+    def applies(self):
+        return super().applies() and self.long
+
+    def test_packages_come_and_go(self):
+        image = self.launch("rootfs", "debian-disk", "--arch", self.arch.name, limit=3600)
+        self.assertEqual(image.status, 0, image.err)
+        self.assert_clean(image.out.decode().strip())
+        call = self.guest("bash", "-c", PACKAGE, options=("--rootfs", "debian-disk"), limit=600)
+        self.assertEqual((call.status, call.out), (0, b"postinst configure \npostinst configure 1\nchanged\ntwo\n"
+                                                      b"somebody\n/home/somebody\n"), call.err)

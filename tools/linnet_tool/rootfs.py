@@ -11,12 +11,15 @@ import stat
 import subprocess
 import tarfile
 
-from . import cpio, debian, debuggees, disk_image, glibc, qemu, runtimes, suites
+from . import cpio, debian, debian_disk, debuggees, disk_image, glibc, qemu, runtimes, suites
 from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
 NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf", "debug",
          "suites", "disk")
+
+# A Debian that dpkg has configured, on a disk.
+DISK_NAME = "debian-disk"
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -97,6 +100,8 @@ class DiskRoot(Root):
 
 def get(name, arch):
     """The root that --rootfs names, made now if need be."""
+    if name == DISK_NAME:
+        return DiskRoot(str(debian_disk.get(arch)), 0)
     if name in NAMES:
         return named(name, arch)
     path, partition = disk_image.split(name)
