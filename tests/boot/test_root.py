@@ -6,6 +6,8 @@ import re
 import struct
 import subprocess
 import tempfile
+import uuid
+import zlib
 from pathlib import Path
 
 from linnet_tool import packages, rootfs
@@ -15,6 +17,7 @@ TOOLS = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
 START = 1 << 20  # where the partition begins, in bytes
 SIZE = 12 << 20
 SIGNATURE = 0xA1B2C3D4
+PARTITIONS = ("01234567-89ab-cdef-0123-456789abcdef", "89abcdef-0123-4567-89ab-cdef01234567")
 INIT = """#!/bin/sh
 mount -t proc proc /proc
 echo "pid $$, arguments: $*"
@@ -112,6 +115,22 @@ class RootTest(BootTest):
             file.write(b"\x55\xaa")
         return path
 
+    def partitioned_by_gpt(self):
+        """The same by a GPT."""
+        path = self.image(START)
+        entries = bytearray(128 * 128)
+        for index, (first, last, name) in enumerate(((64, 127, "small"), (START // 512, (START + SIZE) // 512 - 1, "the root"))):
+            struct.pack_into("<16s16sQQQ72s", entries, index * 128, uuid.UUID(int=1 + index).bytes_le,
+                             uuid.UUID(PARTITIONS[index]).bytes_le, first, last, 0, name.encode("utf-16le"))
+        header = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, 0, 34, (START + SIZE) // 512, bytes(16), 2,
+                             128, 128, zlib.crc32(entries))
+        header = header[:16] + struct.pack("<I", zlib.crc32(header)) + header[20:]
+        with open(path, "r+b") as file:
+            file.truncate(START + SIZE)
+            file.write(bytes(446) + struct.pack("<4xB3xII", 0xEE, 1, 0xFFFFFFFF) + bytes(48) + b"\x55\xaa")
+            file.write(header + bytes(512 - len(header)) + entries)
+        return path
+
     def assert_clean(self, path, offset=0):
         """Unmounted, with nothing for e2fsck to mend."""
         told = run("dumpe2fs", "-h", f"{path}?offset={offset}").stdout
@@ -193,6 +212,14 @@ class RootOfLinnet(RootTest):
         text = call.out.replace(b"\r", b"")
         self.assertRegex(text, rb"pivot_root.*: Invalid argument\nno pivot\n")
         self.assertIn(b"pid 1, arguments: switched\n/dev/vda / ext4 ro,relatime 0 0\n/dev/null\n", text)
+
+    def test_names_of_devices(self):
+        path = self.partitioned_by_gpt()
+        for name in (f"PARTUUID={PARTITIONS[1].upper()}", f"PARTUUID={PARTITIONS[0]}/PARTNROFF=1", '"PARTLABEL=the root"', "254:2"):
+            with self.subTest(name=name):
+                call = self.guest(options=("--rootfs", path, "--append", f"root={name} init=/sbin/init", "--timeout", "60"))
+                self.assertEqual(call.status, 0, call.err)
+                self.assertIn(b"pid 1,", call.out)
 
     def panic(self, path, append):
         call = self.guest(options=("--rootfs", path, "--append", append + " init=/sbin/init", "--timeout", "60"))

@@ -80,7 +80,7 @@ class Batch(Guest):
 
     def __exit__(self, kind, value, traceback):
         if kind is None and self.running and not self.panicked and self.hello:
-            self.powered_off = self.power_off(10)
+            self.powered_off = self.power_off(run.STORE_LIMIT if self.setup.persist else 10)
         self.close()
         self.prepared.clean_up()
 

@@ -20,6 +20,7 @@ STATUS_NOT_FOUND = 127
 
 BOOT_SILENCE = 120  # seconds without a word from a booting kernel, and it is given up
 POWER_OFF_LIMIT = 5
+STORE_LIMIT = 300  # the same for a guest that stores what it has written to a disk first
 OUTPUT_HELD = 1 << 20  # of output that our own reader has not taken yet, before the guest must wait
 PIPE_ATOMIC = 4096  # what a pipe that select() calls writable surely takes without blocking
 
@@ -346,9 +347,10 @@ class Runner(Guest):
         # Our own reader may be slow: nothing is lost by writing it all before the guest ends.
         self.out.finish()
         self.err.finish()
-        if not self.power_off(POWER_OFF_LIMIT) and self.interactive:
+        kept = self.setup.persist
+        if not self.power_off(STORE_LIMIT if kept else POWER_OFF_LIMIT) and (self.interactive or kept):
             terminal.restore()
-            say("the guest did not power off; ended it")
+            say("the guest did not power off; ended it" + (": the disk may lack what was written last" if kept else ""))
         if self.panicked:
             return self._ended_early()
         if kind == protocol.EXITED:
