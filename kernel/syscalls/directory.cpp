@@ -3,6 +3,7 @@
 #include <cstring>
 #include <syscalls/stat.hpp>
 #include <vfs/fd_table.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::syscalls {
 
@@ -100,6 +101,7 @@ Result<long> list(Thread& thread, int fd, VirtAddr target, u32 size, Format form
         listed = file->read_directory(position, [&](const vfs::DirectoryEntry& entry) { return writer.add(entry); });
     } while (writer.wants_flush() && writer.flush() && listed);
     writer.flush();
+    if (listed) vfs::tell_watches(*file, abi::IN_ACCESS);
     file->position = writer.position();
     Result<long> result = writer.result();
     if (!listed && result && *result == 0) return error(listed.error());

@@ -7,6 +7,7 @@
 #include <syscalls/mount.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::syscalls {
 
@@ -83,6 +84,7 @@ Result<long> set(const vfs::Path& path, UserString name, VirtAddr value, u64 siz
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
     TRY(inode.set_extended_attribute(attribute.text(), bytes.span(), flags));
+    vfs::tell_watches(*path.dentry, abi::IN_ATTRIB);
     return 0;
 }
 
@@ -124,6 +126,7 @@ Result<long> remove(const vfs::Path& path, UserString name) {
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
     TRY(inode.remove_extended_attribute(attribute.text()));
+    vfs::tell_watches(*path.dentry, abi::IN_ATTRIB);
     return 0;
 }
 

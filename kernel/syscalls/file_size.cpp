@@ -9,6 +9,7 @@
 #include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
 #include <vfs/splice.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::syscalls {
 
@@ -28,6 +29,7 @@ Result<long> sys_ftruncate(Thread& thread, int fd, i64 size) {
     if (!file->is_writable() || file->inode().is_directory()) return error(Errno::EINVAL);
     if (file->inode().is_append_only()) return error(Errno::EPERM);
     TRY(file->truncate(static_cast<u64>(size)));
+    vfs::tell_watches(*file, abi::IN_MODIFY);
     return 0;
 }
 
@@ -45,6 +47,7 @@ Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 len
     i64 end;
     if (__builtin_add_overflow(offset, length, &end)) return error(Errno::EFBIG);
     TRY(file->allocate_range(mode, static_cast<u64>(offset), static_cast<u64>(length)));
+    vfs::tell_watches(*file, abi::IN_MODIFY);
     return 0;
 }
 

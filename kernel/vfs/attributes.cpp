@@ -6,6 +6,7 @@
 
 #include <abi/linux/fs.hpp>
 #include <vfs/operations.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -58,7 +59,9 @@ Result<void> change_mode(const Path& path, u32 mode) {
     AttributeChange change;
     change.mode = mode & abi::S_IALLUGO;
     if (!who.is_in_group(inode.gid()) && !who.has(Capability::Fsetid)) *change.mode &= ~abi::S_ISGID;
-    return inode.set_attributes(change);
+    TRY(inode.set_attributes(change));
+    tell_watches(*path.dentry, abi::IN_ATTRIB);
+    return {};
 }
 
 Result<void> change_owner(const Path& path, std::optional<u32> uid, std::optional<u32> gid) {
@@ -81,7 +84,9 @@ Result<void> change_owner(const Path& path, std::optional<u32> uid, std::optiona
         if (mode & abi::S_IXGRP) drop |= mode & abi::S_ISGID;
         if (drop) change.mode = mode & ~drop & abi::S_IALLUGO;
     }
-    return inode.set_attributes(change);
+    TRY(inode.set_attributes(change));
+    tell_watches(*path.dentry, abi::IN_ATTRIB);
+    return {};
 }
 
 Result<void> change_times(const Path& path, TimeChange access, TimeChange modify) {
@@ -102,7 +107,11 @@ Result<void> change_times(const Path& path, TimeChange access, TimeChange modify
     AttributeChange change;
     if (access.kind != Kind::Omit) change.access_time = access.kind == Kind::Now ? now : access.time;
     if (modify.kind != Kind::Omit) change.modify_time = modify.kind == Kind::Now ? now : modify.time;
-    return inode.set_attributes(change);
+    TRY(inode.set_attributes(change));
+    // One time alone is what reading or writing would have changed.
+    const bool has_both = change.access_time && change.modify_time;
+    tell_watches(*path.dentry, has_both ? abi::IN_ATTRIB : change.access_time ? abi::IN_ACCESS : abi::IN_MODIFY);
+    return {};
 }
 
 Result<void> truncate(const Path& path, u64 size) {
@@ -122,6 +131,7 @@ Result<void> truncate(const Path& path, u64 size) {
     TRY(drop_privilege_bits(inode, current_credentials()));
     TRY(inode.truncate(size));
     inode.touch_modified();
+    tell_watches(*path.dentry, abi::IN_MODIFY);
     return {};
 }
 

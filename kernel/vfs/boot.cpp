@@ -2,6 +2,7 @@
 #include "walk.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/operations.hpp>
 
 namespace linnet::vfs {
@@ -51,6 +52,7 @@ Result<RefPtr<Inode>> create_anonymous_inode(u32 mode) {
 
 Result<void> initialise() {
     TRY(DentryCache::initialise());
+    set_inotify_limits();
     anonymous_superblock = new (std::nothrow) AnonymousSuperBlock(anonymous_type);
     if (!anonymous_superblock) return error(Errno::ENOMEM);
     u64 number = last_number.fetch_add(1, std::memory_order_relaxed) + 1;

@@ -4,6 +4,7 @@
 
 #include <abi/linux/fs.hpp>
 #include <vfs/mount.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -57,6 +58,8 @@ Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind
     if (parent.trailing_slash && kind != NodeKind::Directory) return error(Errno::ENOENT);
     TRY(may_create(parent.directory, who));
     DentryCache::instantiate(dentry, TRY(make(parent.directory, parent.name, who)));
+    tell_watches(directory,
+                 {.bits = abi::IN_CREATE, .is_about_directory = dentry->inode()->is_directory(), .name = parent.name});
     return Path(RefPtr<Mount>(*parent.directory.mount), std::move(dentry));
 }
 
@@ -130,6 +133,7 @@ Result<void> link(const Path& existing, LookupStart start, std::string_view path
                         // A removed file stays removed; one opened with O_TMPFILE may get its first name.
                         if (target->link_count() == 0 && !existing.dentry->is_root()) return error(Errno::ENOENT);
                         TRY(directory.inode()->link(name, *target));
+                        tell_watches(*target, abi::IN_ATTRIB); // its number of links
                         return target;
                     }));
     return {};

@@ -67,6 +67,8 @@ void Dentry::last_reference_dropped() {
     Dentry* dying = this;
     while (dying) {
         Dentry* parent = dying->parent_;
+        if (is_anything_watched()) [[unlikely]]
+            if (Inode* inode = dying->inode(); inode && inode->link_count() == 0) WatchTable::inode_removed(*inode);
         delete dying;
         dying = parent && parent->drop_ref() ? parent : nullptr;
     }
@@ -104,6 +106,13 @@ usize Dentry::copy_name(std::span<char> out) const {
     usize length = std::min<usize>(name_length_, out.size());
     std::memcpy(out.data(), name_, length);
     return length;
+}
+
+RefPtr<Dentry> Dentry::parent_and_name(std::span<char> name, usize& length) const {
+    core::SpinGuard guard(lock_);
+    length = std::min<usize>(name_length_, name.size());
+    std::memcpy(name.data(), name_, length);
+    return RefPtr<Dentry>(parent_ ? *parent_ : const_cast<Dentry&>(*this));
 }
 
 bool Dentry::is_same_or_below(const Dentry& ancestor) const {

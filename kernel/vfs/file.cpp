@@ -3,6 +3,7 @@
 #include "file_position.hpp"
 #include "write_access.hpp"
 #include <vfs/file_locks.hpp>
+#include <vfs/watches.hpp>
 
 #include <abi/linux/fs.hpp>
 #include <abi/linux/poll.hpp>
@@ -110,6 +111,7 @@ Result<usize> read(File& file, IoBuffer& to, std::optional<u64> offset) {
     usize cut = to.limit_to(abi::MAX_RW_COUNT);
     auto result = at_position(file, offset, [&](u64& at) { return file.read(to, at); });
     to.grow_back(cut);
+    if (result && *result > 0) tell_watches(file, abi::IN_ACCESS);
     return result;
 }
 
@@ -122,6 +124,7 @@ Result<usize> write(File& file, IoBuffer& from, std::optional<u64> offset) {
         return file.write(from, at);
     });
     from.grow_back(cut);
+    if (result && *result > 0) tell_watches(file, abi::IN_MODIFY);
     if (result && *result > 0 && (file.status_flags() & abi::O_DSYNC))
         TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All : File::SyncKind::DataOnly));
     return result;

@@ -22,7 +22,10 @@ Inode::Inode(SuperBlock& superblock, u64 number, u32 mode, u32 uid, u32 gid, Dev
     change_time_.store(birth_time_);
 }
 
-Inode::~Inode() { delete file_locks_.load(std::memory_order_relaxed); }
+Inode::~Inode() {
+    delete file_locks_.load(std::memory_order_relaxed);
+    delete watches_.load(std::memory_order_relaxed);
+}
 
 Result<Attributes> Inode::attributes() {
     Attributes result;
@@ -176,12 +179,21 @@ Result<RefPtr<InodeAttachment>> Inode::attachment(FunctionRef<Result<RefPtr<Inod
     return RefPtr<InodeAttachment>(*attachment_);
 }
 
-Result<FileLocks*> Inode::file_locks() {
-    if (FileLocks* existing = existing_file_locks()) return existing;
-    OwnPtr<FileLocks> fresh = TRY(try_make<FileLocks>());
-    FileLocks* expected = nullptr;
-    if (file_locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) return fresh.release();
+namespace {
+
+/// What `place` points to; made when it is the first time that somebody asks.
+template <typename T>
+Result<T*> made_once(std::atomic<T*>& place) {
+    if (T* existing = place.load(std::memory_order_acquire)) return existing;
+    OwnPtr<T> fresh = TRY(try_make<T>());
+    T* expected = nullptr;
+    if (place.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) return fresh.release();
     return expected;
 }
+
+} // namespace
+
+Result<FileLocks*> Inode::file_locks() { return made_once(file_locks_); }
+Result<InodeWatches*> Inode::watches() { return made_once(watches_); }
 
 } // namespace linnet::vfs

@@ -6,6 +6,7 @@
 #include "write_access.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -45,7 +46,11 @@ Result<RefPtr<File>> open_found(const Path& path, u32 flags, const Credentials& 
     WriteAccess access;
     if (inode.is_regular() && (mask & may_write)) access = TRY(WriteAccess::claim(path));
     auto file = TRY(inode.open(path, flags));
-    if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No) TRY(empty_file(inode, who));
+    tell_watches(*file, abi::IN_OPEN);
+    if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No) {
+        TRY(empty_file(inode, who));
+        tell_watches(*file, abi::IN_MODIFY);
+    }
     if (file->is_writable()) access.hand_to(file);
     return file;
 }
@@ -83,6 +88,7 @@ Result<FoundOrCreated> find_or_create(Walk& walk, const OpenRequest& request, co
     TRY(may_create(directory, who));
     auto wanted = new_inode_request(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who);
     DentryCache::instantiate(dentry, TRY(parent.create(walk.last(), wanted)));
+    tell_watches(parent, {.bits = abi::IN_CREATE, .name = walk.last()});
     return FoundOrCreated{std::move(dentry), Created::Yes};
 }
 
@@ -149,7 +155,9 @@ Result<RefPtr<File>> open_executable(LookupStart start, std::string_view path, u
     if (found.inode()->is_symlink()) return error(Errno::ELOOP);
     if (!found.inode()->is_regular()) return error(Errno::EACCES);
     TRY(check_access(found, may_execute, who));
-    return found.inode()->open(found, abi::O_RDONLY);
+    auto file = TRY(found.inode()->open(found, abi::O_RDONLY));
+    tell_watches(*file, abi::IN_OPEN);
+    return file;
 }
 
 Result<ArrayList<u8>> read_file(std::string_view path, usize limit) {

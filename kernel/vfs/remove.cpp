@@ -3,6 +3,7 @@
 #include "name_rules.hpp"
 
 #include <vfs/mount.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -17,6 +18,20 @@ Result<void> may_remove(const Path& directory, const Dentry& victim, const Crede
     if (victim.is_mountpoint()) return error(Errno::EBUSY);
     return {};
 }
+
+namespace {
+
+/// In the order of Linux: where nobody has it open, it ends before its directory loses the name. The directory is
+/// locked, so that those who watch hear of its changes in their order.
+void tell_of_removal(Inode& directory, std::string_view name, Dentry& victim) {
+    if (!is_anything_watched()) return;
+    Inode& inode = *victim.inode();
+    if (!inode.is_directory()) tell_watches(inode, abi::IN_ATTRIB); // its number of links
+    if (victim.ref_count() == 1 && inode.link_count() == 0) WatchTable::inode_removed(inode);
+    tell_watches(directory, {.bits = abi::IN_DELETE, .is_about_directory = inode.is_directory(), .name = name});
+}
+
+} // namespace
 
 Result<void> unlink(LookupStart start, std::string_view path) {
     ParentPath parent = TRY(lookup_parent(start, path));
@@ -35,6 +50,7 @@ Result<void> unlink(LookupStart start, std::string_view path) {
     core::WriteGuard victim_guard(victim->lock);
     TRY(directory.unlink(parent.name, *victim));
     DentryCache::forget_removed(*dentry);
+    tell_of_removal(directory, parent.name, *dentry);
     return {};
 }
 
@@ -62,6 +78,7 @@ Result<void> remove_directory(LookupStart start, std::string_view path) {
     core::WriteGuard victim_guard(victim->lock);
     TRY(directory.remove_directory(parent.name, *victim));
     DentryCache::forget_removed(*dentry);
+    tell_of_removal(directory, parent.name, *dentry);
     return {};
 }
 

@@ -8,6 +8,7 @@
 #include "name_rules.hpp"
 
 #include <vfs/mount.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -85,6 +86,20 @@ Result<void> Rename::check_rights(const Credentials& who) {
     return {};
 }
 
+/// One name has got to another place; `replaced` has lost its own by that, or is null.
+void tell_of_move(Inode& moved, Inode& from, std::string_view old_name, Inode& to, std::string_view new_name,
+                  Inode* replaced) {
+    constinit static std::atomic<u32> last_cookie{0};
+    const u32 cookie = last_cookie.fetch_add(1, std::memory_order_relaxed) + 1;
+    const bool is_directory = moved.is_directory();
+    tell_watches(from,
+                 {.bits = abi::IN_MOVED_FROM, .is_about_directory = is_directory, .cookie = cookie, .name = old_name});
+    tell_watches(to,
+                 {.bits = abi::IN_MOVED_TO, .is_about_directory = is_directory, .cookie = cookie, .name = new_name});
+    if (replaced) tell_watches(*replaced, abi::IN_ATTRIB); // its number of links
+    tell_watches(moved, abi::IN_MOVE_SELF);
+}
+
 Result<void> Rename::perform() {
     Inode* first = moved->inode()->is_directory() ? nullptr : moved->inode();
     Inode* second = replaced->inode();
@@ -93,6 +108,10 @@ Result<void> Rename::perform() {
     InodePairGuard guard(first, second);
     TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
     DentryCache::rename(*moved, *replaced, flags);
+    if (!is_anything_watched()) return {};
+    tell_of_move(*moved->inode(), old_directory(), from.name, new_directory(), to.name,
+                 exchange() ? nullptr : replaced->inode());
+    if (exchange()) tell_of_move(*replaced->inode(), new_directory(), to.name, old_directory(), from.name, nullptr);
     return {};
 }
 

@@ -1,5 +1,6 @@
 // Moving pages between files and pipes (splice(2)).
 #include <vfs/splice.hpp>
+#include <vfs/watches.hpp>
 
 #include "file_position.hpp"
 
@@ -176,6 +177,7 @@ Result<usize> splice_from_file(File& from, std::optional<u64> offset, Pipe& to, 
         // What has no end may have nothing more to give.
         if (!from.is_seekable() || !from.lendable_pages()) break;
     }
+    if (done > 0) tell_watches(from, abi::IN_ACCESS);
     return done;
 }
 

@@ -16,6 +16,7 @@ SuperBlock::~SuperBlock() = default;
 
 /// Not left to the destructor: inodes that go may still need the derived class.
 void SuperBlock::last_reference_dropped() {
+    WatchTable::superblock_gone(*this);
     DentryCache::remove_superblock(*this);
     DentryCache::shrink(*this, ~usize{0});
     root_ = nullptr;

@@ -8,7 +8,9 @@
 #include <core/time.hpp>
 #include <fs/system_nodes.hpp>
 #include <vfs/device_nodes.hpp>
+#include <vfs/inotify.hpp>
 #include <vfs/pipe.hpp>
+#include <vfs/pseudo/knob.hpp>
 
 namespace linnet::fs {
 
@@ -122,6 +124,14 @@ Result<void> add_device_files(Directory& root) {
     return root.add_text("modules", show_nothing);
 }
 
+Result<void> add_inotify_limits(Directory& root) {
+    Directory& knobs = *TRY(root.add_path("sys/fs/inotify"));
+    vfs::InotifyLimits& most = vfs::inotify_limits();
+    TRY(vfs::pseudo::add_knob(knobs, "max_queued_events", {most.queued_events}));
+    TRY(vfs::pseudo::add_knob(knobs, "max_user_instances", {most.instances}));
+    return vfs::pseudo::add_knob(knobs, "max_user_watches", {most.watches});
+}
+
 Result<void> register_proc_files() {
     Directory& root = vfs::pseudo::proc().root();
     core::random_bytes(boot_id);
@@ -142,7 +152,7 @@ Result<void> register_proc_files() {
     Directory& limits = *TRY(root.add_path("sys/fs"));
     TRY(limits.add_text("pipe-max-size", show_constant<vfs::pipe_max_size>));
     TRY(limits.add_text("nr_open", show_constant<1048576>));
-    return {};
+    return add_inotify_limits(root);
 }
 
 } // namespace linnet::fs

@@ -46,6 +46,10 @@ Result<long> sys_eventfd(process::Thread&, u32 initial);
 Result<long> sys_eventfd2(process::Thread&, u32 initial, u32 flags);
 Result<long> sys_signalfd(process::Thread&, int fd, SigSetIn mask, u64 set_size);
 Result<long> sys_signalfd4(process::Thread&, int fd, SigSetIn mask, u64 set_size, u32 flags);
+Result<long> sys_inotify_init(process::Thread&);
+Result<long> sys_inotify_init1(process::Thread&, u32 flags);
+Result<long> sys_inotify_add_watch(process::Thread&, int fd, mm::UserString path, u32 mask);
+Result<long> sys_inotify_rm_watch(process::Thread&, int fd, int descriptor);
 Result<long> sys_pipe(process::Thread&, mm::UserPtr<mm::Out, i32> fds);
 Result<long> sys_pipe2(process::Thread&, mm::UserPtr<mm::Out, i32> fds, u32 flags);
 Result<long> sys_splice(process::Thread&, int in, OffsetPtr in_offset, int out, OffsetPtr out_offset, u64 count,
@@ -63,6 +67,10 @@ inline constexpr Entry poll_calls[] = {
     entry<sys_epoll_wait>("epoll_wait", nr::epoll_wait),
     entry<sys_eventfd>("eventfd", nr::eventfd),
     entry<sys_eventfd2>("eventfd2", nr::eventfd2),
+    entry<sys_inotify_add_watch>("inotify_add_watch", nr::inotify_add_watch),
+    entry<sys_inotify_init>("inotify_init", nr::inotify_init),
+    entry<sys_inotify_init1>("inotify_init1", nr::inotify_init1),
+    entry<sys_inotify_rm_watch>("inotify_rm_watch", nr::inotify_rm_watch),
     entry<sys_pipe>("pipe", nr::pipe),
     entry<sys_pipe2>("pipe2", nr::pipe2),
     entry<sys_poll>("poll", nr::poll),

@@ -37,6 +37,8 @@ public:
     RefPtr<Dentry> parent() const;
     /// Copies the name as it is now.
     usize copy_name(std::span<char> out) const;
+    /// Both of one moment; `length` of the name, as far as `name` takes it.
+    RefPtr<Dentry> parent_and_name(std::span<char> name, usize& length) const;
     /// Only where no rename can come in between: the directory's lock or the superblock's rename lock held.
     std::string_view name_stable() const { return {name_, name_length_}; }
     bool is_same_or_below(const Dentry& ancestor) const;

@@ -30,6 +30,8 @@ public:
     virtual void unref() const = 0;
     /// Descriptors in messages that nobody has received yet (unix(7), ETOOMANYREFS).
     std::atomic<u64> descriptors_in_flight{0};
+    /// Of inotify(7): descriptors, and watches of all of them.
+    std::atomic<u64> inotify_instances{0}, inotify_watches{0};
 
 protected:
     ~UserCharge() = default;

@@ -33,6 +33,7 @@ namespace linnet::vfs {
 
 class File;
 class FileLocks;
+class InodeWatches;
 class SuperBlock;
 struct Path;
 
@@ -238,6 +239,9 @@ public:
     /// Record and flock locks on this inode; made at first use.
     Result<FileLocks*> file_locks();
     FileLocks* existing_file_locks() const { return file_locks_.load(std::memory_order_acquire); }
+    /// Who wants to hear of what happens to it (watches.hpp); made at first use.
+    Result<InodeWatches*> watches();
+    InodeWatches* existing_watches() const { return watches_.load(std::memory_order_acquire); }
 
 protected:
     /// `number` is unique within the superblock; times are set to now.
@@ -280,6 +284,7 @@ private:
     core::SpinLock attachment_lock_;
     NullableRefPtr<InodeAttachment> attachment_;
     std::atomic<FileLocks*> file_locks_{nullptr};
+    std::atomic<InodeWatches*> watches_{nullptr};
 };
 
 } // namespace linnet::vfs

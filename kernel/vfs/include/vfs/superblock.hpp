@@ -8,6 +8,7 @@
 #include <lib/format.hpp>
 #include <lib/intrusive_list.hpp>
 #include <vfs/dentry.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -60,7 +61,8 @@ public:
 
     /// Held by renames that move a directory, so that no loop can be made.
     core::Mutex rename_lock;
-    ListNode shrink_node; // DentryCache's list of those that it may shrink, its lock
+    Watch::OfSuperBlock watches; // on its inodes; the lock of all watches
+    ListNode shrink_node;        // DentryCache's list of those that it may shrink, its lock
 
     /// Makes the file system read-only or writable; the mounts' own flags are apart.
     void set_read_only(bool read_only) { read_only_.store(read_only, std::memory_order_relaxed); }
