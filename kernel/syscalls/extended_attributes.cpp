@@ -49,6 +49,10 @@ Result<void> check_rights(const vfs::Path& path, std::string_view name, Intent i
         if (!who.has(vfs::Capability::SysAdmin)) return error(refused);
         return {};
     }
+    if (vfs::acl_kind(name)) {
+        if (!inode.superblock().keeps_acls() || inode.is_symlink()) return error(Errno::EOPNOTSUPP);
+        return {}; // who may change one, set_acl() says
+    }
     if (!name.starts_with("user.")) return error(Errno::EOPNOTSUPP);
     if (!inode.is_regular() && !inode.is_directory()) return error(refused);
     if (inode.is_directory() && (inode.mode() & abi::S_ISVTX) && intent == Intent::Write && who.fsuid != inode.uid() &&
@@ -83,7 +87,10 @@ Result<long> set(const vfs::Path& path, UserString name, VirtAddr value, u64 siz
     vfs::Inode& inode = *path.inode();
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
-    TRY(inode.set_extended_attribute(attribute.text(), bytes.span(), flags));
+    if (const auto kind = vfs::acl_kind(attribute.text()))
+        TRY(vfs::set_acl(inode, *kind, bytes.span()));
+    else
+        TRY(inode.set_extended_attribute(attribute.text(), bytes.span(), flags));
     vfs::tell_watches(*path.dentry, abi::IN_ATTRIB);
     return 0;
 }
@@ -125,7 +132,10 @@ Result<long> remove(const vfs::Path& path, UserString name) {
     vfs::Inode& inode = *path.inode();
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
-    TRY(inode.remove_extended_attribute(attribute.text()));
+    if (const auto kind = vfs::acl_kind(attribute.text()))
+        TRY(vfs::set_acl(inode, *kind, {}));
+    else
+        TRY(inode.remove_extended_attribute(attribute.text()));
     vfs::tell_watches(*path.dentry, abi::IN_ATTRIB);
     return 0;
 }

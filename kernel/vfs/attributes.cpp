@@ -59,6 +59,7 @@ Result<void> change_mode(const Path& path, u32 mode) {
     AttributeChange change;
     change.mode = mode & abi::S_IALLUGO;
     if (!who.is_in_group(inode.gid()) && !who.has(Capability::Fsetid)) *change.mode &= ~abi::S_ISGID;
+    TRY(change_acl_mode(inode, *change.mode));
     TRY(inode.set_attributes(change));
     tell_watches(*path.dentry, abi::IN_ATTRIB);
     return {};

@@ -20,10 +20,22 @@ Result<void> may_create(const Path& directory, const Credentials& who) {
     return directory.inode()->check_permission(may_write | may_execute, who);
 }
 
-CreateRequest new_inode_request(const Inode& directory, u32 mode, const Credentials& who) {
-    CreateRequest request;
+Result<NewInode> plan_inode(Inode& directory, u32 mode, const Credentials& who) {
+    NewInode plan;
+    CreateRequest& request = plan.request;
     request.mode = mode;
-    if (!abi::S_ISLNK(mode)) request.mode &= ~current_fs().umask() | abi::S_IFMT | (abi::S_IALLUGO & ~abi::S_IRWXUGO);
+    if (!abi::S_ISLNK(mode)) {
+        AccessControlList::Pointer inherited = TRY(default_acl(directory));
+        if (inherited) {
+            // Its list stands in for the umask.
+            RefPtr<AccessControlList> access = TRY(inherited->copy());
+            request.mode = (mode & ~u32{abi::S_IRWXUGO}) | access->limit_to(mode & abi::S_IRWXUGO);
+            if (!access->is_mode()) plan.access = std::move(access);
+            if (abi::S_ISDIR(mode)) plan.fallback = std::move(inherited);
+        } else {
+            request.mode &= ~current_fs().umask() | abi::S_IFMT | (abi::S_IALLUGO & ~abi::S_IRWXUGO);
+        }
+    }
     request.uid = who.fsuid;
     request.gid = who.fsgid;
     // A set-group-ID directory hands its group down, and to directories the bit too (inode(7)).
@@ -35,7 +47,21 @@ CreateRequest new_inode_request(const Inode& directory, u32 mode, const Credenti
                  !who.is_in_group(request.gid) && !who.has(Capability::Fsetid))
             request.mode &= ~abi::S_ISGID;
     }
-    return request;
+    return plan;
+}
+
+Result<RefPtr<Inode>> make_inode(Inode& directory, std::string_view name, NewInode plan) {
+    RefPtr<Inode> fresh = TRY(directory.create(name, plan.request));
+    if (!plan.access && !plan.fallback) return fresh;
+    core::WriteGuard guard(fresh->lock);
+    auto begun = begin_with_acls(*fresh, std::move(plan.access), plan.fallback.get());
+    if (begun) return fresh;
+    // Without its lists it is not to be.
+    if (fresh->is_directory())
+        (void)directory.remove_directory(name, *fresh);
+    else
+        (void)directory.unlink(name, *fresh);
+    return error(begun.error());
 }
 
 namespace {
@@ -67,21 +93,22 @@ Result<Path> create_name(LookupStart start, std::string_view path, NodeKind kind
 
 Result<void> make_directory(LookupStart start, std::string_view path, u32 mode) {
     TRY(create_name(start, path, NodeKind::Directory,
-                    [&](const Path& directory, std::string_view name, const Credentials& who) {
+                    [&](const Path& directory, std::string_view name, const Credentials& who) -> Result<RefPtr<Inode>> {
                         u32 wanted = abi::S_IFDIR | (mode & (abi::S_IRWXUGO | abi::S_ISVTX));
                         Inode& parent = *directory.inode();
-                        return parent.create(name, new_inode_request(parent, wanted, who));
+                        return make_inode(parent, name, TRY(plan_inode(parent, wanted, who)));
                     }));
     return {};
 }
 
 Result<Path> create_at(LookupStart start, std::string_view path, u32 mode, DeviceNumber device) {
-    return create_name(start, path, NodeKind::Other,
-                       [&](const Path& directory, std::string_view name, const Credentials& who) {
-                           CreateRequest request = new_inode_request(*directory.inode(), mode, who);
-                           request.device = device;
-                           return directory.inode()->create(name, request);
-                       });
+    return create_name(
+        start, path, NodeKind::Other,
+        [&](const Path& directory, std::string_view name, const Credentials& who) -> Result<RefPtr<Inode>> {
+            NewInode plan = TRY(plan_inode(*directory.inode(), mode, who));
+            plan.request.device = device;
+            return make_inode(*directory.inode(), name, std::move(plan));
+        });
 }
 
 Result<void> make_node(LookupStart start, std::string_view path, u32 mode, DeviceNumber device) {
@@ -113,12 +140,12 @@ Result<void> make_node(LookupStart start, std::string_view path, u32 mode, Devic
 
 Result<void> make_symlink(std::string_view target, LookupStart start, std::string_view path) {
     if (target.empty()) return error(Errno::ENOENT);
-    TRY(create_name(
-        start, path, NodeKind::Other, [&](const Path& directory, std::string_view name, const Credentials& who) {
-            CreateRequest request = new_inode_request(*directory.inode(), abi::S_IFLNK | abi::S_IRWXUGO, who);
-            request.link_target = target;
-            return directory.inode()->create(name, request);
-        }));
+    TRY(create_name(start, path, NodeKind::Other,
+                    [&](const Path& directory, std::string_view name, const Credentials& who) -> Result<RefPtr<Inode>> {
+                        NewInode plan = TRY(plan_inode(*directory.inode(), abi::S_IFLNK | abi::S_IRWXUGO, who));
+                        plan.request.link_target = target;
+                        return make_inode(*directory.inode(), name, std::move(plan));
+                    }));
     return {};
 }
 

@@ -60,7 +60,12 @@ Result<void> Inode::check_permission(u32 mask, const Credentials& who) {
     if ((mask & may_write) && is_immutable()) return error(Errno::EPERM);
     u32 bits = mode();
     u32 granted;
-    if (who.fsuid == uid())
+    // Without rights for the group, which are the mask's, Linux does not look at the list.
+    AccessControlList::Pointer list;
+    if (!has_no_acl() && who.fsuid != uid() && (bits & abi::S_IRWXG)) list = TRY(access_acl());
+    if (list)
+        granted = list->check(mask, uid(), gid(), who) ? mask : 0;
+    else if (who.fsuid == uid())
         granted = bits >> 6;
     else if (((bits >> 3) & 7) != (bits & 7) && who.is_in_group(gid()))
         granted = bits >> 3;
@@ -162,6 +167,36 @@ Result<void> Inode::deny_write_access() {
         if (count > 0) return error(Errno::ETXTBSY);
     } while (!writers_.compare_exchange_weak(count, count - 1, std::memory_order_acquire));
     return {};
+}
+
+Result<AccessControlList::Pointer> Inode::access_acl() {
+    if (acl_state_.load(std::memory_order_acquire) == AclState::Unknown) {
+        KeptAcls kept = TRY(load_acls());
+        core::SpinGuard guard(attachment_lock_);
+        // Else it has been loaded or changed meanwhile.
+        if (acl_state_.load(std::memory_order_relaxed) == AclState::Unknown) {
+            const bool has_any = kept.access || kept.has_default;
+            access_acl_ = std::move(kept.access);
+            acl_state_.store(has_any ? AclState::Present : AclState::None, std::memory_order_release);
+        }
+    }
+    core::SpinGuard guard(attachment_lock_);
+    return access_acl_;
+}
+
+void Inode::acl_changed(AccessControlList::Pointer access) {
+    {
+        core::SpinGuard guard(attachment_lock_);
+        std::swap(access_acl_, access);
+        acl_state_.store(AclState::Present, std::memory_order_release);
+    }
+    // The old one goes when the lock is free again.
+}
+
+void Inode::default_acl_changed() {
+    core::SpinGuard guard(attachment_lock_);
+    if (acl_state_.load(std::memory_order_relaxed) == AclState::None)
+        acl_state_.store(AclState::Present, std::memory_order_release);
 }
 
 NullableRefPtr<InodeAttachment> Inode::attachment() {

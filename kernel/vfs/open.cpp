@@ -62,8 +62,16 @@ Result<RefPtr<File>> open_unnamed(const OpenRequest& request, u32 lookup_flags, 
     TRY(check_writable(directory));
     Inode& parent = *directory.inode();
     TRY(parent.check_permission(may_write | may_execute, who));
-    auto wanted = new_inode_request(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who);
-    RefPtr<Inode> inode = TRY(parent.create_unnamed(wanted));
+    NewInode plan;
+    {
+        core::ReadGuard guard(parent.lock);
+        plan = TRY(plan_inode(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who));
+    }
+    RefPtr<Inode> inode = TRY(parent.create_unnamed(plan.request));
+    {
+        core::WriteGuard guard(inode->lock);
+        TRY(begin_with_acls(*inode, std::move(plan.access), nullptr));
+    }
     char name[24];
     auto dentry = TRY(Dentry::create_root(parent.superblock(), inode, format_into(name, "#{}", inode->number())));
     return open_found(Path(RefPtr<Mount>(*directory.mount), std::move(dentry)),
@@ -86,8 +94,8 @@ Result<FoundOrCreated> find_or_create(Walk& walk, const OpenRequest& request, co
     auto dentry = TRY(DentryCache::find_or_load_locked(*directory.dentry, walk.last(), walk.last_hash()));
     if (dentry->inode()) return FoundOrCreated{std::move(dentry), Created::No};
     TRY(may_create(directory, who));
-    auto wanted = new_inode_request(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who);
-    DentryCache::instantiate(dentry, TRY(parent.create(walk.last(), wanted)));
+    NewInode plan = TRY(plan_inode(parent, abi::S_IFREG | (request.mode & abi::S_IALLUGO), who));
+    DentryCache::instantiate(dentry, TRY(make_inode(parent, walk.last(), std::move(plan))));
     tell_watches(parent, {.bits = abi::IN_CREATE, .name = walk.last()});
     return FoundOrCreated{std::move(dentry), Created::Yes};
 }

@@ -15,7 +15,7 @@ constexpr u32 confined = lookup_beneath | lookup_in_root;
 /// The common case of search permission: a directory that anybody may search.
 bool anybody_may_search(const Inode& directory) {
     constexpr u32 relevant = abi::S_IFMT | abi::S_IXUGO;
-    return (directory.mode() & relevant) == (abi::S_IFDIR | abi::S_IXUGO);
+    return (directory.mode() & relevant) == (abi::S_IFDIR | abi::S_IXUGO) && directory.has_no_acl();
 }
 Result<void> may_search(Inode& directory, const Credentials& who) {
     if (!directory.is_directory()) return error(Errno::ENOTDIR);

@@ -14,6 +14,10 @@ std::span<const u8> attributes_in_inode(const DiskInode& inode) {
     return object_at<u32>(area, 0) == attribute_magic ? area : std::span<const u8>();
 }
 
+bool has_attributes(const DiskInode& inode) {
+    return !attributes_in_inode(inode).empty() || joined(inode.raw.attributes_low, inode.raw.attributes_high) != 0;
+}
+
 u32 attribute_block_checksum(const Volume& volume, u64 number, std::span<const u8> block) {
     constexpr usize place = offsetof(AttributeHeader, checksum);
     u32 value = crc32c_of(volume.checksum_seed(), number);

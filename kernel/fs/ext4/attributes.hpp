@@ -19,6 +19,9 @@ using AttributeSink = FunctionRef<bool(const Attribute&)>;
 /// EBADMSG, EIO …
 Result<void> list_attributes(Volume& volume, const DiskInode& inode, AttributeSink sink);
 
+/// Whether there may be any. Reads nothing.
+bool has_attributes(const DiskInode& inode);
+
 /// The part of inline data that has no room in the inode's 60 bytes: the attribute system.data. Empty when there is
 /// none.
 Result<std::span<const u8>> inline_data_behind_inode(const DiskInode& inode);

@@ -129,6 +129,7 @@ Result<void> Ext4SuperBlock::start(const Ext4Options& options) {
     block_size_ = volume_->block_size();
     if (block_size_ < device_->disk().limits().logical_block) return error(Errno::EINVAL);
     max_file_size_ = volume_->most_extent_bytes();
+    keeps_acls_ = true;
     RefPtr<Ext4Inode> root = TRY(inode(ext4::root_inode));
     if (!root->is_directory()) return error(Errno::EUCLEAN);
     return set_root(std::move(root));

@@ -1,6 +1,7 @@
 // Attributes, symlinks and directories.
 #include "inode.hpp"
 
+#include "acl_format.hpp"
 #include "attribute_edit.hpp"
 #include "attributes.hpp"
 #include "directory_edit.hpp"
@@ -70,6 +71,7 @@ Ext4Inode::Ext4Inode(Ext4SuperBlock& superblock, DiskInode disk)
     set_link_count(raw.link_count);
     set_size(disk_.size());
     set_protection(disk_.has(ext4::inode_immutable), disk_.has(ext4::inode_append));
+    if (ext4::has_attributes(disk_)) set_acl_state(vfs::AclState::Unknown);
     access_time_.store(
         time_of(raw.access_time, extra_of<&RawInode::access_time_extra>(disk_, offsetof(RawInode, access_time_extra))));
     modify_time_.store(
@@ -250,7 +252,35 @@ Result<vfs::Attributes> Ext4Inode::attributes() {
 }
 
 Result<usize> Ext4Inode::get_extended_attribute(std::string_view name, std::span<u8> value) {
-    return heed(find_value(name, value));
+    if (!vfs::acl_kind(name)) return heed(find_value(name, value));
+    ArrayList<u8> list = TRY(heed(find_acl(name)));
+    if (value.empty()) return list.size();
+    if (list.size() > value.size()) return error(Errno::ERANGE);
+    std::memcpy(value.data(), list.begin(), list.size());
+    return list.size();
+}
+
+/// An access control list as an attribute's value.
+Result<ArrayList<u8>> Ext4Inode::find_acl(std::string_view name) {
+    core::ReadGuard guard(disk_lock);
+    Result<ArrayList<u8>> found = error(Errno::ENODATA);
+    TRY(ext4::list_attributes(ext4().volume(), disk_, [&](const ext4::Attribute& attribute) {
+        if (attribute.prefix != name) return true;
+        found = ext4::acl_from_disk(attribute.value);
+        return false;
+    }));
+    return found;
+}
+
+Result<vfs::Inode::KeptAcls> Ext4Inode::load_acls() {
+    KeptAcls kept;
+    auto access = heed(find_acl(vfs::acl_attribute(vfs::AclKind::Access)));
+    if (!access && access.error() != Errno::ENODATA) return error(access.error());
+    if (access) kept.access = TRY(vfs::AccessControlList::parse(access->span()));
+    auto handed_down = heed(find_acl(vfs::acl_attribute(vfs::AclKind::Default)));
+    if (!handed_down && handed_down.error() != Errno::ENODATA) return error(handed_down.error());
+    kept.has_default = handed_down.has_value();
+    return kept;
 }
 
 Result<usize> Ext4Inode::find_value(std::string_view name, std::span<u8> value) {
@@ -306,8 +336,12 @@ Result<void> Ext4Inode::change_extended_attributes(FunctionRef<Result<void>(cons
 }
 
 Result<void> Ext4Inode::set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags) {
-    // Access control lists look otherwise on the disk, and nobody would heed them.
-    if (name.starts_with("system.")) return error(Errno::EOPNOTSUPP);
+    if (name.starts_with("system.") && !vfs::acl_kind(name)) return error(Errno::EOPNOTSUPP);
+    ArrayList<u8> list; // access control lists look otherwise on the disk
+    if (vfs::acl_kind(name)) {
+        list = TRY(ext4::acl_to_disk(value));
+        value = list.span();
+    }
     const auto mode = flags & abi::XATTR_CREATE    ? ext4::AttributeMode::Create
                       : flags & abi::XATTR_REPLACE ? ext4::AttributeMode::Replace
                                                    : ext4::AttributeMode::CreateOrReplace;

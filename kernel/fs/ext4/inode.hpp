@@ -44,6 +44,7 @@ public:
     Result<usize> list_extended_attributes(std::span<char> names) override;
     Result<void> set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags) override;
     Result<void> remove_extended_attribute(std::string_view name) override;
+    Result<KeptAcls> load_acls() override;
 
     /// Stores what has changed, some time durably. May sleep. EIO, EROFS, ENOSPC.
     Result<void> store();
@@ -86,6 +87,7 @@ private:
     void note_damage(Errno code, const char* function, u32 line) const;
     Result<usize> copy_names(std::span<char> names);
     Result<usize> find_value(std::string_view name, std::span<u8> value);
+    Result<ArrayList<u8>> find_acl(std::string_view name);
     Result<void> change_extended_attributes(FunctionRef<Result<void>(const ext4::InodeEdit&)> change);
     void copy_fields();
 

@@ -94,6 +94,7 @@ TmpfsSuperBlock::TmpfsSuperBlock(vfs::FileSystemType& type, RefPtr<TmpfsAccounti
     : SuperBlock(type, vfs::allocate_anonymous_device()), accounting_(std::move(accounting)), options_(options),
       limits_(limits) {
     block_size_ = arch::page_size;
+    keeps_acls_ = true;
 }
 
 Result<RefPtr<TmpfsSuperBlock>> TmpfsSuperBlock::create(vfs::FileSystemType& type, const TmpfsOptions& options,

@@ -22,6 +22,7 @@
 #include <lib/result.hpp>
 #include <optional>
 #include <string_view>
+#include <vfs/access_control_list.hpp>
 #include <vfs/credentials.hpp>
 #include <vfs/device.hpp>
 
@@ -126,8 +127,9 @@ public:
     virtual Result<Attributes> attributes();
     /// Stores the change (already allowed) and the change time. lock held. Default: the fields below.
     virtual Result<void> set_attributes(const AttributeChange& change);
-    /// Default: mode bits, owner, groups and capabilities; EPERM to write what is immutable. `mask` of may_*. EACCES.
-    /// Path walks don't ask for search permission where the mode has all three execute bits.
+    /// Default: mode bits, access control list, owner, groups and capabilities; EPERM to write what is immutable.
+    /// `mask` of may_*. EACCES. Path walks don't ask for search permission where the mode has all three execute bits
+    /// and there is no list.
     virtual Result<void> check_permission(u32 mask, const Credentials& who);
     /// Makes the open file; permissions are checked, `flags` those of open(2). Default by type: directory, page-cached
     /// regular file, device, FIFO; ENXIO for a socket.
@@ -141,6 +143,14 @@ public:
     virtual Result<void> set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags);
     virtual Result<usize> list_extended_attributes(std::span<char> names);
     virtual Result<void> remove_extended_attribute(std::string_view name);
+
+    /// Access control lists are attributes, too, where the superblock keeps them. What set_acl_state() has said to be
+    /// Unknown is asked for here, once. No lock is held.
+    struct KeptAcls {
+        AccessControlList::Pointer access;
+        bool has_default = false;
+    };
+    virtual Result<KeptAcls> load_acls() { return KeptAcls{}; }
 
     // ---- symlinks ----
 
@@ -213,6 +223,14 @@ public:
     bool is_append_only() const { return is_append_only_; }
     bool is_protected() const { return is_immutable_ || is_append_only_; }
 
+    /// The access list, or null. Errors of load_acls().
+    Result<AccessControlList::Pointer> access_acl();
+    /// Whether it has no list of either kind, for sure.
+    bool has_no_acl() const { return acl_state_.load(std::memory_order_acquire) == AclState::None; }
+    /// A list of either kind was stored or removed; `access` is the one that counts now. lock held.
+    void acl_changed(AccessControlList::Pointer access);
+    void default_acl_changed();
+
     // ---- shared state, generic ----
 
     /// Serialises changes of a directory's entries; of a file's size, data writes and attributes.
@@ -267,6 +285,9 @@ protected:
         is_append_only_ = is_append_only;
     }
 
+    /// Before anybody else knows the inode; None at first.
+    void set_acl_state(AclState state) { acl_state_.store(state, std::memory_order_relaxed); }
+
     AtomicTimestamp access_time_, modify_time_, change_time_;
     Timestamp birth_time_;
 
@@ -274,15 +295,17 @@ private:
     SuperBlock& superblock_;
     const u64 number_;
     bool is_immutable_ = false, is_append_only_ = false;
+    std::atomic<AclState> acl_state_{AclState::None};
     std::atomic<u32> mode_;
     std::atomic<u32> uid_;
     std::atomic<u32> gid_;
     std::atomic<u32> link_count_{1};
     std::atomic<u64> size_{0};
     DeviceNumber special_device_;
-    std::atomic<i32> writers_{0}; // > 0 opens for writing, < 0 executions
-    core::SpinLock attachment_lock_;
+    std::atomic<i32> writers_{0};    // > 0 opens for writing, < 0 executions
+    core::SpinLock attachment_lock_; // a leaf
     NullableRefPtr<InodeAttachment> attachment_;
+    AccessControlList::Pointer access_acl_; // under attachment_lock_
     std::atomic<FileLocks*> file_locks_{nullptr};
     std::atomic<InodeWatches*> watches_{nullptr};
 };

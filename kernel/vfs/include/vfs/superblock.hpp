@@ -43,6 +43,8 @@ public:
     /// Whether names come from the file system alone, which says of any other that there is none (ENOENT), to who wants
     /// to make it too: /proc.
     bool knows_all_names() const { return knows_all_names_; }
+    /// Whether access control lists can be stored with its inodes, as extended attributes.
+    bool keeps_acls() const { return keeps_acls_; }
     bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
     /// The directory that a mount of the whole shows.
     Dentry& root() const { return *root_; }
@@ -77,6 +79,7 @@ protected:
     u32 block_size_ = 4096;
     DentryPolicy dentry_policy_ = DentryPolicy::Cache;
     bool knows_all_names_ = false;
+    bool keeps_acls_ = false;
 
 private:
     friend class DentryCache;
