@@ -42,7 +42,7 @@ PACKAGES = {
               "libc-bin", "ltrace", "mawk", "procps", "sed", "strace", "util-linux", "valgrind"],
     "suites": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils", "gawk", "grep",
                "libc-bin", "perl-base", "procps", "sed", "util-linux"],
-    "disk": ["attr", "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "e2fsprogs",
+    "disk": ["acl", "attr", "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "e2fsprogs",
              "findutils", "grep", "libc-bin", "mount", "sed", "util-linux"],
 }
 

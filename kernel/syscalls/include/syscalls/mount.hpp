@@ -39,7 +39,7 @@ inline constexpr Entry mount_calls[] = {
     entry<sys_mount>("mount", nr::mount, Support::Partial, "no shared and unbindable propagation: EINVAL"),
     entry<sys_pivot_root>("pivot_root", nr::pivot_root),
     entry<sys_removexattr>("removexattr", nr::removexattr),
-    entry<sys_setxattr>("setxattr", nr::setxattr, Support::Partial, "no POSIX ACLs: EOPNOTSUPP"),
+    entry<sys_setxattr>("setxattr", nr::setxattr),
     entry<sys_umount2>("umount2", nr::umount2, Support::Partial, "no MNT_EXPIRE: EINVAL"),
 };
 
