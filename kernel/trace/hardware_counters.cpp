@@ -104,10 +104,13 @@ void CpuCounters::arm() {
 
 void CpuCounters::on_turn() {
     if (!has_waiting_) return;
-    is_threads_turn_ = !is_threads_turn_;
-    PerfContext* of_thread = PerfContext::find(core::current_thread());
-    for (PerfContext* context : {PerfContext::find_cpu(core::this_cpu().number), of_thread}) {
-        if (!context) continue;
+    PerfContext* const of_cpu = PerfContext::find_cpu(core::this_cpu().number);
+    PerfContext* const of_thread = PerfContext::find(core::current_thread());
+    // Each group comes first once with the CPU's events before the thread's, and once behind them.
+    const bool are_both = of_cpu && of_cpu->hardware_events != 0 && of_thread && of_thread->hardware_events != 0;
+    is_threads_turn_ = are_both && !is_threads_turn_;
+    for (PerfContext* context : {of_cpu, of_thread}) {
+        if (!context || is_threads_turn_) continue;
         RecordingGuard guard(context->lock);
         ++context->turn;
     }

@@ -84,7 +84,7 @@ void PerfEvent::settle_guarded(Timers timers) {
     counts_ = is_enabled_ && is_where_it_counts && has_counters;
     counter_then_ = counter();
     clock_then_ = clock();
-    if (!counts_ && timers == Timers::Stop) core::cancel_timer(alarm_);
+    if (!counts_ && timers == Timers::Stop) stop_alarm_guarded();
 }
 
 void PerfEvent::settle_group_guarded(Timers timers) {

@@ -160,6 +160,7 @@ private:
     void settle_group_guarded(Timers timers = Timers::Stop);
     void on_timer();
     void arm_guarded();
+    void stop_alarm_guarded();
     void count_for_samples_guarded(u64 times, const Moment& moment);
     void take_sample_guarded(const Moment& moment);
     void adapt_period_guarded();

@@ -86,6 +86,13 @@ void PerfEvent::arm_guarded() {
     core::arm_timer(alarm_, core::monotonic_ns() + left_);
 }
 
+/// What is left of its time is waited for when it goes on.
+void PerfEvent::stop_alarm_guarded() {
+    if (!core::cancel_timer(alarm_)) return;
+    const u64 now = core::monotonic_ns();
+    left_ = alarm_.deadline_ns > now ? alarm_.deadline_ns - now : 1;
+}
+
 void PerfEvent::enter_guarded(u32 cpu) {
     const bool is_in = !target.is_on_one_cpu || target.cpu == cpu;
     if (is_in != is_in_) {
@@ -97,10 +104,7 @@ void PerfEvent::enter_guarded(u32 cpu) {
 
 void PerfEvent::leave_guarded() {
     if (hardware_in_group != 0) give_back_group_guarded(); // it leads
-    if (core::cancel_timer(alarm_)) {
-        const u64 now = core::monotonic_ns();
-        left_ = alarm_.deadline_ns > now ? alarm_.deadline_ns - now : 1;
-    }
+    stop_alarm_guarded();
     is_in_ = false;
     if (target.is_on_one_cpu) settle_guarded();
 }

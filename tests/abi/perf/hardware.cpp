@@ -128,6 +128,19 @@ void page() {
     close(fd);
 }
 
+/// Programs do not read the counters themselves unless they are allowed to.
+void instructions() {
+#if defined(__riscv)
+    uint64_t now;
+    CHECK(died_of(in_child([&] { asm volatile("rdcycle %0" : "=r"(now)); }), SIGILL));
+    CHECK(died_of(in_child([&] { asm volatile("rdinstret %0" : "=r"(now)); }), SIGILL));
+    asm volatile("rdtime %0" : "=r"(now));
+#elif defined(__aarch64__)
+    uint64_t now;
+    CHECK(died_of(in_child([&] { asm volatile("mrs %0, pmccntr_el0" : "=r"(now)); }), SIGILL));
+#endif
+}
+
 // ---- groups ----
 
 void groups() {
@@ -366,6 +379,7 @@ int main(int argc, char** argv) {
     switching();
     asleep();
     page();
+    instructions();
     groups();
     group_of_hardware();
     turns();
