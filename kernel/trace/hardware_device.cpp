@@ -38,6 +38,18 @@ Result<void> add_cpus(Directory& device) {
     return count > 1 ? FixedText::add(device, "cpus", "0-{}\n", count - 1) : FixedText::add(device, "cpus", "0\n");
 }
 
+/// Of equal CPUs, too.
+Result<void> add_identity(Directory& sys, const arch::HardwareCounters& unit) {
+    if (unit.identity_file.empty()) return {};
+    for (u32 i = 0; i < core::cpu_count(); ++i) {
+        char name[64];
+        RefPtr<Directory> cpu = TRY(sys.add_path(format_into(name, "devices/system/cpu/cpu{}", i)));
+        RefPtr<Directory> directory = TRY(cpu->add_path(unit.identity_directory));
+        TRY(FixedText::add(*directory, unit.identity_file, "0x{016x}\n", unit.identity));
+    }
+    return {};
+}
+
 } // namespace
 
 Result<void> register_hardware_counters(Directory& sys) {
@@ -50,6 +62,7 @@ Result<void> register_hardware_counters(Directory& sys) {
     TRY(FixedText::add(*device, "perf_event_mux_interval_ms", "{}\n", rotation_ns / 1'000'000));
     TRY(device->add_symlink("subsystem", "../../../../bus/event_source"));
     if (!unit.is_raw_unit) TRY(add_cpus(*device));
+    TRY(add_identity(sys, unit));
     RefPtr<Directory> formats = TRY(device->add_directory("format"));
     for (std::string_view format : unit.formats) {
         const usize colon = format.find(':');

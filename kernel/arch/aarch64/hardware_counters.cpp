@@ -48,8 +48,12 @@ bool counts(u64 event) {
 }
 
 constexpr std::string_view formats[] = {"event:config:0-15"};
-constinit HardwareCounters present{
-    .tells_modes_apart = true, .device = "armv8_pmuv3", .parent = "platform/pmu", .formats = formats};
+constinit HardwareCounters present{.tells_modes_apart = true,
+                                   .device = "armv8_pmuv3",
+                                   .parent = "platform/pmu",
+                                   .formats = formats,
+                                   .identity_directory = "regs/identification",
+                                   .identity_file = "midr_el1"};
 
 /// The registers of an event's counter are reached through a selector.
 void select(unsigned counter) {
@@ -73,6 +77,7 @@ void initialise_performance_monitor() {
 void enable_performance_monitor(CounterInterrupts interrupts) {
     if (monitor_version() == 0) return;
     const unsigned events = READ_SYSTEM_REGISTER(pmcr_el0) >> 11 & 31;
+    present.identity = READ_SYSTEM_REGISTER(midr_el1);
     present.interrupts = interrupts == CounterInterrupts::Yes;
     present.counters = ((u64{1} << events) - 1) | cycle_counter_bit;
 }

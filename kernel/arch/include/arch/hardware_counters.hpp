@@ -22,6 +22,10 @@ struct HardwareCounters {
     std::string_view device;                   // its name in /sys/bus/event_source/devices,
     std::string_view parent;                   // and above it in /sys/devices
     std::span<const std::string_view> formats; // "event:config:0-15": files of its format/
+    /// A file beside each CPU's others in /sys/devices/system/cpu, by whose number programs look up names of events;
+    /// empty: none.
+    std::string_view identity_directory{}, identity_file{};
+    u64 identity = 0;
 };
 const HardwareCounters& hardware_counters();
 
