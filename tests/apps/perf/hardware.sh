@@ -2,7 +2,7 @@
 # Debian's perf over the processor's counters: what it counts of a program and of all CPUs, and samples by cycles where
 # counters interrupt.
 # rootfs: perf
-# arch: aarch64 riscv64
+# arch: aarch64
 # smp: 4
 # timeout: 240
 cd /tmp
