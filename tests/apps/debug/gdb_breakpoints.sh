@@ -2,8 +2,8 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
-# arch: x86_64 aarch64 riscv64
-# long: riscv64
+# arch: x86_64 aarch64 riscv64 loongarch64
+# long: riscv64 loongarch64
 # timeout: 180
 # Breakpoints, steps and variables of a program that gdb runs.
 . "${0%/*}/normal.bash"

@@ -2,8 +2,8 @@
 # rootfs: debug
 # mem: 2G
 # with: normal.bash
-# arch: x86_64 riscv64
-# long: riscv64
+# arch: x86_64 aarch64 riscv64 loongarch64
+# long: aarch64 riscv64 loongarch64
 # timeout: 240
 # What gdb can catch: calls, children, programs, signals; and which of a family it follows.
 . "${0%/*}/normal.bash"

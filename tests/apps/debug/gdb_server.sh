@@ -3,7 +3,8 @@
 # mem: 2G
 # with: normal.bash
 # timeout: 240
-# arch: x86_64
+# arch: x86_64 aarch64 riscv64
+# long: aarch64 riscv64
 # gdb and a gdbserver that it talks to by a pair of sockets.
 . "${0%/*}/normal.bash"
 # What gdbserver and its program said, behind what gdb said.

@@ -21,12 +21,13 @@ numbers() {
     sed -E "${words[@]}"
 }
 
-# Until each thread of a process sleeps.
+# Until each thread of a process sleeps, and there are so many of them. 1 when the process has ended instead.
 until_asleep() {
     local state
     while :; do
         state=$(cat "/proc/$1"/task/*/stat 2> /dev/null | sed -E 's/^.*\) (.).*/\1/' | sort -u)
         [ "$state" = S ] && [ "$(ls "/proc/$1/task" | wc -l)" = "$2" ] && return
+        [ "$state" = Z ] || [ -z "$state" ] && return 1
     done
 }
 
@@ -37,7 +38,8 @@ debugger() {
 
 # Addresses, numbers of processes and threads, and what it says of its own libraries.
 debugger_output() {
-    sed -E -e '/libthread_db/d' -e 's/0x[0-9a-f]{4,}/ADDRESS/g' -e 's/\b(LWP|process) [0-9]+/\1 N/g' -e 's/ \(core dumped\)//'
+    sed -E -e '/libthread_db/d' -e 's/0x[0-9a-f]{4,}/ADDRESS/g' -e 's/\b(LWP|process) [0-9]+/\1 N/g' -e 's/ \(core dumped\)//' \
+        -e 's/threadid=[0-9]+/threadid=ID/g'
 }
 
 # The same, of a program whose own output comes behind all that gdb says: which of the two writes first is nobody's promise.

@@ -1,8 +1,8 @@
 #!/bin/bash
 # rootfs: debug
 # with: normal.bash
-# arch: x86_64 aarch64 riscv64
-# long: aarch64 riscv64
+# arch: x86_64 aarch64 riscv64 loongarch64
+# long: aarch64 riscv64 loongarch64
 # Every call of small programs as strace decodes it, and only those that are asked for.
 . "${0%/*}/normal.bash"
 export LC_ALL=C

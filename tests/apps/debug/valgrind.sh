@@ -1,11 +1,12 @@
 #!/bin/bash
 # rootfs: debug
 # with: normal.bash
-# arch: x86_64
+# arch: x86_64 aarch64
+# long: aarch64
 # timeout: 300
 # memcheck over a program of Debian and one that has what it looks for.
 . "${0%/*}/normal.bash"
-said() { sed -E -e 's/^==[0-9]+==/==/' -e 's/0x[0-9A-F]{5,}/ADDRESS/g' -e '/^== (Memcheck|Copyright|Using|Parent)/d'; }
+said() { sed -E -e 's/^==[0-9]+==/==/' -e 's/0x[0-9A-Fa-f]{5,}/ADDRESS/g' -e '/^== (Memcheck|Copyright|Using|Parent)/d'; }
 echo "== ls"
 valgrind --tool=memcheck --log-file=log ls /usr/local/lib/debuggees; echo "status $?"
 said < log
