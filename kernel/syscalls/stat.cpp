@@ -72,9 +72,10 @@ namespace {
 
 abi::statx_timestamp to_statx(const vfs::Timestamp& time) { return {time.seconds, time.nanoseconds, 0}; }
 
-abi::statx to_statx(const vfs::Attributes& from, const vfs::Path& path) {
+/// Like Linux's file systems it answers when a file was made only if asked (`wanted`), and all the rest in any case.
+abi::statx to_statx(const vfs::Attributes& from, const vfs::Path& path, u32 wanted) {
     abi::statx to{};
-    to.stx_mask = abi::STATX_BASIC_STATS | abi::STATX_BTIME;
+    to.stx_mask = abi::STATX_BASIC_STATS;
     to.stx_blksize = from.block_size;
     to.stx_attributes = from.attribute_flags;
     to.stx_attributes_mask = abi::STATX_ATTR_AUTOMOUNT | abi::STATX_ATTR_MOUNT_ROOT;
@@ -86,13 +87,16 @@ abi::statx to_statx(const vfs::Attributes& from, const vfs::Path& path) {
     to.stx_size = from.size;
     to.stx_blocks = from.blocks;
     to.stx_atime = to_statx(from.access_time);
-    to.stx_btime = to_statx(from.birth_time);
     to.stx_ctime = to_statx(from.change_time);
     to.stx_mtime = to_statx(from.modify_time);
     to.stx_rdev_major = abi::device_major(from.special_device);
     to.stx_rdev_minor = abi::device_minor(from.special_device);
     to.stx_dev_major = abi::device_major(from.device);
     to.stx_dev_minor = abi::device_minor(from.device);
+    if (wanted & abi::STATX_BTIME) {
+        to.stx_mask |= abi::STATX_BTIME;
+        to.stx_btime = to_statx(from.birth_time);
+    }
     if (path.mount) {
         to.stx_mask |= abi::STATX_MNT_ID;
         to.stx_mnt_id = path.mount->id();
@@ -112,13 +116,13 @@ Result<long> sys_statx(Thread& thread, int directory, mm::UserString path, u32 f
     u32 lookup_flags = TRY(lookup_flags_of(flags, known));
     if (TRY(names_descriptor(directory, path, flags))) {
         auto file = TRY(thread.own_files().use_any(directory));
-        TRY(out.copy_out(to_statx(TRY(file->attributes()), file->path())));
+        TRY(out.copy_out(to_statx(TRY(file->attributes()), file->path(), mask)));
         return 0;
     }
     PathArgument argument;
     TRY(argument.get(thread, directory, path));
     vfs::Path found = TRY(argument.lookup(lookup_flags));
-    TRY(out.copy_out(to_statx(TRY(found.inode()->attributes()), found)));
+    TRY(out.copy_out(to_statx(TRY(found.inode()->attributes()), found, mask)));
     return 0;
 }
 

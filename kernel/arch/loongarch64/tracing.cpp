@@ -1,4 +1,8 @@
-// Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, and the FP and vector registers, which overlap.
+// Setting a tracee's registers (arch/tracing.hpp): NT_PRSTATUS, the FP and vector registers, which overlap, and
+// breakpoints.
+#include "debug_set.hpp"
+
+#include <arch/page.hpp>
 #include <arch/tracing.hpp>
 
 #include <abi/linux/elf.hpp>
@@ -24,16 +28,28 @@ usize vector_words(u32 type) {
     return 0;
 }
 
+bool is_debug_set(u32 type) { return type == abi::NT_LOONGARCH_HW_BREAK || type == abi::NT_LOONGARCH_HW_WATCH; }
+
+/// The number of slots is skipped; nothing behind it can be set, for there are none (register_sets.cpp). As on Linux,
+/// an address that user code could not have is refused first.
+Result<void> write_debug_set(std::span<const u8> from, usize given) {
+    if (given <= offsetof(DebugSet, slots)) return {};
+    DebugSet set;
+    std::memcpy(&set, from.data(), sizeof set);
+    return error(VirtAddr{set.slots[0].address} >= user_address_end ? Errno::EINVAL : Errno::EOPNOTSUPP);
+}
+
 } // namespace
 
-usize register_set_unit(u32) { return sizeof(u64); }
+usize register_set_unit(u32 type) { return is_debug_set(type) ? sizeof(u32) : sizeof(u64); }
 
-Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from, usize) {
+Result<void> write_register_set(UserContext& context, u32 type, std::span<const u8> from, usize given) {
     if (type == abi::NT_PRSTATUS) {
         abi::linux_user_regs regs;
         std::memcpy(&regs, from.data(), sizeof regs);
         return context.from_user_regs(regs);
     }
+    if (is_debug_set(type)) return write_debug_set(from, given);
     context.save_extended_state();
     ExtendedState& state = context.extended;
     if (type == abi::NT_PRFPREG) {
@@ -56,21 +72,34 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
 RegisterRequest register_request(long) { return {}; }
 Result<WordRequest> word_request(long, u64) { return error(Errno::EIO); }
 
-Result<u64> read_user_area(UserContext& context, u64 offset) {
-    constexpr u64 era = 32, badv = 33;
-    const u64 index = offset;
-    if (index < 32) return index == 0 ? 0 : context.regs[index];
-    if (index == era) return context.regs[0];
-    if (index == badv) return 0;
-    return error(Errno::EIO);
+namespace {
+
+// Words of PTRACE_PEEKUSER behind the general registers (asm/ptrace.h: ARG0, PC, BADVADDR). It counts words, not bytes.
+constexpr u64 general_words = 32, first_argument_word = 32, pc_word = 33, bad_address_word = 34;
+
+u64* user_word(UserContext& context, u64 index) {
+    if (index < general_words) return &context.regs[index];
+    if (index == first_argument_word) return &context.original_a0;
+    if (index == pc_word) return &context.regs[0];
+    if (index == bad_address_word) return &context.bad_address;
+    return nullptr;
 }
 
-Result<void> write_user_area(UserContext& context, u64 offset, u64 value) {
-    constexpr u64 era = 32;
-    if (offset == 0) return {};
-    if (offset < 32) return context.regs[offset] = value, Result<void>{};
-    if (offset == era) return context.regs[0] = value, Result<void>{};
-    return error(Errno::EIO);
+} // namespace
+
+Result<u64> read_user_area(UserContext& context, u64 index) {
+    if (index == 0) return 0; // $r0, in whose place we keep the pc
+    const u64* word = user_word(context, index);
+    if (!word) return error(Errno::EIO);
+    return *word;
+}
+
+Result<void> write_user_area(UserContext& context, u64 index, u64 value) {
+    if (index == 0) return {};
+    u64* word = user_word(context, index);
+    if (!word) return error(Errno::EIO);
+    *word = value;
+    return {};
 }
 
 } // namespace linnet::arch

@@ -192,12 +192,15 @@ TrapReason decode(UserContext& context, u64 status, u64 address) {
     if (auto access = page_access(code)) {
         forget_entry(address);
         context.last_fault = *access;
+        context.bad_address = address;
         return {.kind = TrapReason::Kind::PageFault, .access = *access, .address = {address}};
     }
     switch (code) {
     case Code::Address:
+        context.bad_address = address;
         return user_fault(abi::SIGBUS, abi::BUS_ADRERR, address);
     case Code::Alignment:
+        context.bad_address = address;
         return user_fault(abi::SIGBUS, abi::BUS_ADRALN, address);
     case Code::Bounds:
         return bounds_check(context);

@@ -58,6 +58,7 @@ void UserContext::copy_from(const UserContext& view) {
     std::memcpy(regs, view.regs, sizeof regs);
     original_a0 = view.original_a0;
     came_by_syscall = view.came_by_syscall;
+    bad_address = view.bad_address;
     InterruptsOff guard; // the registers stay this thread's until they are copied
     units = view.units;
     extended = view.extended;
@@ -75,6 +76,7 @@ void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     live = 0;
     original_a0 = 0;
     came_by_syscall = 0;
+    bad_address = 0;
     extended = {};
     extended_cpu = no_cpu;
 }
@@ -84,6 +86,7 @@ abi::linux_user_regs UserContext::to_user_regs() const {
     for (unsigned i = 1; i < 32; ++i) values.regs[i] = regs[i];
     values.orig_a0 = original_a0;
     values.csr_era = regs[0];
+    values.csr_badv = bad_address;
     return values;
 }
 
@@ -92,6 +95,7 @@ Result<void> UserContext::from_user_regs(const abi::linux_user_regs& values) {
     for (unsigned i = 1; i < 32; ++i) regs[i] = values.regs[i];
     original_a0 = values.orig_a0;
     regs[0] = values.csr_era;
+    bad_address = values.csr_badv;
     return {};
 }
 

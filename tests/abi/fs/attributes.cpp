@@ -233,6 +233,10 @@ void test_statfs_statx() {
     CHECK_EQ(statx(AT_FDCWD, "t", 0, STATX_BASIC_STATS | STATX_BTIME, &sx), 0);
     CHECK_EQ(sx.stx_size, 1u);
     CHECK(S_ISREG(sx.stx_mode));
+    // When it was made is told only to who asks.
+    CHECK_EQ(statx(AT_FDCWD, "t", 0, STATX_BASIC_STATS, &sx), 0);
+    CHECK_EQ(sx.stx_mask & (STATX_BASIC_STATS | STATX_BTIME), unsigned(STATX_BASIC_STATS));
+    CHECK_EQ(sx.stx_btime.tv_sec, 0);
     CHECK_ERRNO(statx(AT_FDCWD, "t", 0, 0x80000000u, &sx), EINVAL);
     CHECK_ERRNO(statx(AT_FDCWD, "t", 0x6000, STATX_BASIC_STATS, &sx), EINVAL);
     CHECK_EQ(statx(0, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx), 0);

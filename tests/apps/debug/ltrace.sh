@@ -15,7 +15,7 @@ ltrace -S -c -o log "$debuggees/steps"; echo "status $?"
 # Where the loader looks first depends on the CPU, and whether it gives back a part of a mapping on where that came to lie.
 mawk '$4 ~ /^[0-9]+$/ && $5 !~ /total|SYS_newfstatat|SYS_openat|^munmap/ { print $4, $5 }' log | sort -k 2
 # Each process for itself, for their lines come in any order; and without what depends on when a child ends: whether its parent
-# waits already, so that the call is shown in two parts around the signal.
+# waits already, so that the call is shown in two parts around the signal. On LoongArch ltrace itself aborts here.
 ltrace -f -o log -e fork+vfork+waitpid+execl "$debuggees/family"; echo "status $?"
 ids=$(sed 's/ .*//' log | sort -nu)
 for id in $ids; do

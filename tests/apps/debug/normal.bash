@@ -4,9 +4,10 @@ debuggees=/usr/local/lib/debuggees
 # Numbers of processes are to look like nothing else: in a guest that has just started they are not even two digits long.
 until (exit $((BASHPID < 1000))); do :; done
 
-# Addresses, and bytes that are random.
+# Addresses, and bytes that are random; when a machine has just started they may not be there yet.
 addresses() {
     sed -E -e '/getrandom\(/s/"[^"]*"/RANDOM/' -e 's/0x[0-9a-f]{5,}/ADDRESS/g' -e 's/^(set_tid_address\(.*= )[0-9]+/\1ID/' \
+        -e 's/^getrandom\(ADDRESS, ([0-9]+), GRND_NONBLOCK\) += -1 EAGAIN.*/getrandom(RANDOM, \1, GRND_NONBLOCK) = \1/' \
         -e 's/"\\177ELF[^,]*/"ELF.../' -e 's/pipe:\[[0-9]+\]/pipe:[N]/g' -e 's/ +=/ =/'
 }
 

@@ -5,6 +5,7 @@
 // destroyed.
 #pragma once
 
+#include <arch/page.hpp>
 #include <lib/format.hpp>
 #include <lib/intrusive_list.hpp>
 #include <vfs/dentry.hpp>
@@ -76,7 +77,7 @@ protected:
 
     u64 max_file_size_ = ~u64{0} >> 1;
     usize max_name_length_ = 255;
-    u32 block_size_ = 4096;
+    u32 block_size_ = arch::page_size; // as stat(2) tells: of files without blocks, as those of pipes and sockets
     DentryPolicy dentry_policy_ = DentryPolicy::Cache;
     bool knows_all_names_ = false;
     bool keeps_acls_ = false;

@@ -98,6 +98,7 @@ public:
     u32 extended_cpu = no_cpu;
     u64 live = 0;
     Access last_fault = Access::Read; // a signal frame tells whether a store faulted
+    u64 bad_address = 0;              // of the last exception that was about one; debuggers see it
     ExtendedState extended{};
 };
 
