@@ -18,7 +18,7 @@ from .paths import BUILD, ensure
 from .ui import LinnetError, Progress
 
 # Raise it when the code below makes different images out of the same packages.
-VERSION = 1
+VERSION = 2
 
 PACKAGES = ["?essential", "apt", "bash", "e2fsprogs", "login", "mount", "passwd", "procps"]  # apt takes patterns
 # Whose trees need a package to say that /usr is merged.
@@ -43,7 +43,8 @@ dpkg --audit
 """
 
 FILES = {
-    "etc/fstab": "/dev/root / ext4 errors=remount-ro 0 1\n",
+    # The launcher makes a root the first disk. Nothing finds a disk by its label without /sys/block.
+    "etc/fstab": "/dev/vda / ext4 errors=remount-ro 0 1\n",
     "etc/hostname": "linnet\n",
     "etc/hosts": "127.0.0.1 localhost linnet\n",
     # What dpkg wants to find before the first package is configured.
