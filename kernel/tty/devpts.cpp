@@ -22,6 +22,7 @@ public:
         TRY(parse_options(source.options));
         return FileSystem::mount(source);
     }
+    Result<void> remount(std::string_view options) override { return parse_options(options); }
 
     std::atomic<u32> mode{0600};
     std::atomic<u32> gid{no_id}; // no_id: the opener's

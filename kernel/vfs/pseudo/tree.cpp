@@ -10,7 +10,7 @@ namespace {
 class PseudoSuperBlock final : public SuperBlock {
 public:
     explicit PseudoSuperBlock(FileSystem& file_system)
-        : SuperBlock(file_system, allocate_anonymous_device()), magic_(file_system.magic()) {
+        : SuperBlock(file_system, allocate_anonymous_device()), file_system_(file_system), magic_(file_system.magic()) {
         dentry_policy_ = DentryPolicy::Revalidate;
         block_size_ = file_system.file_block();
         knows_all_names_ = magic_ == abi::PROC_SUPER_MAGIC;
@@ -22,8 +22,10 @@ public:
         statistics.block_size = arch::page_size;
         return statistics;
     }
+    Result<void> remount(std::string_view options, bool) override { return file_system_.remount(options); }
 
 private:
+    FileSystem& file_system_;
     const u32 magic_;
 };
 
@@ -53,6 +55,11 @@ Result<void> FileSystem::initialise() {
 }
 
 Result<RefPtr<SuperBlock>> FileSystem::mount(const MountSource&) { return RefPtr<SuperBlock>(*superblock_); }
+
+Result<void> FileSystem::remount(std::string_view options) {
+    if (!options.empty()) return error(Errno::EINVAL);
+    return {};
+}
 
 Directory::Directory(FileSystem& file_system, u32 permissions)
     : Node(file_system.superblock(), file_system.next_inode_number(), abi::S_IFDIR | permissions),

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -116,6 +117,30 @@ void test_flags() {
     CHECK_ERRNO(umount("n"), EINVAL);
 }
 
+// The mode of a slave terminal that is made now.
+unsigned mode_of_new_terminal() {
+    const int master = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    CHECK(master >= 0);
+    int number = -1;
+    CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+    char path[32];
+    snprintf(path, sizeof path, "/dev/pts/%d", number);
+    struct stat st{};
+    CHECK_EQ(stat(path, &st), 0);
+    close(master);
+    return st.st_mode & 07777;
+}
+
+void test_terminals_remounted() {
+    constexpr unsigned long flags = MS_REMOUNT | MS_NOSUID | MS_NOEXEC;
+    CHECK_EQ(mount(nullptr, "/dev/pts", nullptr, flags, "gid=5,mode=600,ptmxmode=666"), 0);
+    CHECK_EQ(mode_of_new_terminal(), 0600u);
+    CHECK_ERRNO(mount(nullptr, "/dev/pts", nullptr, flags, "mode=9"), EINVAL);
+    CHECK_ERRNO(mount(nullptr, "/dev/pts", nullptr, flags, "there-is-no-such-option"), EINVAL);
+    CHECK_EQ(mount(nullptr, "/dev/pts", nullptr, flags, "gid=5,mode=620,ptmxmode=666"), 0);
+    CHECK_EQ(mode_of_new_terminal(), 0620u);
+}
+
 } // namespace
 
 int main() {
@@ -133,6 +158,7 @@ int main() {
     test_tmpfs();
     test_bind();
     test_flags();
+    test_terminals_remounted();
     CHECK_EQ(chdir("/"), 0);
     CHECK_EQ(umount(base), 0);
     return check::result();

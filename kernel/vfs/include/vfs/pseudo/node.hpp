@@ -32,6 +32,8 @@ public:
 
     const char* name() const override { return name_; }
     Result<RefPtr<SuperBlock>> mount(const MountSource& source) override;
+    /// The options of a remount; all mounts have them then. EINVAL: there is no such option, as there is none here.
+    virtual Result<void> remount(std::string_view options);
 
 private:
     const char* name_;
