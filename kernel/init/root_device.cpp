@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <block/disk.hpp>
-#include <charconv>
 
 namespace linnet::init {
 namespace {
@@ -34,11 +33,21 @@ std::optional<DeviceNumber> number_of(FunctionRef<bool(Device&)> is_wanted) {
     return number;
 }
 
-std::optional<u32> parse(std::string_view digits, int base) {
+constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; }
+
+/// All of it must be digits. (std::from_chars with a base needs floating-point code where it is not inlined.)
+std::optional<u32> parse(std::string_view digits, u32 base) {
+    if (digits.empty()) return {};
     u32 value = 0;
-    const char* const end = digits.data() + digits.size();
-    const auto result = std::from_chars(digits.data(), end, value, base);
-    if (result.ec != std::errc{} || result.ptr != end) return {};
+    for (const char c : digits) {
+        const char lower = to_lower(c);
+        const u32 digit = c >= '0' && c <= '9'           ? static_cast<u32>(c - '0')
+                          : lower >= 'a' && lower <= 'f' ? static_cast<u32>(lower - 'a') + 10
+                                                         : base;
+        if (digit >= base || __builtin_mul_overflow(value, base, &value) ||
+            __builtin_add_overflow(value, digit, &value))
+            return {};
+    }
     return value;
 }
 
@@ -48,8 +57,6 @@ std::optional<DeviceNumber> by_name(std::string_view wanted) {
         return std::string_view(name, device.name(name)) == wanted;
     });
 }
-
-constexpr char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; }
 
 /// With /PARTNROFF=N it is the partition whose number is larger by N than the one that has the id.
 std::optional<DeviceNumber> by_uuid(std::string_view value) {
