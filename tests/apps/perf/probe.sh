@@ -1,7 +1,8 @@
 #!/bin/bash
 # Debian's perf probe: probes of the kernel and of a library are added, listed, recorded and taken away.
 # rootfs: perf
-# arch: x86_64
+# arch: x86_64 aarch64
+# long: aarch64
 # smp: 1
 # timeout: 240
 # One processor: with more, Linux changes its own code while QEMU executes it, and panics.
@@ -10,7 +11,7 @@ cd /tmp
 # A function of each kernel that its programs come to, and whose name perf can take.
 function=vfs_read
 grep -qw $function /proc/kallsyms || function=tracing_mark_write
-plain() { sed -E "s/\\b$function\\b/FUNCTION/g; s/_*(getpid in)/\\1/"; }
+plain() { sed -E "s#/[a-z0-9_]+-linux-gnu/libc#/libc#; s/\\b$function\\b/FUNCTION/g; s/_*(getpid in)/\\1/"; }
 numbers() { sed -E 's/\(?[0-9a-f]{12,16}\)?/ADDRESS/g'; }
 hits() { perf script -i "$1" -F comm,event,trace 2>/dev/null | tr -s " " | numbers; }
 mark() { while read -r line; do echo $line; done < /proc/self/status > /sys/kernel/tracing/trace_marker; }
@@ -29,17 +30,22 @@ perf probe -d 'probe:back*' 2>&1; echo $?
 perf probe -d 'probe:back*' 2>&1; echo $?
 perf probe -d 'probe:*' 2>&1; perf probe -l
 echo "-- an address"
-address=$(grep -E -m1 -w "linnet::syscalls::sys_setsid|__x64_sys_setsid" /proc/kallsyms | cut -d' ' -f1)
+address=$(grep -E -m1 -w "linnet::syscalls::sys_setsid|__(x64|arm64)_sys_setsid" /proc/kallsyms | cut -d' ' -f1)
 perf probe -q -a "session=0x$address"; echo $?
 perf stat -x, -e probe:session busybox setsid true 2>&1 | cut -d, -f1,3
 perf record -q -e probe:session -o address.data busybox setsid true 2>&1 | grep -v bpf
 hits address.data | grep -o "probe:.*" | uniq -c
 perf probe -q -d probe:session
 echo "-- a library"
-libc=/lib/x86_64-linux-gnu/libc.so.6
+libc=$(echo /lib/*-linux-gnu/libc.so.6)
+# The register of the first argument, as the kernel calls it.
+case $(uname -m) in
+x86_64) first=%di ;;
+aarch64) first=%x0 ;;
+esac
 perf probe -q -x $libc getpid; echo $?
-perf probe -q -x $libc 'left=malloc%return'; echo $?
-perf probe -q -x $libc 'ended=_exit status=%di:s32'; echo $?
+perf probe -q -x $libc 'left=getppid%return'; echo $?
+perf probe -q -x $libc 'ended=_exit status='$first:s32; echo $?
 perf probe -l 2>&1 | plain
 perf record -q -e probe_libc:getpid,probe_libc:ended -o user.data sh -c 'exit 3' 2>&1 | grep -v bpf
 hits user.data
