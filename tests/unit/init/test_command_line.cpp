@@ -37,7 +37,7 @@ TEST(CommandLine, OursAndInits) {
     EXPECT_EQ(line.rdinit, "/a");
     EXPECT_TRUE(line.rdinit_given);
     EXPECT_EQ(line.init, "/b");
-    EXPECT_TRUE(line.root_is_read_only);
+    EXPECT_TRUE(line.root.is_read_only);
     EXPECT_EQ(joined(line.init_arguments), "<word><rest><x=y><quiet>");
     EXPECT_EQ(joined(line.environment), "<name=value>");
 }
@@ -46,9 +46,28 @@ TEST(CommandLine, Nothing) {
     for (const char* text : {"", " ", "\t\n ", "--", "-- ", "ro rw"}) {
         auto line = parsed(text);
         EXPECT_EQ(line.rdinit, "/init") << text;
-        EXPECT_FALSE(line.rdinit_given || line.root_is_read_only);
+        EXPECT_FALSE(line.rdinit_given);
         EXPECT_TRUE(line.init_arguments.is_empty() && line.environment.is_empty());
     }
+}
+
+TEST(CommandLine, Root) {
+    EXPECT_TRUE(parsed("").root.is_read_only); // as on Linux
+    EXPECT_FALSE(parsed("ro rw").root.is_read_only);
+    EXPECT_TRUE(parsed("rw ro").root.is_read_only);
+    auto line = parsed("root=PARTUUID=1-2 rootfstype=ext4,vfat rootflags=errors=panic,acl rootdelay=3 rootwait");
+    EXPECT_EQ(line.root.device, "PARTUUID=1-2");
+    EXPECT_EQ(line.root.types, "ext4,vfat");
+    EXPECT_EQ(line.root.flags, "errors=panic,acl");
+    EXPECT_EQ(line.root.delay_seconds, 3);
+    EXPECT_TRUE(line.root.waits);
+    EXPECT_EQ(line.root.wait_seconds, 0);
+    line = parsed("rootwait=7");
+    EXPECT_TRUE(line.root.waits);
+    EXPECT_EQ(line.root.wait_seconds, 7);
+    line = parsed("root= rootdelay=x rootwait=-");
+    EXPECT_EQ(line.root.device, "");
+    EXPECT_EQ(line.root.delay_seconds, 0);
 }
 
 TEST(CommandLine, Quotes) {
