@@ -59,11 +59,14 @@ void switches_and_wakeups() {
     reset();
     int fds[2];
     CHECK_OK(pipe(fds));
+    const pid_t parent = getpid();
     const pid_t child = fork();
     if (child == 0) {
         char byte;
         close(fds[1]);
-        _exit(read(fds[0], &byte, 1) == 1 ? 0 : 1);
+        const bool has_read = read(fds[0], &byte, 1) == 1;
+        wait_asleep(parent); // else it may find that this has ended without having slept
+        _exit(has_read ? 0 : 1);
     }
     close(fds[0]);
     wait_asleep(child);
