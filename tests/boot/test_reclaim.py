@@ -8,7 +8,7 @@ from linnet_tool.batch import Batch
 from linnet_tool.testing.harness import BootTest
 
 NAMES = "i=0; while [ $i -lt 4000 ]; do [ -e /tmp/no-such-name-$i ]; i=$((i+1)); done"
-HOG = "tail -c {}m /dev/zero | wc -c"
+HOG = "tail -c {}m /dev/zero"  # keeps so much for ever
 
 
 class Reclaim(BootTest):
@@ -31,8 +31,9 @@ class Reclaim(BootTest):
             self.assertGreater(full, 500)
             before = self.vmstat(guest)
             # Each is smaller than all memory, together they are larger: somebody must die, the names before.
-            hogs = " & ".join(f"({HOG.format(40)})" for _ in range(4))
-            guest.run(["sh", "-c", f"{hogs} & wait"], 60)
+            hogs = " & ".join([HOG.format(40)] * 4)
+            until_one_died = "until grep -q '^oom_kill [1-9]' /proc/vmstat; do sleep 0.1; done"
+            guest.run(["sh", "-c", f"{hogs} & {until_one_died}; killall tail; wait"], 60)
             after = self.vmstat(guest)
             self.assertGreater(after["pageoutrun"], before["pageoutrun"])
             self.assertGreater(after["slabs_scanned"], before["slabs_scanned"])

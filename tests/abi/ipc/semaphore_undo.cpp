@@ -157,7 +157,6 @@ void test_threads() {
                 &thread, nullptr,
                 [](void*) -> void* {
                     take(&last);
-                    check::wait_asleep(getpid());
                     CHECK(check::eventually([] { return check::thread_state(getpid()) == 'Z'; }));
                     CHECK_EQ(value(last.id), 0);
                     fflush(stdout);
