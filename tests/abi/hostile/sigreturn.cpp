@@ -1,7 +1,6 @@
-// arch: x86_64 aarch64 riscv64
 // timeout: 120
-// The fuzzer of signal frames for a while; the long tier runs it for a million. (Not on LoongArch: Linux 7.2 locks up.
-// On RISC-V Linux 6.12 needs more than two minutes for 20,000.)
+// The fuzzer of signal frames for a while; the long tier runs it for a million. (On RISC-V Linux 6.12 needs more than
+// two minutes for 20,000.)
 #include "frame_fuzzer.hpp"
 
 #if defined(__riscv)

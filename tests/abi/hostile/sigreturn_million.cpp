@@ -1,4 +1,3 @@
-// arch: x86_64 aarch64 riscv64
 // long
 // timeout: 3000
 // A million forged signal frames.
