@@ -76,6 +76,9 @@ Result<void> fill_root() {
 }
 
 void open_console() {
+    // A host that is busy may tell of its consoles only now.
+    constexpr u64 patience_ns = 5'000'000'000;
+    tty::wait_for_chosen_console(core::Deadline::after(patience_ns));
     Result<RefPtr<vfs::File>> console = vfs::open("/dev/console", abi::O_RDWR);
     if (!console) {
         core::log_warning("Warning: unable to open an initial console (error {}).", console.error());

@@ -7,6 +7,7 @@
 #include <abi/linux/stat.hpp>
 #include <algorithm>
 #include <core/log.hpp>
+#include <core/wait_queue.hpp>
 #include <process/process.hpp>
 #include <tty/device.hpp>
 #include <vfs/device_nodes.hpp>
@@ -24,6 +25,8 @@ constinit Terminal* terminals[max_terminals] = {}; // each counted, never let go
 constinit usize terminal_count = 0;
 constinit char console_name[16] = {};
 constinit usize console_name_length = 0;
+constinit std::atomic<bool> more_terminals_may_come{false};
+constinit core::WaitQueue terminal_came;
 
 NullableRefPtr<Terminal> find_terminal(u64 device) {
     core::SpinGuard guard(registry_lock);
@@ -82,15 +85,31 @@ Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_v
         terminal->ref();
         terminals[terminal_count++] = terminal.get();
     }
+    terminal_came.wake_all();
     TRY(vfs::announce_device(name, abi::S_IFCHR | 0600, number, "tty"));
     return terminal;
 }
+
+void expect_terminals() { more_terminals_may_come.store(true, std::memory_order_release); }
 
 void choose_console(std::string_view words) {
     const std::string_view name = words.substr(0, words.find(','));
     core::SpinGuard guard(registry_lock);
     console_name_length = std::min(name.size(), sizeof(console_name));
     std::copy_n(name.begin(), console_name_length, console_name);
+}
+
+void wait_for_chosen_console(core::Deadline deadline) {
+    auto has_come = [] {
+        core::SpinGuard guard(registry_lock);
+        const std::string_view wanted(console_name, console_name_length);
+        return wanted.empty() || std::any_of(terminals, terminals + terminal_count,
+                                             [&](const Terminal* terminal) { return terminal->name() == wanted; });
+    };
+    if (has_come() || !more_terminals_may_come.load(std::memory_order_acquire)) return;
+    core::log_info("tty: waiting for the console");
+    if (core::wait_until(terminal_came, core::Sleep::Deep, deadline, has_come) != core::WaitResult::Ready)
+        core::log_warning("tty: there is no terminal of the name that console= has");
 }
 
 bool is_chosen_console(std::string_view name) {

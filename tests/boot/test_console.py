@@ -1,5 +1,6 @@
 """Terminals over virtio-console: /dev/hvc0 as the console that console= names, over PCI and over MMIO."""
 
+import json
 import socket
 import tempfile
 import time
@@ -96,6 +97,27 @@ class VirtioConsole(BootTest):
         line.expect(b"sysrq: Power Off")
         output = b"".join(b"%d\n" % number for number in range(1, 4001))
         self.assertEqual(ours.makefile("rb").read(), output)
+        self.assertEqual(guest.wait(60), 0)
+
+    def test_console_that_comes_late(self):
+        """The host tells of its consoles when it gets round to it, which may be after the kernel looked for one."""
+        ours, theirs = socket.socketpair()
+        monitor, monitor_end = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(monitor.close)
+        with theirs, monitor_end:
+            guest = self.start_bare(
+                "console=hvc0 rdinit=/bin/busybox -- setsid -c /bin/sh",
+                ["-serial", "stdio", "-device", "virtio-serial-pci", "-chardev", f"socket,fd={theirs.fileno()},id=line",
+                 "-chardev", f"socket,fd={monitor_end.fileno()},id=mon", "-mon", "chardev=mon,mode=control"],
+                [theirs.fileno(), monitor_end.fileno()])
+        self.assertTrue(any(b"waiting for the console" in line for line in guest.stdout))
+        for command in ({"execute": "qmp_capabilities"},
+                        {"execute": "device_add", "arguments": {"driver": "virtconsole", "chardev": "line", "id": "late"}}):
+            monitor.sendall(json.dumps(command).encode())
+        line = Line(ours)
+        line.expect(b"# ")
+        line.type(b"poweroff -f\r")
         self.assertEqual(guest.wait(60), 0)
 
     def test_over_mmio(self):

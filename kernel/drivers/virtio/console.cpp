@@ -6,6 +6,7 @@
 #include <core/log.hpp>
 #include <cstring>
 #include <lib/own_ptr.hpp>
+#include <tty/device.hpp>
 
 namespace linnet::drivers {
 namespace {
@@ -280,9 +281,9 @@ Result<void> VirtioConsole::start() {
     }
     control_receive_->kick();
     guard.unlock();
+    tty::expect_terminals(); // those that the host tells of
     send_control(~0u, event_device_ready, 1);
-    // A host that answers at once has its console in place before the first program looks for one.
-    handle_control();
+    handle_control(); // a host that answers at once has its console in place for what is logged from now on
     return {};
 }
 

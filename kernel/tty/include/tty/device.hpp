@@ -15,6 +15,11 @@ Result<RefPtr<Terminal>> register_terminal(TerminalDriver& driver, std::string_v
 void choose_console(std::string_view words);
 /// Whether console= named this terminal.
 bool is_chosen_console(std::string_view name);
+/// Says that a device is about to tell which terminals it has: its driver registers them later.
+void expect_terminals();
+/// Sleeps until the terminal that console= named is there, or the deadline; not at all when console= named none or no
+/// driver expects any.
+void wait_for_chosen_console(core::Deadline deadline);
 /// The terminal behind /dev/console, or null.
 NullableRefPtr<Terminal> console();
 
