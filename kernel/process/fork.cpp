@@ -112,6 +112,8 @@ void give_attributes(Thread& maker, Thread& child, u64 flags) {
     child.broken_memory_policy = maker.broken_memory_policy;
     child.is_io_flusher = maker.is_io_flusher;
     child.personality = maker.personality;
+    child.login_user = maker.login_user.load();
+    child.login_session = maker.login_session.load();
     child.no_new_privileges = maker.no_new_privileges.load();
     child.timer_slack_ns = child.default_timer_slack_ns = maker.timer_slack_ns;
     inherit_signal_state(child.signals, maker.signals);

@@ -104,8 +104,6 @@ private:
 };
 
 Result<void> show_cgroup(const Task&, TextSink sink) { return sink("0::/\n"), Result<void>{}; }
-/// -1 as an unsigned number: no login has been recorded.
-Result<void> show_no_login(const Task&, TextSink sink) { return sink("4294967295"), Result<void>{}; }
 /// There is one user namespace: every id is itself.
 Result<void> show_identity_map(const Task&, TextSink sink) {
     return sink("         0          0 4294967295\n"), Result<void>{};
@@ -163,8 +161,8 @@ constexpr Entry entries[] = {
     {"pagemap", EntryKind::Pagemap, 0400},
     {"clear_refs", EntryKind::Text, 0200, nullptr, store_clear_refs},
     list_of_mappings("numa_maps", show_numa_maps),
-    {"loginuid", EntryKind::Text, 0444, show_no_login},
-    {"sessionid", EntryKind::Text, 0444, show_no_login},
+    {"loginuid", EntryKind::Text, 0644, show_loginuid, store_loginuid},
+    {"sessionid", EntryKind::Text, 0444, show_sessionid},
     {"uid_map", EntryKind::Text, 0444, show_identity_map},
     {"gid_map", EntryKind::Text, 0444, show_identity_map},
 };

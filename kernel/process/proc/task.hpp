@@ -82,6 +82,9 @@ Result<void> show_smaps_rollup(const Task& task, TextSink sink);
 Result<void> store_clear_refs(const Task& task, std::string_view text); // pagemap.cpp
 Result<void> show_oom_score(const Task& task, TextSink sink);           // oom.cpp
 Result<void> show_oom_score_adj(const Task& task, TextSink sink);
+Result<void> show_loginuid(const Task& task, TextSink sink); // login.cpp
+Result<void> show_sessionid(const Task& task, TextSink sink);
+Result<void> store_loginuid(const Task& task, std::string_view text);
 Result<void> store_oom_score_adj(const Task& task, std::string_view text);
 Result<void> show_oom_adj(const Task& task, TextSink sink);
 Result<void> store_oom_adj(const Task& task, std::string_view text);

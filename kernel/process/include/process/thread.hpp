@@ -136,6 +136,8 @@ public:
     std::atomic<core::WaitQueue*> vfork_done{nullptr}; // while a parent waits for exec or exit; set under tree_lock
 
     u32 personality = 0;
+    static constexpr u32 no_login = ~0u;
+    std::atomic<u32> login_user{no_login}, login_session{no_login}; // /proc/PID/loginuid, sessionid
     std::atomic<bool> no_new_privileges{false};
     u16 io_priority = 0;
     u8 broken_memory_policy = abi::PR_MCE_KILL_DEFAULT; // PR_MCE_KILL; kept, for no memory is reported as broken
