@@ -49,26 +49,75 @@ Result<void> read_user(void* to, u64 from, usize size) {
     return {};
 }
 
-Result<void> write_record(const UserContext& context, const RecordKind& kind, u64 place) {
-    sctx_info header{kind.magic, static_cast<u32>(kind.size()), 0};
-    TRY(write_user(place, &header, sizeof header));
-    u64 body = place + sizeof header;
+/// Words of a user array that lies register by register, each as wide as the record's unit makes it.
+template <usize Words>
+bool store_registers(u64 to, const u64 (&from)[32][4]) {
+    UserWindow window;
     for (usize i = 0; i < 32; ++i)
-        TRY(write_user(body + i * kind.words * sizeof(u64), context.extended.registers[i], kind.words * sizeof(u64)));
-    fpu_context_flags flags{context.extended.fcc, static_cast<u32>(context.extended.fcsr)};
-    return write_user(body + kind.flags_place(), &flags, sizeof flags);
+        if (!store_user_words<Words>(reinterpret_cast<u64*>(to) + i * Words, from[i])) return false;
+    return true;
+}
+template <usize Words>
+bool load_registers(u64 (&to)[32][4], u64 from) {
+    UserWindow window;
+    for (usize i = 0; i < 32; ++i)
+        if (!load_user_words<Words>(to[i], reinterpret_cast<const u64*>(from) + i * Words)) return false;
+    return true;
+}
+
+/// By way of memory: pages may have to be found.
+Result<void> store_record_body(UserContext& context, const RecordKind& kind, u64 body) {
+    context.save_extended_state();
+    const auto& registers = context.extended.registers;
+    const bool stored = kind.words == 4   ? store_registers<4>(body, registers)
+                        : kind.words == 2 ? store_registers<2>(body, registers)
+                                          : store_registers<1>(body, registers);
+    auto* flags = reinterpret_cast<fpu_context_flags*>(body + kind.flags_place());
+    UserWindow window;
+    if (!stored || !store_user(&flags->fcc, context.extended.fcc) ||
+        !store_user(&flags->fcsr, static_cast<u32>(context.extended.fcsr)))
+        return error(Errno::EFAULT);
+    return {};
+}
+
+Result<void> write_record(UserContext& context, const RecordKind& kind, u64 place) {
+    if (!is_user_range({place}, kind.size())) return error(Errno::EFAULT);
+    const sctx_info header{kind.magic, static_cast<u32>(kind.size()), 0};
+    const u64 body = place + sizeof header;
+    if (!context.store_live_to_user(body)) TRY(store_record_body(context, kind, body));
+    UserWindow window;
+    if (!store_user_object(reinterpret_cast<sctx_info*>(place), header)) return error(Errno::EFAULT);
+    return {};
+}
+
+Result<void> load_record_body(UserContext& context, const RecordKind& kind, u64 body, u64 fcc, u32 fcsr) {
+    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers over it.
+    context.save_extended_state();
+    context.turn_on_unit(kind.unit); // false: it is on already, or the CPU lacks it
+    if (!(context.units & kind.unit)) return error(Errno::EINVAL);
+    auto& registers = context.extended.registers;
+    const bool loaded = kind.words == 4   ? load_registers<4>(registers, body)
+                        : kind.words == 2 ? load_registers<2>(registers, body)
+                                          : load_registers<1>(registers, body);
+    context.extended.fcc = fcc;
+    context.extended.fcsr = fcsr;
+    context.extended_state_changed();
+    return loaded ? Result<void>{} : error(Errno::EFAULT);
 }
 
 Result<void> read_record(UserContext& context, const RecordKind& kind, u64 body) {
-    context.turn_on_unit(kind.unit); // false: it is on already, or the CPU lacks it
-    if (!(context.units & kind.unit)) return error(Errno::EINVAL);
-    for (usize i = 0; i < 32; ++i)
-        TRY(read_user(context.extended.registers[i], body + i * kind.words * sizeof(u64), kind.words * sizeof(u64)));
-    fpu_context_flags flags;
-    TRY(read_user(&flags, body + kind.flags_place(), sizeof flags));
-    context.extended.fcc = flags.fcc;
-    context.extended.fcsr = settable_fcsr(flags.fcsr);
-    return {};
+    if (!is_user_range({body}, kind.size())) return error(Errno::EFAULT);
+    const auto* flags = reinterpret_cast<const fpu_context_flags*>(body + kind.flags_place());
+    u64 fcc = 0;
+    u32 fcsr = 0;
+    {
+        UserWindow window;
+        if (!load_user(fcc, &flags->fcc) || !load_user(fcsr, &flags->fcsr)) return error(Errno::EFAULT);
+    }
+    fcsr = settable_fcsr(fcsr);
+    // A narrower record than what is in use leaves the rest of the registers as it is, which takes their image.
+    if (kind_of(context) == &kind && context.load_live_from_user(body, fcc, fcsr)) return {};
+    return load_record_body(context, kind, body, fcc, fcsr);
 }
 
 /// Every record has to be one we know; anything else means that the frame isn't ours.
@@ -125,7 +174,6 @@ LINNET_TRUSTS_NO_ADDRESS bool load_frame(const rt_sigframe& from, UserContext& c
 } // namespace
 
 Result<void> push_signal_frame(UserContext& context, const SignalDelivery& delivery) {
-    context.save_extended_state();
     const RecordKind* kind = kind_of(context);
     usize records = (kind ? kind->size() : 0) + sizeof(sctx_info);
     usize size = sizeof(rt_sigframe) + records + record_alignment;
@@ -157,19 +205,12 @@ Result<void> push_signal_frame(UserContext& context, const SignalDelivery& deliv
 }
 
 LINNET_TRUSTS_NO_ADDRESS Result<SignalReturn> pop_signal_frame(UserContext& context) {
-    // Memory becomes the truth before anything is read into it, so a switch on the way can't store registers
-    // over it.
-    context.save_extended_state();
     u64 place = context.sp().value;
     if (!is_user_range({place}, sizeof(rt_sigframe))) return error(Errno::EFAULT);
     SignalReturn result;
     u32 flags = 0;
     if (!load_frame(*reinterpret_cast<const rt_sigframe*>(place), context, result, flags)) return error(Errno::EFAULT);
-    if (flags & abi::SC_USED_FP) {
-        auto records = read_records(context, place + sizeof(rt_sigframe));
-        context.extended_state_changed();
-        TRY(records);
-    }
+    if (flags & abi::SC_USED_FP) TRY(read_records(context, place + sizeof(rt_sigframe)));
     context.mark_not_syscall();
     return result;
 }

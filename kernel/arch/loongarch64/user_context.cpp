@@ -11,6 +11,12 @@ void arch_store_lsx(linnet::arch::ExtendedState*);
 void arch_load_lsx(const linnet::arch::ExtendedState*);
 void arch_store_lasx(linnet::arch::ExtendedState*);
 void arch_load_lasx(const linnet::arch::ExtendedState*);
+bool arch_store_fp_to_user(void* to);
+bool arch_load_fp_from_user(const void* from, linnet::u64 conditions, linnet::u64 fcsr);
+bool arch_store_lsx_to_user(void* to);
+bool arch_load_lsx_from_user(const void* from, linnet::u64 conditions, linnet::u64 fcsr);
+bool arch_store_lasx_to_user(void* to);
+bool arch_load_lasx_from_user(const void* from, linnet::u64 conditions, linnet::u64 fcsr);
 void arch_load_extended_state(linnet::arch::UserContext* context);
 void arch_save_extended_state(linnet::arch::UserContext* context);
 }
@@ -118,6 +124,26 @@ std::span<u8> UserContext::save_extended_state() {
     InterruptsOff guard;
     store_live_units();
     return {reinterpret_cast<u8*>(&extended), sizeof extended};
+}
+
+bool UserContext::store_live_to_user(u64 to) const {
+    InterruptsOff guard; // a missing page is no reason to sleep then, but ends the try
+    if (!live) return false;
+    LINNET_WRITE_CSR(LINNET_CSR_EUEN, units);
+    void* place = reinterpret_cast<void*>(to);
+    if (units & euen_lasx) return arch_store_lasx_to_user(place);
+    if (units & euen_lsx) return arch_store_lsx_to_user(place);
+    return arch_store_fp_to_user(place);
+}
+
+bool UserContext::load_live_from_user(u64 from, u64 fcc, u32 fcsr) {
+    InterruptsOff guard;
+    if (!live) return false;
+    LINNET_WRITE_CSR(LINNET_CSR_EUEN, units);
+    const void* place = reinterpret_cast<const void*>(from);
+    if (units & euen_lasx) return arch_load_lasx_from_user(place, fcc, fcsr);
+    if (units & euen_lsx) return arch_load_lsx_from_user(place, fcc, fcsr);
+    return arch_load_fp_from_user(place, fcc, fcsr);
 }
 
 void UserContext::extended_state_changed() {

@@ -90,6 +90,12 @@ public:
     /// Makes memory right: stores live registers. Interrupts are off and this is the running thread's
     /// context.
     void store_live_units();
+    /// Writes the running thread's registers to user memory as a signal frame has them: each as wide as the widest unit
+    /// in use makes it, then the condition flags and FCSR. False when they are in memory only, or when a page is
+    /// missing; part has been written then.
+    bool store_live_to_user(u64 to) const;
+    /// Loads the registers from there, and the flags. False as above; any of the registers may have been loaded then.
+    bool load_live_from_user(u64 from, u64 fcc, u32 fcsr);
 
     u64 regs[32] = {}; // [0] is pc, [n] is $rn
     u64 units = 0;
