@@ -57,6 +57,9 @@ Result<Kind> kind_of(u32 code) {
     }
     if (opcode >= opcode_beq && opcode <= opcode_bgeu) return Kind::Branch;
     if (code >> 25 >= pcaddi && code >> 25 <= pcaddu18i) return Kind::AddPc;
+    // Most functions begin with one. It could be stepped, but that costs a second trap.
+    constexpr u32 addi_d = 0xb; // the ten highest bits
+    if (code >> 22 == addi_d) return Kind::AddImmediate;
     // A trap between a linked load and its conditional store makes that fail, for ever in a loop.
     constexpr u32 linked_first = 0x20, linked_last = 0x23; // ll.w, sc.w, ll.d, sc.d by their eight highest bits
     if (code >> 24 >= linked_first && code >> 24 <= linked_last) return error(Errno::EINVAL);
@@ -139,6 +142,10 @@ ProbeAction begin_probed(const ProbedInstruction& instruction, ProbeRegisters re
     }
     case Kind::AddPc:
         registers.set(rd(code), added_to_pc(code, address));
+        registers.set_pc(next);
+        return ProbeAction::Emulated;
+    case Kind::AddImmediate:
+        registers.set(rd(code), registers.get(rj(code)) + extend(bits(code, 10, 12), 12));
         registers.set_pc(next);
         return ProbeAction::Emulated;
     }

@@ -35,6 +35,17 @@ TEST(ProbedLoongarch, AddsToPc) {
     EXPECT_EQ(machine.registers.get(4), test_address - 0x40000);
 }
 
+TEST(ProbedLoongarch, AddsImmediates) {
+    Machine machine(0x5000);
+    EXPECT_EQ(machine.emulate(word(0x02ff8084)), test_address + 4); // addi.d $a0, $a0, -32
+    EXPECT_EQ(machine.registers.get(4), 0x4fe0u);
+    EXPECT_EQ(machine.emulate(word(0x02dffc03)), test_address + 4); // addi.d $sp, $zero, 2047
+    EXPECT_EQ(machine.registers.get(3), 2047u);
+    EXPECT_EQ(machine.emulate(word(0x02e00080)), test_address + 4); // addi.d $zero, $a0, -2048
+    EXPECT_EQ(machine.registers.get(0), 0u);
+    EXPECT_TRUE(is_stepped(word(0x02bf8084))); // addi.w $a0, $a0, -32
+}
+
 TEST(ProbedLoongarch, OutOfLineAndRefused) {
     for (u32 code : {0x00109484u, 0x28c00084u, 0x38638484u}) // add.d, ld.d, amadd.d
         EXPECT_TRUE(is_stepped(word(code))) << std::hex << code;
