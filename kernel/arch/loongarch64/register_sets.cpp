@@ -1,5 +1,6 @@
 // LoongArch: general registers, FP, what the CPU says of itself, LSX and LASX (struct user_pt_regs, user_fp_state,
-// user_lsx_state, user_lasx_state), and breakpoints and watchpoints (user_watch_state_v2).
+// user_lsx_state, user_lasx_state), of binary translation (user_lbt_state), and breakpoints and watchpoints
+// (user_watch_state_v2).
 #include "debug_set.hpp"
 
 #include <abi/linux/elf.hpp>
@@ -57,6 +58,11 @@ void read_lsx(UserContext& of, std::span<u8> to) { read_vectors(of, to, lsx_byte
 usize lasx_size() { return cpu_has(lasx_bit) ? register_count * lasx_bytes : 0; }
 void read_lasx(UserContext& of, std::span<u8> to) { read_vectors(of, to, lasx_bytes); }
 
+usize translation_size() { return sizeof(TranslationState); }
+void read_translation(UserContext& of, std::span<u8> to) {
+    __builtin_memcpy(to.data(), &of.translation, sizeof of.translation);
+}
+
 usize debug_set_size() { return sizeof(DebugSet); }
 /// QEMU's CPU has no registers for breakpoints and watchpoints, and we use none: their number, and all else, is 0.
 void read_debug_set(UserContext&, std::span<u8> to) { __builtin_memset(to.data(), 0, to.size()); }
@@ -67,6 +73,7 @@ constexpr RegisterSet sets[] = {
     {"LINUX", abi::NT_LOONGARCH_CPUCFG, cpucfg_size, read_cpucfg},
     {"LINUX", abi::NT_LOONGARCH_LSX, lsx_size, read_lsx},
     {"LINUX", abi::NT_LOONGARCH_LASX, lasx_size, read_lasx},
+    {"LINUX", abi::NT_LOONGARCH_LBT, translation_size, read_translation},
     {"LINUX", abi::NT_LOONGARCH_HW_BREAK, debug_set_size, read_debug_set},
     {"LINUX", abi::NT_LOONGARCH_HW_WATCH, debug_set_size, read_debug_set},
 };

@@ -50,6 +50,10 @@ Result<void> write_register_set(UserContext& context, u32 type, std::span<const 
         return context.from_user_regs(regs);
     }
     if (is_debug_set(type)) return write_debug_set(from, given);
+    if (type == abi::NT_LOONGARCH_LBT) {
+        std::memcpy(&context.translation, from.data(), sizeof context.translation);
+        return {};
+    }
     context.save_extended_state();
     ExtendedState& state = context.extended;
     if (type == abi::NT_PRFPREG) {

@@ -65,6 +65,7 @@ void UserContext::copy_from(const UserContext& view) {
     original_a0 = view.original_a0;
     came_by_syscall = view.came_by_syscall;
     bad_address = view.bad_address;
+    translation = view.translation;
     InterruptsOff guard; // the registers stay this thread's until they are copied
     units = view.units;
     extended = view.extended;
@@ -83,6 +84,7 @@ void UserContext::reset_for_exec(VirtAddr entry, VirtAddr stack) {
     original_a0 = 0;
     came_by_syscall = 0;
     bad_address = 0;
+    translation = {};
     extended = {};
     extended_cpu = no_cpu;
 }

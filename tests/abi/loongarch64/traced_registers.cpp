@@ -1,6 +1,7 @@
 // arch: loongarch64
-// What debuggers of LoongArch ask for besides general registers: words of PTRACE_PEEKUSER, which ltrace goes by, and
-// the register sets of breakpoints and watchpoints, which say how many the CPU has. QEMU's has none.
+// What debuggers of LoongArch ask for besides general registers: words of PTRACE_PEEKUSER, which ltrace goes by,
+// the register sets of breakpoints and watchpoints, which say how many the CPU has (QEMU's has none), and that of
+// binary translation.
 #include <cstring>
 
 #include "tracee.hpp"
@@ -10,7 +11,7 @@ using namespace tracee;
 namespace {
 
 constexpr unsigned long first_argument_word = 32, pc_word = 33, bad_address_word = 34, words = 35;
-constexpr int breaks = 0xa05, watches = 0xa06;
+constexpr int breaks = 0xa05, watches = 0xa06, translation = 0xa04;
 
 /// struct user_watch_state_v2 of asm/ptrace.h, which older headers lack.
 struct DebugSet {
@@ -60,8 +61,16 @@ void writes_words(pid_t pid) {
     for (unsigned long none : {words, 44ul, 8 * words, ~0ul}) CHECK_ERRNO(call(PTRACE_POKEUSER, pid, none, 1), EIO);
 }
 
+/// struct user_lbt_state: what binary translation adds, whether or not the CPU has it. Any values are kept.
+struct TranslationSet {
+    unsigned long scratch[4];
+    unsigned flags, top;
+};
+static_assert(sizeof(TranslationSet) == 40);
+
 /// Bytes of the set that were moved.
-long move(pid_t pid, long request, int type, DebugSet& set, size_t size) {
+template <typename Set>
+long move(pid_t pid, long request, int type, Set& set, size_t size) {
     iovec io = {&set, size};
     errno = 0;
     return call(request, pid, (unsigned long)type, &io) == 0 ? long(io.iov_len) : -1;
@@ -94,6 +103,37 @@ void no_breakpoints(pid_t pid) {
     }
 }
 
+bool holds(pid_t pid, const TranslationSet& wanted) {
+    TranslationSet set;
+    memset(&set, 0xcc, sizeof set);
+    CHECK_EQ(move(pid, PTRACE_GETREGSET, translation, set, sizeof set), long(sizeof set));
+    return memcmp(&set, &wanted, sizeof set) == 0;
+}
+
+void translation_registers(pid_t pid) {
+    CHECK(holds(pid, {}));
+    TranslationSet set = {{1, 2, ~0ul, 4}, 0xffffffff, 0x87654321};
+    CHECK_EQ(move(pid, PTRACE_SETREGSET, translation, set, sizeof set), long(sizeof set));
+    CHECK(holds(pid, set));
+    const TranslationSet other = {{11, 12, 13, 14}, 15, 16};
+    TranslationSet from = other;
+    CHECK_EQ(move(pid, PTRACE_SETREGSET, translation, from, 16), 16);
+    set.scratch[0] = 11, set.scratch[1] = 12;
+    CHECK(holds(pid, set));
+    CHECK_EQ(move(pid, PTRACE_SETREGSET, translation, from, 32), 32);
+    memcpy(set.scratch, other.scratch, sizeof set.scratch);
+    CHECK(holds(pid, set));
+    CHECK_ERRNO(move(pid, PTRACE_SETREGSET, translation, from, 36), EINVAL);
+    CHECK_ERRNO(move(pid, PTRACE_SETREGSET, translation, from, 10), EINVAL);
+    CHECK_EQ(move(pid, PTRACE_GETREGSET, translation, from, 0), 0);
+    struct {
+        TranslationSet set;
+        unsigned long more;
+    } larger = {other, 5};
+    CHECK_EQ(move(pid, PTRACE_SETREGSET, translation, larger, sizeof larger), long(sizeof set));
+    CHECK(holds(pid, other));
+}
+
 void bad_address() {
     const pid_t pid = start([] { *(volatile int*)0x123450 = 1; });
     resume(pid);
@@ -110,6 +150,7 @@ int main() {
     reads_words(pid);
     writes_words(pid);
     no_breakpoints(pid);
+    translation_registers(pid);
     finish(pid);
     bad_address();
     return check::result();

@@ -56,6 +56,6 @@ inline constexpr u32 NT_PRSTATUS = 1, NT_PRFPREG = 2, NT_PRPSINFO = 3, NT_AUXV =
 inline constexpr u32 NT_X86_XSTATE = 0x202, NT_ARM_TLS = 0x401, NT_ARM_HW_BREAK = 0x402, NT_ARM_HW_WATCH = 0x403,
                      NT_ARM_SYSTEM_CALL = 0x404, NT_ARM_SVE = 0x405, NT_RISCV_VECTOR = 0x901,
                      NT_LOONGARCH_CPUCFG = 0xa00, NT_LOONGARCH_LSX = 0xa02, NT_LOONGARCH_LASX = 0xa03,
-                     NT_LOONGARCH_HW_BREAK = 0xa05, NT_LOONGARCH_HW_WATCH = 0xa06;
+                     NT_LOONGARCH_LBT = 0xa04, NT_LOONGARCH_HW_BREAK = 0xa05, NT_LOONGARCH_HW_WATCH = 0xa06;
 
 } // namespace linnet::abi

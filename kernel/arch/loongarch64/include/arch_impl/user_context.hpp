@@ -19,6 +19,14 @@ struct ExtendedState {
 };
 static_assert(sizeof(ExtendedState) == 1040);
 
+/// struct user_lbt_state of asm/ptrace.h: what binary translation adds. Debuggers can set and read it on any CPU; it is
+/// loaded into none, for QEMU's has no such unit.
+struct TranslationState {
+    u64 scratch[4];
+    u32 flags, top;
+};
+static_assert(sizeof(TranslationState) == 40);
+
 /// What user code may set of its FP control and status register: enables, rounding mode, flags and causes. A cause with
 /// its enable bit set would be raised in the kernel, when the register is loaded.
 constexpr u32 settable_fcsr(u32 wanted) {
@@ -106,6 +114,7 @@ public:
     Access last_fault = Access::Read; // a signal frame tells whether a store faulted
     u64 bad_address = 0;              // of the last exception that was about one; debuggers see it
     ExtendedState extended{};
+    TranslationState translation{};
 };
 
 } // namespace linnet::arch
