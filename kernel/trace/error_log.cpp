@@ -37,7 +37,7 @@ void show_error_log_locked(TextSink sink) {
         format_to(sink, "[{5}.{06}] {}: error: {}\n", us / 1'000'000, us % 1'000'000,
                   std::string_view(entry.place, entry.place_size), entry.why.message);
         format_to(sink, "  Command: {}\n           ", std::string_view(entry.text, entry.text_size));
-        for (usize column = 0; column < std::min(entry.why.position, entry.text_size); ++column) sink(" ");
+        for (usize column = 0; column < std::min(entry.why.position, entry.text_size + 1); ++column) sink(" ");
         sink("^\n");
     }
 }

@@ -33,56 +33,51 @@ public:
     }
 };
 
-class KernelProbeEvent final : public ProbeEvent, private probe::KernelProbeClient {
+class KernelEventProbe final : public EventProbe, private probe::KernelProbeClient {
 public:
-    static Result<ProbeEvent*> create(const ProbeCommand& command, u64 address, std::string_view group,
-                                      std::string_view name);
-
-    Result<void> connect_locked() override;
-    void disconnect_locked() override { probe::remove_kernel_probe(*this); }
-    void show_command(TextSink sink) const override;
-    void show_profile(TextSink sink) const override {
-        format_to(sink, "  {-44} {15} {15}\n", name, hits_.load(std::memory_order_relaxed),
-                  missed.load(std::memory_order_relaxed));
-    }
-    [[nodiscard]] bool is_of_programs() const override { return false; }
-
-private:
-    KernelProbeEvent(Texts texts, const ProbeCommand& command, u64 address)
-        : ProbeEvent(std::move(texts), command.is_return),
-          KernelProbeClient(command.is_return ? Wants::Returns : Wants::Entries), address_(address),
-          offset_(command.offset) {
+    KernelEventProbe(ProbeTexts texts, const ProbeCommand& command, u64 address)
+        : EventProbe(std::move(texts), command.is_return, nullptr, address),
+          KernelProbeClient(command.is_return ? Wants::Returns : Wants::Entries), given_offset_(command.offset),
+          given_most_active_(command.most_active) {
         most_active = command.most_active;
     }
+    Result<void> connect_locked() override;
+    void disconnect_locked() override { probe::remove_kernel_probe(*this); }
+    void show_profile(TextSink sink) const override {
+        format_to(sink, "  {-44} {15} {15}\n", texts_.name, hits_.load(std::memory_order_relaxed),
+                  missed.load(std::memory_order_relaxed));
+    }
+
+private:
     bool on_hit(arch::ProbeRegisters registers) override { return record(registers, registers.pc(), 0); }
     bool on_return(arch::ProbeRegisters registers, u64 function, u64 caller) override {
         return record(registers, function, caller);
     }
     bool record(arch::ProbeRegisters registers, u64 first, u64 second);
-    void print_place(TextSink sink, u64 first, u64 second) const override;
+    void show_kind(TextSink sink) const override {
+        EventProbe::show_kind(sink);
+        if (given_most_active_) format_to(sink, "{}", given_most_active_);
+    }
+    std::string_view place_suffix(std::span<char, 32> buffer) const override {
+        if (texts_.target.empty()) return format_into(buffer, "{#x}", given_offset_);
+        return given_offset_ ? format_into(buffer, "+{}", given_offset_) : std::string_view();
+    }
 
-    const u64 address_, offset_;
+    const u64 given_offset_;
+    const u32 given_most_active_;
 };
 
-Result<ProbeEvent*> KernelProbeEvent::create(const ProbeCommand& command, u64 address, std::string_view group,
-                                             std::string_view name) {
-    Texts texts = TRY(make_texts(command, group, name));
-    ProbeEvent* made = new (std::nothrow) KernelProbeEvent(std::move(texts), command, address);
-    if (!made) return error(Errno::ENOMEM);
-    return made;
-}
-
-Result<void> KernelProbeEvent::connect_locked() {
+Result<void> KernelEventProbe::connect_locked() {
     for (u32 cpu = 0; cpu < core::cpu_count(); ++cpu) {
         if (buffers[cpu].load(std::memory_order_relaxed)) continue;
         u8* buffer = new (std::nothrow) u8[longest_record];
         if (!buffer) return error(Errno::ENOMEM);
         buffers[cpu].store(buffer, std::memory_order_release);
     }
-    return probe::add_kernel_probe(*this, address_);
+    return probe::add_kernel_probe(*this, offset_);
 }
 
-bool KernelProbeEvent::record(arch::ProbeRegisters registers, u64 first, u64 second) {
+bool KernelEventProbe::record(arch::ProbeRegisters registers, u64 first, u64 second) {
     if (is_recording_here()) return false;
     hits_.fetch_add(1, std::memory_order_relaxed);
     u8* buffer = buffers[core::this_cpu().number].load(std::memory_order_relaxed);
@@ -91,7 +86,7 @@ bool KernelProbeEvent::record(arch::ProbeRegisters registers, u64 first, u64 sec
                         .in_kernel = true,
                         .pc = registers.pc(),
                         .frame = arch::frame_pointer(registers)};
-    emit(compose({buffer, longest_record}, place, first, second), &moment);
+    event->emit(compose({buffer, longest_record}, place, first, second), &moment);
     return true;
 }
 
@@ -100,29 +95,6 @@ void print_symbol(TextSink sink, u64 address, bool with_offset) {
     if (symbol.name.empty()) return format_to(sink, "{#x}", address);
     sink(symbol.name);
     if (with_offset) format_to(sink, "+{#x}", symbol.offset);
-}
-
-void KernelProbeEvent::print_place(TextSink sink, u64 first, u64 second) const {
-    sink("(");
-    if (is_return_) {
-        print_symbol(sink, second, true);
-        sink(" <- ");
-    }
-    print_symbol(sink, first, !is_return_);
-    sink(")");
-}
-
-void KernelProbeEvent::show_command(TextSink sink) const {
-    sink(is_return_ ? "r" : "p");
-    if (is_return_ && most_active) format_to(sink, "{}", most_active);
-    format_to(sink, ":{}/{} ", system, name);
-    if (texts_.target.empty())
-        format_to(sink, "{#x}", offset_);
-    else if (offset_)
-        format_to(sink, "{}+{}", texts_.target, offset_);
-    else
-        sink(texts_.target);
-    show_values(sink);
 }
 
 /// The usual name: kind, function, offset; what can't be in a name is an underscore.
@@ -154,12 +126,22 @@ Result<void> resolve(FetchArgument& what, CommandError& why) {
 
 } // namespace
 
-Result<ProbeEvent*> make_kernel_event(ProbeCommand& command, CommandError& why) {
+void print_kernel_place(TextSink sink, u64 first, u64 second, bool is_return) {
+    sink("(");
+    if (is_return) {
+        print_symbol(sink, second, true);
+        sink(" <- ");
+    }
+    print_symbol(sink, first, !is_return);
+    sink(")");
+}
+
+Result<OwnPtr<EventProbe>> make_kernel_probe(ProbeCommand& command, CommandError& why) {
     u64 address = command.offset;
     if (!command.target.empty()) {
         const u64 function = probe::find_kernel_function(command.target);
         if (function == 0) {
-            why.message = "Failed to register probe event";
+            why.message = "Invalid probed address or symbol";
             return error(Errno::EINVAL);
         }
         address += function;
@@ -176,8 +158,9 @@ Result<ProbeEvent*> make_kernel_event(ProbeCommand& command, CommandError& why) 
     }
     for (FetchArgument& argument : command.arguments.span()) TRY(resolve(argument, why));
     char buffer[64];
-    return KernelProbeEvent::create(command, address, command.group.empty() ? "kprobes" : command.group,
-                                    command.name.empty() ? usual_name(command, buffer) : command.name);
+    ProbeTexts texts = TRY(ProbeTexts::create(command, command.group.empty() ? "kprobes" : command.group,
+                                              command.name.empty() ? usual_name(command, buffer) : command.name));
+    return OwnPtr<EventProbe>(TRY(try_make<KernelEventProbe>(std::move(texts), command, address)));
 }
 
 } // namespace linnet::trace

@@ -57,6 +57,7 @@ private:
     }
     std::string_view next_word();
     Result<void> parse_head(std::string_view word);
+    Result<void> parse_removed();
     Result<void> parse_event(std::string_view text);
     Result<void> parse_place(std::string_view word);
     Result<void> parse_kernel_place(std::string_view word);
@@ -425,11 +426,23 @@ Result<void> Parser::parse_type(std::string_view text, FetchArgument& to) {
     return {};
 }
 
+/// What the probe that goes was made of, as it is listed.
+Result<void> Parser::parse_removed() {
+    command_.target = next_word();
+    for (std::string_view word = next_word(); !word.empty(); word = next_word()) {
+        if (command_.arguments.size() == most_probe_arguments) return refuse("Too many arguments", word, Errno::E2BIG);
+        FetchArgument listed;
+        listed.text = word;
+        TRY(command_.arguments.try_push(listed));
+    }
+    return {};
+}
+
 Result<void> Parser::run() {
     const std::string_view head = next_word();
     if (head.empty()) return error(Errno::EINVAL);
     TRY(parse_head(head));
-    if (command_.is_removal) return next_word().empty() ? Result<void>{} : Result<void>(error(Errno::EINVAL));
+    if (command_.is_removal) return parse_removed();
     TRY(parse_place(next_word()));
     for (std::string_view word = next_word(); !word.empty(); word = next_word()) TRY(parse_argument(word));
     return {};

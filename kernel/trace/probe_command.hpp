@@ -55,7 +55,8 @@ struct FetchArgument {
     FetchType type;
 };
 
-/// One line, taken apart. Everything is a part of the line.
+/// One line, taken apart. Everything is a part of the line. Of a removal, `target` is the whole word of the place, and
+/// of the arguments there are only the texts, whole words too.
 struct ProbeCommand {
     bool is_removal = false;
     bool is_return = false;

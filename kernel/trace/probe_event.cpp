@@ -48,9 +48,8 @@ constexpr EventField return_fields[] = {{"unsigned long __probe_func", sizeof(Re
 
 } // namespace
 
-Result<ProbeEvent::Texts> ProbeEvent::make_texts(const ProbeCommand& command, std::string_view group,
-                                                 std::string_view name) {
-    Texts made;
+Result<ProbeTexts> ProbeTexts::create(const ProbeCommand& command, std::string_view group, std::string_view name) {
+    ProbeTexts made;
     usize offset = sizeof(RecordHead) + (command.is_return ? 2 : 1) * sizeof(u64);
     TRY(made.values.try_reserve(command.arguments.size()));
     // First it is seen how much room they take.
@@ -77,7 +76,7 @@ Result<ProbeEvent::Texts> ProbeEvent::make_texts(const ProbeCommand& command, st
                                        .size = static_cast<u16>(size),
                                        .declaration = declared})); // reserved
             offset += size;
-            if (offset > longest_fixed_part) return error(Errno::E2BIG);
+            if (offset > EventProbe::longest_fixed_part) return error(Errno::E2BIG);
         }
         if (pass == 1) break;
         made.storage = OwnPtr<char[]>(new (std::nothrow) char[block.used()]);
@@ -89,11 +88,118 @@ Result<ProbeEvent::Texts> ProbeEvent::make_texts(const ProbeCommand& command, st
     return made;
 }
 
-ProbeEvent::ProbeEvent(Texts texts, bool is_return)
-    : TraceEvent(texts.group, texts.name), texts_(std::move(texts)), is_return_(is_return) {}
+// ---- one probe ----
+
+void EventProbe::show_command(TextSink sink) const {
+    char suffix[32];
+    show_kind(sink);
+    format_to(sink, ":{}/{} {}{}", texts_.group, texts_.name, texts_.target, place_suffix(suffix));
+    for (const ProbeValue& value : texts_.values.span()) format_to(sink, " {}={}", value.what.name, value.what.text);
+    sink("\n");
+}
+
+bool EventProbe::is_meant_by(const ProbeCommand& removal) const {
+    std::string_view place = removal.target;
+    if (place.empty()) return true;
+    char suffix[32];
+    if (!place.starts_with(texts_.target)) return false;
+    place.remove_prefix(texts_.target.size());
+    if (place != place_suffix(suffix) || removal.arguments.size() > texts_.values.size()) return false;
+    for (usize i = 0; i < removal.arguments.size(); ++i) {
+        const std::string_view word = removal.arguments[i].text;
+        const FetchArgument& mine = texts_.values[i].what;
+        const usize name_size = mine.name.size();
+        if (!word.starts_with(mine.name) || word.substr(name_size, 1) != "=" || word.substr(name_size + 1) != mine.text)
+            return false;
+    }
+    return true;
+}
+
+bool EventProbe::is_same_as(const EventProbe& other) const {
+    const auto same_value = [](const ProbeValue& a, const ProbeValue& b) {
+        return a.what.name == b.what.name && a.what.text == b.what.text;
+    };
+    const auto &mine = texts_.values, &others = other.texts_.values;
+    return is_return_ == other.is_return_ && object_ == other.object_ && offset_ == other.offset_ &&
+           std::equal(mine.begin(), mine.end(), others.begin(), others.end(), same_value);
+}
+
+// ---- the event ----
+
+Result<OwnPtr<ProbeEvent>> ProbeEvent::create(const ProbeCommand& command, std::string_view group,
+                                              std::string_view name, bool is_of_programs) {
+    ProbeTexts texts = TRY(ProbeTexts::create(command, group, name));
+    auto* made = new (std::nothrow) ProbeEvent(std::move(texts), is_of_programs, command.is_return);
+    if (!made) return error(Errno::ENOMEM);
+    return OwnPtr<ProbeEvent>(made);
+}
+
+ProbeEvent::~ProbeEvent() {
+    while (EventProbe* probe = probes.pop_front()) delete probe;
+}
+
+Result<void> ProbeEvent::connect_locked() {
+    for (EventProbe& probe : probes) {
+        const Result<void> connected = probe.connect_locked();
+        if (connected) continue;
+        for (EventProbe& earlier : probes) {
+            if (&earlier == &probe) return connected;
+            earlier.disconnect_locked();
+        }
+    }
+    return {};
+}
+
+void ProbeEvent::disconnect_locked() {
+    for (EventProbe& probe : probes) probe.disconnect_locked();
+}
+
+Result<void> ProbeEvent::check_fits_locked(const EventProbe& probe, const ProbeCommand& command, std::string_view line,
+                                           CommandError& why) {
+    if (command.is_return != is_return) {
+        why = {.message = "Probe type is different from existing probe"};
+        return error(Errno::EEXIST);
+    }
+    const std::span<const ProbeValue> mine = texts_.values.span(), fresh = probe.texts().values.span();
+    const auto records_same = [](const ProbeValue& a, const ProbeValue& b) {
+        const FetchType &of_a = a.what.type, &of_b = b.what.type;
+        return a.what.name == b.what.name && of_a.kind == of_b.kind && of_a.size == of_b.size &&
+               of_a.count == of_b.count;
+    };
+    const auto [differs, unlike] = std::mismatch(fresh.begin(), fresh.end(), mine.begin(), mine.end(), records_same);
+    if (differs != fresh.end() || unlike != mine.end()) {
+        const auto index = static_cast<usize>(differs - fresh.begin());
+        why = {.message = "Argument type or name is different from existing probe", .position = line.size() + 1};
+        if (index < command.arguments.size()) {
+            const FetchArgument& argument = command.arguments[index];
+            const std::string_view word = argument.name.empty() ? argument.text : argument.name;
+            why.position = static_cast<usize>(word.data() - line.data());
+        }
+        return error(Errno::EEXIST);
+    }
+    for (const EventProbe& other : probes) {
+        if (!other.is_same_as(probe)) continue;
+        why = {.message = "There is already the exact same probe event"};
+        return error(Errno::EEXIST);
+    }
+    return {};
+}
+
+Result<void> ProbeEvent::add_probe_locked(OwnPtr<EventProbe> probe) {
+    probe->event = this;
+    if (is_wanted()) TRY(probe->connect_locked());
+    probes.push_back(*probe.release());
+    return {};
+}
+
+void ProbeEvent::remove_probe_locked(EventProbe& probe) {
+    if (is_wanted()) probe.disconnect_locked();
+    probe.node.unlink();
+    delete &probe;
+}
 
 void ProbeEvent::visit_fields(FieldVisitor visit) const {
-    if (is_return_)
+    if (is_return)
         for (const EventField& field : return_fields) visit(field);
     else
         for (const EventField& field : hit_fields) visit(field);
@@ -105,14 +211,9 @@ void ProbeEvent::print(TextSink sink, std::span<const u8> record) const {
     if (record.size() < texts_.fixed_size) return;
     u64 first, second = 0;
     std::memcpy(&first, record.data() + sizeof(RecordHead), sizeof first);
-    if (is_return_) std::memcpy(&second, record.data() + sizeof(RecordHead) + sizeof first, sizeof second);
-    print_place(sink, first, second);
+    if (is_return) std::memcpy(&second, record.data() + sizeof(RecordHead) + sizeof first, sizeof second);
+    (is_of_programs ? print_user_place : print_kernel_place)(sink, first, second, is_return);
     for (const ProbeValue& value : texts_.values.span()) print_value(sink, value, record);
-}
-
-void ProbeEvent::show_values(TextSink sink) const {
-    for (const ProbeValue& value : texts_.values.span()) format_to(sink, " {}={}", value.what.name, value.what.text);
-    sink("\n");
 }
 
 } // namespace linnet::trace

@@ -175,7 +175,7 @@ void print_value(TextSink sink, const ProbeValue& value, std::span<const u8> rec
     sink("}");
 }
 
-std::span<u8> ProbeEvent::compose(std::span<u8> buffer, const FetchPlace& place, u64 where, u64 second) const {
+std::span<u8> EventProbe::compose(std::span<u8> buffer, const FetchPlace& place, u64 where, u64 second) const {
     std::memcpy(buffer.data() + sizeof(RecordHead), &where, sizeof where);
     if (is_return_) std::memcpy(buffer.data() + sizeof(RecordHead) + sizeof where, &second, sizeof second);
     usize used = texts_.fixed_size;
@@ -194,7 +194,7 @@ std::span<u8> ProbeEvent::compose(std::span<u8> buffer, const FetchPlace& place,
 }
 
 void ProbeEvent::show_print_format(TextSink sink) const {
-    sink(is_return_ ? "\"(%lx <- %lx)" : "\"(%lx)");
+    sink(is_return ? "\"(%lx <- %lx)" : "\"(%lx)");
     for (const ProbeValue& value : texts_.values.span()) {
         const FetchType& type = value.what.type;
         format_to(sink, " {}=", value.what.name);
@@ -206,7 +206,7 @@ void ProbeEvent::show_print_format(TextSink sink) const {
         for (usize i = 0; i < type.count; ++i) format_to(sink, "{}{}", i ? "," : "{", number_format(type));
         if (type.count) sink("}");
     }
-    sink(is_return_ ? "\", REC->__probe_func, REC->__probe_ret_ip" : "\", REC->__probe_ip");
+    sink(is_return ? "\", REC->__probe_func, REC->__probe_ret_ip" : "\", REC->__probe_ip");
     for (const ProbeValue& value : texts_.values.span()) {
         const FetchType& type = value.what.type;
         if (type.is_text())

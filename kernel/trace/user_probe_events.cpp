@@ -27,49 +27,30 @@ public:
     }
 };
 
-class UserProbeEvent final : public ProbeEvent, private probe::UserProbeClient {
+class UserEventProbe final : public EventProbe, private probe::UserProbeClient {
 public:
-    static Result<ProbeEvent*> create(const ProbeCommand& command, RefPtr<mm::VmObject> text, std::string_view group,
-                                      std::string_view name);
-
+    UserEventProbe(ProbeTexts texts, const ProbeCommand& command, RefPtr<mm::VmObject> text)
+        : EventProbe(std::move(texts), command.is_return, &*text, command.offset),
+          UserProbeClient(command.is_return ? Wants::Returns : Wants::Entries), text_(std::move(text)) {}
     Result<void> connect_locked() override { return probe::add_user_probe(*this, *text_, offset_); }
     void disconnect_locked() override { probe::remove_user_probe(*this); }
-    void show_command(TextSink sink) const override {
-        format_to(sink, "{}:{}/{} {}:0x{016x}", is_return_ ? "r" : "p", system, name, texts_.target, offset_);
-        show_values(sink);
-    }
     void show_profile(TextSink sink) const override {
-        format_to(sink, "  {} {-44} {15}\n", texts_.target, name, hits_.load(std::memory_order_relaxed));
+        format_to(sink, "  {} {-44} {15}\n", texts_.target, texts_.name, hits_.load(std::memory_order_relaxed));
     }
-    [[nodiscard]] bool is_of_programs() const override { return true; }
 
 private:
-    UserProbeEvent(Texts texts, const ProbeCommand& command, RefPtr<mm::VmObject> text)
-        : ProbeEvent(std::move(texts), command.is_return),
-          UserProbeClient(command.is_return ? Wants::Returns : Wants::Entries), text_(std::move(text)),
-          offset_(command.offset) {}
     void on_entry(VirtAddr address) override { record(address.value, 0); }
     void on_return(VirtAddr function) override { record(function.value, process::current().registers.pc().value); }
     void record(u64 function, u64 caller);
-    void print_place(TextSink sink, u64 first, u64 second) const override {
-        if (is_return_) return format_to(sink, "({#x} <- {#x})", second, first);
-        format_to(sink, "({#x})", first);
+    std::string_view place_suffix(std::span<char, 32> buffer) const override {
+        return format_into(buffer, ":0x{016x}", offset_);
     }
 
     const RefPtr<mm::VmObject> text_;
-    const u64 offset_;
 };
 
-Result<ProbeEvent*> UserProbeEvent::create(const ProbeCommand& command, RefPtr<mm::VmObject> text,
-                                           std::string_view group, std::string_view name) {
-    Texts texts = TRY(make_texts(command, group, name));
-    ProbeEvent* made = new (std::nothrow) UserProbeEvent(std::move(texts), command, std::move(text));
-    if (!made) return error(Errno::ENOMEM);
-    return made;
-}
-
 /// Values are fetched first, for that may sleep.
-void UserProbeEvent::record(u64 function, u64 caller) {
+void UserEventProbe::record(u64 function, u64 caller) {
     hits_.fetch_add(1, std::memory_order_relaxed);
     constexpr usize usual = 512;
     u8 on_stack[usual];
@@ -86,7 +67,7 @@ void UserProbeEvent::record(u64 function, u64 caller) {
     const std::span<u8> made = compose(buffer, place, function, caller);
     const auto state = arch::save_and_disable_interrupts();
     const Moment moment = Moment::of_user_code();
-    emit(made, &moment);
+    event->emit(made, &moment);
     arch::restore_interrupts(state);
 }
 
@@ -105,7 +86,12 @@ std::string_view usual_name(const ProbeCommand& command, std::span<char, 64> buf
 
 } // namespace
 
-Result<ProbeEvent*> make_user_event(ProbeCommand& command, CommandError& why) {
+void print_user_place(TextSink sink, u64 first, u64 second, bool is_return) {
+    if (is_return) return format_to(sink, "({#x} <- {#x})", second, first);
+    format_to(sink, "({#x})", first);
+}
+
+Result<OwnPtr<EventProbe>> make_user_probe(ProbeCommand& command, CommandError& why) {
     const auto found = vfs::lookup(command.target);
     if (!found) {
         why = {.message = "Failed to find the given file", .position = why.position};
@@ -118,9 +104,9 @@ Result<ProbeEvent*> make_user_event(ProbeCommand& command, CommandError& why) {
         return error(Errno::EINVAL);
     }
     char buffer[64];
-    return UserProbeEvent::create(command, RefPtr<mm::VmObject>(*pages),
-                                  command.group.empty() ? "uprobes" : command.group,
-                                  command.name.empty() ? usual_name(command, buffer) : command.name);
+    ProbeTexts texts = TRY(ProbeTexts::create(command, command.group.empty() ? "uprobes" : command.group,
+                                              command.name.empty() ? usual_name(command, buffer) : command.name));
+    return OwnPtr<EventProbe>(TRY(try_make<UserEventProbe>(std::move(texts), command, RefPtr<mm::VmObject>(*pages))));
 }
 
 } // namespace linnet::trace

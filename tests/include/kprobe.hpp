@@ -27,16 +27,18 @@ inline std::vector<Symbol> functions() {
     return found;
 }
 
-/// The function that getpgid(2) is: of one kernel or another.
-inline Symbol getpgid_function() {
+/// The function that a system call is: of one kernel or another.
+inline Symbol function_of_call(const std::string& call) {
     const std::vector<Symbol> all = functions();
-    for (const char* wanted : {"linnet::syscalls::sys_getpgid", "__x64_sys_getpgid", "__arm64_sys_getpgid",
-                               "__riscv_sys_getpgid", "__se_sys_getpgid", "sys_getpgid"})
+    for (const char* prefix :
+         {"linnet::syscalls::sys_", "__x64_sys_", "__arm64_sys_", "__riscv_sys_", "__se_sys_", "sys_"})
         for (const Symbol& symbol : all)
-            if (symbol.name == wanted) return symbol;
+            if (symbol.name == prefix + call) return symbol;
     proc_text::needs(false, "the kernel does not show its functions");
     return {};
 }
+
+inline Symbol getpgid_function() { return function_of_call("getpgid"); }
 
 /// An event that counts hits of a function by name, or, without, by address.
 inline perf_event_attr attributes(int type, const char* name, uint64_t offset, bool is_return = false) {

@@ -50,6 +50,10 @@ TEST(ProbeCommand, Places) {
     const Parsed removal = parse("-:group/event");
     EXPECT_TRUE(removal.command.is_removal);
     EXPECT_EQ(removal.command.name, "event");
+    const Parsed one = parse("-:group/event vfs_read+16 a=%ax:u16 arg2=\\\"two words\"");
+    EXPECT_EQ(one.command.target, "vfs_read+16");
+    ASSERT_EQ(one.command.arguments.size(), 2u);
+    EXPECT_EQ(one.command.arguments[1].text, "arg2=\\\"two words\"");
 }
 
 TEST(ProbeCommand, Values) {
