@@ -94,7 +94,6 @@ TEST(ProbeCommand, Refusals) {
                              "p f+x",
                              "r 0x100",
                              "- x",
-                             "-:a/b c",
                              "p f %no",
                              "p f x=",
                              "p f =%ax",
