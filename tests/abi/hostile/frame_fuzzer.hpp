@@ -7,14 +7,13 @@
 #include <sys/syscall.h>
 
 #include "asleep.hpp"
-#include "machine.hpp"
+#include "nasty_words.hpp"
 #include "proc_text.hpp"
-
-extern "C" char __executable_start, etext;
 
 namespace frame_fuzz {
 
 using namespace check;
+using nasty::nasty_word, nasty::random_word;
 
 constexpr int workers = 4;
 constexpr size_t buffer_words = 2048;
@@ -27,12 +26,6 @@ struct Progress {
     std::atomic<int> privileged;
 };
 inline Progress* progress;
-
-inline uint64_t state;
-inline uint64_t random_word() {
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    return state;
-}
 
 /// What the kernel must never let a frame decide, as a later frame shows it.
 inline bool is_privileged(const ucontext_t& context) {
@@ -48,30 +41,6 @@ inline bool is_privileged(const ucontext_t& context) {
     (void)context; // the frame shows no status register
     return false;
 #endif
-}
-
-/// A word in place of `old`. Never one that leads into the middle of the program: that could do anything.
-inline uint64_t nasty_word(uint64_t old) {
-    const bool is_code = old >= uint64_t(&__executable_start) && old < uint64_t(&etext);
-    const uint64_t bit = uint64_t(1) << random_word() % 64;
-    switch (random_word() % 8) {
-    case 0:
-        return random_word();
-    case 1:
-        return ~uint64_t(0);
-    case 2:
-        return bit;
-    case 3:
-        return machine::kernel_address + random_word() % 4096;
-    case 4:
-        return random_word() & 0xffff;
-    case 5:
-        return is_code ? 0 : old ^ bit;
-    case 6: // half of it, for many fields are that long
-        return is_code ? machine::strange_address : (old & 0xffffffff) | random_word() << 32;
-    default:
-        return is_code ? 0 : (old & ~uint64_t(0xffffffff)) | (random_word() & 0xffff);
-    }
 }
 
 inline void damage(uint64_t* frame, size_t words) {
@@ -127,7 +96,7 @@ inline void take_frames(int end) {
         sigprocmask(SIG_SETMASK, &none, nullptr);
         const int number = mine->next.fetch_add(1);
         if (number >= end) _exit(0);
-        state = (uint64_t(number) + 1) * 0x9e3779b97f4a7c15;
+        nasty::seed(uint64_t(number));
         switch (sigsetjmp(back, 0)) {
         case 0:
             syscall(SYS_tgkill, getpid(), gettid(), SIGUSR1);
