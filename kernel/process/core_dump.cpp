@@ -172,6 +172,7 @@ Result<void> show_pattern(TextSink sink) {
     return {};
 }
 Result<void> store_pattern(std::string_view text) {
+    if (text.empty()) return {}; // a write of nothing; an empty line makes it empty
     text = text.substr(0, text.find_first_of(std::string_view("\n\0", 2))).substr(0, longest_pattern);
     core::SpinGuard guard(pattern_lock);
     std::fill_n(std::copy(text.begin(), text.end(), the_pattern), sizeof the_pattern - text.size(), '\0');

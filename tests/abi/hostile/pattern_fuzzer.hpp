@@ -88,7 +88,8 @@ inline std::string pattern() {
 inline void write_pattern(int file, const std::string& text, std::string& kept) {
     const ssize_t written = pwrite(file, text.data(), text.size(), 0);
     if (written < 0) {
-        CHECK_EQ(errno, EINVAL); // newer ones of Linux look at it
+        const int why = errno;
+        CHECK_EQ(why, EINVAL); // of thousands of bytes, and newer ones of Linux look at what they say
     } else {
         CHECK_EQ(size_t(written), text.size());
         if (!text.empty()) kept = text.substr(0, std::min(text.find_first_of(std::string("\n\0", 2)), longest));
