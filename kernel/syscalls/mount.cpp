@@ -45,10 +45,12 @@ Result<long> sys_mount(Thread& thread, UserString source, UserString target, Use
 }
 
 Result<long> sys_umount2(Thread& thread, UserString target, u32 flags) {
-    if (flags & ~(abi::MNT_FORCE | abi::MNT_DETACH | abi::UMOUNT_NOFOLLOW)) return error(Errno::EINVAL);
+    if (flags & ~(abi::MNT_FORCE | abi::MNT_DETACH | abi::MNT_EXPIRE | abi::UMOUNT_NOFOLLOW))
+        return error(Errno::EINVAL);
     PathArgument argument;
     TRY(argument.get(thread, abi::AT_FDCWD, target));
-    u32 lookup_flags = (flags & abi::UMOUNT_NOFOLLOW) ? vfs::lookup_no_follow : vfs::lookup_default;
+    u32 lookup_flags = vfs::lookup_no_use;
+    if (flags & abi::UMOUNT_NOFOLLOW) lookup_flags |= vfs::lookup_no_follow;
     vfs::Path place = TRY(argument.lookup(lookup_flags));
     TRY(may_mount());
     RefPtr<vfs::SuperBlock> superblock(place.mount->superblock());

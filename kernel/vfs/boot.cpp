@@ -103,6 +103,22 @@ Result<void> remount(const Path& place, u64 flags, std::string_view options) {
     return {};
 }
 
+/// EINVAL for more than one kind, and for other flags beside it.
+Result<Propagation> propagation_of(u64 flags) {
+    switch (flags & ~(abi::MS_REC | abi::MS_SILENT)) {
+    case abi::MS_SHARED:
+        return Propagation::Shared;
+    case abi::MS_SLAVE:
+        return Propagation::Slave;
+    case abi::MS_PRIVATE:
+        return Propagation::Private;
+    case abi::MS_UNBINDABLE:
+        return Propagation::Unbindable;
+    default:
+        return error(Errno::EINVAL);
+    }
+}
+
 } // namespace
 
 Result<void> mount(std::string_view source, const Path& place, std::string_view type, u64 flags,
@@ -110,16 +126,19 @@ Result<void> mount(std::string_view source, const Path& place, std::string_view 
     if ((flags & abi::MS_MGC_MSK) == abi::MS_MGC_VAL) flags &= ~abi::MS_MGC_MSK;
     if ((flags & abi::MS_REMOUNT)) return remount(place, flags, options);
     if (flags & abi::MS_BIND) {
+        if (source.empty()) return error(Errno::EINVAL);
         Path from = TRY(lookup(source));
         return MountTable::bind(from, place, flags);
     }
     if (flags & propagation_flags) {
-        // Every mount is private, and a slave of nothing is private too.
-        if (place.dentry != &place.mount->root()) return error(Errno::EINVAL);
-        if ((flags & propagation_flags) & ~(abi::MS_PRIVATE | abi::MS_SLAVE)) return error(Errno::EINVAL);
-        return {};
+        const auto kind = TRY(propagation_of(flags));
+        const auto extent = (flags & abi::MS_REC) ? MountTable::Extent::Tree : MountTable::Extent::One;
+        return MountTable::set_propagation(place, kind, extent);
     }
-    if (flags & abi::MS_MOVE) return MountTable::move(TRY(lookup(source)), place);
+    if (flags & abi::MS_MOVE) {
+        if (source.empty()) return error(Errno::EINVAL);
+        return MountTable::move(TRY(lookup(source)), place);
+    }
 
     FileSystemType* wanted = find_file_system(type);
     if (!wanted) return error(Errno::ENODEV);

@@ -115,6 +115,7 @@ Result<RefPtr<File>> open_or_create(const OpenRequest& request, u32 lookup_flags
         bool covered = found.dentry->is_mountpoint();
         if (covered) {
             MountTable::cross_down(found);
+            found.mount->note_use();
             if ((lookup_flags & lookup_no_cross_mount) && found.mount != walk.current().mount)
                 return error(Errno::EXDEV);
         }

@@ -111,7 +111,7 @@ Result<void> Walk::dot_dot() {
         if (at == root()) break;
     }
     if (!(at == root()) && at.dentry != &at.mount->root()) at.dentry = at.dentry->parent();
-    MountTable::cross_down(at);
+    enter_mounts(at);
     current_ = std::move(at);
     return {};
 }
@@ -154,13 +154,18 @@ Result<void> Walk::step(bool is_final) {
     return {};
 }
 
+void Walk::enter_mounts(Path& path) const {
+    MountTable::cross_down(path);
+    if (!(flags_ & lookup_no_use)) path.mount->note_use();
+}
+
 /// Goes on from a name that is a mountpoint or a symlink.
 Result<void> Walk::step_special(NullableRefPtr<Dentry> found, bool is_final) {
     Path next;
     next.mount = current_.mount;
     next.dentry = std::move(found);
     bool covered = next.dentry->is_mountpoint();
-    if (covered) MountTable::cross_down(next);
+    if (covered) enter_mounts(next);
     if ((flags_ & lookup_no_cross_mount) && next.mount != current_.mount) return error(Errno::EXDEV);
     bool follows = !is_final || trailing_slash_ || !(flags_ & lookup_no_follow);
     if (next.inode()->is_symlink() && follows) {

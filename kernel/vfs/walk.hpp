@@ -59,6 +59,7 @@ private:
         return depth <= inline_levels ? levels_[depth - 1] : more_levels_[depth - 1 - inline_levels];
     }
     void pop();
+    void enter_mounts(Path& path) const;
 
     u32 flags_;
     const Credentials& who_;

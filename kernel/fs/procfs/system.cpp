@@ -9,6 +9,7 @@
 #include <fs/system_nodes.hpp>
 #include <vfs/device_nodes.hpp>
 #include <vfs/inotify.hpp>
+#include <vfs/mount.hpp>
 #include <vfs/pipe.hpp>
 #include <vfs/pseudo/knob.hpp>
 
@@ -152,6 +153,7 @@ Result<void> register_proc_files() {
     Directory& limits = *TRY(root.add_path("sys/fs"));
     TRY(limits.add_text("pipe-max-size", show_constant<vfs::pipe_max_size>));
     TRY(limits.add_text("nr_open", show_constant<1048576>));
+    TRY(vfs::pseudo::add_knob(limits, "mount-max", {.value = vfs::MountTable::most_mounts, .least = 1}));
     return add_inotify_limits(root);
 }
 

@@ -73,6 +73,17 @@ void put_root_within(TextSink sink, vfs::Dentry& dentry, u32 depth = 0) {
     put_field(sink, {name, length});
 }
 
+/// The optional fields.
+void put_propagation(TextSink sink, const vfs::MountTable::Entry& entry, const vfs::Path& root) {
+    if (entry.shared_group) format_to(sink, " shared:{}", entry.shared_group);
+    if (entry.master_group) {
+        format_to(sink, " master:{}", entry.master_group);
+        const u32 visible = vfs::MountTable::visible_master(entry, root);
+        if (visible && visible != entry.master_group) format_to(sink, " propagate_from:{}", visible);
+    }
+    if (entry.is_unbindable) sink(" unbindable");
+}
+
 } // namespace
 
 Result<void> show_mounts(const Task& task, TextSink sink) {
@@ -105,6 +116,7 @@ Result<void> show_mountinfo(const Task& task, TextSink sink) {
         put_place(sink, mount, root);
         format_to(sink, " {}", (mount.flags() & abi::MS_RDONLY) ? "ro" : "rw");
         put_mount_flags(sink, mount);
+        put_propagation(sink, entry, root);
         format_to(sink, " - {} ", mount.superblock().type().name());
         put_field(sink, mount.source().empty() ? "none" : mount.source());
         format_to(sink, " {}", mount.superblock().is_read_only() ? "ro" : "rw");

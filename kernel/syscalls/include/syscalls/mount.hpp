@@ -36,11 +36,11 @@ inline constexpr Entry mount_calls[] = {
     entry<sys_llistxattr>("llistxattr", nr::llistxattr),
     entry<sys_lremovexattr>("lremovexattr", nr::lremovexattr),
     entry<sys_lsetxattr>("lsetxattr", nr::lsetxattr),
-    entry<sys_mount>("mount", nr::mount, Support::Partial, "no shared and unbindable propagation: EINVAL"),
+    entry<sys_mount>("mount", nr::mount),
     entry<sys_pivot_root>("pivot_root", nr::pivot_root),
     entry<sys_removexattr>("removexattr", nr::removexattr),
     entry<sys_setxattr>("setxattr", nr::setxattr),
-    entry<sys_umount2>("umount2", nr::umount2, Support::Partial, "no MNT_EXPIRE: EINVAL"),
+    entry<sys_umount2>("umount2", nr::umount2),
 };
 
 } // namespace linnet::syscalls

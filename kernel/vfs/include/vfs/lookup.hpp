@@ -19,6 +19,7 @@ enum LookupFlags : u32 {
     lookup_no_magic_links = 1u << 6, // ELOOP at a magic link
     lookup_no_symlinks = 1u << 7,    // ELOOP at any symlink
     lookup_cached = 1u << 8,         // EAGAIN where the file system would have to be asked
+    lookup_no_use = 1u << 9,         // doesn't count as use of the mounts entered (umount2(2), MNT_EXPIRE)
 };
 
 /// Where a relative path begins: null for the working directory.
