@@ -77,13 +77,13 @@ Result<Mount*> MountCopies::copy_tree(Mount& top, Dentry& root, As as) {
 
 /// Makes every mount of the tree shared, which can be undone.
 Result<void> MountCopies::share(Mount& source) {
-    shared_ = &source;
+    if (source.attached_) shared_ = &source; // else it was made here, and goes whole
     for (Mount* mount = &source; mount; mount = MountTable::next_within(*mount, source)) {
         if (mount->is_shared()) continue;
         OwnPtr<PeerGroup> spare;
         if (PeerGroup::needs_group(*mount, Propagation::Shared)) spare = TRY(PeerGroup::create());
         PeerGroup::set(*mount, Propagation::Shared, std::move(spare));
-        mount->newly_shared_ = true;
+        mount->newly_shared_ = shared_ != nullptr;
     }
     return {};
 }

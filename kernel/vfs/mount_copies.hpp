@@ -39,7 +39,7 @@ private:
 
     WorkList made_;
     u32 count_ = 0;
-    Mount* shared_ = nullptr; // the tree that propagate() has made shared
+    Mount* shared_ = nullptr; // the tree to be moved that propagate() has made shared
 };
 
 } // namespace linnet::vfs
