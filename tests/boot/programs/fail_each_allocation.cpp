@@ -10,6 +10,7 @@
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -167,6 +168,43 @@ bool names() {
     return groups == 0 && chdir("/proc/self/fd") == 0 && chdir("/tmp") == 0 && dup2(0, 300) == 300;
 }
 
+int mounts_at(const char* place) {
+    struct stat above, at;
+    char parent[64];
+    snprintf(parent, sizeof parent, "%s/..", place);
+    if (stat(parent, &above) != 0 || stat(place, &at) != 0) return -1;
+    return above.st_dev != at.st_dev;
+}
+/// A mount in a shared one with a peer and a slave: it shows in all three, or in none.
+bool mounts() {
+    int error = 0;
+    auto note = [&](bool done) {
+        if (!done && !error) error = errno;
+        return done;
+    };
+    constexpr const char* top = "/tmp/failing.mounts";
+    note(mkdir(top, 0700) == 0);
+    bool is_mounted = note(mount("top", top, "tmpfs", 0, nullptr) == 0);
+    if (is_mounted && note(mount(nullptr, top, nullptr, MS_PRIVATE, nullptr) == 0)) {
+        note(chdir(top) == 0 && mkdir("a", 0700) == 0 && mkdir("b", 0700) == 0 && mkdir("c", 0700) == 0);
+        const bool is_family = note(mount("a", "a", "tmpfs", 0, nullptr) == 0) && note(mkdir("a/x", 0700) == 0) &&
+                               note(mount(nullptr, "a", nullptr, MS_SHARED, nullptr) == 0) &&
+                               note(mount("a", "b", nullptr, MS_BIND, nullptr) == 0) &&
+                               note(mount("a", "c", nullptr, MS_BIND, nullptr) == 0) &&
+                               note(mount(nullptr, "c", nullptr, MS_SLAVE, nullptr) == 0);
+        const bool done = is_family && note(mount("x", "a/x", "tmpfs", 0, nullptr) == 0);
+        for (const char* place : {"a/x", "b/x", "c/x"})
+            if (is_family && mounts_at(place) == !done) error = EPROTO;
+        if (done) note(mount("a", "c/x", nullptr, MS_BIND | MS_REC, nullptr) == 0);
+    }
+    for (int i = 0; i < 3 && chdir("/tmp") != 0; i++) {
+    }
+    for (int i = 0; i < 3 && is_mounted && umount2(top, MNT_DETACH) != 0; i++) {
+    }
+    remove_all({top});
+    return errno = error, error == 0;
+}
+
 struct Thing {
     const char* name;
     bool (*act)();
@@ -187,6 +225,7 @@ constexpr Thing things[] = {
     {"signals", signals},
     {"memory file", memory_file},
     {"names", names},
+    {"mounts", mounts},
 };
 
 bool set_knob(const char* text) {
