@@ -42,6 +42,8 @@ Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 len
     constexpr u32 punch = abi::FALLOC_FL_PUNCH_HOLE, zero = abi::FALLOC_FL_ZERO_RANGE;
     if ((mode & punch) && (mode & zero)) return error(Errno::EOPNOTSUPP);
     if ((mode & punch) && !(mode & abi::FALLOC_FL_KEEP_SIZE)) return error(Errno::EOPNOTSUPP);
+    for (u32 alone : {abi::FALLOC_FL_COLLAPSE_RANGE, abi::FALLOC_FL_INSERT_RANGE})
+        if ((mode & alone) && mode != alone) return error(Errno::EINVAL);
     if (!file->is_writable()) return error(Errno::EBADF);
     if (file->inode().is_append_only() && (mode & ~abi::FALLOC_FL_KEEP_SIZE)) return error(Errno::EPERM);
     i64 end;

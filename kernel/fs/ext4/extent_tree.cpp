@@ -277,6 +277,92 @@ Result<void> ExtentTree::remove_leaf(Path& path, BlockFreeing& freeing) {
     return {};
 }
 
+/// Where the leaf behind this one begins.
+u64 ExtentTree::first_behind(const Path& path) {
+    for (usize level = path.depth; level > 0; --level) {
+        const Level& above = path.levels[level - 1];
+        if (above.place + 1 < above.node.entries()) return above.node.first_of(above.place + 1);
+    }
+    return end_of_file;
+}
+
+/// Entries [begin, end) of the leaf speak of other places in the file; their order stays.
+Result<void> ExtentTree::move_entries(Path& path, usize begin, usize end, i64 distance) {
+    Level& leaf = path.leaf();
+    TRY(change(leaf));
+    if (begin == 0) TRY(prepare_keys(path, path.depth));
+    for (usize entry = begin; entry < end; ++entry) {
+        const u32 first = static_cast<u32>(leaf.node.first_of(entry) + distance);
+        std::memcpy(entry_in(bytes(leaf), entry), &first, sizeof(first));
+    }
+    seal(leaf);
+    if (begin == 0) store_keys(path, path.depth);
+    return {};
+}
+
+Result<u64> ExtentTree::move_down(u64 from, u64 distance) {
+    for (;;) {
+        Path path;
+        TRY(find(from, path));
+        const ExtentNode& leaf = path.leaf().node;
+        usize at = path.leaf().place;
+        if (at > 0 && leaf.first_of(at - 1) == from) --at;
+        const u64 behind = first_behind(path);
+        if (at == leaf.entries()) {
+            if (behind == end_of_file) return end_of_file;
+            if (behind <= from) return error(Errno::EUCLEAN);
+            from = behind;
+            continue;
+        }
+        u64 end = at > 0 ? end_of(leaf.extent(at - 1)) : 0;
+        for (usize entry = at; entry < leaf.entries(); ++entry) {
+            const Extent extent = TRY(checked(edit_.volume(), leaf.extent(entry)));
+            if (extent.first < end + (entry == at ? distance : 0)) return error(Errno::EUCLEAN);
+            end = end_of(extent);
+        }
+        TRY(move_entries(path, at, leaf.entries(), -static_cast<i64>(distance)));
+        return behind == end_of_file ? end_of_file : end;
+    }
+}
+
+Result<u64> ExtentTree::move_up(u64 from, u64 until, u64 distance) {
+    if (from >= until) return from;
+    Path path;
+    TRY(find(until - 1, path));
+    const ExtentNode& leaf = path.leaf().node;
+    const usize end = path.leaf().place;
+    u64 next = end < leaf.entries() ? leaf.first_of(end) : first_behind(path);
+    usize at = end;
+    for (; at > 0 && leaf.first_of(at - 1) >= from; --at) {
+        const Extent extent = TRY(checked(edit_.volume(), leaf.extent(at - 1)));
+        if (at == end && end_of(extent) + distance > end_of_file) return error(Errno::EFBIG);
+        if (end_of(extent) + (at == end ? distance : 0) > next) return error(Errno::EUCLEAN);
+        next = extent.first;
+    }
+    if (at == end) return from;
+    const u64 reached = leaf.first_of(at);
+    TRY(move_entries(path, at, end, static_cast<i64>(distance)));
+    return at == 0 ? reached : from;
+}
+
+Result<void> ExtentTree::part_at(u64 index) {
+    for (;;) {
+        Path path;
+        TRY(find(index, path));
+        const Level& leaf = path.leaf();
+        if (leaf.place == 0) return {};
+        const Extent extent = TRY(checked(edit_.volume(), leaf.node.extent(leaf.place - 1)));
+        if (extent.first == index || end_of(extent) <= index) return {};
+        Plan plan{.at = leaf.place - 1, .count = 1, .size = 2, .with = {}};
+        plan.with[0] = part_of(extent, extent.first, index, is_written(extent));
+        plan.with[1] = part_of(extent, index, end_of(extent), is_written(extent));
+        if (!TRY(has_room(path, plan, Privilege::MayUseReserved))) continue;
+        TRY(prepare(path, plan));
+        apply(path, plan);
+        return {};
+    }
+}
+
 Result<u64> ExtentTree::allocate_node(u64 goal, Privilege privilege) {
     const Run run = TRY(edit_.allocator.allocate_blocks(edit_.writer, goal, 1, privilege));
     if (auto counted = add_to_block_count(edit_.volume(), edit_.inode, 1); !counted) {

@@ -27,6 +27,14 @@ public:
     /// group has, in one extent. Where it came to: from there to `end` is a hole. ENOSPC, when blocks in the midst of
     /// an extent are to go and there is no block for a node; EUCLEAN.
     Result<u64> remove_last(u64 first, u64 end);
+    /// Moves the extents of one leaf, of those that begin at `from` or behind it the first, `distance` towards the
+    /// file's beginning, into a hole. Where the next ones begin; end_of_file when there are none. EUCLEAN.
+    Result<u64> move_down(u64 from, u64 distance);
+    /// Moves the extents of one leaf, of those between `from` and `until` the last, `distance` towards the file's end,
+    /// into a hole. Up to where those before them reach; `from` when there are none. EFBIG, EUCLEAN.
+    Result<u64> move_up(u64 from, u64 until, u64 distance);
+    /// An extent that `index` lies within becomes two. ENOSPC, EUCLEAN.
+    Result<void> part_at(u64 index);
 
 private:
     /// A node on the way to an index.
@@ -68,6 +76,8 @@ private:
     Result<u64> allocate_node(u64 goal, Privilege privilege);
     void undo_node(u64 number);
     Result<void> remove_leaf(Path& path, BlockFreeing& freeing);
+    [[nodiscard]] static u64 first_behind(const Path& path);
+    Result<void> move_entries(Path& path, usize begin, usize end, i64 distance);
 
     InodeEdit edit_;
 };

@@ -18,9 +18,10 @@ constexpr usize blocks_of_step = ext4::most_changes_of_step + 3; // as in file_w
 } // namespace
 
 Result<void> Ext4File::allocate_range(u32 mode, u64 offset, u64 length) {
-    if (mode & (abi::FALLOC_FL_COLLAPSE_RANGE | abi::FALLOC_FL_INSERT_RANGE | abi::FALLOC_FL_UNSHARE_RANGE))
-        return error(Errno::EOPNOTSUPP);
+    if (mode & abi::FALLOC_FL_UNSHARE_RANGE) return error(Errno::EOPNOTSUPP);
     TRY(check_writable());
+    if (mode & (abi::FALLOC_FL_COLLAPSE_RANGE | abi::FALLOC_FL_INSERT_RANGE))
+        return heed(move_behind(mode, offset, length));
     const bool punches = (mode & abi::FALLOC_FL_PUNCH_HOLE) != 0, zeroes = (mode & abi::FALLOC_FL_ZERO_RANGE) != 0;
     if (!punches && !disk().has(ext4::inode_extents)) return error(Errno::EOPNOTSUPP); // lists have no unwritten blocks
     const u64 end = offset + length;

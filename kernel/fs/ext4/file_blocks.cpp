@@ -44,4 +44,33 @@ Result<u64> free_last_blocks(const InodeEdit& edit, u64 first, u64 end) {
                                          : remove_last_in_lists(edit, first, end);
 }
 
+namespace {
+
+/// One step of freeing [first, end); false: there is more to do.
+Result<bool> clear(const InodeEdit& edit, u64 first, u64 end) {
+    return TRY(ExtentTree(edit).remove_last(first, end)) == first;
+}
+
+bool has_extents(const InodeEdit& edit) { return edit.inode.has(inode_extents) && !edit.inode.has(inode_inline_data); }
+
+} // namespace
+
+Result<u64> close_gap(const InodeEdit& edit, u64 from, u64 distance) {
+    VERIFY(distance <= from);
+    if (!has_extents(edit)) return error(Errno::EOPNOTSUPP);
+    if (!TRY(clear(edit, from - distance, from))) return from;
+    const u64 reached = TRY(ExtentTree(edit).move_down(from, distance));
+    return reached == ExtentTree::end_of_file ? no_end : reached;
+}
+
+Result<u64> open_gap(const InodeEdit& edit, u64 from, u64 until, u64 distance) {
+    if (!has_extents(edit)) return error(Errno::EOPNOTSUPP);
+    ExtentTree tree(edit);
+    if (until == no_end)
+        TRY(tree.part_at(from));
+    else if (!TRY(clear(edit, until, until + distance)))
+        return until;
+    return tree.move_up(from, std::min(until, ExtentTree::end_of_file), distance);
+}
+
 } // namespace linnet::ext4

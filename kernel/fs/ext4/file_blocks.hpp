@@ -22,6 +22,16 @@ Result<void> mark_file_blocks_written(const InodeEdit& edit, u64 index, u64 coun
 Result<u64> free_last_blocks(const InodeEdit& edit, u64 first, u64 end);
 inline constexpr u64 no_end = ~u64{0};
 
+/// Moves blocks of [from, the file's end) by `distance` towards its beginning, the first of them first, as many as one
+/// step goes; what lies in the `distance` blocks before `from` is freed. Where the next step goes on; no_end when there
+/// is nothing left. EOPNOTSUPP in a file with lists. ENOSPC, EUCLEAN, the writer's errors.
+Result<u64> close_gap(const InodeEdit& edit, u64 from, u64 distance);
+
+/// Moves blocks of [from, until) by `distance` towards the file's end, the last of them first, as many as one step
+/// goes; what lies in the `distance` blocks from `until` on is freed. `until` begins as no_end, and is for the next
+/// step what this one returns; `from` when there is nothing left. EFBIG, otherwise as above.
+Result<u64> open_gap(const InodeEdit& edit, u64 from, u64 until, u64 distance);
+
 /// The blocks of metadata that one step of each of these changes at most, besides the inode's own and the superblock's.
 inline constexpr u32 most_changes_of_step = 32;
 

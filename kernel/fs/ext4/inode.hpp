@@ -149,6 +149,13 @@ private:
     Result<void> punch(u64 begin, u64 end);
     Result<void> free_blocks(ext4::BlockRange range);
 
+    Result<void> move_behind(u32 mode, u64 offset, u64 length);
+    Result<void> forget_pages(u64 begin);
+    template <typename Step>
+    Result<u64> move_some(u64 at, u64 end, Step step);
+    Result<void> close_gap(u64 from, u64 distance, u64 new_size);
+    Result<void> open_gap(u64 from, u64 distance, u64 new_size);
+
     NullableRefPtr<mm::FileObject> pages_;
     core::SpinLock promised_lock_;
     ext4::BlockRanges promised_;   // blocks that are holes on the disk, with data in memory

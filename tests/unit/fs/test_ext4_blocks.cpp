@@ -72,6 +72,27 @@ public:
         }
         return {};
     }
+    /// Takes `distance` blocks before `from` out of the file.
+    Result<void> close_gap(u64 from, u64 distance) {
+        TRY(free(from - distance, from));
+        while (from != ext4::no_end) {
+            const u64 reached = TRY(ext4::close_gap(edit(), from, distance));
+            EXPECT_GT(reached, from);
+            move(from, reached, -static_cast<i64>(distance));
+            from = reached;
+        }
+        return {};
+    }
+    Result<void> open_gap(u64 from, u64 distance) {
+        for (u64 until = ext4::no_end; until != from;) {
+            const u64 reached = TRY(ext4::open_gap(edit(), from, until, distance));
+            EXPECT_LT(reached, until);
+            EXPECT_GE(reached, from);
+            move(reached, until, static_cast<i64>(distance));
+            until = reached;
+        }
+        return {};
+    }
     /// Writes the inode, so that e2fsck sees what is there.
     void store() {
         const u64 size = blocks.empty() ? 0 : (blocks.rbegin()->first + 1) * disk_.volume->block_size();
@@ -104,6 +125,14 @@ public:
     std::map<u64, Mapped> blocks; // by index
 
 private:
+    void move(u64 begin, u64 end, i64 distance) {
+        std::map<u64, Mapped> moved;
+        const auto first = blocks.lower_bound(begin), last = blocks.lower_bound(end);
+        for (auto at = first; at != last; ++at) moved.emplace(at->first + distance, at->second);
+        blocks.erase(first, last);
+        for (const auto& [index, mapped] : moved) EXPECT_TRUE(blocks.emplace(index, mapped).second) << index;
+    }
+
     Ext4Disk& disk_;
     ext4::DiskInode inode_;
 };
@@ -112,9 +141,13 @@ private:
 Result<void> change_somehow(File& file, std::mt19937& random, u64 reach) {
     const u64 index = random() % 3 ? random() % reach : random() % 40;
     const u64 count = 1 + random() % (random() % 10 ? 4 : 100);
-    switch (random() % 8) {
+    switch (random() % 10) {
     case 0:
         return file.free(index, index + count);
+    case 8:
+        return file.has_extents() ? file.close_gap(index + count, count) : Result<void>();
+    case 9:
+        return file.has_extents() ? file.open_gap(index, count) : Result<void>();
     case 1:
     case 2:
         return file.mark_written(index, count);
@@ -179,6 +212,55 @@ TEST(Ext4Blocks, TreesGrowAndShrink) {
             EXPECT_EQ(disk.allocator->free_counts().blocks, before.blocks);
         }
     }
+}
+
+/// Deep trees, at every place of a leaf and at their borders.
+TEST(Ext4Blocks, GapsOpenAndClose) {
+    start_machine();
+    for (const char* shape : {shapes[0], shapes[2]}) {
+        SCOPED_TRACE(shape);
+        Ext4Disk disk(image_of(shape));
+        File file(disk, "file");
+        for (u64 i = 0; i < 900; ++i) ASSERT_TRUE(file.allocate(i * 3, 2, i % 7 ? Kind::Data : Kind::Unwritten));
+        const auto before = file.blocks;
+        for (u64 from : {0u, 1u, 2u, 250u, 251u, 252u, 1000u, 2690u, 2698u, 5000u}) {
+            ASSERT_TRUE(file.open_gap(from, 17)) << from;
+            file.check();
+            ASSERT_EQ(file.blocks.size(), before.size());
+            ASSERT_TRUE(file.close_gap(from + 17, 17)) << from;
+            file.check();
+            for (const auto& [index, mapped] : before) ASSERT_EQ(file.blocks.at(index).block, mapped.block);
+        }
+        ASSERT_TRUE(file.open_gap(100, 1'000'000));
+        file.check();
+        ASSERT_TRUE(file.close_gap(1'001'000, 1000));
+        file.check();
+        file.store();
+        EXPECT_TRUE(disk.is_clean());
+        ASSERT_TRUE(file.close_gap(1'003'000, 1'000'000));
+        file.check();
+        file.store();
+        EXPECT_TRUE(disk.is_clean());
+    }
+}
+
+TEST(Ext4Blocks, GapsHaveLimits) {
+    start_machine();
+    Ext4Disk disk(image_of(shapes[0]));
+    File file(disk, "file");
+    ASSERT_TRUE(file.allocate(0, 5, Kind::Data));
+    ASSERT_TRUE(file.allocate(0xffff'fff0, 2, Kind::Data));
+    EXPECT_EQ(file.open_gap(2, 14).error(), Errno::EFBIG);
+    EXPECT_EQ(file.open_gap(2, u64{1} << 40).error(), Errno::EFBIG);
+    file.check();
+    ASSERT_TRUE(file.open_gap(2, 13));
+    file.check();
+    ASSERT_TRUE(file.close_gap(0xffff'fffd, 0xffff'fff0));
+    file.check();
+    Ext4Disk old(image_of(shapes[3]));
+    File lists(old, "file");
+    EXPECT_EQ(lists.open_gap(0, 1).error(), Errno::EOPNOTSUPP);
+    EXPECT_EQ(lists.close_gap(5, 1).error(), Errno::EOPNOTSUPP);
 }
 
 TEST(Ext4Blocks, LongRunsAreFewExtents) {
@@ -250,7 +332,7 @@ TEST(Ext4Blocks, FailuresLeaveOrder) {
         File file(disk, "file");
         for (u64 i = 0; i < 340; ++i) ASSERT_TRUE(file.allocate(i * 2, 1, Kind::Data)); // full nodes
         int failures = 0;
-        for (int i = 0; i < 400; ++i) {
+        for (int i = 0; i < 500; ++i) {
             const auto seed = random();
             for (int failing = 0;; ++failing) {
                 std::mt19937 again(seed);
@@ -287,6 +369,14 @@ TEST(Ext4Blocks, StepsAreSmall) {
         for (int i = 0; i < 2000; ++i) {
             const int calls = disk.writer.calls;
             (void)file.allocate(random() % 5000, 1 + random() % 9, Kind::Data);
+            EXPECT_LE(disk.writer.calls - calls, static_cast<int>(ext4::most_changes_of_step));
+        }
+        for (int i = 0; file.has_extents() && i < 200; ++i) {
+            int calls = disk.writer.calls;
+            (void)ext4::open_gap(file.edit(), random() % 5000, ext4::no_end, 1);
+            EXPECT_LE(disk.writer.calls - calls, static_cast<int>(ext4::most_changes_of_step));
+            calls = disk.writer.calls;
+            (void)ext4::close_gap(file.edit(), 1 + random() % 5000, 1);
             EXPECT_LE(disk.writer.calls - calls, static_cast<int>(ext4::most_changes_of_step));
         }
         for (u64 end = 6000; end > 0;) {
@@ -333,6 +423,8 @@ TEST(Ext4Blocks, DamageIsAnErrorAndNoMore) {
             for (int i = 0; i < 50; ++i) {
                 (void)ext4::allocate_file_blocks(edit, random() % 1000, 1 + random() % 5, Kind::Data);
                 (void)ext4::mark_file_blocks_written(edit, random() % 1000, 1 + random() % 5);
+                (void)ext4::close_gap(edit, 100 + random() % 1000, 1 + random() % 50);
+                (void)ext4::open_gap(edit, random() % 500, random() % 2 ? ext4::no_end : 500 + random() % 500, 3);
             }
             for (u64 end = ext4::no_end; end > 0;) {
                 const auto reached = ext4::free_last_blocks(edit, 0, end);

@@ -61,8 +61,9 @@ inline constexpr Entry file_calls[] = {
     entry<sys_dup2>("dup2", nr::dup2),
     entry<sys_dup3>("dup3", nr::dup3),
     entry<sys_fadvise64>("fadvise64", nr::fadvise64),
-    entry<sys_fallocate>("fallocate", nr::fallocate, Support::Partial,
-                         "no FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE, as tmpfs: EOPNOTSUPP"),
+    entry<sys_fallocate>(
+        "fallocate", nr::fallocate, Support::Partial,
+        "no FALLOC_FL_UNSHARE_RANGE, nor FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE but on ext4: EOPNOTSUPP"),
     entry<sys_fcntl>("fcntl", nr::fcntl, Support::Partial, "no leases, F_NOTIFY, RW hints: EINVAL"),
     entry<sys_fdatasync>("fdatasync", nr::fdatasync),
     entry<sys_flock>("flock", nr::flock),
