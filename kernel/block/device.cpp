@@ -49,11 +49,12 @@ Result<void> Device::run(Operation operation, u64 sector, u64 sectors, std::span
     request.queue = &disk_.waiters_of(request);
     request.completed = &AwaitedRequest::on_completed;
     const u64 begin = core::monotonic_ns();
-    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    std::atomic<u32>& in_flight = in_flight_[operation != Operation::Read];
+    in_flight.fetch_add(1, std::memory_order_relaxed);
     disk_.driver().submit(request);
     (void)core::wait_until(*request.queue, core::Sleep::Deep, core::Deadline::never(),
                            [&] { return request.is_done.load(std::memory_order_acquire); });
-    in_flight_.fetch_sub(1, std::memory_order_relaxed);
+    in_flight.fetch_sub(1, std::memory_order_relaxed);
     RequestCounts& counts = counts_[static_cast<usize>(operation)];
     counts.requests.fetch_add(1, std::memory_order_relaxed);
     counts.sectors.fetch_add(sectors, std::memory_order_relaxed);

@@ -1,6 +1,7 @@
 // Disks: their list, their devices, and /proc/partitions.
 #include "device_file.hpp"
 #include "partition_table.hpp"
+#include "sysfs.hpp"
 
 #include <abi/linux/stat.hpp>
 #include <algorithm>
@@ -42,36 +43,26 @@ Result<void> show_partitions(TextSink sink) {
     return {};
 }
 
-/// Reads, writes and discards as number, merged, sectors and milliseconds; what is in flight; flushes (Linux,
-/// Documentation/admin-guide/iostats). Nothing is merged, and how long a disk was busy is not known: the sum of all
-/// requests' times stands for it.
 Result<void> show_statistics(TextSink sink) {
     for_each_device([&](Device& device, std::string_view name) {
-        u64 total_ms = 0;
-        auto show = [&](Operation operation) {
-            const RequestCounts& counts = device.counts(operation);
-            const u64 ms = counts.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
-            total_ms += ms;
-            format_to(sink, " {} 0 {} {}", counts.requests.load(std::memory_order_relaxed),
-                      counts.sectors.load(std::memory_order_relaxed), ms);
-        };
         format_to(sink, "{4} {7} {}", device.number().major, device.number().minor, name);
-        show(Operation::Read);
-        show(Operation::Write);
-        format_to(sink, " {} {} {}", device.in_flight(), total_ms, total_ms);
-        show(Operation::Discard);
-        const RequestCounts& flushes = device.counts(Operation::Flush);
-        format_to(sink, " {} {}\n", flushes.requests.load(std::memory_order_relaxed),
-                  flushes.nanoseconds.load(std::memory_order_relaxed) / 1'000'000);
+        u64 counts[statistics_count];
+        get_statistics(device, counts);
+        for (u64 count : counts) format_to(sink, " {}", count);
+        sink("\n");
     });
     return {};
 }
 
+constinit std::atomic<u32> disks_made{0};
+
 } // namespace
 
-Disk::Disk(std::string_view name, Driver& driver, u32 major, u32 first_minor, u64 sectors, const Limits& limits)
-    : driver_(driver), major_(major), first_minor_(first_minor), sectors_(sectors), limits_(limits) {
-    std::ranges::copy(name.substr(0, sizeof name_ - 1), name_);
+Disk::Disk(const Place& place, Driver& driver, u64 sectors, const Limits& limits)
+    : sequence_number_(disks_made.fetch_add(1) + 1), driver_(driver), major_(place.major),
+      first_minor_(place.first_minor), sectors_(sectors), limits_(limits) {
+    std::ranges::copy(place.name.substr(0, sizeof name_ - 1), name_);
+    std::ranges::copy(place.parent.substr(0, sizeof parent_ - 1), parent_);
 }
 
 Result<RefPtr<Device>> Disk::open(u32 index, bool is_exclusive) {
@@ -95,7 +86,10 @@ Result<void> Disk::add_device(u32 index, u64 first_sector, u64 sectors, const Pa
         adopt_ref(*TRY(try_make<Device>(*this, index, first_sector, sectors, partition_name)).release());
     char name[24];
     const usize length = device->name(name);
-    TRY(vfs::announce_device({name, length}, abi::S_IFBLK | 0660, device->number(), "block"));
+    TRY(add_directory(*device)); // first, for who hears of the device may look
+    char directory[128];
+    TRY(vfs::announce_device({name, length}, abi::S_IFBLK | 0660, device->number(), "block",
+                             directory_of(*device, directory)));
     devices_[index] = NullableRefPtr<Device>(std::move(device));
     return {};
 }
@@ -144,6 +138,7 @@ void Disk::remove_partitions() {
         char name[24];
         const usize length = devices_[index]->name(name);
         vfs::withdraw_device({name, length});
+        remove_directory(*devices_[index]);
         devices_[index] = nullptr;
     }
 }

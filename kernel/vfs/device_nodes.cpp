@@ -21,9 +21,12 @@ Result<ArrayList<DeviceNode>*> list() {
 
 } // namespace
 
-Result<void> announce_device(std::string_view name, u32 mode, DeviceNumber number, const char* class_name) {
-    if (name.empty() || name.size() >= DeviceNode::max_name) return error(Errno::EINVAL);
+Result<void> announce_device(std::string_view name, u32 mode, DeviceNumber number, const char* class_name,
+                             std::string_view directory) {
     DeviceNode node;
+    if (name.empty() || name.size() >= DeviceNode::max_name) return error(Errno::EINVAL);
+    if (directory.size() >= sizeof node.directory) return error(Errno::EINVAL);
+    memcpy(node.directory, directory.data(), directory.size());
     memcpy(node.name, name.data(), name.size());
     node.mode = mode;
     node.number = number;

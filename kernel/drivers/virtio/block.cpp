@@ -89,6 +89,7 @@ block::Limits VirtioBlock::read_limits(u64 features) {
         limits.segments = most == 0 ? 1 : most < most_segments ? most : most_segments;
     }
     limits.sectors = most_sectors;
+    limits.has_write_cache = (features & feature_flush) != 0;
     if (features & feature_block_size) limits.logical_block = transport_.read_config32(config_block_size);
     limits.physical_block = limits.logical_block;
     if (features & feature_topology)
@@ -126,8 +127,12 @@ Result<void> VirtioBlock::start() {
     char name[12];
     const usize length = name_of(number, name);
     const u64 sectors = transport_.read_config64(config_capacity);
-    auto disk = TRY(try_make<block::Disk>(std::string_view(name, length), *this, block::virtio_major,
-                                          number * block::Disk::minors, sectors, limits));
+    char parent[48];
+    const block::Disk::Place place{.name = {name, length},
+                                   .parent = device_directory(transport_, parent),
+                                   .major = block::virtio_major,
+                                   .first_minor = number * block::Disk::minors};
+    auto disk = TRY(try_make<block::Disk>(place, *this, sectors, limits));
     return block::add_disk(*disk.release()); // found by its number from now on; lives as long as the kernel
 }
 

@@ -3,6 +3,7 @@
 
 #include <arch/page.hpp>
 #include <drivers/mmio.hpp>
+#include <lib/format.hpp>
 #include <lib/own_ptr.hpp>
 #include <mm/kernel_area.hpp>
 
@@ -22,10 +23,13 @@ constexpr u32 legacy_page = 4096;
 
 class MmioTransport final : public VirtioTransport {
 public:
-    MmioTransport(VirtAddr registers, Interrupt interrupt)
-        : registers_(registers), interrupt_(interrupt), version_(read(reg_version)) {}
+    MmioTransport(VirtAddr registers, PhysAddr base, Interrupt interrupt)
+        : registers_(registers), base_(base), interrupt_(interrupt), version_(read(reg_version)) {}
 
     u32 device_type() const override { return mmio_read<u32>(registers_ + reg_device_id); }
+    std::string_view carrier(std::span<char> room) const override {
+        return format_into(room, "platform/{x}.virtio_mmio", base_.value);
+    }
     u8 status() override { return static_cast<u8>(read(reg_status)); }
     void set_status(u8 value) override {
         write(reg_status, value);
@@ -88,29 +92,32 @@ private:
     }
 
     VirtAddr registers_;
+    PhysAddr base_;
     Interrupt interrupt_;
     u32 version_;
     void (*handler_)(void*) = nullptr;
     void* context_ = nullptr;
 };
 
-Result<void> add_device(VirtAddr registers, Interrupt interrupt) {
+Result<void> add_device(VirtAddr registers, PhysAddr base, Interrupt interrupt) {
     u32 version = mmio_read<u32>(registers + reg_version);
     bool present = mmio_read<u32>(registers + reg_magic) == magic_value && (version == 1 || version == 2) &&
                    mmio_read<u32>(registers + reg_device_id) != 0;
     if (!present) return error(Errno::ENODEV);
-    auto transport = TRY(try_make<MmioTransport>(registers, interrupt));
+    auto transport = TRY(try_make<MmioTransport>(registers, base, interrupt));
     return probe_virtio_device(*transport.release());
 }
 
-Result<void> probe(const Device& device) { return add_device(TRY(device.map_region()), TRY(device.interrupt())); }
+Result<void> probe(const Device& device) {
+    return add_device(TRY(device.map_region()), TRY(device.region()).begin, TRY(device.interrupt()));
+}
 
 constexpr const char* names[] = {"virtio,mmio"};
 
 } // namespace
 
 Result<void> add_virtio_mmio(PhysAddr base, u64 size, Interrupt interrupt) {
-    return add_device(TRY(mm::map_device(base, size)), interrupt);
+    return add_device(TRY(mm::map_device(base, size)), base, interrupt);
 }
 
 extern const Driver virtio_mmio_driver;

@@ -1,6 +1,7 @@
 // Virtio over PCI, the version 1 interface (section 4.1): structures in memory BARs named by vendor capabilities.
 #include <drivers/mmio.hpp>
 #include <drivers/pci.hpp>
+#include <lib/format.hpp>
 #include <lib/own_ptr.hpp>
 
 #include "virtio.hpp"
@@ -30,6 +31,10 @@ public:
     u32 device_type() const override {
         u16 device = function_.device();
         return device >= 0x1040 ? device - 0x1040u : function_.read16(0x2e); // transitional: subsystem id
+    }
+    std::string_view carrier(std::span<char> room) const override {
+        const PciAddress at = function_.address();
+        return format_into(room, "pci0000:00/0000:{02x}:{02x}.{}", at.bus, at.device, at.function);
     }
     u8 status() override { return mmio_read<u8>(common_ + device_status); }
     void set_status(u8 value) override {

@@ -3,6 +3,7 @@
 
 #include <arch/page.hpp>
 #include <core/log.hpp>
+#include <lib/format.hpp>
 #include <lib/own_ptr.hpp>
 #include <optional>
 
@@ -110,7 +111,14 @@ Result<std::optional<VirtQueue::Used>> VirtQueue::take_used() {
     return std::optional<Used>(Used{static_cast<u16>(number), length});
 }
 
+std::string_view device_directory(const VirtioTransport& transport, std::span<char> room) {
+    const usize length = transport.carrier(room).size();
+    return {room.data(), length + format_into(room.subspan(length), "/virtio{}", transport.number()).size()};
+}
+
 Result<void> probe_virtio_device(VirtioTransport& transport) {
+    static constinit std::atomic<u32> count{0};
+    transport.set_number(count.fetch_add(1));
     switch (transport.device_type()) {
     case 2:
         return probe_virtio_block(transport);

@@ -6,6 +6,7 @@
 #include <lib/result.hpp>
 #include <mm/page.hpp>
 #include <span>
+#include <string_view>
 
 namespace linnet::drivers {
 
@@ -30,13 +31,24 @@ public:
     virtual Result<void> set_handler(void (*handler)(void*), void* context) = 0;
     /// Devices before version 1.0: no feature bits above 31, ring placed by page number.
     virtual bool is_legacy() const { return false; }
+    /// What carries it, as a directory in Linux's /sys/devices: "pci0000:00/0000:00:02.0".
+    virtual std::string_view carrier(std::span<char> room) const = 0;
     u64 read_config64(u32 offset) { return read_config32(offset) | u64{read_config32(offset + 4)} << 32; }
     u32 read_config32(u32 offset);
     u16 read_config16(u32 offset);
+    /// The how manieth virtio device it is, from 0 on.
+    [[nodiscard]] u32 number() const { return number_; }
+    void set_number(u32 number) { number_ = number; }
 
 protected:
     ~VirtioTransport() = default;
+
+private:
+    u32 number_ = 0;
 };
+
+/// The device's directory in /sys/devices: "pci0000:00/0000:00:02.0/virtio1".
+std::string_view device_directory(const VirtioTransport& transport, std::span<char> room);
 
 inline constexpr u8 virtio_acknowledge = 1, virtio_driver = 2, virtio_driver_ok = 4, virtio_features_ok = 8,
                     virtio_failed = 128;

@@ -141,22 +141,58 @@ Result<void> register_sys_files() {
     return {};
 }
 
-Result<void> show_device_in_class(const vfs::DeviceNode& node) {
-    // Names of several levels ("input/event0") have only their last part there.
-    std::string_view name(node.name);
-    name = name.substr(name.rfind('/') + 1);
-    RefPtr<Directory> parent = TRY(TRY(vfs::pseudo::sys().root().add_path("class"))->add_directory(node.class_name));
-    RefPtr<Directory> directory = TRY(parent->add_directory(name));
+namespace {
+
+/// Names of several levels ("input/event0") have only their last part in /sys.
+std::string_view name_in_class(const vfs::DeviceNode& node) {
+    const std::string_view name(node.name);
+    return name.substr(name.rfind('/') + 1);
+}
+
+Result<RefPtr<Directory>> class_of(const vfs::DeviceNode& node) {
+    return TRY(vfs::pseudo::sys().root().add_path("class"))->add_directory(node.class_name);
+}
+
+/// Where links by number are.
+Result<RefPtr<Directory>> numbers_of(const vfs::DeviceNode& node) {
+    const bool is_block = (node.mode & abi::S_IFMT) == abi::S_IFBLK;
+    return vfs::pseudo::sys().root().add_path(is_block ? "dev/block" : "dev/char");
+}
+std::string_view number_of(const vfs::DeviceNode& node, std::span<char> room) {
+    return format_into(room, "{}:{}", node.number.major, node.number.minor);
+}
+
+/// Its directory in its class, made here; the device's room says no more of it.
+Result<void> add_class_directory(Directory& parent, const vfs::DeviceNode& node) {
+    RefPtr<Directory> directory = TRY(parent.add_directory(name_in_class(node)));
     TRY(add_device_text(*directory, "dev", node, DeviceText::Kind::Number));
     return add_device_text(*directory, "uevent", node, DeviceText::Kind::Event);
 }
 
+} // namespace
+
+Result<void> show_device_in_class(const vfs::DeviceNode& node) {
+    const std::string_view name = name_in_class(node), own(node.directory);
+    RefPtr<Directory> parent = TRY(class_of(node));
+    char target[160], number[24];
+    std::string_view link;
+    if (own.empty()) {
+        TRY(add_class_directory(*parent, node));
+        link = format_into(target, "../../class/{}/{}", std::string_view(node.class_name), name);
+    } else {
+        link = format_into(target, "../../{}", own);
+        TRY(parent->add_symlink(name, link));
+    }
+    Result<void> linked = TRY(numbers_of(node))->add_symlink(number_of(node, number), link);
+    if (!linked && linked.error() != Errno::EEXIST) return linked; // the first name of a device has it
+    return {};
+}
+
 void hide_device_from_class(const vfs::DeviceNode& node) {
-    std::string_view name(node.name);
-    name = name.substr(name.rfind('/') + 1);
-    Result<RefPtr<Directory>> parent = vfs::pseudo::sys().root().add_path("class");
-    if (parent) parent = (*parent)->add_directory(node.class_name);
-    if (parent) (void)(*parent)->remove(name); // it isn't there when there was no memory for it
+    char number[24];
+    // What there was no memory for isn't there.
+    if (Result<RefPtr<Directory>> parent = class_of(node)) (void)(*parent)->remove(name_in_class(node));
+    if (Result<RefPtr<Directory>> numbers = numbers_of(node)) (void)(*numbers)->remove(number_of(node, number));
 }
 
 } // namespace linnet::fs

@@ -30,6 +30,7 @@ struct Limits {
     u64 discard_sectors = 0;  // in one request; 0: can't discard
     u64 zero_sectors = 0;     // in one request; 0: can't write zeros by itself
     bool is_read_only = false;
+    bool has_write_cache = false; // what is written is on stable storage after a flush only
 };
 
 /// A driver's side of a disk.
@@ -83,7 +84,11 @@ public:
     [[nodiscard]] const RequestCounts& counts(Operation operation) const {
         return counts_[static_cast<usize>(operation)];
     }
-    [[nodiscard]] u32 in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+    [[nodiscard]] u32 in_flight() const { return in_flight(Operation::Read) + in_flight(Operation::Write); }
+    /// Reads, or all others (Write).
+    [[nodiscard]] u32 in_flight(Operation operation) const {
+        return in_flight_[operation != Operation::Read].load(std::memory_order_relaxed);
+    }
     /// The same as sync() for all of it, if it is open.
     void sync_if_open();
     [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
@@ -106,7 +111,7 @@ private:
     const PartitionName partition_name_;
     std::atomic<bool> is_read_only_{false};
     RequestCounts counts_[5];
-    std::atomic<u32> in_flight_{0};
+    std::atomic<u32> in_flight_[2]{}; // reads; others
     core::Mutex state_lock_;
     std::atomic<u32> openers_{0};
     bool is_claimed_ = false;
@@ -118,10 +123,19 @@ class Disk {
 public:
     static constexpr u32 minors = 16; // the disk and fifteen partitions
 
-    /// `name` without partitions: "vda". The device appears in /dev once disks are started.
-    Disk(std::string_view name, Driver& driver, u32 major, u32 first_minor, u64 sectors, const Limits& limits);
+    /// Where its kind of disks has one: `name` is without partitions ("vda"), `parent` the directory in /sys/devices of
+    /// what it hangs on ("pci0000:00/0000:00:02.0/virtio1").
+    struct Place {
+        std::string_view name, parent;
+        u32 major, first_minor;
+    };
+    /// The device appears in /dev once disks are started.
+    Disk(const Place& place, Driver& driver, u64 sectors, const Limits& limits);
 
     [[nodiscard]] std::string_view name() const { return name_; }
+    [[nodiscard]] std::string_view parent() const { return parent_; }
+    /// Which disk this is of all since the start, from 1 on.
+    [[nodiscard]] u32 sequence_number() const { return sequence_number_; }
     [[nodiscard]] Driver& driver() const { return driver_; }
     [[nodiscard]] const Limits& limits() const { return limits_; }
     [[nodiscard]] u64 sectors() const { return sectors_; }
@@ -150,6 +164,8 @@ private:
     void remove_partitions();
 
     char name_[12] = {};
+    char parent_[64] = {};
+    const u32 sequence_number_;
     Driver& driver_;
     const u32 major_, first_minor_;
     const u64 sectors_;

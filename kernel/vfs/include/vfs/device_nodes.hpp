@@ -16,10 +16,13 @@ struct DeviceNode {
     u32 mode = 0;             // S_IFCHR or S_IFBLK and permissions
     DeviceNumber number;
     const char* class_name = ""; // /sys/class/CLASS/NAME: "tty", "mem", "misc", "virtio-ports" …
+    char directory[128] = {};    // its own in /sys, from the root on: "devices/…"; empty: the one in the class
 };
 
-/// Says that the device is there. EINVAL for a name that is empty or too long, EEXIST, ENOMEM. May sleep.
-Result<void> announce_device(std::string_view name, u32 mode, DeviceNumber number, const char* class_name);
+/// Says that the device is there; `directory` as in DeviceNode. EINVAL for a name that is empty or too long, EEXIST,
+/// ENOMEM. May sleep.
+Result<void> announce_device(std::string_view name, u32 mode, DeviceNumber number, const char* class_name,
+                             std::string_view directory = {});
 /// Says that it is gone.
 void withdraw_device(std::string_view name);
 

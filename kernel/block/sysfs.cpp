@@ -1,0 +1,249 @@
+// Disks and partitions in /sys (Linux, Documentation/ABI/stable/sysfs-block): one file a fact. What this kernel has no
+// answer to has no file.
+#include "sysfs.hpp"
+
+#include <abi/linux/stat.hpp>
+#include <algorithm>
+#include <vfs/pseudo/node.hpp>
+
+namespace linnet::block {
+
+namespace {
+
+using vfs::pseudo::Directory;
+using vfs::pseudo::Node;
+using vfs::pseudo::TextNode;
+
+/// A fact as text, without the end of the line.
+struct Attribute {
+    const char* name;
+    void (*show)(const Device& device, TextSink sink);
+};
+
+class AttributeText final : public TextNode {
+public:
+    AttributeText(Device& device, const Attribute& attribute)
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
+          device_(device), attribute_(attribute) {}
+    Result<void> show(TextSink sink) override {
+        attribute_.show(*device_, sink);
+        return {};
+    }
+
+private:
+    const RefPtr<Device> device_;
+    const Attribute& attribute_;
+};
+
+template <u64 Value>
+void put_constant(const Device&, TextSink sink) {
+    format_to(sink, "{}\n", Value);
+}
+void put_nothing(const Device&, TextSink) {}
+
+// ---- of disks and partitions ----
+
+void put_number(const Device& device, TextSink sink) {
+    format_to(sink, "{}:{}\n", device.number().major, device.number().minor);
+}
+void put_size(const Device& device, TextSink sink) { format_to(sink, "{}\n", device.sectors()); }
+void put_read_only(const Device& device, TextSink sink) { sink(device.is_read_only() ? "1\n" : "0\n"); }
+void put_in_flight(const Device& device, TextSink sink) {
+    format_to(sink, "{8} {8}\n", device.in_flight(Operation::Read), device.in_flight(Operation::Write));
+}
+void put_statistics(const Device& device, TextSink sink) {
+    u64 counts[statistics_count];
+    get_statistics(device, counts);
+    std::string_view gap;
+    for (u64 count : counts) {
+        sink(gap);
+        format_to(sink, "{8}", count);
+        gap = " ";
+    }
+    sink("\n");
+}
+void put_event(const Device& device, TextSink sink) {
+    char name[24];
+    const usize length = device.name(name);
+    format_to(sink, "MAJOR={}\nMINOR={}\nDEVNAME={}\nDEVTYPE={}\nDISKSEQ={}\n", device.number().major,
+              device.number().minor, std::string_view(name, length), device.index() == 0 ? "disk" : "partition",
+              device.disk().sequence_number());
+    if (device.index() == 0) return;
+    format_to(sink, "PARTN={}\n", device.index());
+    const std::string_view label(device.partition_name().label);
+    if (!label.empty()) format_to(sink, "PARTNAME={}\n", label);
+}
+
+constexpr Attribute common[] = {
+    {"alignment_offset", put_constant<0>},
+    {"dev", put_number},
+    {"discard_alignment", put_constant<0>},
+    {"inflight", put_in_flight},
+    {"ro", put_read_only},
+    {"size", put_size},
+    {"stat", put_statistics},
+    {"uevent", put_event},
+};
+
+// ---- of partitions ----
+
+constexpr Attribute of_partition[] = {
+    {"partition", [](const Device& device, TextSink sink) { format_to(sink, "{}\n", device.index()); }},
+    {"start", [](const Device& device, TextSink sink) { format_to(sink, "{}\n", device.first_sector()); }},
+};
+
+// ---- of disks ----
+
+void put_cache(const Device& device, TextSink sink) {
+    sink(device.disk().limits().has_write_cache ? "write back\n" : "write through\n");
+}
+
+constexpr Attribute of_disk[] = {
+    {"cache_type", put_cache},
+    {"capability", put_constant<0>},
+    {"diskseq", [](const Device& device, TextSink sink) { format_to(sink, "{}\n", device.disk().sequence_number()); }},
+    {"events", put_nothing}, // it never tells of a change of the medium
+    {"events_async", put_nothing},
+    {"events_poll_msecs", [](const Device&, TextSink sink) { sink("-1\n"); }},
+    {"ext_range", put_constant<Disk::minors>},
+    {"hidden", put_constant<0>},
+    {"partscan", put_constant<1>},
+    {"range", put_constant<Disk::minors>},
+    {"removable", put_constant<0>},
+};
+
+// ---- of a disk's queue ----
+
+template <auto Limits::* Limit, u64 Factor = 1, u64 Divisor = 1>
+void put_limit(const Device& device, TextSink sink) {
+    format_to(sink, "{}\n", u64{device.disk().limits().*Limit} * Factor / Divisor);
+}
+void put_discard_granularity(const Device& device, TextSink sink) {
+    const Limits& limits = device.disk().limits();
+    format_to(sink, "{}\n", limits.discard_sectors ? limits.logical_block : 0);
+}
+
+constexpr u64 kilobyte = 1024;
+constexpr Attribute of_queue[] = {
+    {"add_random", put_constant<0>},
+    {"chunk_sectors", put_constant<0>},
+    {"dax", put_constant<0>},
+    {"discard_granularity", put_discard_granularity},
+    {"discard_max_bytes", put_limit<&Limits::discard_sectors, sector_size>},
+    {"discard_max_hw_bytes", put_limit<&Limits::discard_sectors, sector_size>},
+    {"discard_zeroes_data", put_constant<0>},
+    {"fua", put_constant<0>},
+    {"hw_sector_size", put_limit<&Limits::logical_block>},
+    {"iostats", put_constant<1>},
+    {"logical_block_size", put_limit<&Limits::logical_block>},
+    {"max_discard_segments", put_constant<1>},
+    {"max_hw_sectors_kb", put_limit<&Limits::sectors, sector_size, kilobyte>},
+    {"max_sectors_kb", put_limit<&Limits::sectors, sector_size, kilobyte>},
+    {"max_segments", put_limit<&Limits::segments>},
+    {"minimum_io_size", put_limit<&Limits::physical_block>},
+    {"nr_zones", put_constant<0>},
+    {"optimal_io_size", put_constant<0>},
+    {"physical_block_size", put_limit<&Limits::physical_block>},
+    {"read_ahead_kb", put_constant<mm::FileObject::batch * arch::page_size / kilobyte>},
+    {"rotational", put_constant<1>}, // as Linux says of a disk that doesn't tell
+    {"scheduler", [](const Device&, TextSink sink) { sink("[none] \n"); }},
+    {"write_cache", put_cache},
+    {"write_same_max_bytes", put_constant<0>},
+    {"write_zeroes_max_bytes", put_limit<&Limits::zero_sectors, sector_size>},
+    {"zoned", [](const Device&, TextSink sink) { sink("none\n"); }},
+};
+
+Result<void> add_all(Directory& directory, Device& device, std::span<const Attribute> attributes) {
+    for (const Attribute& attribute : attributes) {
+        auto* text = new (std::nothrow) AttributeText(device, attribute);
+        if (!text) return error(Errno::ENOMEM);
+        TRY(directory.add(attribute.name, RefPtr<Node>::adopt(*text)));
+    }
+    return {};
+}
+
+/// A link to `target`, a path from the root of /sys on, in the directory of that depth.
+Result<void> add_link(Directory& directory, std::string_view name, usize depth, std::string_view target) {
+    char text[128];
+    usize length = 0;
+    for (; depth > 0; --depth) length += format_into(std::span(text).subspan(length), "../").size();
+    length += format_into(std::span(text).subspan(length), "{}", target).size();
+    Result<void> result = directory.add_symlink(name, {text, length});
+    if (!result && result.error() == Errno::EEXIST) return {}; // of another disk of the same device
+    return result;
+}
+
+usize depth_of(std::string_view path) { return 1 + static_cast<usize>(std::ranges::count(path, '/')); }
+
+/// What the disk hangs on: "device" in the disk's directory, and the bus that it is of.
+Result<void> add_parent(Directory& directory, const Disk& disk) {
+    char room[128];
+    const std::string_view path = format_into(room, "devices/{}", disk.parent());
+    Directory& root = vfs::pseudo::sys().root();
+    TRY(root.add_path("bus/virtio/devices"));
+    TRY(add_link(*TRY(root.add_path(path)), "subsystem", depth_of(path), "bus/virtio"));
+    const std::string_view name = path.substr(path.rfind('/') + 1);
+    TRY(add_link(*TRY(root.add_path("bus/virtio/devices")), name, 3, path));
+    char target[64];
+    return directory.add_symlink("device", format_into(target, "../../../{}", name));
+}
+
+Result<void> add_disk_parts(Directory& directory, Device& whole) {
+    TRY(add_all(directory, whole, of_disk));
+    TRY(add_all(*TRY(directory.add_directory("queue")), whole, of_queue));
+    TRY(directory.add_directory("slaves"));
+    TRY(add_parent(directory, whole.disk()));
+    char room[128];
+    RefPtr<Directory> disks = TRY(vfs::pseudo::sys().root().add_path("block"));
+    return add_link(*disks, whole.disk().name(), 1, directory_of(whole, room));
+}
+
+} // namespace
+
+void get_statistics(const Device& device, std::span<u64, statistics_count> counts) {
+    // Nothing is merged, and how long a disk was busy is not known: the sum of all requests' times stands for it.
+    usize at = 0;
+    u64 total_ms = 0;
+    auto put = [&](Operation operation) {
+        const RequestCounts& of = device.counts(operation);
+        const u64 ms = of.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
+        total_ms += ms;
+        for (u64 count :
+             {of.requests.load(std::memory_order_relaxed), u64{0}, of.sectors.load(std::memory_order_relaxed), ms})
+            counts[at++] = count;
+    };
+    put(Operation::Read);
+    put(Operation::Write);
+    for (u64 count : {u64{device.in_flight()}, total_ms, total_ms}) counts[at++] = count;
+    put(Operation::Discard);
+    const RequestCounts& flushes = device.counts(Operation::Flush);
+    counts[at++] = flushes.requests.load(std::memory_order_relaxed);
+    counts[at++] = flushes.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
+}
+
+std::string_view directory_of(const Device& device, std::span<char> room) {
+    const Disk& disk = device.disk();
+    if (device.index() == 0) return format_into(room, "devices/{}/block/{}", disk.parent(), disk.name());
+    return format_into(room, "devices/{}/block/{}/{}{}", disk.parent(), disk.name(), disk.name(), device.index());
+}
+
+Result<void> add_directory(Device& device) {
+    char room[128];
+    const std::string_view path = directory_of(device, room);
+    RefPtr<Directory> directory = TRY(vfs::pseudo::sys().root().add_path(path));
+    TRY(add_all(*directory, device, common));
+    TRY(directory->add_directory("holders"));
+    TRY(add_link(*directory, "subsystem", depth_of(path), "class/block"));
+    if (device.index() == 0) return add_disk_parts(*directory, device);
+    return add_all(*directory, device, of_partition);
+}
+
+void remove_directory(const Device& device) {
+    char room[128];
+    const std::string_view path = directory_of(device, room);
+    const usize slash = path.rfind('/');
+    Result<RefPtr<Directory>> disk = vfs::pseudo::sys().root().add_path(path.substr(0, slash));
+    if (disk) (void)(*disk)->remove(path.substr(slash + 1)); // it isn't there when there was no memory for it
+}
+
+} // namespace linnet::block
