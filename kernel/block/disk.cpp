@@ -59,8 +59,8 @@ constinit std::atomic<u32> disks_made{0};
 } // namespace
 
 Disk::Disk(const Place& place, Driver& driver, u64 sectors, const Limits& limits)
-    : sequence_number_(disks_made.fetch_add(1) + 1), driver_(driver), major_(place.major),
-      first_minor_(place.first_minor), sectors_(sectors), limits_(limits) {
+    : carrier_bus_(place.carrier_bus), sequence_number_(disks_made.fetch_add(1) + 1), driver_(driver),
+      major_(place.major), first_minor_(place.first_minor), sectors_(sectors), limits_(limits) {
     std::ranges::copy(place.name.substr(0, sizeof name_ - 1), name_);
     std::ranges::copy(place.parent.substr(0, sizeof parent_ - 1), parent_);
 }

@@ -175,17 +175,25 @@ Result<void> add_link(Directory& directory, std::string_view name, usize depth, 
 
 usize depth_of(std::string_view path) { return 1 + static_cast<usize>(std::ranges::count(path, '/')); }
 
-/// What the disk hangs on: "device" in the disk's directory, and the bus that it is of.
+/// Says of which bus the device is whose directory is `path`, and shows it there.
+Result<void> add_to_bus(std::string_view path, std::string_view bus) {
+    Directory& root = vfs::pseudo::sys().root();
+    char place[32];
+    const std::string_view directory = format_into(place, "bus/{}", bus);
+    TRY(add_link(*TRY(root.add_path(path)), "subsystem", depth_of(path), directory));
+    RefPtr<Directory> devices = TRY(TRY(root.add_path(directory))->add_directory("devices"));
+    return add_link(*devices, path.substr(path.rfind('/') + 1), 3, path);
+}
+
+/// What the disk hangs on, and what carries that.
 Result<void> add_parent(Directory& directory, const Disk& disk) {
     char room[128];
     const std::string_view path = format_into(room, "devices/{}", disk.parent());
-    Directory& root = vfs::pseudo::sys().root();
-    TRY(root.add_path("bus/virtio/devices"));
-    TRY(add_link(*TRY(root.add_path(path)), "subsystem", depth_of(path), "bus/virtio"));
-    const std::string_view name = path.substr(path.rfind('/') + 1);
-    TRY(add_link(*TRY(root.add_path("bus/virtio/devices")), name, 3, path));
+    const usize slash = path.rfind('/');
+    TRY(add_to_bus(path, "virtio"));
+    TRY(add_to_bus(path.substr(0, slash), disk.carrier_bus()));
     char target[64];
-    return directory.add_symlink("device", format_into(target, "../../../{}", name));
+    return directory.add_symlink("device", format_into(target, "../../../{}", path.substr(slash + 1)));
 }
 
 Result<void> add_disk_parts(Directory& directory, Device& whole) {

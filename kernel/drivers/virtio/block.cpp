@@ -130,6 +130,7 @@ Result<void> VirtioBlock::start() {
     char parent[48];
     const block::Disk::Place place{.name = {name, length},
                                    .parent = device_directory(transport_, parent),
+                                   .carrier_bus = transport_.carrier_bus(),
                                    .major = block::virtio_major,
                                    .first_minor = number * block::Disk::minors};
     auto disk = TRY(try_make<block::Disk>(place, *this, sectors, limits));

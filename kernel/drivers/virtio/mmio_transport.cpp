@@ -30,6 +30,7 @@ public:
     std::string_view carrier(std::span<char> room) const override {
         return format_into(room, "platform/{x}.virtio_mmio", base_.value);
     }
+    const char* carrier_bus() const override { return "platform"; }
     u8 status() override { return static_cast<u8>(read(reg_status)); }
     void set_status(u8 value) override {
         write(reg_status, value);

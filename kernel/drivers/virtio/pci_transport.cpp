@@ -36,6 +36,7 @@ public:
         const PciAddress at = function_.address();
         return format_into(room, "pci0000:00/0000:{02x}:{02x}.{}", at.bus, at.device, at.function);
     }
+    const char* carrier_bus() const override { return "pci"; }
     u8 status() override { return mmio_read<u8>(common_ + device_status); }
     void set_status(u8 value) override {
         mmio_write<u8>(common_ + device_status, value);

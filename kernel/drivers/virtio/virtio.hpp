@@ -33,6 +33,8 @@ public:
     virtual bool is_legacy() const { return false; }
     /// What carries it, as a directory in Linux's /sys/devices: "pci0000:00/0000:00:02.0".
     virtual std::string_view carrier(std::span<char> room) const = 0;
+    /// In Linux's /sys/bus: "pci".
+    virtual const char* carrier_bus() const = 0;
     u64 read_config64(u32 offset) { return read_config32(offset) | u64{read_config32(offset + 4)} << 32; }
     u32 read_config32(u32 offset);
     u16 read_config16(u32 offset);

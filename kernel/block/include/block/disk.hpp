@@ -123,10 +123,11 @@ class Disk {
 public:
     static constexpr u32 minors = 16; // the disk and fifteen partitions
 
-    /// Where its kind of disks has one: `name` is without partitions ("vda"), `parent` the directory in /sys/devices of
-    /// what it hangs on ("pci0000:00/0000:00:02.0/virtio1").
+    /// `name` is without partitions ("vda"); `parent` the directory in /sys/devices of what it hangs on, a virtio
+    /// device
+    /// ("pci0000:00/0000:00:02.0/virtio1"), and `carrier_bus` the bus of what carries that ("pci"; lives for ever).
     struct Place {
-        std::string_view name, parent;
+        std::string_view name, parent, carrier_bus;
         u32 major, first_minor;
     };
     /// The device appears in /dev once disks are started.
@@ -134,6 +135,7 @@ public:
 
     [[nodiscard]] std::string_view name() const { return name_; }
     [[nodiscard]] std::string_view parent() const { return parent_; }
+    [[nodiscard]] std::string_view carrier_bus() const { return carrier_bus_; }
     /// Which disk this is of all since the start, from 1 on.
     [[nodiscard]] u32 sequence_number() const { return sequence_number_; }
     [[nodiscard]] Driver& driver() const { return driver_; }
@@ -165,6 +167,7 @@ private:
 
     char name_[12] = {};
     char parent_[64] = {};
+    const std::string_view carrier_bus_;
     const u32 sequence_number_;
     Driver& driver_;
     const u32 major_, first_minor_;
