@@ -22,6 +22,7 @@ Result<void> MountTable::attach(Mount& mount, const Path& place) {
     Path target = place;
     cross_down(target);
     if (!target.mount->attached_) return error(Errno::EINVAL);
+    core::ReadGuard place_guard(target.inode()->lock); // so that nobody removes it meanwhile
     if (target.dentry->is_unlinked()) return error(Errno::ENOENT);
     if (!are_of_one_kind(target, mount.root())) return error(Errno::ENOTDIR);
     // The same file system over itself is a mistake (mount(2), EBUSY).
@@ -38,6 +39,7 @@ Result<void> MountTable::bind(const Path& from, const Path& to, u64 flags) {
     core::MutexGuard guard(mount_lock);
     Path target = to;
     cross_down(target);
+    core::ReadGuard place_guard(target.inode()->lock);
     if (target.dentry->is_unlinked()) return error(Errno::ENOENT);
     Mount& original = *from.mount;
     if (!original.attached_ || !target.mount->attached_ || original.unbindable_) return error(Errno::EINVAL);
@@ -53,6 +55,7 @@ Result<void> MountTable::move(const Path& from, const Path& to) {
     core::MutexGuard guard(mount_lock);
     Path target = to;
     cross_down(target);
+    core::ReadGuard place_guard(target.inode()->lock);
     if (target.dentry->is_unlinked()) return error(Errno::ENOENT);
     Mount& mount = *from.mount;
     if (from.dentry != &mount.root() || !mount.attached_ || !target.mount->attached_ || !mount.parent_)
@@ -109,6 +112,7 @@ Result<void> MountTable::pivot_root(const Path& new_root, const Path& put_old) {
         core::MutexGuard guard(mount_lock);
         Path target = put_old;
         cross_down(target);
+        core::ReadGuard place_guard(target.inode()->lock);
         TRY(may_pivot(old_root, new_root, target));
         Mount& fresh = *new_root.mount;
         Mount& old = *old_root.mount;

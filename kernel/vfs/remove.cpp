@@ -48,6 +48,7 @@ Result<void> unlink(LookupStart start, std::string_view path) {
     TRY(may_remove(parent.directory, *dentry, current_credentials()));
     if (victim->is_directory()) return error(Errno::EISDIR);
     core::WriteGuard victim_guard(victim->lock);
+    if (dentry->is_mountpoint()) return error(Errno::EBUSY); // which it may have become meanwhile
     TRY(directory.unlink(parent.name, *victim));
     DentryCache::forget_removed(*dentry);
     tell_of_removal(directory, parent.name, *dentry);
@@ -76,6 +77,7 @@ Result<void> remove_directory(LookupStart start, std::string_view path) {
     TRY(may_remove(parent.directory, *dentry, current_credentials()));
     if (!victim->is_directory()) return error(Errno::ENOTDIR);
     core::WriteGuard victim_guard(victim->lock);
+    if (dentry->is_mountpoint()) return error(Errno::EBUSY); // which it may have become meanwhile
     TRY(directory.remove_directory(parent.name, *victim));
     DentryCache::forget_removed(*dentry);
     tell_of_removal(directory, parent.name, *dentry);

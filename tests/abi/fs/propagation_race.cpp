@@ -115,6 +115,47 @@ void* worker(void* argument) {
     return nullptr;
 }
 
+// Somebody makes and removes the folder that others mount on: what is mounted has a place, and keeps it.
+constexpr const char* fleeting = "/tmp/propagation-race/fleeting";
+std::atomic<unsigned long> removed{0}, mounted{0}, came_late{0};
+
+void* make_and_remove(void*) {
+    while (!stop) {
+        mkdir(fleeting, 0755);
+        const int error = rmdir(fleeting) == 0 ? 0 : errno;
+        if (error == 0)
+            removed++;
+        else
+            CHECK_EQ(error, EBUSY);
+    }
+    return nullptr;
+}
+void* mount_and_unmount(void*) {
+    while (!stop) {
+        if (mount("fleeting", fleeting, "tmpfs", 0, nullptr) != 0) {
+            const int error = errno;
+            CHECK_EQ(error, ENOENT);
+            came_late++;
+            continue;
+        }
+        mounted++;
+        CHECK_EQ(umount2(fleeting, 0), 0);
+    }
+    return nullptr;
+}
+
+void test_removal() {
+    pthread_t remover, mounter;
+    stop = false;
+    CHECK_EQ(pthread_create(&remover, nullptr, make_and_remove, nullptr), 0);
+    CHECK_EQ(pthread_create(&mounter, nullptr, mount_and_unmount, nullptr), 0);
+    while ((removed < 200 || mounted < 200 || came_late < 200) && check::failures == 0) sched_yield();
+    stop = true;
+    CHECK_EQ(pthread_join(remover, nullptr), 0);
+    CHECK_EQ(pthread_join(mounter, nullptr), 0);
+    rmdir(fleeting);
+}
+
 void set_limit(int limit) {
     FILE* file = fopen("/proc/sys/fs/mount-max", "we");
     CHECK(file != nullptr && fprintf(file, "%d\n", limit) > 0);
@@ -137,6 +178,8 @@ int main() {
     CHECK_EQ(make_mount(base), 0);
     CHECK_EQ(mount(nullptr, base, nullptr, MS_PRIVATE, nullptr), 0);
     CHECK_EQ(mount(nullptr, base, nullptr, MS_SHARED, nullptr), 0);
+    test_removal();
+    stop = false;
     set_limit(400);
     pthread_t threads[4];
     for (unsigned long i = 0; i < 4; i++) CHECK_EQ(pthread_create(&threads[i], nullptr, worker, (void*)(i + 1)), 0);
