@@ -18,7 +18,7 @@ while read -r block shape; do
     # shellcheck disable=SC2086
     mke2fs -q -F -t ext4 -b $block $shape /dev/vda
     mount -t ext4 /dev/vda mnt || continue
-    seq 100000 > mnt/a
+    seq 50000 > mnt/a
     if [[ $shape == *^extents* ]]; then
         say fallocate -c -o 0 -l "$block" mnt/a
         say fallocate -i -o 0 -l "$block" mnt/a
@@ -35,11 +35,11 @@ while read -r block shape; do
     insert mnt/a $((9 * block)) "$block"
     look mnt/a 100
     # Many extents, so that the tree has leaves.
-    seq 300000 > mnt/b && sync
-    for ((i = 1; i < 400; i++)); do fallocate -p -o $((i * 4 * block)) -l $((block * (i % 3 + 1))) mnt/b; done
+    seq 200000 > mnt/b && sync
+    for ((i = 1; i < 100; i++)); do fallocate -p -o $((i * 4 * block)) -l $((block * (i % 3 + 1))) mnt/b; done
     collapse mnt/b $((5 * block)) $((3 * block))
     insert mnt/b $((4 * block)) $((1000 * block))
-    insert mnt/b $((1300 * block)) $((2 * block))
+    insert mnt/b $((1200 * block)) $((2 * block))
     collapse mnt/b $((1 * block)) $((1100 * block))
     # What was never written moves, too, and what lies behind the end.
     seq 10 > mnt/c && fallocate -n -l $((40 * block)) mnt/c && truncate -s $((20 * block)) mnt/c
