@@ -40,7 +40,7 @@ Unmount::Unmount(Mount& top, MountTable::Extent extent) : top_(top) {
         if (extent == MountTable::Extent::One) break;
     }
     for (Mount& mount : going_)
-        if (mount.fate_ == Mount::Fate::Chosen) let_follow(mount);
+        if (mount.fate_ == Mount::Fate::Chosen && !mount.has_followers_) let_follow(mount);
     for (Mount& mount : going_)
         for (const Mount& child : mount.children_)
             if (child.fate_ == Mount::Fate::Stays) keep_what_holds(child);
@@ -51,9 +51,12 @@ void Unmount::choose(Mount& mount) {
     going_.push_back(mount);
 }
 
+/// Those that hear of a receiver hear of this one, too. So of a chosen mount that is met here there is nobody else to
+/// be found: a tree with a thousand peers takes a thousand steps and not a million.
 void Unmount::let_follow(Mount& mount) {
     auto follow = [&](const Mount& receiver) -> Result<void> {
         Mount* same = MountTable::child_at(receiver, *mount.mountpoint_);
+        if (same && same->fate_ == Mount::Fate::Chosen) same->has_followers_ = true;
         if (!same || same->fate_ != Mount::Fate::Stays) return {};
         same->fate_ = Mount::Fate::Follows;
         going_.push_back(*same);
@@ -113,11 +116,15 @@ void Unmount::take_out() {
 }
 
 void Unmount::cancel() {
-    while (Mount* mount = going_.pop_front()) mount->fate_ = Mount::Fate::Stays;
+    while (Mount* mount = going_.pop_front()) {
+        mount->fate_ = Mount::Fate::Stays;
+        mount->has_followers_ = false;
+    }
 }
 
 void Unmount::finish(MountList& gone) {
     while (Mount* mount = going_.pop_front()) {
+        mount->has_followers_ = false;
         if (std::exchange(mount->fate_, Mount::Fate::Stays) == Mount::Fate::Stays) continue;
         PeerGroup::leave(*mount);
         mount->unbindable_ = false;

@@ -617,7 +617,7 @@ void test_limit() {
 }
 
 void test_many_peers() {
-    constexpr int peers = 1000;
+    const int peers = getenv("LINNET_LONG") ? 20000 : 1000;
     make_mount("t/to", MS_SHARED);
     char path[64];
     for (int i = 0; i < peers; i++) {
@@ -632,6 +632,10 @@ void test_many_peers() {
     close(fd);
     CHECK_EQ(umount("t/to/x"), 0);
     CHECK_EQ(count_below("t"), peers + 2);
+    // All of them at once, each with a mount of which all others hear.
+    make("t/500/y");
+    CHECK_EQ(mount_new("t/500/y"), 0);
+    CHECK_EQ(count_below("t"), 2 * peers + 3);
 }
 
 } // namespace

@@ -72,7 +72,8 @@ private:
     PeerGroup* group_ = nullptr; // null: private
     bool unbindable_ = false;
     enum class Fate : u8 { Stays, Chosen, Follows };
-    Fate fate_ = Fate::Stays; // while something is being unmounted
+    Fate fate_ = Fate::Stays;    // while something is being unmounted
+    bool has_followers_ = false; // whoever hears of that has been found already
     // For the operation that is being done:
     bool newly_shared_ = false;
     Mount* copy_ = nullptr;   // what a copy of a tree has made of this
