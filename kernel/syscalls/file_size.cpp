@@ -29,7 +29,6 @@ Result<long> sys_ftruncate(Thread& thread, int fd, i64 size) {
     if (!file->is_writable() || file->inode().is_directory()) return error(Errno::EINVAL);
     if (file->inode().is_append_only()) return error(Errno::EPERM);
     TRY(file->truncate(static_cast<u64>(size)));
-    vfs::tell_watches(*file, abi::IN_MODIFY);
     return 0;
 }
 

@@ -6,9 +6,9 @@
 
 namespace linnet::vfs {
 
-/// A write or truncation by someone without CAP_FSETID takes the set-user-ID and set-group-ID bits away.
-/// Inode locked.
-Result<void> drop_privilege_bits(Inode& inode, const Credentials& who);
+/// A write or truncation by someone without CAP_FSETID takes the set-user-ID and set-group-ID bits away. What watches
+/// are to be told of that: IN_ATTRIB, or nothing. Inode locked.
+Result<u32> drop_privilege_bits(Inode& inode, const Credentials& who);
 /// Owner of the file, or CAP_FOWNER.
 bool may_act_as_owner(const Inode& inode, const Credentials& who);
 /// EROFS when the mount or its file system can't be changed.

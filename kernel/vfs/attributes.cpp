@@ -19,15 +19,16 @@ Result<void> check_writable(const Path& path) {
     return {};
 }
 
-Result<void> drop_privilege_bits(Inode& inode, const Credentials& who) {
+Result<u32> drop_privilege_bits(Inode& inode, const Credentials& who) {
     u32 mode = inode.mode();
-    if (!(mode & (abi::S_ISUID | abi::S_ISGID)) || !inode.is_regular()) return {};
+    if (!(mode & (abi::S_ISUID | abi::S_ISGID)) || !inode.is_regular()) return 0;
     u32 drop = mode & abi::S_ISUID;
     if ((mode & abi::S_ISGID) && (mode & abi::S_IXGRP)) drop |= abi::S_ISGID;
-    if (!drop || who.has(Capability::Fsetid)) return {};
+    if (!drop || who.has(Capability::Fsetid)) return 0;
     AttributeChange change;
     change.mode = mode & ~drop & abi::S_IALLUGO;
-    return inode.set_attributes(change);
+    TRY(inode.set_attributes(change));
+    return abi::IN_ATTRIB;
 }
 
 Result<void> check_size_seals(const Inode& inode, u64 size) {
@@ -129,10 +130,10 @@ Result<void> truncate(const Path& path, u64 size) {
     }
     core::WriteGuard guard(inode.lock);
     TRY(check_size_seals(inode, size));
-    TRY(drop_privilege_bits(inode, current_credentials()));
+    const u32 lost = TRY(drop_privilege_bits(inode, current_credentials()));
     TRY(inode.truncate(size));
     inode.touch_modified();
-    tell_watches(*path.dentry, abi::IN_MODIFY);
+    tell_watches(*path.dentry, abi::IN_MODIFY | lost);
     return {};
 }
 

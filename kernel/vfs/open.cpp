@@ -22,13 +22,14 @@ u32 access_mask(u32 flags) {
     return mask;
 }
 
-Result<void> empty_file(Inode& inode, const Credentials& who) {
+/// What watches are to be told.
+Result<u32> empty_file(Inode& inode, const Credentials& who) {
     core::WriteGuard guard(inode.lock);
     TRY(check_size_seals(inode, 0));
-    TRY(drop_privilege_bits(inode, who));
+    const u32 lost = TRY(drop_privilege_bits(inode, who));
     TRY(inode.truncate(0));
     inode.touch_modified();
-    return {};
+    return abi::IN_MODIFY | lost;
 }
 
 /// Opens what a walk found. A file just created needs no permission.
@@ -47,10 +48,8 @@ Result<RefPtr<File>> open_found(const Path& path, u32 flags, const Credentials& 
     if (inode.is_regular() && (mask & may_write)) access = TRY(WriteAccess::claim(path));
     auto file = TRY(inode.open(path, flags));
     tell_watches(*file, abi::IN_OPEN);
-    if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No) {
-        TRY(empty_file(inode, who));
-        tell_watches(*file, abi::IN_MODIFY);
-    }
+    if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No)
+        tell_watches(*file, TRY(empty_file(inode, who)));
     if (file->is_writable()) access.hand_to(file);
     return file;
 }

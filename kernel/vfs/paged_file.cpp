@@ -15,6 +15,7 @@
 #include <vfs/mount.hpp>
 #include <vfs/page_io.hpp>
 #include <vfs/superblock.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::vfs {
 
@@ -143,7 +144,7 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
     usize wanted = std::min<u64>(from.remaining(), std::min(limit, largest) - offset);
     if (inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
     if (offset + wanted > inode().size() && inode().has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
-    TRY(drop_privilege_bits(inode(), current_credentials()));
+    if (const u32 lost = TRY(drop_privilege_bits(inode(), current_credentials()))) tell_watches(*this, lost);
     TRY(inode().prepare_write(offset, wanted));
     inode().touch_modified();
 
@@ -184,9 +185,10 @@ Result<void> PagedFile::truncate(u64 size) {
     }
     core::WriteGuard guard(inode().lock);
     TRY(check_size_seals(inode(), size));
-    TRY(drop_privilege_bits(inode(), current_credentials()));
+    const u32 lost = TRY(drop_privilege_bits(inode(), current_credentials()));
     TRY(inode().truncate(size));
     inode().touch_modified();
+    tell_watches(*this, abi::IN_MODIFY | lost);
     return {};
 }
 
@@ -202,7 +204,7 @@ Result<void> PagedFile::allocate_range(u32 mode, u64 offset, u64 length) {
     if (discards && inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
     if (!(mode & abi::FALLOC_FL_KEEP_SIZE) && offset + length > inode().size() && inode().has_seal(abi::F_SEAL_GROW))
         return error(Errno::EPERM);
-    TRY(drop_privilege_bits(inode(), current_credentials()));
+    if (const u32 lost = TRY(drop_privilege_bits(inode(), current_credentials()))) tell_watches(*this, lost);
     TRY(inode().allocate_range(mode, offset, length));
     inode().touch_modified();
     return {};

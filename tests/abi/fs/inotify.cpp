@@ -565,9 +565,55 @@ void test_many() {
 
 } // namespace
 
+/// Runs it as somebody who is nobody.
+void as_nobody(auto action) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+        if (setresuid(65534, 65534, 65534) != 0) _exit(1);
+        _exit(action() ? 0 : 2);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+}
+
+/// A change by somebody else takes the set-user-ID bit away, which is a change of its own.
+void test_lost_privileges() {
+    chmod(".", 0755);
+    mkdir("lost", 0755);
+    Listener in;
+    CHECK_EQ(in.watch("lost"), 1);
+    touch("lost/file");
+    const auto again = [&] {
+        CHECK_EQ(chmod("lost/file", 04777), 0);
+        in.told();
+    };
+    again();
+    as_nobody([] {
+        const int fd = open("lost/file", O_RDWR);
+        return fd >= 0 && write(fd, "12345", 5) == 5;
+    });
+    TOLD(in, "1:open(file) 1:attrib(file) 1:modify(file) 1:closew(file)");
+    again();
+    as_nobody([] { return truncate("lost/file", 2) == 0; });
+    TOLD(in, "1:modify+attrib(file)");
+    again();
+    as_nobody([] { return open("lost/file", O_RDWR | O_TRUNC) >= 0; });
+    TOLD(in, "1:open(file) 1:modify+attrib(file) 1:closew(file)");
+    again();
+    as_nobody([] {
+        const int fd = open("lost/file", O_RDWR);
+        return fd >= 0 && fallocate(fd, 0, 0, 100) == 0;
+    });
+    TOLD(in, "1:open(file) 1:attrib(file) 1:modify(file) 1:closew(file)");
+    unlink("lost/file");
+    rmdir("lost");
+}
+
 int main() {
     umask(022);
     test_files();
+    test_lost_privileges();
     test_names();
     test_both_ends();
     test_splices();
