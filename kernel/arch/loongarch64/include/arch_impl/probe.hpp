@@ -17,7 +17,16 @@ inline constexpr u64 interrupts_in_status = 4, interrupts_held = 0; // PRMD.PIE
 struct ProbedInstruction {
     u32 code = 0;
     u8 length = 4;
-    enum class Kind : u8 { Step, SystemCall, Jump, JumpRegister, Branch, BranchZero, AddPc, AddImmediate } kind = Kind::Step;
+    enum class Kind : u8 {
+        Step,
+        SystemCall,
+        Jump,
+        JumpRegister,
+        Branch,
+        BranchZero,
+        AddPc,
+        AddImmediate
+    } kind = Kind::Step;
     u8 slot_length = 8;
     u8 slot[8] = {}; // with the breakpoint
 };
