@@ -27,7 +27,7 @@ private:
     void choose(Mount& mount);
     void let_follow(Mount& mount);
     void keep_what_holds(const Mount& stays);
-    [[nodiscard]] bool is_used() const;
+    [[nodiscard]] bool is_used();
     static void take_out_locked(Mount& mount);
 
     Mount& top_;
@@ -76,9 +76,9 @@ void Unmount::keep_what_holds(const Mount& stays) {
 }
 
 /// mount_table_lock held, so that no walk comes in behind the look.
-bool Unmount::is_used() const {
+bool Unmount::is_used() {
     if (top_.child_count_ > 0) return true;
-    for (const Mount& mount : const_cast<WorkList&>(going_)) {
+    for (const Mount& mount : going_) {
         if (mount.fate_ == Mount::Fate::Stays) continue;
         // The tree's reference, those of children, and for the chosen one the caller's path.
         const u32 expected = 1 + mount.child_count_ + (&mount == &top_ ? 1 : 0);
