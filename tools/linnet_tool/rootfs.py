@@ -55,6 +55,7 @@ MADE_HERE = {
     "go": (runtimes.go_version, runtimes.add_go),
     "glibc": (lambda: glibc.VERSION, glibc.add_tests),
     "debug": (debuggees.version, debuggees.add),
+    "perf": (debuggees.version, debuggees.add),  # for what has debugging information
     "suites": (suites.version, suites.add),
 }
 
