@@ -33,8 +33,11 @@ Symbol symbol_at(u64 number) {
     if (!kernel_symbol_table || number >= kernel_symbol_table[0]) return {};
     const u32 count = kernel_symbol_table[0];
     const u32* offsets = kernel_symbol_table + 1;
-    const char* names = reinterpret_cast<const char*>(offsets + 2 * count);
-    return {std::string_view(names + offsets[count + number]), offsets[number]};
+    const u32* positions = offsets + count;
+    const char* name = reinterpret_cast<const char*>(positions + count) + positions[number];
+    // Who goes through all of them should not have to count: the next one begins behind this one's NUL.
+    if (number + 1 == count) return {std::string_view(name), offsets[number]};
+    return {{name, positions[number + 1] - positions[number] - 1}, offsets[number]};
 }
 
 TextRange kernel_text() {

@@ -225,14 +225,16 @@ void remove_kernel_probe(KernelProbeClient& client) {
 }
 
 u64 find_kernel_function(std::string_view name) {
+    if (name.empty()) return 0;
     const auto is_it = [name](std::string_view symbol) {
+        if (symbol.back() != name.back()) return false; // they begin alike, so most are told apart here
         usize at = 0;
         for (char c : symbol) {
             if (c == ' ') continue;
             if (at == name.size() || name[at] != c) return false;
             ++at;
         }
-        return at == name.size() && at != 0;
+        return at == name.size();
     };
     // As /proc/kallsyms has it, too; perf counts from there.
     if (name == "_text" || name == "_stext") return core::kernel_text().begin;
