@@ -1,8 +1,8 @@
 #!/bin/bash
 # Debian's perf probe: probes of the kernel and of a library are added, listed, recorded and taken away.
 # rootfs: perf
-# arch: x86_64 aarch64
-# long: aarch64
+# arch: x86_64 aarch64 loongarch64
+# long: aarch64 loongarch64
 # smp: 1
 # timeout: 240
 # One processor: with more, Linux changes its own code while QEMU executes it, and panics.
@@ -30,7 +30,7 @@ perf probe -d 'probe:back*' 2>&1; echo $?
 perf probe -d 'probe:back*' 2>&1; echo $?
 perf probe -d 'probe:*' 2>&1; perf probe -l
 echo "-- an address"
-address=$(grep -E -m1 -w "linnet::syscalls::sys_setsid|__(x64|arm64)_sys_setsid" /proc/kallsyms | cut -d' ' -f1)
+address=$(grep -E -m1 -w "linnet::syscalls::sys_setsid|__(x64|arm64)_sys_setsid|sys_setsid" /proc/kallsyms | cut -d' ' -f1)
 perf probe -q -a "session=0x$address"; echo $?
 perf stat -x, -e probe:session busybox setsid true 2>&1 | cut -d, -f1,3
 perf record -q -e probe:session -o address.data busybox setsid true 2>&1 | grep -v bpf
@@ -42,6 +42,7 @@ libc=$(echo /lib/*-linux-gnu/libc.so.6)
 case $(uname -m) in
 x86_64) first=%di ;;
 aarch64) first=%x0 ;;
+loongarch64) first=%r4 ;;
 esac
 perf probe -q -x $libc getpid; echo $?
 perf probe -q -x $libc 'left=getppid%return'; echo $?
