@@ -9,7 +9,7 @@ namespace linnet::trace {
 
 namespace {
 
-constexpr usize deepest_nesting = 32;
+constexpr usize deepest_nesting = 12; // three frames each, in evaluate() on whatever stack an event comes up
 constexpr usize most_nodes = 512;
 
 constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n'; }
@@ -140,7 +140,8 @@ private:
         return add({.type = Type::All, .first_child = inner});
     }
 
-    Result<u32> predicate() {
+    /// Kept out of factor(), whose frame there are many of.
+    [[gnu::noinline]] Result<u32> predicate() {
         const usize begin = at_;
         while (at_ < text_.size() && is_word(text_[at_])) ++at_;
         if (at_ == begin) return fail(at_ == text_.size() ? "Missing field name and/or value" : "Invalid filter");
@@ -279,7 +280,8 @@ bool Filter::evaluate(u32 number, std::span<const u8> record, const FilterContex
     return false;
 }
 
-bool Filter::holds(const Node& node, std::span<const u8> record, const FilterContext& context) const {
+/// Kept out of evaluate(), likewise.
+[[gnu::noinline]] bool Filter::holds(const Node& node, std::span<const u8> record, const FilterContext& context) const {
     std::string_view found;
     const auto piece = [&](usize offset, usize size) {
         offset = std::min(offset, record.size());

@@ -4,6 +4,7 @@
 // rights can't open any of it. Each line depends on its number only.
 #pragma once
 
+#include <sched.h>
 #include <string>
 #include <sys/prctl.h>
 #include <vector>
@@ -203,6 +204,22 @@ inline void take_away() {
     reset();
 }
 
+/// Recursion is what parsers of them are tempted to.
+inline void deep_filters() {
+    const std::string event = "events/sched/sched_switch/";
+    CHECK_EQ(write_text(event + "enable", "1"), 0);
+    for (size_t depth = 1; depth < 4000; depth += depth < 40 ? 1 : 500)
+        for (const char* open : {"(", "!("}) {
+            std::string text;
+            for (size_t i = 0; i < depth; ++i) text += open;
+            const int error =
+                write_line((event + "filter").c_str(), text + "prev_pid == 1" + std::string(depth, ')') + "\n", 0);
+            CHECK(error == 0 || (error == EINVAL && depth > 5));
+            sched_yield();
+        }
+    take_away();
+}
+
 inline void nobody_may() {
     run_in_child([] {
         CHECK_OK(setgid(60000));
@@ -220,6 +237,7 @@ inline int run(int lines) {
     if (!proc_text::is_linnet()) lines = 500; // Linux patches its code for each event that is switched, which is slow
     make_targets();
     nobody_may();
+    deep_filters();
     int taken = 0, refused = 0;
     for (int i = 0; i < lines; ++i) {
         nasty::seed(uint64_t(i));

@@ -103,6 +103,8 @@ TEST(TraceFilter, Refused) {
     EXPECT_EQ(refused(std::string(5000, '(')), "");
     EXPECT_EQ(refused(std::string(3000, '(')), "Too many '('");
     EXPECT_EQ(refused(std::string(3000, '!')), "Too many '('");
+    EXPECT_EQ(refused(std::string(12, '(')), "Too many '('");
+    EXPECT_EQ(refused(std::string(11, '(')), "Missing field name and/or value");
     refused("");
     refused("&& number == 1");
     refused("number == 1 &&");
