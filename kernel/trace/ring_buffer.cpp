@@ -85,6 +85,7 @@ void RingBuffer::clear() {
     is_empty_ = true;
     consumer_ = {.page = newest_};
     written_ = overrun_ = dropped_ = read_ = bytes_ = 0;
+    last_ns_ = 0; // another clock may show less
 }
 
 // ---- writing ----

@@ -207,6 +207,10 @@ void pages() {
     CPU_ZERO(&set);
     CPU_SET(0, &set);
     CHECK_OK(sched_setaffinity(0, sizeof set, &set));
+    // A clock that shows more does not stop the next one.
+    CHECK_EQ(write_text("trace_clock", "tai"), 0);
+    CHECK_EQ(write_text("trace_marker", "long ago"), 0);
+    CHECK_EQ(write_text("trace_clock", "local"), 0);
     CHECK_EQ(write_text("trace_marker", "first"), 0);
     CHECK_EQ(write_text("trace_marker", std::string(300, 'y') + "second"), 0);
     const size_t size = size_t(getpagesize());
