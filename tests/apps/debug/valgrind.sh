@@ -8,7 +8,8 @@
 . "${0%/*}/normal.bash"
 said() { sed -E -e 's/^==[0-9]+==/==/' -e 's/0x[0-9A-Fa-f]{5,}/ADDRESS/g' -e '/^== (Memcheck|Copyright|Using|Parent)/d'; }
 echo "== ls"
-valgrind --tool=memcheck --log-file=log ls /usr/local/lib/debuggees; echo "status $?"
+mkdir listed && touch listed/{one,two,three}
+valgrind --tool=memcheck --log-file=log ls listed; echo "status $?"
 said < log
 echo "== mistakes"
 valgrind --tool=memcheck --leak-check=full --error-exitcode=9 --log-file=log "$debuggees/mistakes"; echo "status $?"
