@@ -72,12 +72,13 @@ Result<void> Ext4File::close_gap(u64 from, u64 distance, u64 new_size) {
     return {};
 }
 
-/// The file is longer before the first block may lie behind its old end.
+/// The file is longer as soon as a block may lie behind its old end.
 Result<void> Ext4File::open_gap(u64 from, u64 distance, u64 new_size) {
     for (u64 until = ext4::no_end; until != from;)
         until = TRY(move_some(until, from, [&](const ext4::InodeEdit& edit, u64 at) {
-            edit.inode.set_size(new_size);
-            return ext4::open_gap(edit, from, at, distance);
+            const auto reached = ext4::open_gap(edit, from, at, distance);
+            if (reached) edit.inode.set_size(new_size); // in the same transaction
+            return reached;
         }));
     return {};
 }
