@@ -4,6 +4,7 @@
 #include <vfs/fd_table.hpp>
 #include <vfs/file_locks.hpp>
 #include <vfs/file_owner.hpp>
+#include <vfs/leases.hpp>
 #include <vfs/operations.hpp>
 
 namespace linnet::syscalls {
@@ -165,6 +166,44 @@ Result<std::optional<long>> control_owner(vfs::File& file, u32 command, u64 argu
     }
 }
 
+Result<long> set_lease(vfs::File& file, u64 type, int fd) {
+    using Kind = vfs::Leases::Kind;
+    const vfs::Credentials& who = vfs::current_credentials();
+    if (who.fsuid != file.inode().uid() && !who.has(vfs::Capability::Lease)) return error(Errno::EACCES);
+    if (!file.inode().is_regular() || !vfs::Leases::is_enabled.load(std::memory_order_relaxed))
+        return error(Errno::EINVAL);
+    Kind kind;
+    switch (static_cast<i32>(type)) {
+    case abi::F_RDLCK:
+        kind = Kind::Read;
+        break;
+    case abi::F_WRLCK:
+        kind = Kind::Write;
+        break;
+    case abi::F_UNLCK:
+        kind = Kind::None;
+        break;
+    default:
+        return error(Errno::EINVAL);
+    }
+    TRY(TRY(file.inode().leases())->set(file, kind, fd));
+    return 0;
+}
+
+long get_lease(vfs::File& file) {
+    using Kind = vfs::Leases::Kind;
+    vfs::Leases* leases = file.inode().existing_leases();
+    switch (leases ? leases->kind_of(file) : Kind::None) {
+    case Kind::Read:
+        return abi::F_RDLCK;
+    case Kind::Write:
+        return abi::F_WRLCK;
+    case Kind::None:
+        break;
+    }
+    return abi::F_UNLCK;
+}
+
 /// Commands on the file, which O_PATH files refuse.
 Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     auto file = TRY(thread.own_files().use(fd));
@@ -173,6 +212,10 @@ Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     switch (command) {
     case abi::F_SETFL:
         return set_status_flags(*file, static_cast<u32>(argument), fd);
+    case abi::F_SETLEASE:
+        return set_lease(*file, argument, fd);
+    case abi::F_GETLEASE:
+        return get_lease(*file);
     case abi::F_GETLK:
         return get_lock(thread, *file, lock, LockOwner::Process);
     case abi::F_SETLK:

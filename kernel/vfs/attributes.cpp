@@ -5,6 +5,7 @@
 #include "write_access.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <vfs/leases.hpp>
 #include <vfs/operations.hpp>
 #include <vfs/watches.hpp>
 
@@ -123,6 +124,7 @@ Result<void> truncate(const Path& path, u64 size) {
     TRY(check_access(path, may_write, current_credentials()));
     if (inode.is_append_only()) return error(Errno::EPERM);
     auto access = TRY(WriteAccess::claim(path));
+    TRY(make_leases_give_way(inode, Leases::Use::Write, Blocking::Wait));
     if (size > inode.superblock().max_file_size()) return error(Errno::EFBIG);
     if (size > inode.size() && size > current_file_size_limit()) {
         file_size_limit_exceeded();

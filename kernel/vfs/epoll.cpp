@@ -2,6 +2,7 @@
 // what is true, and puts level-triggered ones back behind the others, so that no file starves another.
 #include <vfs/epoll.hpp>
 #include <vfs/file_owner.hpp>
+#include <vfs/leases.hpp>
 #include <vfs/watches.hpp>
 
 namespace linnet::vfs {
@@ -38,6 +39,7 @@ EpollFile::~EpollFile() {
 void File::last_reference_dropped() {
     tell_watches(*this, is_writable() ? abi::IN_CLOSE_WRITE : abi::IN_CLOSE_NOWRITE);
     if (epoll_items.load(std::memory_order_acquire)) EpollFile::forget(*this);
+    if (Leases* leases = inode().existing_leases()) leases->forget(*this); // before their owner goes
     if (signal_owner.load(std::memory_order_acquire)) forget_owner(*this);
     delete this;
 }

@@ -44,6 +44,7 @@ File::~File() {
         locks->release_owner(this);
     }
     if (counts_writer_) WriteAccess::give_back(*inode_, path_);
+    if (counts_reader_) inode_->remove_reader();
 }
 
 Result<usize> File::read(IoBuffer&, u64) { return error(Errno::EINVAL); }

@@ -142,6 +142,12 @@ Result<void> set_async(File& file, bool on, int fd) {
     return {};
 }
 
+void tell_owner(File& file, u32 events, int fd) {
+    FileOwner* owner = file.signal_owner.load(std::memory_order_acquire);
+    const FileOwner::Owner now = owner ? owner->get() : FileOwner::Owner{};
+    if (now.who) send_ready_signal(now, owner->signal.load(), events, fd);
+}
+
 void forget_owner(File& file) {
     FileOwner* owner = file.signal_owner.exchange(nullptr, std::memory_order_acq_rel);
     if (!owner) return;

@@ -2,6 +2,7 @@
 #include "directory_file.hpp"
 #include "paged_file.hpp"
 #include <vfs/file_locks.hpp>
+#include <vfs/leases.hpp>
 
 #include <core/time.hpp>
 #include <mm/vm_object.hpp>
@@ -24,6 +25,7 @@ Inode::Inode(SuperBlock& superblock, u64 number, u32 mode, u32 uid, u32 gid, Dev
 
 Inode::~Inode() {
     delete file_locks_.load(std::memory_order_relaxed);
+    delete leases_.load(std::memory_order_relaxed);
     delete watches_.load(std::memory_order_relaxed);
 }
 
@@ -158,7 +160,7 @@ Result<void> Inode::get_write_access() {
     i32 count = writers_.load(std::memory_order_relaxed);
     do {
         if (count < 0) return error(Errno::ETXTBSY);
-    } while (!writers_.compare_exchange_weak(count, count + 1, std::memory_order_acquire));
+    } while (!writers_.compare_exchange_weak(count, count + 1, std::memory_order_seq_cst));
     return {};
 }
 Result<void> Inode::deny_write_access() {
@@ -229,6 +231,7 @@ Result<T*> made_once(std::atomic<T*>& place) {
 } // namespace
 
 Result<FileLocks*> Inode::file_locks() { return made_once(file_locks_); }
+Result<Leases*> Inode::leases() { return made_once(leases_); }
 Result<InodeWatches*> Inode::watches() { return made_once(watches_); }
 
 } // namespace linnet::vfs

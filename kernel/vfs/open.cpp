@@ -6,6 +6,7 @@
 #include "write_access.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <vfs/leases.hpp>
 #include <vfs/watches.hpp>
 
 namespace linnet::vfs {
@@ -45,12 +46,21 @@ Result<RefPtr<File>> open_found(const Path& path, u32 flags, const Credentials& 
     if ((flags & abi::O_NOATIME) && !may_act_as_owner(inode, who)) return error(Errno::EPERM);
 
     WriteAccess access;
-    if (inode.is_regular() && (mask & may_write)) access = TRY(WriteAccess::claim(path));
+    ReadAccess reading;
+    if (inode.is_regular()) {
+        if (mask & may_write)
+            access = TRY(WriteAccess::claim(path));
+        else
+            reading = ReadAccess::claim(inode);
+        const auto use = (flags & abi::O_ACCMODE) == abi::O_RDONLY ? Leases::Use::Read : Leases::Use::Write;
+        TRY(make_leases_give_way(inode, use, flags & abi::O_NONBLOCK ? Blocking::Refuse : Blocking::Wait));
+    }
     auto file = TRY(inode.open(path, flags));
     tell_watches(*file, abi::IN_OPEN);
     if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No)
         tell_watches(*file, TRY(empty_file(inode, who)));
     if (file->is_writable()) access.hand_to(file);
+    reading.hand_to(file);
     return file;
 }
 
@@ -163,6 +173,7 @@ Result<RefPtr<File>> open_executable(LookupStart start, std::string_view path, u
     if (found.inode()->is_symlink()) return error(Errno::ELOOP);
     if (!found.inode()->is_regular()) return error(Errno::EACCES);
     TRY(check_access(found, may_execute, who));
+    TRY(make_leases_give_way(*found.inode(), Leases::Use::Read, Blocking::Wait));
     auto file = TRY(found.inode()->open(found, abi::O_RDONLY));
     tell_watches(*file, abi::IN_OPEN);
     return file;

@@ -1,5 +1,5 @@
 // WriteAccess: a regular file open for writing counts against executing it (ETXTBSY) and against making its
-// mount read-only (EBUSY).
+// mount read-only (EBUSY). ReadAccess: one open for reading alone counts against leases of others.
 #pragma once
 
 #include <vfs/file.hpp>
@@ -34,6 +34,29 @@ public:
 private:
     explicit WriteAccess(const Path& path) : path_(&path) {}
     const Path* path_ = nullptr; // outlives this
+};
+
+class ReadAccess {
+public:
+    /// Claims it before the open; given back unless handed to a file.
+    static ReadAccess claim(Inode& inode) {
+        inode.add_reader();
+        return ReadAccess(inode);
+    }
+    ReadAccess() = default;
+    ReadAccess(ReadAccess&& other) noexcept : inode_(std::exchange(other.inode_, nullptr)) {}
+    ReadAccess& operator=(ReadAccess&& other) noexcept { return std::swap(inode_, other.inode_), *this; }
+    ~ReadAccess() {
+        if (inode_) inode_->remove_reader();
+    }
+    void hand_to(File& file) {
+        if (inode_) file.counts_reader_ = true;
+        inode_ = nullptr;
+    }
+
+private:
+    explicit ReadAccess(Inode& inode) : inode_(&inode) {}
+    Inode* inode_ = nullptr; // outlives this
 };
 
 } // namespace linnet::vfs

@@ -9,6 +9,7 @@
 #include <fs/system_nodes.hpp>
 #include <vfs/device_nodes.hpp>
 #include <vfs/inotify.hpp>
+#include <vfs/leases.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/pipe.hpp>
 #include <vfs/pseudo/knob.hpp>
@@ -154,6 +155,8 @@ Result<void> register_proc_files() {
     TRY(limits.add_text("pipe-max-size", show_constant<vfs::pipe_max_size>));
     TRY(limits.add_text("nr_open", show_constant<1048576>));
     TRY(vfs::pseudo::add_knob(limits, "mount-max", {.value = vfs::MountTable::most_mounts, .least = 1}));
+    TRY(vfs::pseudo::add_knob(limits, "leases-enable", {.value = vfs::Leases::is_enabled}));
+    TRY(vfs::pseudo::add_knob(limits, "lease-break-time", {.value = vfs::Leases::break_time}));
     return add_inotify_limits(root);
 }
 

@@ -15,6 +15,7 @@ struct Reason {
 };
 Reason reason_of(u32 events) {
     using namespace abi;
+    if (events & POLLMSG) return {POLL_MSG, POLLIN | POLLRDNORM | POLLMSG};
     if (events & POLLHUP) return {POLL_HUP, POLLHUP | POLLERR};
     if (events & POLLERR) return {POLL_ERR, POLLERR};
     if (events & POLLPRI) return {POLL_PRI, POLLPRI | POLLRDBAND};

@@ -133,6 +133,7 @@ protected:
     File(RefPtr<Inode> inode, u32 flags, Positioning positioning);
 
 private:
+    friend class ReadAccess;
     friend class WriteAccess;
     Path path_;
     RefPtr<Inode> inode_;
@@ -141,6 +142,7 @@ private:
     const bool writable_;
     const bool seekable_;
     bool counts_writer_ = false; // gives back write access to the inode and the mount
+    bool counts_reader_ = false; // is one of the inode's readers
 };
 
 /// The inode that anonymous files (eventfd, epoll, …) share; for pipes and the like, one of their own.

@@ -77,6 +77,8 @@ Result<void> set_file_signal(File& file, int signal);
 int file_signal(File& file);
 /// O_ASYNC, set by way of descriptor `fd`. ENOTTY: this kind of file tells nobody.
 Result<void> set_async(File& file, bool on, int fd);
+/// Tells the owner, if there is one, of events by way of descriptor `fd`. May sleep.
+void tell_owner(File& file, u32 events, int fd);
 /// The file is going.
 void forget_owner(File& file);
 

@@ -35,6 +35,7 @@ namespace linnet::vfs {
 class File;
 class FileLocks;
 class InodeWatches;
+class Leases;
 class SuperBlock;
 struct Path;
 
@@ -250,6 +251,14 @@ public:
     void put_write_access() { writers_.fetch_sub(1, std::memory_order_release); }
     Result<void> deny_write_access();
     void allow_write_access() { writers_.fetch_add(1, std::memory_order_release); }
+    /// Counts opens of a regular file for reading alone, for leases.
+    void add_reader() { readers_.fetch_add(1, std::memory_order_seq_cst); }
+    void remove_reader() { readers_.fetch_sub(1, std::memory_order_release); }
+    struct Users {
+        i32 writers; // negative: executions
+        i32 readers;
+    };
+    [[nodiscard]] Users users() const { return {writers_.load(), readers_.load()}; }
 
     /// The attachment, made by `make` when there is none yet.
     Result<RefPtr<InodeAttachment>> attachment(FunctionRef<Result<RefPtr<InodeAttachment>>()> make);
@@ -257,6 +266,9 @@ public:
     /// Record and flock locks on this inode; made at first use.
     Result<FileLocks*> file_locks();
     FileLocks* existing_file_locks() const { return file_locks_.load(std::memory_order_acquire); }
+    /// Leases on this inode (leases.hpp); made at first use.
+    Result<Leases*> leases();
+    Leases* existing_leases() const { return leases_.load(std::memory_order_seq_cst); }
     /// Who wants to hear of what happens to it (watches.hpp); made at first use.
     Result<InodeWatches*> watches();
     InodeWatches* existing_watches() const { return watches_.load(std::memory_order_acquire); }
@@ -303,10 +315,12 @@ private:
     std::atomic<u64> size_{0};
     DeviceNumber special_device_;
     std::atomic<i32> writers_{0};    // > 0 opens for writing, < 0 executions
+    std::atomic<i32> readers_{0};    // opens for reading alone
     core::SpinLock attachment_lock_; // a leaf
     NullableRefPtr<InodeAttachment> attachment_;
     AccessControlList::Pointer access_acl_; // under attachment_lock_
     std::atomic<FileLocks*> file_locks_{nullptr};
+    std::atomic<Leases*> leases_{nullptr};
     std::atomic<InodeWatches*> watches_{nullptr};
 };
 
