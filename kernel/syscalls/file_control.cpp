@@ -1,6 +1,7 @@
 // fcntl(2), flock(2) and record locks.
 #include <abi/linux/fs.hpp>
 #include <syscalls/file.hpp>
+#include <vfs/directory_notices.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/file_locks.hpp>
 #include <vfs/file_owner.hpp>
@@ -204,6 +205,19 @@ long get_lease(vfs::File& file) {
     return abi::F_UNLCK;
 }
 
+/// F_GET_RW_HINT, F_SET_RW_HINT: how long what is written will live, which nothing here makes use of.
+Result<long> exchange_write_hint(vfs::File& file, u64 argument, bool sets) {
+    constexpr u64 longest_lived = 5; // RWH_WRITE_LIFE_EXTREME
+    if (!sets) {
+        TRY((mm::UserPtr<mm::Out, u64>(VirtAddr{argument}).copy_out(file.inode().write_hint.load())));
+        return 0;
+    }
+    const u64 hint = TRY((mm::UserPtr<mm::In, u64>(VirtAddr{argument}).copy_in()));
+    if (hint > longest_lived) return error(Errno::EINVAL);
+    file.inode().write_hint = static_cast<u8>(hint);
+    return 0;
+}
+
 /// Commands on the file, which O_PATH files refuse.
 Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
     auto file = TRY(thread.own_files().use(fd));
@@ -216,6 +230,12 @@ Result<long> control_file(Thread& thread, int fd, u32 command, u64 argument) {
         return set_lease(*file, argument, fd);
     case abi::F_GETLEASE:
         return get_lease(*file);
+    case abi::F_GET_RW_HINT:
+    case abi::F_SET_RW_HINT:
+        return exchange_write_hint(*file, argument, command == abi::F_SET_RW_HINT);
+    case abi::F_NOTIFY:
+        TRY(vfs::notify_of_directory(*file, thread.own_files(), static_cast<u32>(argument), fd));
+        return 0;
     case abi::F_GETLK:
         return get_lock(thread, *file, lock, LockOwner::Process);
     case abi::F_SETLK:

@@ -2,6 +2,7 @@
 //
 // The table's spinlock guards slots and bitmaps. Files leave the table under the lock and are released after
 // it: the last reference to a file may sleep.
+#include <vfs/directory_notices.hpp>
 #include <vfs/file_locks.hpp>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ void announce_close(File& file, const FdTable& table) {
     file.on_descriptor_closed();
     if (file.is_path_only()) return;
     if (FileLocks* locks = file.inode().existing_file_locks()) locks->release_owner(&table);
+    if (file.inode().is_directory()) forget_directory_notice(file, table);
 }
 
 } // namespace

@@ -92,6 +92,8 @@ void tell_of_move(Inode& moved, Inode& from, std::string_view old_name, Inode& t
     constinit static std::atomic<u32> last_cookie{0};
     const u32 cookie = last_cookie.fetch_add(1, std::memory_order_relaxed) + 1;
     const bool is_directory = moved.is_directory();
+    if (&from == &to)
+        tell_watches(from, {.bits = renamed_within, .is_about_directory = is_directory, .name = old_name});
     tell_watches(from,
                  {.bits = abi::IN_MOVED_FROM, .is_about_directory = is_directory, .cookie = cookie, .name = old_name});
     tell_watches(to,

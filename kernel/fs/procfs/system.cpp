@@ -8,6 +8,7 @@
 #include <core/time.hpp>
 #include <fs/system_nodes.hpp>
 #include <vfs/device_nodes.hpp>
+#include <vfs/directory_notices.hpp>
 #include <vfs/inotify.hpp>
 #include <vfs/leases.hpp>
 #include <vfs/mount.hpp>
@@ -155,6 +156,7 @@ Result<void> register_proc_files() {
     TRY(limits.add_text("pipe-max-size", show_constant<vfs::pipe_max_size>));
     TRY(limits.add_text("nr_open", show_constant<1048576>));
     TRY(vfs::pseudo::add_knob(limits, "mount-max", {.value = vfs::MountTable::most_mounts, .least = 1}));
+    TRY(vfs::pseudo::add_knob(limits, "dir-notify-enable", {.value = vfs::are_directory_notices_enabled}));
     TRY(vfs::pseudo::add_knob(limits, "leases-enable", {.value = vfs::Leases::is_enabled}));
     TRY(vfs::pseudo::add_knob(limits, "lease-break-time", {.value = vfs::Leases::break_time}));
     return add_inotify_limits(root);

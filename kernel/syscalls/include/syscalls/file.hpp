@@ -64,7 +64,7 @@ inline constexpr Entry file_calls[] = {
     entry<sys_fallocate>(
         "fallocate", nr::fallocate, Support::Partial,
         "no FALLOC_FL_UNSHARE_RANGE, nor FALLOC_FL_COLLAPSE_RANGE and FALLOC_FL_INSERT_RANGE but on ext4: EOPNOTSUPP"),
-    entry<sys_fcntl>("fcntl", nr::fcntl, Support::Partial, "no F_NOTIFY, no RW hints: EINVAL"),
+    entry<sys_fcntl>("fcntl", nr::fcntl),
     entry<sys_fdatasync>("fdatasync", nr::fdatasync),
     entry<sys_flock>("flock", nr::flock),
     entry<sys_fsync>("fsync", nr::fsync),

@@ -234,6 +234,9 @@ public:
 
     // ---- shared state, generic ----
 
+    /// RWH_WRITE_LIFE_* (fcntl(2), F_SET_RW_HINT).
+    std::atomic<u8> write_hint{0};
+
     /// Serialises changes of a directory's entries; of a file's size, data writes and attributes.
     core::RwMutex lock;
 

@@ -17,12 +17,15 @@ class File;
 class Watch;
 
 struct WatchEvent {
-    u32 bits = 0; // one of IN_ALL_EVENTS
+    u32 bits = 0; // one of IN_ALL_EVENTS, or renamed_within
     bool is_about_directory = false;
     bool is_about_unlinked_name = false; // by an open file whose name is gone
     u32 cookie = 0;                      // the same for both halves of a rename
     std::string_view name{};             // in the watched directory; empty: of the watched object itself
 };
+
+/// A bit beside inotify's: a name has become another one of the same directory (F_NOTIFY's DN_RENAME).
+inline constexpr u32 renamed_within = 1u << 12;
 
 enum class WatchEnd : u8 { Removed, InodeGone, Unmounted };
 
