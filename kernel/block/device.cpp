@@ -76,6 +76,9 @@ Result<void> Device::transfer(Operation operation, u64 sector, std::span<const S
             sectors += more;
             ++count;
         }
+        // A segment of O_DIRECT need not be whole blocks, but all that is asked at once is.
+        const u64 in_block = (limits.logical_block >> sector_shift) - 1;
+        while (count > 1 && (sectors & in_block)) sectors -= segments[--count].length >> sector_shift;
         if (sector > sectors_ || sectors > sectors_ - sector) return error(Errno::ENXIO);
         TRY(run(operation, sector, sectors, segments.first(count)));
         sector += sectors;

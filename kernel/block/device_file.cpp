@@ -4,6 +4,7 @@
 #include <abi/linux/block.hpp>
 #include <abi/linux/fs.hpp>
 #include <algorithm>
+#include <block/direct.hpp>
 #include <mm/usercopy.hpp>
 #include <vfs/current.hpp>
 #include <vfs/page_io.hpp>
@@ -18,13 +19,17 @@ class BlockDriver final : public vfs::DeviceDriver {
 public:
     const char* name() const override { return "block"; }
     Result<RefPtr<vfs::File>> open(vfs::DeviceNumber number, const vfs::Path& path, u32 flags) override {
-        if (flags & O_DIRECT) return error(Errno::EINVAL);
         const bool is_exclusive = (flags & O_EXCL) != 0;
         RefPtr<Device> device = TRY(open_device(number, is_exclusive));
         auto* file = new (std::nothrow) DeviceFile(path, flags, device, is_exclusive);
         if (file) return RefPtr<vfs::File>(adopt_ref(*file));
         device->closed(is_exclusive);
         return error(Errno::ENOMEM);
+    }
+    std::optional<vfs::DirectAlignment> direct_alignment(vfs::DeviceNumber number) override {
+        Disk* const disk = find_disk(number);
+        if (!disk) return {};
+        return vfs::DirectAlignment{direct_memory_alignment, disk->limits().logical_block};
     }
 };
 constinit BlockDriver the_driver;
@@ -41,7 +46,33 @@ bool is_manager() { return vfs::current_credentials().has(vfs::Capability::SysAd
 
 vfs::DeviceDriver& device_driver() { return the_driver; }
 
+/// O_DIRECT. What was moved before something failed counts.
+Result<usize> DeviceFile::transfer_directly(Operation operation, vfs::IoBuffer& buffer, u64 offset, usize wanted) {
+    const usize block = device_->disk().limits().logical_block;
+    if (!is_aligned(offset | wanted, block) || !buffer.is_aligned(direct_memory_alignment, block))
+        return error(Errno::EINVAL);
+    TRY(device_->pages().write_back(offset, offset + wanted));
+    const bool reads = operation == Operation::Read;
+    for (usize done = 0; done < wanted;) {
+        const auto move = [&](std::span<const Segment> segments) -> Result<void> {
+            TRY(device_->transfer(operation, (offset + done) >> sector_shift, segments));
+            if (!reads) note_stored(device_->pages(), offset + done, segments);
+            return {};
+        };
+        const auto moved =
+            move_directly(buffer, wanted - done, block, reads ? DirectMove::ToMemory : DirectMove::FromMemory, move);
+        if (!moved) return done > 0 ? Result<usize>{done} : error(moved.error());
+        done += *moved;
+    }
+    return wanted;
+}
+
 Result<usize> DeviceFile::read(vfs::IoBuffer& to, u64 offset) {
+    if (is_direct(to)) {
+        if (offset >= device_->bytes()) return usize{0};
+        const usize wanted = std::min<u64>(to.remaining(), device_->bytes() - offset);
+        return transfer_directly(Operation::Read, to, offset, wanted);
+    }
     return vfs::read_pages(device_->pages(), device_->bytes(), to, offset);
 }
 
@@ -50,6 +81,7 @@ Result<usize> DeviceFile::write(vfs::IoBuffer& from, u64 offset) {
     if (from.remaining() == 0) return usize{0};
     if (offset >= device_->bytes()) return error(Errno::ENOSPC);
     const usize wanted = std::min<u64>(from.remaining(), device_->bytes() - offset);
+    if (is_direct(from)) return transfer_directly(Operation::Write, from, offset, wanted);
     return vfs::write_pages(device_->pages(), from, offset, wanted);
 }
 
@@ -68,10 +100,6 @@ Result<u64> DeviceFile::seek(u64 position, i64 offset, u32 whence) {
     if (__builtin_add_overflow(base, offset, &result) || result < 0) return error(Errno::EINVAL);
     if (static_cast<u64>(result) > device_->bytes()) return error(Errno::EINVAL);
     return static_cast<u64>(result);
-}
-
-Result<void> DeviceFile::on_status_flags_changing(u32 new_flags) {
-    return new_flags & O_DIRECT ? error(Errno::EINVAL) : Result<void>{};
 }
 
 Result<void> DeviceFile::sync(SyncKind) { return device_->sync(0, device_->bytes()); }

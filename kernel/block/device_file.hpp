@@ -18,10 +18,14 @@ public:
     Result<u64> seek(u64 position, i64 offset, u32 whence) override;
     Result<long> ioctl(u32 command, u64 argument) override;
     Result<void> sync(SyncKind kind) override;
-    Result<void> on_status_flags_changing(u32 new_flags) override;
+    bool accepts_direct() override { return true; }
     Result<RefPtr<mm::VmObject>> mmap(const vfs::MapFileRequest& request) override;
 
 private:
+    [[nodiscard]] bool is_direct(const vfs::IoBuffer& buffer) const {
+        return (status_flags() & abi::O_DIRECT) && buffer.is_user(); // the kernel's own goes through pages
+    }
+    Result<usize> transfer_directly(Operation operation, vfs::IoBuffer& buffer, u64 offset, usize wanted);
     Result<void> flush_buffers();
     Result<void> change_range(Operation operation, u64 argument);
 

@@ -169,11 +169,16 @@ void sync_devices() {
     for_each_device([](Device& device, std::string_view) { device.sync_if_open(); });
 }
 
-Result<RefPtr<Device>> open_device(vfs::DeviceNumber number, bool is_exclusive) {
+Disk* find_disk(vfs::DeviceNumber number) {
     Disk* found = nullptr;
     for_each_disk([&](Disk& disk) {
         if (disk.major() == number.major && number.minor - disk.first_minor() < Disk::minors) found = &disk;
     });
+    return found;
+}
+
+Result<RefPtr<Device>> open_device(vfs::DeviceNumber number, bool is_exclusive) {
+    Disk* const found = find_disk(number);
     if (!found) return error(Errno::ENXIO);
     return found->open(number.minor - found->first_minor(), is_exclusive);
 }

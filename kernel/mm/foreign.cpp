@@ -82,6 +82,48 @@ Result<void> AddressSpace::use_page(VirtAddr address, arch::Access access, Forei
     }
 }
 
+/// The pages at the first of `addresses`, up to one that needs a fault. The mmap lock is held. EFAULT.
+Result<usize> AddressSpace::gather_pages(std::span<const VirtAddr> addresses, arch::Access access,
+                                         std::span<PageRef> pages) {
+    usize count = 0;
+    for (; count < addresses.size(); ++count) {
+        const VirtAddr address = page_floor(addresses[count]);
+        Vma* vma = vmas_.find(address);
+        if (vma && !is_lendable(*vma)) return count > 0 ? Result<usize>{count} : error(Errno::EFAULT);
+        if (vma) pages[count] = find_accessible_page(*vma, address, access, ForeignAccess::Checked);
+        if (!vma || !pages[count]) break;
+    }
+    return count;
+}
+
+Result<usize> AddressSpace::hold_pages(std::span<const VirtAddr> addresses, arch::Access access,
+                                       std::span<PageRef> pages, FunctionRef<void(usize)> use) {
+    VERIFY(!addresses.empty() && pages.size() >= addresses.size());
+    core::Thread& self = core::current_thread();
+    for (bool has_faulted = false;; has_faulted = true) {
+        usize count = 0;
+        {
+            core::ReadGuard guard(mmap_lock_);
+            count = TRY(gather_pages(addresses, access, pages));
+            const bool is_enough = count == addresses.size() || (count > 0 && has_faulted);
+            if (is_enough) {
+                // As in a fault: nobody is killed for memory while others may wait for the lock.
+                const bool asks = std::exchange(self.asks_for_memory, true);
+                use(count);
+                self.asks_for_memory = asks;
+            }
+            for (PageRef& page : pages.first(count)) page = PageRef();
+            if (is_enough) return count;
+        }
+        for (usize i = count; i < addresses.size(); ++i) {
+            const FaultResult fault = fault_with_growth(addresses[i], access, ForeignAccess::Checked);
+            if (fault == FaultResult::Resolved) continue;
+            if (i == 0) return error(fault == FaultResult::OutOfMemory ? Errno::ENOMEM : Errno::EFAULT);
+            break;
+        }
+    }
+}
+
 /// Calls copy(Page&, usize offset in it, usize done, usize count) for each page's part of [address, +length).
 template <typename Copy>
 Result<usize> AddressSpace::copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how,

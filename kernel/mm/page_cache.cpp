@@ -4,6 +4,7 @@
 // under the first.
 #include "generations.hpp"
 #include "rmap.hpp"
+#include <cstring>
 #include <mm/page_cache.hpp>
 
 namespace linnet::mm {
@@ -206,6 +207,32 @@ bool FileObject::try_evict(u64 index, Page& page, const EvictionRequest& request
         return false;
     }
     return remove_if_unused(index, page);
+}
+
+void FileObject::note_stored(u64 offset, std::span<const u8> bytes) {
+    while (!bytes.empty()) {
+        const u64 index = offset >> arch::page_shift;
+        const usize begin = offset & (arch::page_size - 1);
+        const usize length = std::min(bytes.size(), arch::page_size - begin);
+        if (PageRef page = find_any_page(index); page && !remove_if_unused(index, *page)) {
+            // Whoever reads it in may have got what was there before.
+            (void)core::wait_until(page_ready_, core::Sleep::Deep, core::Deadline::never(),
+                                   [&] { return !page->has(page_locked); });
+            if (still_holds(*page, index)) {
+                std::memmove(page.data<u8>() + begin, bytes.data(), length);
+                // Perhaps it is being stored as it was before.
+                note_dirty(*page);
+            }
+        }
+        offset += length;
+        bytes = bytes.subspan(length);
+    }
+}
+
+void FileObject::drop_unused(u64 begin, u64 end) {
+    u64 index = begin >> arch::page_shift;
+    for (PageRef page = find_any_from(index); page && index << arch::page_shift < end; page = find_any_from(++index))
+        (void)remove_if_unused(index, *page);
 }
 
 void FileObject::drop_clean() {

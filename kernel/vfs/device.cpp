@@ -69,4 +69,9 @@ Result<RefPtr<File>> open_device(const Path& path, u32 flags) {
     return driver->open(number, path, flags);
 }
 
+std::optional<DirectAlignment> direct_alignment_of_block_device(DeviceNumber number) {
+    DeviceDriver* driver = block_drivers.find(number);
+    return driver ? driver->direct_alignment(number) : std::nullopt;
+}
+
 } // namespace linnet::vfs

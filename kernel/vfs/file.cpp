@@ -66,7 +66,9 @@ Result<void> File::sync(SyncKind) {
     if (inode().is_regular() || inode().is_directory()) return inode().sync();
     return error(Errno::EINVAL);
 }
-Result<void> File::on_status_flags_changing(u32) { return {}; }
+Result<void> File::on_status_flags_changing(u32 new_flags) {
+    return (new_flags & abi::O_DIRECT) && !accepts_direct() ? error(Errno::EINVAL) : Result<void>{};
+}
 Result<long> File::fcntl(u32, u64) { return error(Errno::EINVAL); }
 Result<Attributes> File::attributes() { return inode().attributes(); }
 void File::describe(TextSink sink) const { sink("anon_inode:[file]"); }

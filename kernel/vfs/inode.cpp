@@ -129,6 +129,8 @@ Result<void> Inode::read_directory(u64, DirectorySink) {
 }
 
 Result<void> Inode::prepare_write(u64, usize) { return {}; }
+Result<usize> Inode::read_direct(IoBuffer&, u64) { return error(Errno::EINVAL); }
+Result<usize> Inode::write_direct(IoBuffer&, u64, usize) { return error(Errno::EOPNOTSUPP); }
 Result<void> Inode::truncate(u64) { return error(Errno::EINVAL); }
 Result<void> Inode::allocate_range(u32, u64, u64) { return error(Errno::EOPNOTSUPP); }
 Result<u64> Inode::seek_data(u64 offset) {

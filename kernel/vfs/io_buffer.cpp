@@ -75,6 +75,31 @@ Result<usize> IoBuffer::zero_out(usize size) {
     });
 }
 
+void IoBuffer::visit_ranges(FunctionRef<bool(VirtAddr, usize)> visit) const {
+    usize left = remaining_;
+    const auto visit_one = [&](u64 address, usize size) {
+        size = std::min(size, left);
+        left -= size;
+        return size == 0 || visit(VirtAddr{address}, size);
+    };
+    if (!visit_one(address_, range_left_)) return;
+    for (const abi::iovec& range : more_)
+        if (!visit_one(range.iov_base, range.iov_len)) return;
+}
+
+bool IoBuffer::is_aligned(usize memory, usize length) const {
+    bool result = true;
+    visit_ranges([&](VirtAddr address, usize size) {
+        result = linnet::is_aligned(address.value, memory) && linnet::is_aligned(size, length);
+        return result;
+    });
+    return result;
+}
+
+void IoBuffer::skip(usize size) {
+    (void)transfer(size, [](u64, usize, usize piece) { return piece; });
+}
+
 usize IoBuffer::limit_to(usize limit) {
     if (limit >= remaining_) return 0;
     usize cut = remaining_ - limit;

@@ -56,6 +56,7 @@ Result<RefPtr<File>> open_found(const Path& path, u32 flags, const Credentials& 
         TRY(make_leases_give_way(inode, use, flags & abi::O_NONBLOCK ? Blocking::Refuse : Blocking::Wait));
     }
     auto file = TRY(inode.open(path, flags));
+    if ((flags & abi::O_DIRECT) && !file->accepts_direct()) return error(Errno::EINVAL);
     tell_watches(*file, abi::IN_OPEN);
     if ((flags & abi::O_TRUNC) && inode.is_regular() && created == Created::No)
         tell_watches(*file, TRY(empty_file(inode, who)));

@@ -114,9 +114,34 @@ Result<usize> write_pages(mm::VmObject& object, IoBuffer& from, u64 offset, usiz
 Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
     mm::VmObject* object = inode().pages();
     if (!object) return error(Errno::EINVAL);
-    const usize done = TRY(read_pages(*object, inode().size(), to, offset));
+    const auto alignment = alignment_for(to);
+    const usize done =
+        TRY(alignment ? read_directly(to, offset, *alignment) : read_pages(*object, inode().size(), to, offset));
     if (done > 0 && !path().is_empty() && !(status_flags() & abi::O_NOATIME)) note_access(path());
     return done;
+}
+
+bool PagedFile::accepts_direct() { return inode().direct_alignment().has_value(); }
+
+/// What this read or write has to heed; nothing when it goes through pages. The kernel's own (splice) do.
+std::optional<DirectAlignment> PagedFile::alignment_for(const IoBuffer& buffer) {
+    if (!(status_flags() & abi::O_DIRECT) || !buffer.is_user()) return {};
+    const auto alignment = inode().direct_alignment();
+    return alignment && alignment->offset != 0 ? alignment : std::nullopt;
+}
+
+static Result<void> check_alignment(const DirectAlignment& alignment, const IoBuffer& buffer, u64 offset,
+                                    usize wanted) {
+    const bool is_fit =
+        is_aligned(offset | wanted, alignment.offset) && buffer.is_aligned(alignment.memory, alignment.offset);
+    return is_fit ? Result<void>{} : error(Errno::EINVAL);
+}
+
+Result<usize> PagedFile::read_directly(IoBuffer& to, u64 offset, const DirectAlignment& alignment) {
+    core::ReadGuard guard(inode().lock);
+    if (to.remaining() == 0 || offset >= inode().size()) return usize{0};
+    TRY(check_alignment(alignment, to, offset, to.remaining()));
+    return inode().read_direct(to, offset);
 }
 
 Result<usize> PagedFile::write(IoBuffer& from, u64 offset) {
@@ -144,10 +169,26 @@ Result<usize> PagedFile::write_locked(IoBuffer& from, u64 offset) {
     usize wanted = std::min<u64>(from.remaining(), std::min(limit, largest) - offset);
     if (inode().has_seal(abi::F_SEAL_WRITE | abi::F_SEAL_FUTURE_WRITE)) return error(Errno::EPERM);
     if (offset + wanted > inode().size() && inode().has_seal(abi::F_SEAL_GROW)) return error(Errno::EPERM);
+    const auto alignment = alignment_for(from);
+    if (alignment) TRY(check_alignment(*alignment, from, offset, wanted));
     if (const u32 lost = TRY(drop_privilege_bits(inode(), current_credentials()))) tell_watches(*this, lost);
+    if (!alignment) return write_through_pages(from, offset, wanted);
+    auto done = inode().write_direct(from, offset, wanted);
+    if (done) inode().touch_modified();
+    if (done || done.error() != Errno::EOPNOTSUPP) return done;
+    done = TRY(write_through_pages(from, offset, wanted));
+    // What was asked for is to be on its way to the disk.
+    if (mm::FileObject* file = object->as_file()) {
+        TRY(file->write_back(offset, offset + *done));
+        file->drop_unused(offset, offset + *done);
+    }
+    return done;
+}
+
+Result<usize> PagedFile::write_through_pages(IoBuffer& from, u64 offset, usize wanted) {
+    mm::VmObject* const object = inode().pages();
     TRY(inode().prepare_write(offset, wanted));
     inode().touch_modified();
-
     const usize done = TRY(write_pages(*object, from, offset, wanted));
     if (offset + done > inode().size()) {
         object->set_size(offset + done);

@@ -2,6 +2,8 @@
 // writes copy straight between those pages and the caller's memory.
 #pragma once
 
+#include <optional>
+#include <vfs/device.hpp>
 #include <vfs/file.hpp>
 
 namespace linnet::vfs {
@@ -18,6 +20,7 @@ public:
     Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
     Result<long> fcntl(u32 command, u64 argument) override;
     mm::VmObject* lendable_pages() override;
+    bool accepts_direct() override;
 
 protected:
     /// A file without a place (memfd).
@@ -26,7 +29,10 @@ protected:
 private:
     PagedFile(const Path& path, u32 flags) : File(path, flags, Positioning::Seekable) {}
     Result<long> add_seals(u32 seals);
+    Result<usize> read_directly(IoBuffer& to, u64 offset, const DirectAlignment& alignment);
     Result<usize> write_locked(IoBuffer& from, u64 offset);
+    Result<usize> write_through_pages(IoBuffer& from, u64 offset, usize wanted);
+    [[nodiscard]] std::optional<DirectAlignment> alignment_for(const IoBuffer& buffer);
 };
 
 } // namespace linnet::vfs

@@ -28,6 +28,7 @@ public:
     Result<usize> write(IoBuffer& from, u64 offset) override;
     Result<long> ioctl(u32 command, u64 argument) override;
     u32 poll() override;
+    Result<void> on_status_flags_changing(u32) override { return {}; }
     EventSource* event_source() override { return &pipe_->events; }
     EventSource* async_source() override { return &pipe_->events; }
     Pipe* as_pipe() override { return pipe_.get(); }

@@ -37,6 +37,7 @@ u64 Ext4File::blocks_in(u64 bytes) const { return divide_up<u64>(bytes, ext4().v
 
 Result<vfs::Attributes> Ext4File::attributes() {
     vfs::Attributes result = TRY(Ext4Inode::attributes());
+    result.direct = direct_alignment();
     core::SpinGuard guard(promised_lock_);
     result.blocks += promised_.count() << (ext4().volume().block_shift() - block::sector_shift);
     return result;

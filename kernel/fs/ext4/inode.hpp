@@ -9,6 +9,7 @@
 #include "file_blocks.hpp"
 #include "journal.hpp"
 
+#include <block/request.hpp>
 #include <lib/intrusive_tree.hpp>
 #include <vfs/inode.hpp>
 
@@ -110,6 +111,9 @@ public:
     Result<void> prepare_write(u64 offset, usize length) override;
     Result<void> truncate(u64 size) override;
     Result<void> allocate_range(u32 mode, u64 offset, u64 length) override;
+    std::optional<vfs::DirectAlignment> direct_alignment() override;
+    Result<usize> read_direct(vfs::IoBuffer& to, u64 offset) override;
+    Result<usize> write_direct(vfs::IoBuffer& from, u64 offset, usize wanted) override;
 
 private:
     enum class Wanted : u8 { Data, Hole };
@@ -148,6 +152,18 @@ private:
     Result<u64> preallocate(ext4::BlockRange range);
     Result<void> punch(u64 begin, u64 end);
     Result<void> free_blocks(ext4::BlockRange range);
+
+    struct DirectNeeds;
+    Result<usize> move_all(block::Operation operation, vfs::IoBuffer& buffer, u64 offset, usize wanted);
+    Result<void> move_segments(block::Operation operation, u64 offset, std::span<block::Segment> segments);
+    Result<u64> move_run(block::Operation operation, u64 offset, u64 left, std::span<block::Segment>& segments);
+    Result<void> read_run(const ext4::Run& run, u64 sector, u64 offset, std::span<const block::Segment> segments);
+    Result<DirectNeeds> direct_needs(ext4::BlockRange range);
+    Result<bool> may_write_directly(u64 begin, u64 end);
+    Result<u64> write_part(vfs::IoBuffer& from, u64 begin, u64 end);
+    Result<u64> allocate_all(ext4::BlockRange range);
+    Result<void> finish_part(u64 begin, u64 end);
+    Result<u64> mark_written(ext4::BlockRange range, u64 end);
 
     Result<void> move_behind(u32 mode, u64 offset, u64 length);
     Result<void> forget_pages(u64 begin);

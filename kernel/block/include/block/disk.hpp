@@ -187,6 +187,8 @@ Result<void> add_disk(Disk& disk);
 bool wait_for_disk(FunctionRef<bool()> is_there, core::Deadline deadline);
 /// Calls `visit` for every disk.
 void for_each_disk(FunctionRef<void(Disk&)> visit);
+/// The disk that a device number is of; null when there is none.
+Disk* find_disk(vfs::DeviceNumber number);
 /// Stores what is dirty in the page caches of open devices (sync(2)). May sleep.
 void sync_devices();
 /// The device of a number, opened; to be closed() by who has it. ENXIO: there is none; EBUSY: it is claimed.

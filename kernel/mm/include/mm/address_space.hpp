@@ -251,6 +251,11 @@ public:
     /// Calls `use` with the page that shows at `address`, faulted in for `access`. The mmap lock is held meanwhile: no
     /// user copies, nothing that sleeps for long. EFAULT, ENOMEM.
     Result<void> use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
+    /// Calls `use(count)` when pages[0 … count) show at the first of `addresses`, faulted in for `access`: all that can
+    /// be had together, at least one. The mmap lock is held shared meanwhile, so neither fork nor a change of mappings
+    /// comes between; `use` may wait for a device, but makes no user copies. Returns count. EFAULT, ENOMEM.
+    Result<usize> hold_pages(std::span<const VirtAddr> addresses, arch::Access access, std::span<PageRef> pages,
+                             FunctionRef<void(usize)> use);
     /// EFAULT where nothing is mapped.
     Result<MemoryIdentity> identify(VirtAddr address);
     /// The same of memory that nobody shares, mapped or not.
@@ -449,6 +454,7 @@ private:
     Result<bool> replace_code(Vma& vma, VirtAddr address, const CodePatch& patch);
     // foreign.cpp
     PageRef find_accessible_page(Vma& vma, VirtAddr address, arch::Access access, ForeignAccess how);
+    Result<usize> gather_pages(std::span<const VirtAddr> addresses, arch::Access access, std::span<PageRef> pages);
     Result<bool> try_use_page(VirtAddr address, arch::Access access, ForeignAccess how, FunctionRef<void(Page&)> use);
     template <typename Copy>
     Result<usize> copy_by_pages(VirtAddr address, usize length, arch::Access access, ForeignAccess how, Copy copy);

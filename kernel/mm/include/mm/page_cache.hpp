@@ -52,6 +52,11 @@ public:
     void tell_dirty() {
         if (PageSource* source = source_.load(std::memory_order_acquire)) source->pages_dirtied();
     }
+    /// `bytes`, now stored at `offset` by other ways than through here: the pages there go, or have them if they can't.
+    /// `bytes` may lie in one of these pages. May sleep.
+    void note_stored(u64 offset, std::span<const u8> bytes);
+    /// Forgets the pages that have a part in [begin, end) bytes, as far as they are clean and nobody uses them.
+    void drop_unused(u64 begin, u64 end);
     /// Forgets what is clean and not mapped, to be read anew (BLKFLSBUF).
     void drop_clean();
     /// The inode goes away: later look-ups of absent pages are EIO. Waits for reclaim to leave the source alone, so

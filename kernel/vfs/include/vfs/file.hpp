@@ -63,6 +63,8 @@ public:
     virtual Result<void> sync(SyncKind kind);
     /// A descriptor for it was closed (each time, not only the last).
     virtual void on_descriptor_closed() {}
+    /// Whether it may be opened with O_DIRECT.
+    virtual bool accepts_direct() { return false; }
     /// fcntl(F_SETFL) is about to change the flags: EINVAL, EPERM to refuse.
     virtual Result<void> on_status_flags_changing(u32 new_flags);
     /// fcntl(2) commands that only this kind knows (F_SETPIPE_SZ, F_ADD_SEALS). EINVAL.

@@ -35,6 +35,7 @@ namespace linnet::vfs {
 class File;
 class FileLocks;
 class InodeWatches;
+class IoBuffer;
 class Leases;
 class SuperBlock;
 struct Path;
@@ -61,6 +62,7 @@ struct Attributes {
     u64 blocks = 0; // of 512 bytes
     Timestamp access_time, modify_time, change_time, birth_time;
     u64 attribute_flags = 0; // STATX_ATTR_*
+    std::optional<DirectAlignment> direct{};
 };
 
 /// What set_attributes() changes; absent means leave alone.
@@ -195,6 +197,14 @@ public:
     virtual mm::VmObject* pages() { return nullptr; }
     /// Makes room before [offset, +length) is written through pages(). lock held. ENOSPC, EFBIG.
     virtual Result<void> prepare_write(u64 offset, usize length);
+    /// Of O_DIRECT, which is refused (EINVAL) where there is none.
+    virtual std::optional<DirectAlignment> direct_alignment() { return {}; }
+    /// Reads past the pages, from `offset` on, which is before the end; all is aligned, `to` is user memory. lock held
+    /// shared. What was read before something failed counts. EFAULT, EIO, ENOMEM.
+    virtual Result<usize> read_direct(IoBuffer& to, u64 offset);
+    /// Writes `wanted` bytes past the pages, and lets the file grow. lock held. EOPNOTSUPP: these have to go through
+    /// the pages; else as prepare_write() and read_direct().
+    virtual Result<usize> write_direct(IoBuffer& from, u64 offset, usize wanted);
     /// Changes the size: frees or zeroes what is cut. lock held.
     virtual Result<void> truncate(u64 size);
     /// fallocate(2), `mode` checked for known bits. lock held.

@@ -5,6 +5,7 @@
 
 #include <abi/linux/fcntl.hpp>
 #include <lib/address.hpp>
+#include <lib/function_ref.hpp>
 #include <lib/result.hpp>
 #include <span>
 
@@ -53,6 +54,12 @@ public:
         if (TRY(copy_in({reinterpret_cast<u8*>(&object), sizeof(T)})) != sizeof(T)) return error(Errno::EFAULT);
         return {};
     }
+    /// Whether all ranges begin at multiples of `memory` and are multiples of `length` long (powers of two).
+    [[nodiscard]] bool is_aligned(usize memory, usize length) const;
+    /// Calls `visit` for the ranges still to come, until it says that it wants no more.
+    void visit_ranges(FunctionRef<bool(VirtAddr address, usize size)> visit) const;
+    /// Passes over bytes that were moved without this.
+    void skip(usize size);
     /// Cuts remaining() down to `limit`; returns what was cut off, for grow_back().
     usize limit_to(usize limit);
     void grow_back(usize cut) { remaining_ += cut; }
