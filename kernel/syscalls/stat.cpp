@@ -98,10 +98,9 @@ abi::statx to_statx(const vfs::Attributes& from, const vfs::Path& path, u32 want
         to.stx_btime = to_statx(from.birth_time);
     }
     if (wanted & abi::STATX_DIOALIGN) {
-        const auto direct =
-            abi::S_ISBLK(from.mode)
-                ? vfs::direct_alignment_of_block_device(vfs::DeviceNumber::decode(from.special_device))
-                : from.direct;
+        const auto direct = abi::S_ISBLK(from.mode)
+                                ? vfs::direct_alignment_of_block_device(vfs::DeviceNumber::decode(from.special_device))
+                                : from.direct;
         if (direct) {
             to.stx_mask |= abi::STATX_DIOALIGN;
             to.stx_dio_mem_align = direct->memory;

@@ -185,8 +185,7 @@ static void test_coherence() {
         CHECK(is_filled(area, 65536, round));
         // The other way round, in pieces of pages.
         fill(area, 65536, round + 100);
-        for (unsigned i = round & 7; i < 128; i += 2)
-            CHECK_EQ(pwrite(direct, area + i * 512, 512, i * 512), 512);
+        for (unsigned i = round & 7; i < 128; i += 2) CHECK_EQ(pwrite(direct, area + i * 512, 512, i * 512), 512);
         for (unsigned i = 1 - (round & 1); i < 128; i += 2) memcpy(mapping + i * 512, area + i * 512, 512);
         CHECK_EQ(pwrite(direct, area, (round & 7) * 512, 0), (round & 7) * 512);
         CHECK_EQ(memcmp(mapping, area, 65536), 0);
