@@ -7,6 +7,7 @@
 
 #include "../internal.hpp"
 #include "../signal/queue.hpp"
+#include "call_info.hpp"
 #include "registers.hpp"
 #include "relation.hpp"
 #include <arch/tracing.hpp>
@@ -199,26 +200,15 @@ Result<long> peek_signals(Thread& tracee, u64 source, u64 result) {
     return done;
 }
 
-Result<long> get_syscall_info(Thread& tracee, u64 room, u64 result) {
-    ptrace_syscall_info info{};
-    arch::UserContext& registers = tracee.registers;
-    info.arch = arch::audit_architecture;
-    info.instruction_pointer = registers.pc().value;
-    info.stack_pointer = registers.sp().value;
-    usize size = __builtin_offsetof(ptrace_syscall_info, entry);
-    if (tracee.trace.stop == TraceStop::CallEntry) {
-        info.op = PTRACE_SYSCALL_INFO_ENTRY;
-        info.entry.nr = static_cast<u64>(registers.syscall_number());
-        for (unsigned i = 0; i < 6; ++i) info.entry.args[i] = registers.syscall_argument(i);
-        size = __builtin_offsetof(ptrace_syscall_info, entry.args) + sizeof info.entry.args;
-    } else if (tracee.trace.stop == TraceStop::CallExit) {
-        info.op = PTRACE_SYSCALL_INFO_EXIT;
-        info.exit.rval = registers.syscall_result();
-        info.exit.is_error = info.exit.rval < 0 && info.exit.rval >= -4095;
-        size = __builtin_offsetof(ptrace_syscall_info, exit.is_error) + 1;
-    }
-    TRY(mm::copy_to_user(VirtAddr{result}, &info, std::min<u64>(room, size)));
-    return static_cast<long>(size);
+Result<long> get_rseq_configuration(Thread& tracee, u64 room, u64 result) {
+    const RseqArea& area = tracee.rseq;
+    const ptrace_rseq_configuration configuration = {.rseq_abi_pointer = area.address.value,
+                                                     .rseq_abi_size = area.size,
+                                                     .signature = area.signature,
+                                                     .flags = 0,
+                                                     .padding = 0};
+    TRY(mm::copy_to_user(VirtAddr{result}, &configuration, std::min<u64>(room, sizeof configuration)));
+    return sizeof configuration;
 }
 
 /// What is asked of a tracee that is stopped, and stays so.
@@ -245,7 +235,11 @@ Result<long> ask(Thread& caller, Thread& tracee, long request, u64 address, u64 
     case PTRACE_PEEKSIGINFO:
         return peek_signals(tracee, address, data);
     case PTRACE_GET_SYSCALL_INFO:
-        return get_syscall_info(tracee, address, data);
+        return get_call_info(tracee, address, data);
+    case PTRACE_SET_SYSCALL_INFO:
+        return set_call_info(tracee, address, data);
+    case PTRACE_GET_RSEQ_CONFIGURATION:
+        return get_rseq_configuration(tracee, address, data);
     default:
         return ask_for_registers(tracee, request, address, data);
     }

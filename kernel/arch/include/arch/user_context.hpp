@@ -32,7 +32,8 @@ concept UserContextContract =
         { view.syscall_number() } -> std::same_as<long>; // as user code or the tracer last set it
         { context.set_syscall_number(result) };
         { view.syscall_argument(index) } -> std::same_as<u64>; // 0 … 5
-        { context.set_syscall_result(result) };                // value or -errno
+        { context.set_syscall_argument(index, u64{}) };
+        { context.set_syscall_result(result) }; // value or -errno
         { view.syscall_result() } -> std::same_as<long>;
         // Executes it again: original number and first argument, pc back on the syscall instruction.
         { context.restart_syscall() };

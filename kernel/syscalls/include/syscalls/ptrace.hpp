@@ -9,8 +9,7 @@ Result<long> sys_ptrace(process::Thread&, long request, process::Pid tid, u64 ad
 
 inline constexpr Entry ptrace_calls[] = {
     entry<sys_ptrace>("ptrace", nr::ptrace, Support::Partial,
-                      "no seccomp, system call user dispatch, rseq configuration, hardware breakpoints of AArch64 "
-                      "or setting of RISC-V's vector registers"),
+                      "no seccomp, no dispatch of calls to the program: EIO"),
 };
 
 } // namespace linnet::syscalls

@@ -12,7 +12,8 @@ inline constexpr long PTRACE_TRACEME = 0, PTRACE_PEEKTEXT = 1, PTRACE_PEEKDATA =
                       PTRACE_SETSIGINFO = 0x4203, PTRACE_GETREGSET = 0x4204, PTRACE_SETREGSET = 0x4205,
                       PTRACE_SEIZE = 0x4206, PTRACE_INTERRUPT = 0x4207, PTRACE_LISTEN = 0x4208,
                       PTRACE_PEEKSIGINFO = 0x4209, PTRACE_GETSIGMASK = 0x420a, PTRACE_SETSIGMASK = 0x420b,
-                      PTRACE_GET_SYSCALL_INFO = 0x420e;
+                      PTRACE_GET_SYSCALL_INFO = 0x420e, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
+                      PTRACE_SET_SYSCALL_INFO = 0x4212;
 
 inline constexpr u32 PTRACE_O_TRACESYSGOOD = 1, PTRACE_O_TRACEFORK = 2, PTRACE_O_TRACEVFORK = 4,
                      PTRACE_O_TRACECLONE = 8, PTRACE_O_TRACEEXEC = 16, PTRACE_O_TRACEVFORKDONE = 32,
@@ -23,7 +24,8 @@ inline constexpr int PTRACE_EVENT_FORK = 1, PTRACE_EVENT_VFORK = 2, PTRACE_EVENT
 inline constexpr u8 PTRACE_SYSCALL_INFO_NONE = 0, PTRACE_SYSCALL_INFO_ENTRY = 1, PTRACE_SYSCALL_INFO_EXIT = 2;
 struct ptrace_syscall_info {
     u8 op;
-    u8 padding[3];
+    u8 reserved;
+    u16 flags;
     u32 arch;
     u64 instruction_pointer, stack_pointer;
     union {
@@ -39,6 +41,12 @@ struct ptrace_syscall_info {
     };
 };
 static_assert(sizeof(ptrace_syscall_info) == 88);
+
+struct ptrace_rseq_configuration {
+    u64 rseq_abi_pointer;
+    u32 rseq_abi_size, signature, flags, padding;
+};
+static_assert(sizeof(ptrace_rseq_configuration) == 24);
 
 struct ptrace_peeksiginfo_args {
     u64 off;

@@ -41,6 +41,10 @@ public:
     long syscall_number() const { return syscall_number_; }
     void set_syscall_number(long number) { syscall_number_ = number; }
     u64 syscall_argument(unsigned index) const { return index == 0 && result_set_ ? original_x0_ : regs_.regs[index]; }
+    void set_syscall_argument(unsigned index, u64 value) {
+        regs_.regs[index] = value;
+        if (index == 0) original_x0_ = value;
+    }
     void set_syscall_result(long result) {
         regs_.regs[0] = static_cast<u64>(result);
         result_set_ = true;

@@ -57,6 +57,7 @@ public:
     long syscall_number() const { return static_cast<long>(regs[11]); }
     void set_syscall_number(long number) { regs[11] = static_cast<u64>(number); }
     u64 syscall_argument(unsigned index) const { return index == 0 ? original_a0 : regs[4 + index]; }
+    void set_syscall_argument(unsigned index, u64 value) { (index == 0 ? original_a0 : regs[4 + index]) = value; }
     long syscall_result() const { return static_cast<long>(regs[4]); }
     void set_syscall_result(long result) { regs[4] = static_cast<u64>(result); }
     void restart_syscall() {

@@ -65,6 +65,11 @@ public:
             return r.r9;
         }
     }
+    void set_syscall_argument(unsigned index, u64 value) {
+        UserRegisters& r = registers;
+        u64* const places[] = {&r.rdi, &r.rsi, &r.rdx, &r.r10, &r.r8, &r.r9};
+        *places[index] = value;
+    }
     void set_syscall_result(long result) { registers.rax = static_cast<u64>(result); }
     long syscall_result() const { return static_cast<long>(registers.rax); }
     void restart_syscall() { restart_as(original_rax); }
