@@ -186,7 +186,7 @@ Result<void> CoreNotes::write_other_sets(Thread& thread, PutBytes put) {
         std::span<u8> bytes(set_.get(), set.size());
         if (bytes.empty() || !set.is_used(thread.registers)) continue;
         set.read(thread.registers, bytes);
-        TRY(put_note(put, set.note_name, set.type, bytes));
+        TRY(put_note(put, set.note_name, set.type, bytes.first(set.note_size(bytes))));
     }
     return {};
 }

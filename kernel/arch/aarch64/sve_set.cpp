@@ -51,6 +51,12 @@ Result<void> write_full(UserContext& context, std::span<const u8> from) {
 
 usize sve_set_size() { return most_sve_bytes() ? full_size(sve_architecture_bytes) : 0; }
 
+usize used_sve_size(std::span<const u8> set) {
+    Header header;
+    std::memcpy(&header, set.data(), sizeof header);
+    return header.size;
+}
+
 void read_sve_set(UserContext& of, std::span<u8> to) {
     (void)of.save_extended_state();
     std::ranges::fill(to, u8{0});

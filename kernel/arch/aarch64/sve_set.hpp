@@ -9,6 +9,8 @@ namespace linnet::arch {
 usize sve_set_size();
 /// Zeros follow what the header counts.
 void read_sve_set(UserContext& of, std::span<u8> to);
+/// What the header of a set that was read counts, itself too.
+usize used_sve_size(std::span<const u8> set);
 /// Vectors' length, and the registers if they are given too; of those of SVE what isn't given is what FPSIMD's stand
 /// for. EINVAL, EIO: the registers are of another length than
 /// could be had; ENOMEM.

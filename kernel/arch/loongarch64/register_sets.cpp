@@ -29,6 +29,9 @@ void read_floating_point(UserContext& of, std::span<u8> to) {
     __builtin_memcpy(to.data(), &out, sizeof out);
 }
 
+bool always_used(const UserContext&) { return true; }
+usize floating_point_note_size(std::span<const u8>) { return __builtin_offsetof(FloatingPointSet, padding); }
+
 constexpr u32 cpucfg_words = 64;
 usize cpucfg_size() { return cpucfg_words * sizeof(u32); }
 void read_cpucfg(UserContext&, std::span<u8> to) {
@@ -69,7 +72,7 @@ void read_debug_set(UserContext&, std::span<u8> to) { __builtin_memset(to.data()
 
 constexpr RegisterSet sets[] = {
     {"CORE", abi::NT_PRSTATUS, general_set_size, read_general_set},
-    {"CORE", abi::NT_PRFPREG, floating_point_size, read_floating_point},
+    {"CORE", abi::NT_PRFPREG, floating_point_size, read_floating_point, always_used, floating_point_note_size},
     {"LINUX", abi::NT_LOONGARCH_CPUCFG, cpucfg_size, read_cpucfg},
     {"LINUX", abi::NT_LOONGARCH_LSX, lsx_size, read_lsx},
     {"LINUX", abi::NT_LOONGARCH_LASX, lasx_size, read_lasx},

@@ -174,8 +174,15 @@ void check_threads(const Core& core) {
         }
 #elif defined(__aarch64__)
         for (; next < core.notes.size() && core.notes[next].type != NT_PRSTATUS; ++next)
-            if (core.notes[next].type == 0x401) CHECK_GE(core.notes[next].size, 8u);
+            if (core.notes[next].type == 0x401) {
+                CHECK_EQ(core.notes[next].size, 16u);
+            } else if (core.notes[next].type == 0x405) { // SVE: as much as its header says
+                uint32_t size;
+                memcpy(&size, core.notes[next].data, 4);
+                CHECK_EQ(core.notes[next].size, size);
+            }
 #elif defined(__loongarch__)
+        CHECK_EQ(core.notes[next].size, 268u); // without what the structure has behind its last register
         for (; next < core.notes.size() && core.notes[next].type != NT_PRSTATUS; ++next) {
             if (core.notes[next].type != 0xa02) continue; // LSX, of which only the lower halves were used
             uint64_t halves[2];

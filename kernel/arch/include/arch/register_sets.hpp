@@ -18,6 +18,8 @@ struct RegisterSet {
     void (*read)(UserContext& of, std::span<u8> to);
     /// Whether a thread has such registers yet.
     bool (*is_used)(const UserContext& by) = [](const UserContext&) { return true; };
+    /// How much of what `read` has filled in core files show, as Linux leaves out what says nothing.
+    usize (*note_size)(std::span<const u8> filled) = [](std::span<const u8> filled) { return filled.size(); };
 };
 
 /// The first is always the general one, NT_PRSTATUS: struct user_regs_struct (user_pt_regs on AArch64).
