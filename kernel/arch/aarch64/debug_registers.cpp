@@ -106,7 +106,7 @@ usize debug_set_size() { return sizeof(DebugSet); }
 
 void read_debug_set(UserContext& context, DebugKind kind, std::span<u8> to) {
     DebugSet set = {};
-    constexpr u32 architecture = 6; // ARMv8's, whatever the CPU has beyond it
+    const u32 architecture = static_cast<u32>(id_field(READ_SYSTEM_REGISTER(id_aa64dfr0_el1), 0)); // 6: ARMv8's first
     set.info = architecture << 8 | slot_count(kind);
     for (unsigned i = 0; context.debug() && i < DebugRegisters::most; ++i) {
         const Slot& slot = context.debug()->of(kind)[i];
