@@ -9,13 +9,14 @@ import os
 import shutil
 import subprocess
 import tarfile
+import time
 import urllib.parse
 from contextlib import contextmanager
 
 from . import arch as arches
 from . import packages
 from .paths import SHARED, ensure
-from .ui import LinnetError, Progress
+from .ui import LinnetError, Progress, say
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -109,10 +110,25 @@ class Archive:
             words += ["-o", f"{key}={value}"]
         return words
 
-    def _run(self, program, *arguments):
-        return subprocess.run([program, *self._options(), *arguments], stdin=subprocess.DEVNULL,
+    def _run(self, program, *arguments, folder=None):
+        return subprocess.run([program, *self._options(), *arguments], cwd=folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                               env=dict(os.environ, LC_ALL="C"))
+
+    # An archive that is being renewed answers with lists that don't match for a minute, which apt doesn't try again.
+    PAUSES = (5, 20, 60)
+
+    def _download(self, run, what):
+        """Calls `run`, which starts apt, until it succeeds; a few times, with pauses in seconds between them."""
+        for pause in (*self.PAUSES, None):
+            result = run()
+            if result.returncode == 0:
+                return
+            if pause is not None:
+                say(f"{what} failed, trying again in {pause} s: {packages.last_line(result.stderr)}")
+                time.sleep(pause)
+        complaints = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W:"))]
+        raise LinnetError(f"{what} failed: {'; '.join(complaints) or packages.last_line(result.stderr)}")
 
     def prepare(self):
         """Fetches the package lists once."""
@@ -127,10 +143,9 @@ class Archive:
         (self.base / "sources.list").write_text(
             f"{self.KIND} [signed-by={KEYRING} arch={self.architecture}] {mirror()} {self.suite} main\n")
         with Progress(f"reading the package lists of Debian {self.suite} ({self.architecture})"):
-            result = self._run("apt-get", "update", "-q")
-        if result.returncode != 0:
-            raise LinnetError(f"apt-get update for {self.suite}/{self.architecture} failed: "
-                              f"{packages.last_line(result.stderr)}")
+            # Without --error-on=any apt succeeds with old lists where it got no new ones.
+            self._download(lambda: self._run("apt-get", "update", "-q", "--error-on=any"),
+                           f"apt-get update for {self.suite}/{self.architecture}")
         done.write_text("")
 
     def depends(self, name):
@@ -173,14 +188,9 @@ class Archive:
                 total = sum(wanted.values()) / 1e6
                 with Progress(f"downloading {len(wanted)} packages ({total:.0f} MB) of Debian {self.suite} "
                               f"({self.architecture})"):
-                    if how == "install":
-                        result = self._run("apt-get", "-q", *words)
-                    else:
-                        result = subprocess.run(["apt-get", *self._options(), "-q", *words], cwd=archives,
-                                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                                stderr=subprocess.PIPE, text=True, errors="replace")
-                if result.returncode != 0:
-                    raise LinnetError(f"downloading packages failed: {packages.last_line(result.stderr)}")
+                    # What isn't to be installed is left in the folder where apt runs.
+                    folder = None if how == "install" else archives
+                    self._download(lambda: self._run("apt-get", "-q", *words, folder=folder), "downloading packages")
             return [self._file(archives, name) for name in sorted(wanted)]
 
     # With `download` apt decodes %3a in file names' versions or keeps it, depending on its version.

@@ -89,7 +89,8 @@ def install(names):
         ask(names)
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
     with Progress(f"installing {' '.join(names)}"):
-        command = prefix + environment + ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names]
+        command = prefix + environment + ["apt-get", "-o", "Acquire::Retries=3", "install", "-y", "-q",
+                                          "--no-install-recommends", *names]
         if run_quietly(command).returncode != 0:
             # The package lists may be absent or stale on a fresh machine.
             run_quietly(prefix + environment + ["apt-get", "update", "-q"])
