@@ -20,6 +20,11 @@ from .ui import LinnetError, Progress, say
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
+# A mirror renews the folders of a release one after the other: until the next visit a list may be another than its
+# release says, which apt refuses. What the same release has under its other name may be whole then.
+ALIASES = {"bookworm": "oldstable", "trixie": "stable", "forky": "testing"}
+PAUSES = (5, 20, 60)  # seconds between attempts
+
 
 @contextmanager
 def locked(name, where=SHARED):
@@ -115,12 +120,9 @@ class Archive:
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                               env=dict(os.environ, LC_ALL="C"))
 
-    # An archive that is being renewed answers with lists that don't match for a minute, which apt doesn't try again.
-    PAUSES = (5, 20, 60)
-
     def _download(self, run, what):
-        """Calls `run`, which starts apt, until it succeeds; a few times, with pauses in seconds between them."""
-        for pause in (*self.PAUSES, None):
+        """Calls `run`, which starts apt and returns how that ended, until it succeeds or PAUSES are used up."""
+        for pause in (*PAUSES, None):
             result = run()
             if result.returncode == 0:
                 return
@@ -136,17 +138,31 @@ class Archive:
         done = self.base / "updated"
         if done.exists():
             return
-        for folder in ("state/lists/partial", "cache", "log"):
-            ensure(self.base / folder)
+        ensure(self.base / "cache")
+        ensure(self.base / "log")
         ensure(SHARED / "apt" / "archives" / "partial")
         (self.base / "status").write_text("")
-        (self.base / "sources.list").write_text(
-            f"{self.KIND} [signed-by={KEYRING} arch={self.architecture}] {mirror()} {self.suite} main\n")
         with Progress(f"reading the package lists of Debian {self.suite} ({self.architecture})"):
-            # Without --error-on=any apt succeeds with old lists where it got no new ones.
-            self._download(lambda: self._run("apt-get", "update", "-q", "--error-on=any"),
-                           f"apt-get update for {self.suite}/{self.architecture}")
+            self._download(self._update, f"apt-get update for {self.suite}/{self.architecture}")
         done.write_text("")
+
+    def _update(self):
+        """apt-get update, by the first of the suite's names that answers with lists that match their release."""
+        for name in filter(None, (self.suite, ALIASES.get(self.suite))):
+            lists = self.base / "state" / "lists"
+            shutil.rmtree(lists, ignore_errors=True)
+            ensure(lists / "partial")
+            (self.base / "sources.list").write_text(
+                f"{self.KIND} [signed-by={KEYRING} arch={self.architecture}] {mirror()} {name} main\n")
+            # Without --error-on=any apt succeeds with old lists where it got no new ones.
+            result = self._run("apt-get", "update", "-q", "--error-on=any")
+            if name == self.suite:
+                first = result
+            elif not any(f"\nCodename: {self.suite}\n" in release.read_text() for release in lists.glob("*_InRelease")):
+                break  # the alias is another suite's by now
+            if result.returncode == 0:
+                return result
+        return first
 
     def depends(self, name):
         """The packages that `name` directly depends on."""
