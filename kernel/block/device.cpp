@@ -30,12 +30,14 @@ Device::~Device() {
     if (pages_) pages_->detach();
 }
 
-vfs::DeviceNumber Device::number() const { return {disk_.major(), disk_.first_minor() + index_}; }
+vfs::DeviceNumber Device::number() const { return disk_.number_of(index_); }
 bool Device::is_read_only() const { return disk_.limits().is_read_only || is_read_only_.load(); }
 
 usize Device::name(std::span<char> room) const {
     if (index_ == 0) return format_into(room, "{}", disk_.name()).size();
-    return format_into(room, "{}{}", disk_.name(), index_).size();
+    // Else the number would go on with the disk's.
+    const bool ends_in_digit = disk_.name().back() >= '0' && disk_.name().back() <= '9';
+    return format_into(room, "{}{}{}", disk_.name(), ends_in_digit ? "p" : "", index_).size();
 }
 
 // ---- transfers ----
@@ -79,7 +81,7 @@ Result<void> Device::transfer(Operation operation, u64 sector, std::span<const S
         // A segment of O_DIRECT need not be whole blocks, but all that is asked at once is.
         const u64 in_block = (limits.logical_block >> sector_shift) - 1;
         while (count > 1 && (sectors & in_block)) sectors -= segments[--count].length >> sector_shift;
-        if (sector > sectors_ || sectors > sectors_ - sector) return error(Errno::ENXIO);
+        if (sector > this->sectors() || sectors > this->sectors() - sector) return error(Errno::ENXIO);
         TRY(run(operation, sector, sectors, segments.first(count)));
         sector += sectors;
         segments = segments.subspan(count);
@@ -105,7 +107,7 @@ Result<void> Device::write_beside_pages(u64 sector, std::span<const Segment> seg
 Result<void> Device::command(Operation operation, u64 sector, u64 sectors) {
     const Limits& limits = disk_.limits();
     if (operation != Operation::Flush && is_read_only()) return error(Errno::EPERM);
-    if (sector > sectors_ || sectors > sectors_ - sector) return error(Errno::ENXIO);
+    if (sector > this->sectors() || sectors > this->sectors() - sector) return error(Errno::ENXIO);
     if (operation == Operation::WriteZeroes && limits.zero_sectors == 0) return write_zero_pages(sector, sectors);
     u64 most = ~u64{0};
     if (operation == Operation::Discard) most = limits.discard_sectors;
@@ -192,17 +194,37 @@ Result<void> Device::opened(bool is_exclusive) {
     if (!pages_) pages_ = NullableRefPtr<mm::FileObject>(TRY(mm::FileObject::create(*this, bytes())));
     if (is_exclusive) is_claimed_ = true;
     openers_.fetch_add(1);
+    disk_.count_opener();
+    return {};
+}
+
+void Device::set_sectors(u64 sectors) {
+    core::MutexGuard guard(state_lock_);
+    sectors_.store(sectors, std::memory_order_relaxed);
+    if (pages_) pages_->set_size(bytes());
+}
+
+Result<void> Device::forget_pages() {
+    core::MutexGuard guard(state_lock_);
+    if (!pages_) return {};
+    TRY(pages_->write_back(0, bytes()));
+    pages_->punch_hole(0, align_up(bytes(), arch::page_size)); // what is mapped, too
+    pages_->wait_for_stores();
     return {};
 }
 
 /// The last one to close stores what is left, and the next one to open reads anew.
 void Device::closed(bool is_exclusive) {
-    core::MutexGuard guard(state_lock_);
-    if (is_exclusive) is_claimed_ = false;
-    if (openers_.fetch_sub(1) != 1) return;
-    (void)pages_->write_back(0, bytes()); // nobody is left to be told of an error
-    pages_->detach();
-    pages_ = nullptr;
+    {
+        core::MutexGuard guard(state_lock_);
+        if (is_exclusive) is_claimed_ = false;
+        if (openers_.fetch_sub(1) == 1) {
+            (void)pages_->write_back(0, bytes()); // nobody is left to be told of an error
+            pages_->detach();
+            pages_ = nullptr;
+        }
+    }
+    disk_.opener_gone();
 }
 
 void Device::sync_if_open() {

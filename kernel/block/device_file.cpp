@@ -179,7 +179,7 @@ Result<long> DeviceFile::ioctl(u32 command, u64 argument) {
         TRY(change_range(Operation::WriteZeroes, argument));
         return 0;
     default:
-        return error(Errno::ENOTTY);
+        return device_->disk().driver().ioctl(command, argument, is_writable() ? Access::Write : Access::Read);
     }
 }
 

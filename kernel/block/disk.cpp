@@ -1,5 +1,6 @@
 // Disks: their list, their devices, and /proc/partitions.
 #include "device_file.hpp"
+#include "loop.hpp"
 #include "partition_table.hpp"
 #include "sysfs.hpp"
 
@@ -36,7 +37,8 @@ void for_each_device(FunctionRef<void(Device& device, std::string_view name)> sh
 Result<void> show_partitions(TextSink sink) {
     bool is_first = true;
     for_each_device([&](Device& device, std::string_view name) {
-        if (is_first) sink("major minor  #blocks  name\n\n");
+        if (is_first && device.sectors() != 0) sink("major minor  #blocks  name\n\n");
+        if (device.sectors() == 0) return;
         is_first = false;
         format_to(sink, "{4}  {7} {10} {}\n", device.number().major, device.number().minor, device.sectors() / 2, name);
     });
@@ -60,9 +62,56 @@ constinit std::atomic<u32> disks_made{0};
 
 Disk::Disk(const Place& place, Driver& driver, u64 sectors, const Limits& limits)
     : carrier_bus_(place.carrier_bus), sequence_number_(disks_made.fetch_add(1) + 1), driver_(driver),
-      major_(place.major), first_minor_(place.first_minor), sectors_(sectors), limits_(limits) {
+      major_(place.major), first_minor_(place.first_minor), partition_major_(place.partition_major),
+      first_partition_minor_(place.first_partition_minor), sectors_(sectors), limits_(limits) {
     std::ranges::copy(place.name.substr(0, sizeof name_ - 1), name_);
     std::ranges::copy(place.parent.substr(0, sizeof parent_ - 1), parent_);
+}
+
+vfs::DeviceNumber Disk::number_of(u32 index) const {
+    if (index > 0 && has_own_partition_numbers()) return {partition_major_, first_partition_minor_ + index - 1};
+    return {major_, first_minor_ + index};
+}
+
+std::optional<u32> Disk::index_of(vfs::DeviceNumber number) const {
+    const u32 own = has_own_partition_numbers() ? 1 : minors;
+    if (number.major == major_ && number.minor - first_minor_ < own) return number.minor - first_minor_;
+    if (has_own_partition_numbers() && number.major == partition_major_ &&
+        number.minor - first_partition_minor_ < minors - 1)
+        return number.minor - first_partition_minor_ + 1;
+    return {};
+}
+
+Result<void> Disk::register_numbers() {
+    if (!has_own_partition_numbers()) return vfs::register_block_device(major_, first_minor_, minors, device_driver());
+    TRY(vfs::register_block_device(major_, first_minor_, 1, device_driver()));
+    return vfs::register_block_device(partition_major_, first_partition_minor_, minors - 1, device_driver());
+}
+
+void Disk::opener_gone() {
+    if (openers_.fetch_sub(1) != 1) return;
+    core::MutexGuard guard(devices_lock_);
+    if (openers() == 0) driver_.all_closed();
+}
+
+void Disk::resize(u64 sectors) {
+    sectors_.store(sectors, std::memory_order_relaxed);
+    if (devices_[0]) devices_[0]->set_sectors(sectors);
+}
+
+Result<void> Disk::forget_pages() {
+    for (NullableRefPtr<Device>& device : devices_)
+        if (device) TRY(device->forget_pages());
+    return {};
+}
+
+void Disk::withdraw() {
+    remove_partitions();
+    if (!devices_[0]) return;
+    is_there_.store(false);
+    vfs::withdraw_device(name());
+    remove_directory(*devices_[0]);
+    devices_[0] = nullptr;
 }
 
 Result<RefPtr<Device>> Disk::open(u32 index, bool is_exclusive) {
@@ -109,7 +158,7 @@ Result<void> Disk::add_partitions() {
         }
         return {};
     };
-    ArrayList<Partition> found = TRY(read_partition_table(read, sectors_, limits_.logical_block));
+    ArrayList<Partition> found = TRY(read_partition_table(read, sectors(), limits_.logical_block));
     for (const Partition& partition : found.span())
         if (!devices_[partition.index])
             TRY(add_device(partition.index, partition.first_sector, partition.sectors, partition.name));
@@ -118,7 +167,9 @@ Result<void> Disk::add_partitions() {
 
 Result<void> Disk::start() {
     core::MutexGuard guard(devices_lock_);
-    TRY(add_device(0, 0, sectors_, {}));
+    TRY(add_device(0, 0, sectors(), {}));
+    is_there_.store(true);
+    if (sectors() == 0) return {};
     if (Result<void> result = add_partitions(); !result)
         core::log_warning("{}: its partition table can't be read ({})", name(), result.error());
     return {};
@@ -126,6 +177,10 @@ Result<void> Disk::start() {
 
 Result<void> Disk::rescan() {
     core::MutexGuard guard(devices_lock_);
+    return rescan_locked();
+}
+
+Result<void> Disk::rescan_locked() {
     for (u32 index = 1; index < minors; ++index)
         if (devices_[index] && devices_[index]->is_open()) return error(Errno::EBUSY);
     remove_partitions();
@@ -144,12 +199,13 @@ void Disk::remove_partitions() {
 }
 
 Result<void> add_disk(Disk& disk) {
-    TRY(vfs::register_block_device(disk.major(), disk.first_minor(), Disk::minors, device_driver()));
+    TRY(disk.register_numbers());
     TRY(disk.start());
     std::atomic<Disk*>* end = &first_disk;
     while (Disk* before = end->load(std::memory_order_relaxed)) end = &before->next;
     end->store(&disk, std::memory_order_release);
     disk_waiters.wake_all();
+    if (disk.sectors() == 0) return {};
     core::log_info("{}: {} MiB, blocks of {} bytes{}", disk.name(), disk.sectors() >> (20 - sector_shift),
                    disk.limits().logical_block, disk.limits().is_read_only ? ", read-only" : "");
     return {};
@@ -172,7 +228,7 @@ void sync_devices() {
 Disk* find_disk(vfs::DeviceNumber number) {
     Disk* found = nullptr;
     for_each_disk([&](Disk& disk) {
-        if (disk.major() == number.major && number.minor - disk.first_minor() < Disk::minors) found = &disk;
+        if (disk.index_of(number)) found = &disk;
     });
     return found;
 }
@@ -180,13 +236,14 @@ Disk* find_disk(vfs::DeviceNumber number) {
 Result<RefPtr<Device>> open_device(vfs::DeviceNumber number, bool is_exclusive) {
     Disk* const found = find_disk(number);
     if (!found) return error(Errno::ENXIO);
-    return found->open(number.minor - found->first_minor(), is_exclusive);
+    return found->open(*found->index_of(number), is_exclusive);
 }
 
 Result<void> initialise() {
     vfs::pseudo::Directory& proc = vfs::pseudo::proc().root();
     TRY(proc.add_text("partitions", show_partitions));
-    return proc.add_text("diskstats", show_statistics);
+    TRY(proc.add_text("diskstats", show_statistics));
+    return start_loop_control();
 }
 
 } // namespace linnet::block

@@ -2,6 +2,8 @@
 // answer to has no file.
 #include "sysfs.hpp"
 
+#include "loop.hpp"
+
 #include <abi/linux/stat.hpp>
 #include <algorithm>
 #include <vfs/pseudo/node.hpp>
@@ -108,7 +110,10 @@ constexpr Attribute of_disk[] = {
     {"ext_range", put_constant<Disk::minors>},
     {"hidden", put_constant<0>},
     {"partscan", put_constant<1>},
-    {"range", put_constant<Disk::minors>},
+    {"range",
+     [](const Device& device, TextSink sink) {
+         format_to(sink, "{}\n", device.disk().has_own_partition_numbers() ? 1 : Disk::minors);
+     }},
     {"removable", put_constant<0>},
 };
 
@@ -200,7 +205,7 @@ Result<void> add_disk_parts(Directory& directory, Device& whole) {
     TRY(add_all(directory, whole, of_disk));
     TRY(add_all(*TRY(directory.add_directory("queue")), whole, of_queue));
     TRY(directory.add_directory("slaves"));
-    TRY(add_parent(directory, whole.disk()));
+    if (!whole.disk().carrier_bus().empty()) TRY(add_parent(directory, whole.disk()));
     char room[128];
     RefPtr<Directory> disks = TRY(vfs::pseudo::sys().root().add_path("block"));
     return add_link(*disks, whole.disk().name(), 1, directory_of(whole, room));
@@ -232,7 +237,9 @@ void get_statistics(const Device& device, std::span<u64, statistics_count> count
 std::string_view directory_of(const Device& device, std::span<char> room) {
     const Disk& disk = device.disk();
     if (device.index() == 0) return format_into(room, "devices/{}/block/{}", disk.parent(), disk.name());
-    return format_into(room, "devices/{}/block/{}/{}{}", disk.parent(), disk.name(), disk.name(), device.index());
+    char name[24];
+    const usize length = device.name(name);
+    return format_into(room, "devices/{}/block/{}/{}", disk.parent(), disk.name(), std::string_view(name, length));
 }
 
 Result<void> add_directory(Device& device) {
@@ -252,6 +259,74 @@ void remove_directory(const Device& device) {
     const usize slash = path.rfind('/');
     Result<RefPtr<Directory>> disk = vfs::pseudo::sys().root().add_path(path.substr(0, slash));
     if (disk) (void)(*disk)->remove(path.substr(slash + 1)); // it isn't there when there was no memory for it
+    if (device.index() > 0) return;
+    Result<RefPtr<Directory>> disks = vfs::pseudo::sys().root().add_path("block");
+    if (disks) (void)(*disks)->remove(device.disk().name());
+}
+
+// ---- of loop devices that have a file ----
+
+namespace {
+
+void put_file(Loop& loop, TextSink sink) {
+    NullableRefPtr<vfs::File> file = loop.file();
+    if (!file) return;
+    file->format_name(sink);
+    sink("\n");
+}
+template <u32 Flag>
+void put_flag(Loop& loop, TextSink sink) {
+    sink(loop.has_flag(Flag) ? "1\n" : "0\n");
+}
+
+struct LoopAttribute {
+    const char* name;
+    void (*show)(Loop& loop, TextSink sink);
+};
+constexpr LoopAttribute of_loop[] = {
+    {"autoclear", put_flag<abi::LO_FLAGS_AUTOCLEAR>},
+    {"backing_file", put_file},
+    {"dio", put_flag<abi::LO_FLAGS_DIRECT_IO>},
+    {"offset", [](Loop& loop, TextSink sink) { format_to(sink, "{}\n", loop.offset()); }},
+    {"partscan", put_flag<abi::LO_FLAGS_PARTSCAN>},
+    {"sizelimit", [](Loop& loop, TextSink sink) { format_to(sink, "{}\n", loop.size_limit()); }},
+};
+
+class LoopText final : public TextNode {
+public:
+    LoopText(Loop& loop, const LoopAttribute& attribute)
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
+          loop_(loop), attribute_(attribute) {}
+    Result<void> show(TextSink sink) override {
+        attribute_.show(loop_, sink);
+        return {};
+    }
+
+private:
+    Loop& loop_; // lives for ever
+    const LoopAttribute& attribute_;
+};
+
+Result<RefPtr<Directory>> directory_of_loop(const Disk& disk) {
+    char room[64];
+    return vfs::pseudo::sys().root().add_path(format_into(room, "devices/{}/block/{}", disk.parent(), disk.name()));
+}
+
+} // namespace
+
+Result<void> add_loop_directory(Loop& loop) {
+    RefPtr<Directory> directory = TRY(TRY(directory_of_loop(loop.disk()))->add_directory("loop"));
+    for (const LoopAttribute& attribute : of_loop) {
+        auto* text = new (std::nothrow) LoopText(loop, attribute);
+        if (!text) return error(Errno::ENOMEM);
+        TRY(directory->add(attribute.name, RefPtr<Node>::adopt(*text)));
+    }
+    return {};
+}
+
+void remove_loop_directory(const Disk& disk) {
+    Result<RefPtr<Directory>> directory = directory_of_loop(disk);
+    if (directory) (void)(*directory)->remove("loop"); // it isn't there when there was no memory for it
 }
 
 } // namespace linnet::block

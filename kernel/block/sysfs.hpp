@@ -15,7 +15,12 @@ std::string_view directory_of(const Device& device, std::span<char> room);
 /// Makes that directory with all that is said of the device in it; links to it are made when the device is announced.
 /// ENOMEM.
 Result<void> add_directory(Device& device);
-/// A partition's, which is gone.
+/// A device's, which is gone.
 void remove_directory(const Device& device);
+
+class Loop;
+/// What is said of a loop device as long as it has a file. ENOMEM.
+Result<void> add_loop_directory(Loop& loop);
+void remove_loop_directory(const Disk& disk);
 
 } // namespace linnet::block

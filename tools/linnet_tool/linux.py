@@ -15,7 +15,7 @@ from .paths import SHARED, ensure
 from .ui import LinnetError, Progress
 
 # Raise it when the code below keeps different files of the same package.
-VERSION = 4
+VERSION = 5
 
 # (architecture, purpose) -> suite, and the meta package or a pattern of packages
 SOURCES = {
@@ -30,7 +30,7 @@ SOURCES = {
 }
 
 # What a guest of ours needs from them that Debian builds as modules.
-MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "virtio_blk", "binfmt_misc", "crc32c_generic", "ext4")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "virtio_blk", "binfmt_misc", "crc32c_generic", "ext4", "loop")
 
 
 @dataclass
@@ -73,7 +73,7 @@ def _fetch(arch, suite, package, home):
 
 _WANTED = re.compile(r"(boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$)"
                      r"|.*/(virtio|virtio_ring|virtio_pci|virtio_pci_modern_dev|virtio_pci_legacy_dev|virtio_mmio"
-                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache)\.ko(\.xz|\.zst|\.gz)?$")
+                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache|loop)\.ko(\.xz|\.zst|\.gz)?$")
 
 
 def _unpack(debs, home):

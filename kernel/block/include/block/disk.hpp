@@ -33,11 +33,18 @@ struct Limits {
     bool has_write_cache = false; // what is written is on stable storage after a flush only
 };
 
+/// What a file was opened for.
+enum class Access : u8 { Read, Write };
+
 /// A driver's side of a disk.
 class Driver {
 public:
     /// Takes a request of whole blocks, within the disk and its limits. Any context; doesn't wait.
     virtual void submit(Request& request) = 0;
+    /// ioctl(2) commands that only this kind of disk knows. ENOTTY.
+    virtual Result<long> ioctl(u32 /*command*/, u64 /*argument*/, Access) { return error(Errno::ENOTTY); }
+    /// Nobody has the disk or a partition open any more. Its lock() is held. May sleep.
+    virtual void all_closed() {}
 
 protected:
     ~Driver() = default;
@@ -59,8 +66,10 @@ public:
     /// 0 is the whole disk.
     [[nodiscard]] u32 index() const { return index_; }
     [[nodiscard]] u64 first_sector() const { return first_sector_; }
-    [[nodiscard]] u64 sectors() const { return sectors_; }
-    [[nodiscard]] u64 bytes() const { return sectors_ << sector_shift; }
+    [[nodiscard]] u64 sectors() const { return sectors_.load(std::memory_order_relaxed); }
+    [[nodiscard]] u64 bytes() const { return sectors() << sector_shift; }
+    /// The end moves. May sleep.
+    void set_sectors(u64 sectors);
     [[nodiscard]] vfs::DeviceNumber number() const;
     [[nodiscard]] bool is_read_only() const;
     void set_read_only(bool read_only) { is_read_only_.store(read_only); }
@@ -94,6 +103,8 @@ public:
     [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
     /// The page cache; there is one while the device is open.
     mm::FileObject& pages() { return *pages_; }
+    /// Stores what is dirty, and forgets all that nobody uses, if it is open. May sleep. EIO.
+    Result<void> forget_pages();
     /// Stores what is dirty in [begin, end) bytes and flushes the disk. May sleep. EIO.
     Result<void> sync(u64 begin, u64 end);
 
@@ -107,7 +118,8 @@ private:
 
     Disk& disk_;
     const u32 index_;
-    const u64 first_sector_, sectors_;
+    const u64 first_sector_;
+    std::atomic<u64> sectors_;
     const PartitionName partition_name_;
     std::atomic<bool> is_read_only_{false};
     RequestCounts counts_[5];
@@ -129,6 +141,8 @@ public:
     struct Place {
         std::string_view name, parent, carrier_bus;
         u32 major, first_minor;
+        /// Of the first partition; 0: they have the minors behind the disk's.
+        u32 partition_major = 0, first_partition_minor = 0;
     };
     /// The device appears in /dev once disks are started.
     Disk(const Place& place, Driver& driver, u64 sectors, const Limits& limits);
@@ -140,9 +154,31 @@ public:
     [[nodiscard]] u32 sequence_number() const { return sequence_number_; }
     [[nodiscard]] Driver& driver() const { return driver_; }
     [[nodiscard]] const Limits& limits() const { return limits_; }
-    [[nodiscard]] u64 sectors() const { return sectors_; }
+    [[nodiscard]] u64 sectors() const { return sectors_.load(std::memory_order_relaxed); }
     [[nodiscard]] u32 major() const { return major_; }
-    [[nodiscard]] u32 first_minor() const { return first_minor_; }
+    [[nodiscard]] bool has_own_partition_numbers() const { return partition_major_ != 0; }
+    [[nodiscard]] vfs::DeviceNumber number_of(u32 index) const;
+    /// Which of its devices has this number.
+    [[nodiscard]] std::optional<u32> index_of(vfs::DeviceNumber number) const;
+    /// Registers its numbers. At the start. EBUSY, ENOMEM.
+    Result<void> register_numbers();
+    /// Open files of the disk and its partitions.
+    [[nodiscard]] u32 openers() const { return openers_.load(); }
+    void count_opener() { openers_.fetch_add(1); }
+    /// Holding no lock of its devices.
+    void opener_gone();
+
+    // ---- for disks that change (loops), with lock() held ----
+    core::Mutex& lock() { return devices_lock_; }
+    [[nodiscard]] bool is_there() const { return is_there_.load(); }
+    void set_limits(const Limits& limits) { limits_ = limits; }
+    void resize(u64 sectors);
+    Result<void> rescan_locked();
+    void drop_partitions() { remove_partitions(); }
+    /// Device::forget_pages() of all of it.
+    Result<void> forget_pages();
+    /// The whole disk's device goes, until start(); nobody has it open.
+    void withdraw();
     /// Where those sleep that wait for a request.
     core::WaitQueue& waiters_of(const Request& request) {
         return waiters_[reinterpret_cast<usize>(&request) / sizeof(Request) % wait_queues];
@@ -170,9 +206,11 @@ private:
     const std::string_view carrier_bus_;
     const u32 sequence_number_;
     Driver& driver_;
-    const u32 major_, first_minor_;
-    const u64 sectors_;
-    const Limits limits_;
+    const u32 major_, first_minor_, partition_major_, first_partition_minor_;
+    std::atomic<u64> sectors_;
+    Limits limits_; // of loops they change, between requests
+    std::atomic<u32> openers_{0};
+    std::atomic<bool> is_there_{false};
     core::WaitQueue waiters_[wait_queues];
     core::Mutex devices_lock_;
     NullableRefPtr<Device> devices_[minors];
