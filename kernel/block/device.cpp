@@ -204,6 +204,13 @@ void Device::set_sectors(u64 sectors) {
     if (pages_) pages_->set_size(bytes());
 }
 
+void Device::note_written(u64 bytes) {
+    constexpr u64 most_unstored = u64{8} << 20;
+    if (unstored_.fetch_add(bytes, std::memory_order_relaxed) + bytes < most_unstored) return;
+    unstored_.store(0, std::memory_order_relaxed);
+    (void)pages_->write_back(0, this->bytes()); // an error stays with the pages, and fsync(2) meets it
+}
+
 Result<void> Device::forget_pages() {
     core::MutexGuard guard(state_lock_);
     if (!pages_) return {};

@@ -82,7 +82,9 @@ Result<usize> DeviceFile::write(vfs::IoBuffer& from, u64 offset) {
     if (offset >= device_->bytes()) return error(Errno::ENOSPC);
     const usize wanted = std::min<u64>(from.remaining(), device_->bytes() - offset);
     if (is_direct(from)) return transfer_directly(Operation::Write, from, offset, wanted);
-    return vfs::write_pages(device_->pages(), from, offset, wanted);
+    const usize done = TRY(vfs::write_pages(device_->pages(), from, offset, wanted));
+    device_->note_written(done);
+    return done;
 }
 
 /// O_APPEND means nothing to a device, as on Linux.

@@ -11,6 +11,7 @@
 #include <core/sched.hpp>
 #include <cstring>
 #include <lib/own_ptr.hpp>
+#include <mm/statistics.hpp>
 #include <mm/usercopy.hpp>
 #include <vfs/current.hpp>
 #include <vfs/fd_table.hpp>
@@ -38,6 +39,13 @@ Loop* loop_under(vfs::File& file) {
 }
 
 bool is_manager() { return vfs::current_credentials().has(vfs::Capability::SysAdmin); }
+
+/// Its page cache; null for tmpfs's files. The file keeps it.
+mm::FileObject* pages_of(vfs::File& file) {
+    if (mm::VmObject* object = file.inode().pages()) return object->as_file();
+    const auto object = file.mmap({}); // a disk's
+    return object ? (*object)->as_file() : nullptr;
+}
 
 Result<u64> size_of(vfs::File& file) { return file.seek(0, 0, SEEK_END); }
 
@@ -353,11 +361,23 @@ Result<void> Loop::serve(const Request& request, vfs::File& file) {
     if (request.operation == Operation::Discard)
         return file.allocate_range(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, request.sectors << sector_shift);
     if (request.operation == Operation::WriteZeroes) return error(Errno::EOPNOTSUPP);
+    const u64 begin = at;
     for (const Segment& segment : request.segments) {
         const std::span<u8> memory(arch::phys_to_virt<u8>(segment.address), segment.length);
         TRY(request.operation == Operation::Read ? read(file, memory, at) : write(file, memory, at));
         at += segment.length;
     }
+    return give_back(file, request.operation, begin, at);
+}
+
+/// When memory is short, the file's pages of what was served are stored and go: else storing one page, to free it,
+/// would leave another that has to be stored.
+Result<void> Loop::give_back(vfs::File& file, Operation operation, u64 begin, u64 end) {
+    if (!mm::is_memory_short()) return {};
+    mm::FileObject* const pages = pages_of(file);
+    if (!pages) return {};
+    if (operation == Operation::Write) TRY(pages->write_back(begin, end));
+    pages->drop_unused(begin, end);
     return {};
 }
 
@@ -385,11 +405,10 @@ Result<void> Loop::write(vfs::File& file, std::span<const u8> from, u64 offset) 
             offset += *count;
             continue;
         }
-        mm::VmObject* const object = file.inode().pages();
-        mm::FileObject* const pages = object ? object->as_file() : nullptr;
+        mm::FileObject* const pages = pages_of(file);
         if (count.error() != Errno::ENOMEM || !pages || ++attempt > most_attempts) return error(count.error());
-        TRY(pages->write_back(0, ~u64{0} >> 1));
-        pages->drop_unused(0, ~u64{0} >> 1);
+        TRY(pages->write_back(0, largest_place));
+        pages->drop_unused(0, largest_place);
     }
     return {};
 }

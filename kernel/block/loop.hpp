@@ -58,6 +58,7 @@ private:
     static void run(void* self);
     void run_requests();
     Result<void> serve(const Request& request, vfs::File& file);
+    Result<void> give_back(vfs::File& file, Operation operation, u64 begin, u64 end);
     Result<void> read(vfs::File& file, std::span<u8> to, u64 offset);
     Result<void> write(vfs::File& file, std::span<const u8> from, u64 offset);
 

@@ -29,7 +29,7 @@ Result<RefPtr<FileObject>> FileObject::create(PageSource& source, u64 size) {
 FileObject::~FileObject() { stop_eviction(); }
 
 void FileObject::detach() {
-    core::MutexGuard guard(eviction_lock_);
+    core::WriteGuard<> guard(eviction_lock_);
     source_.store(nullptr, std::memory_order_release);
 }
 
@@ -241,21 +241,22 @@ void FileObject::drop_clean() {
 
 EvictionResult FileObject::evict(const EvictionRequest& request) {
     EvictionResult result;
-    if (resident_pages() == 0 || eviction_lock_.is_held_by_current() || !eviction_lock_.try_lock()) return result;
+    if (resident_pages() == 0 || !eviction_lock_.try_lock_shared()) return result;
     u64 left = resident_pages();
     for (; left > 0 && result.scanned < request.to_scan && result.freed < request.wanted; --left) {
-        PageRef page = find_any_from(eviction_hand_);
+        u64 index = eviction_hand_.load(std::memory_order_relaxed);
+        PageRef page = find_any_from(index);
         if (!page) {
-            eviction_hand_ = 0;
-            page = find_any_from(eviction_hand_);
+            index = 0;
+            page = find_any_from(index);
             if (!page) break;
         }
-        const u64 index = eviction_hand_++;
+        eviction_hand_.store(index + 1, std::memory_order_relaxed);
         if (request.ages == EvictionRequest::Ages::Oldest && !generations::is_oldest(*page)) continue;
         ++result.scanned;
         if (!page->has(page_locked) && try_evict(index, *page, request, result)) ++result.freed;
     }
-    eviction_lock_.unlock();
+    eviction_lock_.unlock_shared();
     return result;
 }
 

@@ -87,4 +87,6 @@ HugePageEvents huge_page_events() {
 
 void free_blocks(u64 (&counts)[free_block_orders]) { count_free_blocks(counts); }
 
+bool is_memory_short() { return listed_free_frames() < 2 * watermarks().high; }
+
 } // namespace linnet::mm

@@ -103,6 +103,9 @@ public:
     [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
     /// The page cache; there is one while the device is open.
     mm::FileObject& pages() { return *pages_; }
+    /// So many bytes more are in the pages: who writes much stores it, too, lest memory is full of what only reclaim
+    /// can store. May sleep.
+    void note_written(u64 bytes);
     /// Stores what is dirty, and forgets all that nobody uses, if it is open. May sleep. EIO.
     Result<void> forget_pages();
     /// Stores what is dirty in [begin, end) bytes and flushes the disk. May sleep. EIO.
@@ -124,6 +127,7 @@ private:
     std::atomic<bool> is_read_only_{false};
     RequestCounts counts_[5];
     std::atomic<u32> in_flight_[2]{}; // reads; others
+    std::atomic<u64> unstored_{0};    // bytes written since the pages were stored; about
     core::Mutex state_lock_;
     std::atomic<u32> openers_{0};
     bool is_claimed_ = false;

@@ -95,8 +95,9 @@ private:
     void unpin() override { unref(); }
 
     core::RwMutex storing_lock_; // shared by those that store pages, from when these count as clean
-    core::Mutex eviction_lock_;  // one evicts at a time; guards eviction_hand_
-    u64 eviction_hand_ = 0;      // the index at which the next search goes on
+    // Shared by those who evict: while one waits for the disk, others find what is clean. Exclusive: source_ goes.
+    core::RwMutex eviction_lock_;
+    std::atomic<u64> eviction_hand_{0}; // the index at which the next search goes on; about
     std::atomic<PageSource*> source_;
     core::WaitQueue page_ready_;
     // Reading ahead; threads that read in different places disturb each other's, no more.

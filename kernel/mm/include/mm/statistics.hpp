@@ -98,4 +98,7 @@ struct FrameListStatistics {
 };
 FrameListStatistics frame_list_statistics(u32 cpu);
 
+/// Whether free frames are so few that whoever can do without page cache should: soon reclaim begins, or has begun.
+bool is_memory_short();
+
 } // namespace linnet::mm
