@@ -327,8 +327,7 @@ void Loop::submit(Request& request) {
 
 void Loop::run(void* self) {
     auto& loop = *static_cast<Loop*>(self);
-    // Whoever frees memory may wait for this thread: it must wait for nobody who does.
-    core::current_thread().is_reclaiming = true;
+    core::current_thread().stores_for_reclaim = true;
     loop.run_requests();
     loop.has_stopped_.store(true);
     stopped_threads.wake_all();
@@ -364,7 +363,7 @@ Result<void> Loop::serve(const Request& request, vfs::File& file) {
     const u64 begin = at;
     for (const Segment& segment : request.segments) {
         const std::span<u8> memory(arch::phys_to_virt<u8>(segment.address), segment.length);
-        TRY(request.operation == Operation::Read ? read(file, memory, at) : write(file, memory, at));
+        TRY(transfer(request.operation, file, memory, at));
         at += segment.length;
     }
     return give_back(file, request.operation, begin, at);
@@ -381,27 +380,16 @@ Result<void> Loop::give_back(vfs::File& file, Operation operation, u64 begin, u6
     return {};
 }
 
-/// EIO for what the file has lost.
-Result<void> Loop::read(vfs::File& file, std::span<u8> to, u64 offset) {
-    while (!to.empty()) {
-        vfs::IoBuffer buffer = vfs::IoBuffer::kernel(to);
-        const usize count = TRY(file.read(buffer, offset));
-        if (count == 0) return error(Errno::EIO);
-        to = to.subspan(count);
-        offset += count;
-    }
-    return {};
-}
-
-/// Without memory, what the file has in its pages is stored, and the pages are given up.
-Result<void> Loop::write(vfs::File& file, std::span<const u8> from, u64 offset) {
+/// EIO for what the file has lost. Without memory, what the file has in its pages is stored, and the pages are given
+/// up.
+Result<void> Loop::transfer(Operation operation, vfs::File& file, std::span<u8> memory, u64 offset) {
     constexpr unsigned most_attempts = 16;
-    for (unsigned attempt = 0; !from.empty();) {
-        vfs::IoBuffer buffer = vfs::IoBuffer::kernel(from);
-        const auto count = file.write(buffer, offset);
+    for (unsigned attempt = 0; !memory.empty();) {
+        vfs::IoBuffer buffer = vfs::IoBuffer::kernel(memory);
+        const auto count = operation == Operation::Read ? file.read(buffer, offset) : file.write(buffer, offset);
         if (count) {
             if (*count == 0) return error(Errno::EIO);
-            from = from.subspan(*count);
+            memory = memory.subspan(*count);
             offset += *count;
             continue;
         }

@@ -1,7 +1,8 @@
 // Loop devices: a file that is read and written as a disk.
 //
-// Each has a thread of its own while it has a file. Requests come in any context; the thread reads and writes the file,
-// and may use the last of memory for that, since memory is often waited for by who stores the disk's pages.
+// Each has a thread of its own while it has a file. Requests come in any context; the thread reads and writes the file.
+// Memory is often waited for by who stores the disk's pages, so the thread waits for nobody to free some: it takes what
+// is clean, then what is kept for the kernel, and when memory is short it leaves nothing in the file's pages.
 //
 // Lock order: Disk::lock() of a loop (sleeping): all that configures it
 //               chains_lock (sleeping): which loop's file lies on which
@@ -59,8 +60,7 @@ private:
     void run_requests();
     Result<void> serve(const Request& request, vfs::File& file);
     Result<void> give_back(vfs::File& file, Operation operation, u64 begin, u64 end);
-    Result<void> read(vfs::File& file, std::span<u8> to, u64 offset);
-    Result<void> write(vfs::File& file, std::span<const u8> from, u64 offset);
+    Result<void> transfer(Operation operation, vfs::File& file, std::span<u8> memory, u64 offset);
 
     const u32 number_;
     Disk* disk_ = nullptr;

@@ -25,6 +25,8 @@ constinit std::atomic<bool> is_started{false}, is_wanted{false};
 constinit std::atomic<u32> failures{0};
 constinit std::atomic<u64> runs{0};
 constinit std::atomic<u64> freed{0}, given_up{0}; // frames, and times
+constinit std::atomic<u64> stores{0};             // of pages, come to their end
+constinit std::atomic<u32> stores_under_way{0};
 constinit std::atomic<u64> drains_asked{0}, drains_done{0};
 
 void balance() {
@@ -81,13 +83,25 @@ void wake_reclaim_thread() {
 }
 
 bool await_reclaim_thread() {
-    if (!is_started.load(std::memory_order_relaxed)) return false;
-    constexpr u64 patience_ns = 100'000'000;
-    const u64 freed_then = freed.load(), given_up_then = given_up.load();
+    // Clocks are no measure of a busy machine's disks, but whoever is stored for may hold what the store waits for.
+    constexpr u64 patience_ns = 100'000'000, patience_with_stores_ns = 20 * patience_ns;
+    if (core::current_thread().stores_for_reclaim || !is_started.load(std::memory_order_relaxed)) return false;
+    const u64 freed_then = freed.load(), stored_then = stores.load(), given_up_then = given_up.load();
+    const auto is_better = [&] { return freed.load() != freed_then || stores.load() != stored_then; };
     wake_reclaim_thread();
     (void)core::wait_until(progress_waiters, core::Sleep::Deep, core::Deadline::after(patience_ns),
-                           [&] { return freed.load() != freed_then || given_up.load() != given_up_then; });
-    return freed.load() != freed_then;
+                           [&] { return is_better() || given_up.load() != given_up_then; });
+    // What is being stored can go soon, though the reclaim thread itself found nothing or waits for its own store.
+    (void)core::wait_until(progress_waiters, core::Sleep::Deep, core::Deadline::after(patience_with_stores_ns),
+                           [&] { return is_better() || stores_under_way.load() == 0; });
+    return is_better();
+}
+
+StoringScope::StoringScope() { stores_under_way.fetch_add(1, std::memory_order_relaxed); }
+StoringScope::~StoringScope() {
+    if (is_stored_) stores.fetch_add(1, std::memory_order_relaxed);
+    stores_under_way.fetch_sub(1, std::memory_order_relaxed);
+    progress_waiters.wake_all();
 }
 
 void note_reclaim_progress() {

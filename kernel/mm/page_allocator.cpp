@@ -48,12 +48,12 @@ Mobility mobility_of(PageKind kind) { return kind >= PageKind::Anonymous ? Mobil
 bool is_user_kind(PageKind kind) { return kind >= PageKind::PageTable; }
 
 /// How many frames must stay free when one of this kind is taken. Who is dying may take half of the reserve: it ends by
-/// giving back all it has.
+/// giving back all it has. What it takes to store pages may be file pages, too.
 u64 reserve_for(PageKind kind, bool may_wait) {
     const core::Thread& self = core::current_thread();
     if (self.is_reclaiming || (!is_user_kind(kind) && !may_wait)) return 0;
     u64 reserve = min_mark.load(std::memory_order_relaxed);
-    if (!is_user_kind(kind)) reserve /= 4; // for those who can't wait for reclaim
+    if (!is_user_kind(kind) || self.stores_for_reclaim) reserve /= 4; // for those who can't wait for reclaim
     return self.has_fatal_signal() ? reserve / 2 : reserve;
 }
 

@@ -3,6 +3,7 @@
 // Lock order: eviction_lock_ -> storing_lock_ -> what PageSource::write_page() takes; the mappings lock is only tried
 // under the first.
 #include "generations.hpp"
+#include "reclaim.hpp"
 #include "rmap.hpp"
 #include <cstring>
 #include <mm/page_cache.hpp>
@@ -182,10 +183,12 @@ Result<void> FileObject::write_pages(u64 index, std::span<Page* const> pages) {
         }
         if (begin == end) break;
         const auto part = pages.subspan(begin, end - begin);
+        StoringScope storing;
         if (auto stored = source->write_pages(index + begin, part); !stored) {
             for (Page* page : part) note_dirty(*page);
             return stored;
         }
+        storing.note_stored();
     }
     return {};
 }
@@ -195,17 +198,13 @@ bool FileObject::try_evict(u64 index, Page& page, const EvictionRequest& request
     const bool is_mapped = page.map_count.load(std::memory_order_relaxed) != 0;
     if (request.ages == EvictionRequest::Ages::All) return !is_mapped && remove_if_unused(index, page);
     if (is_mapped && !unmap_if_unused(index, page)) {
-        generations::touch(page);
         ++result.activated;
         return false;
     }
     // Its neighbours go with it, for they will be asked next.
     if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes &&
-        !write_dirty_run(PageRef::share(page), index, ~u64{0})) {
-        // What can't be stored now is not asked for again at once.
-        generations::touch(page);
+        !write_dirty_run(PageRef::share(page), index, ~u64{0}))
         return false;
-    }
     return remove_if_unused(index, page);
 }
 
@@ -254,7 +253,10 @@ EvictionResult FileObject::evict(const EvictionRequest& request) {
         eviction_hand_.store(index + 1, std::memory_order_relaxed);
         if (request.ages == EvictionRequest::Ages::Oldest && !generations::is_oldest(*page)) continue;
         ++result.scanned;
-        if (!page->has(page_locked) && try_evict(index, *page, request, result)) ++result.freed;
+        if (!page->has(page_locked) && try_evict(index, *page, request, result))
+            ++result.freed;
+        else if (request.ages == EvictionRequest::Ages::Oldest)
+            generations::touch(*page); // what can't go now would keep its generation from ever being empty
     }
     eviction_lock_.unlock_shared();
     return result;

@@ -34,7 +34,7 @@ private:
     const bool before_;
 };
 
-/// Whether the thread may wait for others to give memory back.
+/// Whether the thread may free memory before it takes some.
 inline bool may_reclaim() { return !core::current_thread().is_reclaiming && core::may_sleep(); }
 
 // background_reclaim.cpp
@@ -43,9 +43,22 @@ void wake_reclaim_thread();
 u64 background_reclaim_runs();
 /// Something was freed after all: the reclaim thread may have luck again.
 void note_reclaim_progress();
-/// After direct reclaim has found nothing that can go at once: waits until the thread has freed something, which may
-/// mean that it stores pages. Not for long, for a file system may need what the caller holds. False: there is no hope.
+/// After direct reclaim has found nothing that can go at once: waits until the reclaim thread has freed something or a
+/// store of pages has come to its end, whoever began it. Not without end, for a store may need what the caller holds.
+/// False: there is no hope.
 bool await_reclaim_thread();
+/// As long as one lives, pages are being stored, and are soon clean. Who waits for memory then has hope.
+class [[nodiscard]] StoringScope {
+public:
+    StoringScope();
+    ~StoringScope();
+    StoringScope(const StoringScope&) = delete;
+    /// It has come to a good end.
+    void note_stored() { is_stored_ = true; }
+
+private:
+    bool is_stored_ = false;
+};
 /// Empties every CPU's lists of frames and objects; waits for it. False when there is no thread yet to do it.
 bool drain_every_cpu();
 

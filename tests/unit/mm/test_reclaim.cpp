@@ -112,6 +112,22 @@ TEST(Reclaim, DirtyPagesAreStoredByTheReclaimThreadOnly) {
     for (u64 i = 0; i < ModelDisk::size; ++i) EXPECT_EQ(read_word(*file, i), 1000 + i);
 }
 
+TEST(Reclaim, OldPagesThatCannotGoKeepNoYoungerOnes) {
+    start_machine();
+    ModelDisk disk;
+    auto file = MUST(mm::FileObject::create(disk, ModelDisk::size * page));
+    const mm::PageRef held = MUST(file->get_page(0, Access::Read));
+    write_word(*file, 1, 1);
+    for (u64 i = 2; i < 40; ++i) (void)read_word(*file, i);
+    EXPECT_GE(evict(no_limit), 38u); // all that are as old, but for these two
+    EXPECT_EQ(file->resident_pages(), 2u);
+    for (u64 i = 2; i < ModelDisk::size; ++i) (void)read_word(*file, i);
+    EXPECT_GE(evict(100), 100u);
+    EXPECT_GE(evict(100), 100u);
+    EXPECT_TRUE(file->find_page(0) && file->find_page(1));
+    EXPECT_EQ(disk.writes, 0);
+}
+
 TEST(Reclaim, MappedPagesGoUnlessUsedOrLocked) {
     start_machine();
     Usage before = usage();

@@ -131,6 +131,7 @@ public:
     bool has_used_privilege = false;      // vfs: a capability made something possible (ASU of acct(5))
     bool allocations_may_fail = false;    // mm: fault injection concerns it; inherited
     bool is_reclaiming = false;           // mm: frees memory, so it waits for nobody else to
+    bool stores_for_reclaim = false;      // mm: who frees memory may wait for it, so it waits for nobody who does
     bool asks_for_memory = false;         // mm: its caller asks the out-of-memory killer itself, or it is being asked
     u32 allocation_to_fail = 0;           // mm: counts down to the allocation that fails
 
