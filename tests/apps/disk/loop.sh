@@ -47,6 +47,6 @@ loop=$(losetup -f --show -P mnt/parts)
 blockdev --getsize64 "${loop}p1"
 mke2fs -q -F -t ext2 "${loop}p1" && losetup -d "$loop"
 loop=$(losetup -f --show -o 32K mnt/parts)
-blkid -o value -s TYPE "$loop"
+blkid -c /dev/null -o value -s TYPE "$loop"
 losetup -d "$loop"
 umount mnt && e2fsck -f -n /dev/vda > log 2>&1 && echo clean || cat log
