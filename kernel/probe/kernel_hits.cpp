@@ -14,7 +14,8 @@ namespace linnet::probe {
 namespace {
 
 struct alignas(64) CpuState {
-    KernelProbe* stepping = nullptr; // whose copy is being executed
+    const ProbedCode* stepping = nullptr; // whose copy is being executed
+    u64 address = 0;                      // in place of what stands there
     arch::ProbedStep step;
     u64 held = 0;       // interrupts, as they were
     bool tells = false; // clients are being told: a probe on their way is only passed
@@ -34,11 +35,12 @@ bool tell(KernelProbeClient& client, const arch::KernelTrap& trap) {
     return follow_kernel_return(*client.returns, trap.registers);
 }
 
-void tell_all(CpuState& cpu, const KernelProbe& probe, const arch::KernelTrap& trap) {
+void tell_all(CpuState& cpu, const KernelProbe* probe, const FunctionEntry* entry, const arch::KernelTrap& trap) {
     // Clocks can't be read by the CPU that sets them.
     const bool passes = cpu.tells || is_setting_clocks();
     if (!passes) cpu.tells = true;
-    for (KernelProbeClient* client = probe.clients.load(std::memory_order_acquire); client;
+    if (entry && !passes) function_listener.load(std::memory_order_relaxed)(trap);
+    for (KernelProbeClient* client = probe ? probe->clients.load(std::memory_order_acquire) : nullptr; client;
          client = client->next.load(std::memory_order_acquire))
         if (passes || !tell(*client, trap)) client->missed.fetch_add(1, std::memory_order_relaxed);
     if (!passes) cpu.tells = false;
@@ -46,21 +48,36 @@ void tell_all(CpuState& cpu, const KernelProbe& probe, const arch::KernelTrap& t
 
 void finish(CpuState& cpu, const arch::KernelTrap& trap) {
     KernelMemory memory;
-    KernelProbe& probe = *std::exchange(cpu.stepping, nullptr);
-    (void)arch::finish_probed(probe.instruction, trap.registers, probe.address, memory, cpu.step);
+    const ProbedCode& code = *std::exchange(cpu.stepping, nullptr);
+    (void)arch::finish_probed(code.instruction, trap.registers, cpu.address, memory, cpu.step);
     trap.release_interrupts(cpu.held);
 }
 
-void execute(CpuState& cpu, KernelProbe& probe, arch::KernelTrap trap) {
+void execute(CpuState& cpu, const ProbedCode& code, u64 address, arch::KernelTrap trap) {
     KernelMemory memory;
-    const auto action = arch::begin_probed(probe.instruction, trap.registers, probe.address, memory, cpu.step);
+    const auto action = arch::begin_probed(code.instruction, trap.registers, address, memory, cpu.step);
     if (action != arch::ProbeAction::OutOfLine) return; // system calls are refused, and memory is there
-    cpu.stepping = &probe;
+    cpu.stepping = &code;
+    cpu.address = address;
     cpu.held = trap.hold_interrupts();
-    trap.registers.set_pc(probe.slot);
+    trap.registers.set_pc(code.slot);
 }
 
 } // namespace
+
+FunctionEntry* find_function_entry(u64 address) {
+    const u64 offset = address - core::kernel_text().begin;
+    u32 low = 0, high = function_entries_found;
+    while (low < high) {
+        const u32 middle = low + (high - low) / 2;
+        if (function_entries[middle].offset < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    const bool is_there = low < function_entries_found && function_entries[low].offset == offset;
+    return is_there ? &function_entries[low] : nullptr;
+}
 
 bool KernelMemory::load(u64 address, u64& value) {
     value = *reinterpret_cast<const volatile u64*>(address);
@@ -95,8 +112,9 @@ bool kernel_breakpoint(arch::KernelTrap trap) {
         return true;
     }
     if (!arch::returns_without_trap && address == kernel_trampoline()) return kernel_return(trap);
-    KernelProbe* probe = find(address);
-    if (!probe) {
+    const KernelProbe* probe = find(address);
+    const FunctionEntry* entry = find_planted_entry(address);
+    if (!probe && !entry) {
         // Taken away since.
         const auto* text = reinterpret_cast<const u8*>(address);
         bool stands = true;
@@ -107,8 +125,8 @@ bool kernel_breakpoint(arch::KernelTrap trap) {
         return true;
     }
     trap.registers.set_pc(address);
-    tell_all(cpu, *probe, trap);
-    execute(cpu, *probe, trap);
+    tell_all(cpu, probe, entry, trap);
+    execute(cpu, probe ? probe->code : function_codes[entry->code], address, trap);
     return true;
 }
 
@@ -117,9 +135,9 @@ void kernel_fault_in_probe(arch::KernelTrap trap) {
     if (!cpu.stepping) return;
     const u64 pc = trap.registers.pc();
     if (pc < cpu.stepping->slot || pc > cpu.stepping->end_of_copy()) return;
-    KernelProbe& probe = *std::exchange(cpu.stepping, nullptr);
-    arch::abandon_probed(probe.instruction, trap.registers, cpu.step);
-    trap.registers.set_pc(probe.address);
+    const ProbedCode& code = *std::exchange(cpu.stepping, nullptr);
+    arch::abandon_probed(code.instruction, trap.registers, cpu.step);
+    trap.registers.set_pc(cpu.address);
     trap.release_interrupts(cpu.held);
 }
 

@@ -31,48 +31,11 @@ constexpr usize slot_count = 65536 / arch::probe_slot_size;
 constexpr u32 fewest_returns = 10, most_returns = 4096;
 
 constinit core::LockClass changes_class("changes of kernel probes");
-constinit core::Mutex kernel_probes_lock(changes_class);
 constinit u64 used_slots[slot_count / 64] = {};
 constinit bool has_trampoline = false;
 constinit ReturnSlots* orphans = nullptr; // whose client is gone
 
 u64 slot_address(usize number) { return reinterpret_cast<u64>(kernel_probe_slots) + number * arch::probe_slot_size; }
-
-Result<usize> take_slot() {
-    for (usize i = 0; i < std::size(used_slots); ++i) {
-        if (i == 0) used_slots[0] |= 1; // the trampoline
-        if (used_slots[i] == ~u64{0}) continue;
-        const auto bit = static_cast<usize>(std::countr_one(used_slots[i]));
-        used_slots[i] |= u64{1} << bit;
-        return i * 64 + bit;
-    }
-    return error(Errno::ENOSPC);
-}
-void give_slot_back(u64 address) {
-    const usize number = (address - slot_address(0)) / arch::probe_slot_size;
-    used_slots[number / 64] &= ~(u64{1} << number % 64);
-}
-
-std::span<const u8> text_at(u64 address) {
-    const u64 end = core::kernel_text().end;
-    return {reinterpret_cast<const u8*>(address), std::min<u64>(end - address, arch::longest_instruction)};
-}
-
-/// The probe of a place; its breakpoint stands there in place of the code.
-KernelProbe* find_probe(u64 address) {
-    KernelProbe* probe = kernel_probe_bucket(address).load(std::memory_order_relaxed);
-    while (probe && probe->address != address) probe = probe->next.load(std::memory_order_relaxed);
-    return probe;
-}
-
-/// What stands there without probes.
-std::span<const u8> original_text(u64 address, std::span<u8, arch::longest_instruction> buffer) {
-    const std::span<const u8> text = text_at(address);
-    std::memcpy(buffer.data(), text.data(), text.size());
-    if (const KernelProbe* probe = find_probe(address))
-        std::memcpy(buffer.data(), probe->original, sizeof probe->original);
-    return buffer.first(text.size());
-}
 
 /// Whether an instruction begins there, and not between a reservation and its end, where a trap would make a loop of
 /// them endless.
@@ -80,7 +43,7 @@ Result<void> walk_to(u64 begin, u64 address) {
     bool is_reserved = false;
     u8 buffer[arch::longest_instruction] = {};
     for (u64 at = begin; at != address;) {
-        const auto step = arch::text_step(original_text(at, buffer));
+        const auto step = arch::text_step(original_text_locked(at, buffer));
         if (!step || at > address) return error(Errno::EILSEQ);
         if (step->reservation == arch::TextStep::Reservation::Begins) is_reserved = true;
         if (step->reservation == arch::TextStep::Reservation::Ends) is_reserved = false;
@@ -97,7 +60,7 @@ Result<void> check_place_locked(u64 address, KernelProbeClient::Wants wants) {
     if (wants == KernelProbeClient::Wants::Returns && symbol.offset != 0) return error(Errno::EINVAL);
     TRY(walk_to(address - symbol.offset, address));
     u8 buffer[arch::longest_instruction] = {};
-    TRY(arch::decode_kernel_probed(original_text(address, buffer)));
+    TRY(arch::decode_kernel_probed(original_text_locked(address, buffer)));
     return {};
 }
 
@@ -138,17 +101,19 @@ void drop_returns(KernelProbeClient& client) {
 }
 
 Result<KernelProbe*> make_probe(u64 address) {
-    const auto instruction = TRY(arch::decode_kernel_probed(text_at(address)));
-    const u64 slot = slot_address(TRY(take_slot()));
-    auto* made = new (std::nothrow) KernelProbe(address, instruction, slot);
-    Result<void> written = made ? write_kernel_text(slot, std::span(instruction.slot, instruction.slot_length))
-                                : Result<void>(error(Errno::ENOMEM));
+    u8 buffer[arch::longest_instruction] = {};
+    const std::span<const u8> text = original_text_locked(address, buffer);
+    ProbedCode code{.instruction = TRY(arch::decode_kernel_probed(text)), .slot = TRY(take_slot_locked())};
+    std::memcpy(code.original, text.data(), sizeof code.original);
+    auto* made = new (std::nothrow) KernelProbe(address, code);
+    Result<void> written =
+        made ? write_kernel_text(code.slot, std::span(made->code.instruction.slot, made->code.instruction.slot_length))
+             : Result<void>(error(Errno::ENOMEM));
     if (!written) {
         delete made;
-        give_slot_back(slot);
+        give_slot_back_locked(code.slot);
         return error(written.error());
     }
-    std::memcpy(made->original, reinterpret_cast<const void*>(address), sizeof made->original);
     return made;
 }
 
@@ -164,7 +129,7 @@ void retire(KernelProbe& probe) {
     while (link->load(std::memory_order_relaxed) != &probe) link = &link->load(std::memory_order_relaxed)->next;
     link->store(probe.next.load(std::memory_order_relaxed), std::memory_order_release);
     wait_for_kernel_hits();
-    give_slot_back(probe.slot);
+    give_slot_back_locked(probe.code.slot);
     delete &probe;
 }
 
@@ -179,11 +144,12 @@ void detach(KernelProbe& probe, KernelProbeClient& client) {
 /// Without memory the breakpoint stays, with nobody to tell, until somebody wants it again.
 void drop_if_unwanted(KernelProbe& probe) {
     if (probe.clients.load(std::memory_order_relaxed)) return;
-    if (write_kernel_text(probe.address, probe.original)) retire(probe);
+    const bool stays = find_planted_entry(probe.address) != nullptr;
+    if (stays || write_kernel_text(probe.address, probe.code.original)) retire(probe);
 }
 
 Result<void> plant(KernelProbeClient& client, u64 address) {
-    KernelProbe* probe = find_probe(address);
+    KernelProbe* probe = find_probe_locked(address);
     const bool is_new = !probe;
     if (is_new) probe = TRY(make_probe(address));
     client.next.store(probe->clients.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -199,6 +165,43 @@ Result<void> plant(KernelProbeClient& client, u64 address) {
 }
 
 } // namespace
+
+constinit core::Mutex kernel_probes_lock(changes_class);
+
+Result<u64> take_slot_locked() {
+    for (usize i = 0; i < std::size(used_slots); ++i) {
+        if (i == 0) used_slots[0] |= 1; // the trampoline
+        if (used_slots[i] == ~u64{0}) continue;
+        const auto bit = static_cast<usize>(std::countr_one(used_slots[i]));
+        used_slots[i] |= u64{1} << bit;
+        return slot_address(i * 64 + bit);
+    }
+    return error(Errno::ENOSPC);
+}
+
+void give_slot_back_locked(u64 slot) {
+    const usize number = (slot - slot_address(0)) / arch::probe_slot_size;
+    used_slots[number / 64] &= ~(u64{1} << number % 64);
+}
+
+KernelProbe* find_probe_locked(u64 address) {
+    KernelProbe* probe = kernel_probe_bucket(address).load(std::memory_order_relaxed);
+    while (probe && probe->address != address) probe = probe->next.load(std::memory_order_relaxed);
+    return probe;
+}
+
+std::span<const u8> original_text_locked(u64 address, std::span<u8, arch::longest_instruction> buffer) {
+    const u64 end = core::kernel_text().end;
+    const usize size = std::min<u64>(end - address, arch::longest_instruction);
+    std::memcpy(buffer.data(), reinterpret_cast<const u8*>(address), size);
+    const ProbedCode* code = nullptr;
+    if (const KernelProbe* probe = find_probe_locked(address))
+        code = &probe->code;
+    else if (const FunctionEntry* entry = find_planted_entry(address))
+        code = &function_codes[entry->code];
+    if (code) std::memcpy(buffer.data(), code->original, sizeof code->original);
+    return buffer.first(size);
+}
 
 Result<void> check_kernel_place(u64 address, KernelProbeClient::Wants wants) {
     core::MutexGuard guard(kernel_probes_lock);

@@ -17,16 +17,42 @@ namespace linnet::probe {
 
 namespace {
 
+/// What is to be written, and where the text lies in another mapping, from `begin` on.
+struct Changes {
+    const TextChange* first;
+    const TextChange* end;
+    u8* alias;
+    u64 begin;
+};
+
+/// In one store, as far as whoever executes it is concerned.
+void write(u8* to, const TextChange& change) {
+    u32 code = 0;
+    std::memcpy(&code, change.bytes, change.size < sizeof code ? change.size : sizeof code);
+    switch (change.size) {
+    case 1:
+        __atomic_store_n(to, static_cast<u8>(code), __ATOMIC_RELEASE);
+        break;
+    case 2:
+        __atomic_store_n(reinterpret_cast<u16*>(to), static_cast<u16>(code), __ATOMIC_RELEASE);
+        break;
+    case 4:
+        __atomic_store_n(reinterpret_cast<u32*>(to), code, __ATOMIC_RELEASE);
+        break;
+    default: // a slot, which nobody executes
+        std::memcpy(to, change.bytes, change.size);
+    }
+    arch::synchronise_instruction_cache(reinterpret_cast<void*>(change.address), change.size);
+}
+
 class Patch {
 public:
-    /// `to` is `text` in another mapping.
-    Patch(u8* to, void* text, std::span<const u8> bytes, u32 others)
-        : to_(to), text_(text), bytes_(bytes), awaited_(others) {}
+    Patch(const Changes& changes, u32 others) : changes_(changes), awaited_(others) {}
 
     /// On the only CPU, or on each of the others: the last that comes writes.
     void meet() {
         if (awaited_.load(std::memory_order_relaxed) == 0 || awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-            if (leave_waiting(State::Writing)) write();
+            if (leave_waiting(State::Writing)) write_all();
         }
         for (u32 turns = 0; state_.load(std::memory_order_acquire) <= State::Writing; ++turns) {
             if (turns > patience) (void)leave_waiting(State::GivenUp);
@@ -44,39 +70,22 @@ private:
         State expected = State::Waiting;
         return state_.compare_exchange_strong(expected, next, std::memory_order_acq_rel);
     }
-    /// In one store, as far as whoever executes it is concerned.
-    void write() {
-        u32 code = 0;
-        std::memcpy(&code, bytes_.data(), std::min(bytes_.size(), sizeof code));
-        switch (bytes_.size()) {
-        case 1:
-            __atomic_store_n(to_, static_cast<u8>(code), __ATOMIC_RELEASE);
-            break;
-        case 2:
-            __atomic_store_n(reinterpret_cast<u16*>(to_), static_cast<u16>(code), __ATOMIC_RELEASE);
-            break;
-        case 4:
-            __atomic_store_n(reinterpret_cast<u32*>(to_), code, __ATOMIC_RELEASE);
-            break;
-        default: // a slot, which nobody executes
-            std::memcpy(to_, bytes_.data(), bytes_.size());
-        }
-        arch::synchronise_instruction_cache(text_, bytes_.size());
+    void write_all() {
+        for (const TextChange* change = changes_.first; change != changes_.end; ++change)
+            write(changes_.alias + (change->address - changes_.begin), *change);
         state_.store(State::Done, std::memory_order_release);
     }
 
-    u8* to_;
-    void* text_;
-    std::span<const u8> bytes_;
+    const Changes& changes_;
     std::atomic<u32> awaited_;
     std::atomic<State> state_{State::Waiting};
 };
 
 /// Whether all CPUs came.
-bool write_in_a_meeting(u8* to, void* text, std::span<const u8> bytes) {
+bool write_in_a_meeting(const Changes& changes) {
     core::PreemptionGuard stay;
     const u64 others = core::online_cpus() & ~(u64{1} << core::this_cpu().number);
-    Patch patch(to, text, bytes, static_cast<u32>(std::popcount(others)));
+    Patch patch(changes, static_cast<u32>(std::popcount(others)));
     if (others)
         core::run_on_cpus(others, [](void* context) { static_cast<Patch*>(context)->meet(); }, &patch);
     else
@@ -87,11 +96,17 @@ bool write_in_a_meeting(u8* to, void* text, std::span<const u8> bytes) {
 
 } // namespace
 
-Result<void> write_kernel_text(u64 address, std::span<const u8> bytes) {
-    const VirtAddr alias = TRY(mm::map_text({address - arch::kernel_image_offset}, bytes.size()));
+Result<void> write_kernel_text(std::span<const TextChange> list) {
+    if (list.empty()) return {};
+    const u64 begin = list.front().address, end = list.back().address + list.back().size;
+    const VirtAddr alias = TRY(mm::map_text({begin - arch::kernel_image_offset}, end - begin));
+    const Changes changes{.first = list.data(),
+                          .end = list.data() + list.size(),
+                          .alias = reinterpret_cast<u8*>(alias.value),
+                          .begin = begin};
     // A CPU that waits for the others may have been interrupted with a lock that another one wants while it takes no
     // interrupts: then all go apart again, and meet another time.
-    while (!write_in_a_meeting(reinterpret_cast<u8*>(alias.value), reinterpret_cast<void*>(address), bytes)) {
+    while (!write_in_a_meeting(changes)) {
     }
     mm::unmap_device(alias);
     return {};

@@ -1,8 +1,9 @@
-// The events of ftrace itself: what programs write into the trace, and stacks.
+// The events of ftrace itself: functions, what programs write into the trace, and stacks.
 #include "ftrace_events.hpp"
 
 #include <core/panic.hpp>
 
+#include "function_tracer.hpp"
 #include "record_events.hpp"
 #include "trace_text.hpp"
 
@@ -30,6 +31,26 @@ private:
     const std::span<const EventField> fields_;
     const std::string_view format_;
 };
+
+constexpr EventField function_fields[] = {
+    {"unsigned long ip", offsetof(FunctionRecord, ip), sizeof(u64), false},
+    {"unsigned long parent_ip", offsetof(FunctionRecord, parent_ip), sizeof(u64), false},
+};
+class FunctionEvent final : public OwnEvent {
+public:
+    constexpr FunctionEvent()
+        : OwnEvent("function", function_id, function_fields,
+                   R"(" %ps <-- %ps", (void *)REC->ip, (void *)REC->parent_ip)") {}
+    void print_lines(TextSink sink, std::span<const u8> bytes) const override {
+        if (bytes.size() < sizeof(FunctionRecord)) return;
+        const auto record = record_of<FunctionRecord>(bytes);
+        print_function(sink, record.ip);
+        sink(" <-");
+        print_function(sink, record.parent_ip);
+        sink("\n");
+    }
+};
+constinit FunctionEvent function_event;
 
 constexpr EventField print_fields[] = {
     {"unsigned long ip", offsetof(PrintRecord, ip), sizeof(u64), false},
@@ -153,6 +174,7 @@ extern "C" [[gnu::noinline]] long tracing_mark_write(linnet::vfs::IoBuffer& from
 namespace linnet::trace {
 
 Result<void> register_ftrace_events_locked() {
+    TRY(register_event_locked(function_event));
     TRY(register_event_locked(print_event));
     TRY(register_event_locked(raw_event));
     return register_event_locked(stack_event);

@@ -107,7 +107,10 @@ protected:
 
 class PipeFile final : public WaitingFile {
 public:
-    using WaitingFile::WaitingFile;
+    PipeFile(const vfs::Path& path, u32 flags, CpuRange cpus) : WaitingFile(path, flags, cpus) {
+        tracer.open_pipes.fetch_add(1);
+    }
+    ~PipeFile() override { tracer.open_pipes.fetch_sub(1); }
     Result<void> prepare() { return reader_.begin(cpus_, TraceReader::Taking::Takes); }
 
 private:

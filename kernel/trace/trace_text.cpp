@@ -6,12 +6,14 @@
 #include <cstring>
 #include <new>
 
+#include "function_tracer.hpp"
+
 namespace linnet::trace {
 
 void print_function(TextSink sink, u64 address) {
     const core::Symbol symbol = core::find_symbol(address);
     if (symbol.name.empty()) return format_to(sink, "{#x}", address);
-    sink(symbol.name);
+    sink(FunctionName(symbol.name).text());
 }
 
 Result<void> LineBuffer::prepare() {
@@ -76,6 +78,7 @@ Result<void> TraceReader::begin(CpuRange cpus, Taking taking) {
     taking_ = taking;
     printed_ = 0;
     annotates_ = false;
+    last_time_ = taking == Taking::Leaves ? tracer.now() : ~u64{0};
     sides_ = OwnPtr<Side[]>(new (std::nothrow) Side[cpus.count()]);
     if (!record_) record_ = OwnPtr<u8[]>(new (std::nothrow) u8[arch::page_size]);
     if (!sides_ || !record_) return error(Errno::ENOMEM);
@@ -101,7 +104,7 @@ bool TraceReader::print_next_locked(TextSink sink) {
     u64 earliest = 0;
     for (u32 cpu = cpus_.first; cpu < cpus_.end; ++cpu) {
         const auto entry = peek(cpu, {});
-        if (!entry || (best != cpus_.end && entry->time >= earliest)) continue;
+        if (!entry || entry->time > last_time_ || (best != cpus_.end && entry->time >= earliest)) continue;
         best = cpu;
         earliest = entry->time;
     }
@@ -138,8 +141,8 @@ void TraceReader::print_head(TextSink sink) const {
     }
     const bool has_tgid = has_option(option_record_tgid);
     const std::string_view gap = has_tgid ? "            " : "  ";
-    format_to(sink, "# tracer: nop\n#\n# entries-in-buffer/entries-written: {}/{}   #P:{}\n#\n", entries, written,
-              core::cpu_count());
+    format_to(sink, "# tracer: {}\n#\n# entries-in-buffer/entries-written: {}/{}   #P:{}\n#\n", current_tracer_name(),
+              entries, written, core::cpu_count());
     if (has_option(option_irq_info)) {
         constexpr std::string_view lines[] = {
             "_-----=> irqs-off/BH-disabled", " / _----=> need-resched",    "| / _---=> hardirq/softirq",

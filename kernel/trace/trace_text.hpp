@@ -37,7 +37,8 @@ private:
     usize begin_ = 0, end_ = 0;
 };
 
-/// Reads entries in the order of their times and prints them.
+/// Reads entries in the order of their times and prints them. Who leaves them is shown what was there when it began: a
+/// reader that is traced itself would never come to the end.
 class TraceReader {
 public:
     enum class Taking : u8 { Leaves, Takes }; // the entries it reads
@@ -63,6 +64,7 @@ private:
     OwnPtr<u8[]> record_; // a page
     bool annotates_ = false;
     u64 printed_ = 0;
+    u64 last_time_ = 0; // of the entries that are shown
 };
 
 } // namespace linnet::trace

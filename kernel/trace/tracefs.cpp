@@ -80,7 +80,7 @@ Result<void> add_node(Directory& directory, std::string_view name, Args&&... arg
     return directory.add(name, RefPtr<Node>::adopt(*node));
 }
 
-// ---- tracing_on, current_tracer, trace_clock, tracing_cpumask ----
+// ---- tracing_on, trace_clock, tracing_cpumask ----
 
 Result<void> show_on(TextSink sink) { return sink(tracer.is_on.load() ? "1\n" : "0\n"), Result<void>{}; }
 Result<void> store_on(std::string_view text) {
@@ -89,11 +89,6 @@ Result<void> store_on(std::string_view text) {
     // Who waits for more sees that there will be none.
     if (value == 0) tracer.readers.notify(abi::POLLIN);
     return {};
-}
-
-Result<void> show_tracers(TextSink sink) { return sink("nop\n"), Result<void>{}; }
-Result<void> store_tracer(std::string_view text) {
-    return trimmed(text) == "nop" ? Result<void>{} : error(Errno::EINVAL);
 }
 
 Result<void> show_clock(TextSink sink) {
@@ -258,6 +253,10 @@ Result<void> show_readme(TextSink sink) {
         "  events/SYSTEM/EVENT     enable, filter, trigger, format, id\n"
         "  set_event               which events are enabled; available_events: which there are\n"
         "  set_event_pid           the threads that are recorded, when not all are\n"
+        "  current_tracer          function: each call of a function is recorded\n"
+        "  set_ftrace_filter       the functions, when not all of available_filter_functions are meant\n"
+        "  set_ftrace_notrace      functions that are not meant\n"
+        "  set_ftrace_pid          the threads whose calls are recorded, when not all are\n"
         "  trace_marker            what is written there is recorded\n"
         "  kprobe_events           Create/append/remove events of the kernel's functions\n"
         "  uprobe_events           the same of places in programs\n"
@@ -310,8 +309,6 @@ Result<void> add_files(Directory& root) {
         ControlFile file;
     } controls[] = {
         {"README", {.show = show_readme}},
-        {"available_tracers", {.show = show_tracers}},
-        {"current_tracer", {.show = show_tracers, .store = store_tracer}},
         {"tracing_on", {.show = show_on, .store = store_on}},
         {"trace_clock", {.show = show_clock, .store = store_clock}},
         {"timestamp_mode", {.show = show_timestamp_mode}},
@@ -358,6 +355,7 @@ Result<void> initialise_tracing() {
     TRY(add_option_files(root));
     TRY(add_event_files(root));
     TRY(add_selection_files(root));
+    TRY(add_function_files(root));
     TRY(add_probe_event_files(root));
     TRY(vfs::pseudo::sys().root().add_path("kernel/tracing")); // where it is mounted
     return vfs::register_file_system(the_file_system);

@@ -16,6 +16,9 @@ Result<void> add_probe_event_files(vfs::pseudo::Directory& root);
 /// set_event, available_events and what names threads (tracefs_selection.cpp).
 Result<void> add_selection_files(vfs::pseudo::Directory& root);
 
+/// set_ftrace_filter and its kin, and current_tracer (function_files.cpp).
+Result<void> add_function_files(vfs::pseudo::Directory& root);
+
 /// A file of text; what concerns the trace runs with trace_lock held.
 struct ControlFile {
     vfs::pseudo::Show show = nullptr;

@@ -1,4 +1,4 @@
-// What is recorded: set_event, available_events, set_event_pid, set_event_notrace_pid.
+// What is recorded: set_event, available_events, and the threads: set_event_pid, set_ftrace_pid and what they exclude.
 #include <algorithm>
 #include <process/process.hpp>
 #include <process/tracepoints.hpp>
@@ -70,9 +70,22 @@ Result<void> disable_all() {
 
 constexpr usize most_pids = 4096;
 
-Result<void> show_pids(TextSink sink, const std::atomic<PidSet*>& set) {
-    const PidSet* pids = set.load();
-    if (!pids) return {};
+/// A list of threads, which children join and who dies leaves while the option is on.
+struct PidList {
+    std::atomic<PidSet*>& set;
+    TraceOption option;
+    std::string_view when_empty;
+};
+constexpr PidList pid_lists[] = {
+    {tracer.pids, option_event_fork, ""},
+    {tracer.excluded_pids, option_event_fork, ""},
+    {tracer.function_pids, option_function_fork, "no pid\n"},
+    {tracer.excluded_function_pids, option_function_fork, "no pid\n"},
+};
+
+Result<void> show_pids(TextSink sink, const PidList& list) {
+    const PidSet* pids = list.set.load();
+    if (!pids) return sink(list.when_empty), Result<void>{};
     for (i32 pid : pids->all()) format_to(sink, "{}\n", pid);
     return {};
 }
@@ -103,36 +116,34 @@ Result<void> store_pids(std::string_view text, std::atomic<PidSet*>& set) {
     return {};
 }
 
-template <std::atomic<PidSet*> Tracer::* Set>
+template <usize Number>
 constexpr ControlFile pid_file = {
-    .show = [](TextSink sink) { return show_pids(sink, tracer.*Set); },
-    .store = [](std::string_view text) { return store_pids(text, tracer.*Set); },
-    .truncated = []() { return exchange_pids_locked(tracer.*Set, {}), Result<void>{}; },
+    .show = [](TextSink sink) { return show_pids(sink, pid_lists[Number]); },
+    .store = [](std::string_view text) { return store_pids(text, pid_lists[Number].set); },
+    .truncated = []() { return exchange_pids_locked(pid_lists[Number].set, {}), Result<void>{}; },
 };
 
 void follow_fork(process::Thread& parent, process::Thread& child) {
-    if (!has_option(option_event_fork)) return;
-    for (std::atomic<PidSet*>* set : {&tracer.pids, &tracer.excluded_pids}) {
-        if (!set->load()) continue;
+    for (const auto& [set, option, unused] : pid_lists) {
+        if (!has_option(option) || !set.load()) continue;
         core::MutexGuard guard(trace_lock);
-        const PidSet* present = set->load();
+        const PidSet* present = set.load();
         if (!present || !present->has(pid_of(parent)) || present->all().size() == most_pids) continue;
         Result<OwnPtr<PidSet>> fresh = present->copy();
-        if (fresh && (*fresh)->add(pid_of(child))) exchange_pids_locked(*set, std::move(*fresh));
+        if (fresh && (*fresh)->add(pid_of(child))) exchange_pids_locked(set, std::move(*fresh));
     }
 }
 
 void follow_exit(process::Thread& thread) {
-    if (!has_option(option_event_fork)) return;
-    for (std::atomic<PidSet*>* set : {&tracer.pids, &tracer.excluded_pids}) {
-        if (!set->load()) continue;
+    for (const auto& [set, option, unused] : pid_lists) {
+        if (!has_option(option) || !set.load()) continue;
         core::MutexGuard guard(trace_lock);
-        const PidSet* present = set->load();
+        const PidSet* present = set.load();
         if (!present || !present->has(pid_of(thread))) continue;
         Result<OwnPtr<PidSet>> fresh = present->copy();
         if (!fresh) continue;
         (*fresh)->remove(pid_of(thread));
-        exchange_pids_locked(*set, std::move(*fresh)); // empty it may be: then nobody is left
+        exchange_pids_locked(set, std::move(*fresh)); // empty it may be: then nobody is left
     }
 }
 
@@ -146,8 +157,10 @@ Result<void> add_selection_files(vfs::pseudo::Directory& root) {
     process::tracepoints::exit.add(exit_probe);
     TRY(add_control(root, "available_events", {.show = show_available}, 0440));
     TRY(add_control(root, "set_event", {.show = show_enabled, .store = store_events, .truncated = disable_all}, 0640));
-    TRY(add_control(root, "set_event_pid", pid_file<&Tracer::pids>, 0640));
-    return add_control(root, "set_event_notrace_pid", pid_file<&Tracer::excluded_pids>, 0640);
+    TRY(add_control(root, "set_event_pid", pid_file<0>, 0640));
+    TRY(add_control(root, "set_event_notrace_pid", pid_file<1>, 0640));
+    TRY(add_control(root, "set_ftrace_pid", pid_file<2>, 0640));
+    return add_control(root, "set_ftrace_notrace_pid", pid_file<3>, 0640);
 }
 
 } // namespace linnet::trace

@@ -21,6 +21,7 @@ enum TraceOption : u32 {
     option_event_fork = 1u << 7,
     option_disable_on_free = 1u << 8,
     option_stacktrace = 1u << 9,
+    option_function_fork = 1u << 10,
 };
 inline constexpr struct {
     std::string_view name;
@@ -31,6 +32,7 @@ inline constexpr struct {
     {"overwrite", option_overwrite},   {"disable_on_free", option_disable_on_free},
     {"irq-info", option_irq_info},     {"markers", option_markers},
     {"event-fork", option_event_fork}, {"stacktrace", option_stacktrace},
+    {"function-fork", option_function_fork},
 };
 extern constinit std::atomic<u32> trace_options;
 inline bool has_option(TraceOption option) { return trace_options.load(std::memory_order_relaxed) & option; }
@@ -38,7 +40,7 @@ inline bool has_option(TraceOption option) { return trace_options.load(std::memo
 Result<void> set_option_locked(std::string_view name);
 
 /// Ids of ftrace's own events, as on Linux.
-inline constexpr u16 kernel_stack_id = 4, print_id = 5, raw_data_id = 18;
+inline constexpr u16 function_id = 1, kernel_stack_id = 4, print_id = 5, raw_data_id = 18;
 
 /// Bits of RecordHead::flags.
 inline constexpr u8 record_irqs_off = 0x01, record_need_resched = 0x04, record_in_interrupt = 0x08;
@@ -70,6 +72,9 @@ struct Tracer {
     /// Null: all threads.
     std::atomic<PidSet*> pids{nullptr};
     std::atomic<PidSet*> excluded_pids{nullptr};
+    /// The same of the function tracer.
+    std::atomic<PidSet*> function_pids{nullptr};
+    std::atomic<PidSet*> excluded_function_pids{nullptr};
     std::atomic<u64> cpus{~u64{0}}; // tracing_cpumask
     bool is_expanded = false;       // buffers have the size that was asked for
     usize wanted_pages = 0;
@@ -77,6 +82,7 @@ struct Tracer {
     /// Readers that wait for events: they are woken by interrupt work, for an event may come up under any lock.
     vfs::EventSource readers;
     std::atomic<u32> open_readers{0}; // files that may wait
+    std::atomic<u32> open_pipes{0};   // those of them that are trace_pipe
     /// The same for who waits for whole pages: woken by every event, recording that would never end.
     vfs::EventSource page_readers;
     std::atomic<u32> buffer_percent{50}; // how much of a buffer they wait for
