@@ -78,6 +78,10 @@ Result<void> choose_tracer_locked(std::string_view name) {
     return {};
 }
 
+void restart_tracer_locked() {
+    if (is_tracing.load()) clear_buffers_locked();
+}
+
 const probe::FunctionSet& function_list_locked(FunctionList list) {
     return list == FunctionList::Chosen ? lists->chosen : lists->excluded;
 }

@@ -23,6 +23,8 @@ std::string_view current_tracer_name();
 /// Empties the trace, unless that tracer is the current one. EINVAL: there is none of that name; EBUSY: somebody reads
 /// trace_pipe; ENOMEM. trace_lock held.
 Result<void> choose_tracer_locked(std::string_view name);
+/// tracing_on was off: functions' trace begins anew. trace_lock held.
+void restart_tracer_locked();
 
 /// Which functions: set_ftrace_filter's, of which none means all, and set_ftrace_notrace's.
 enum class FunctionList : u8 { Chosen, Excluded };

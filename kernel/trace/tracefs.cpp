@@ -8,6 +8,7 @@
 #include <trace/tracing.hpp>
 #include <vfs/pseudo/node.hpp>
 
+#include "function_tracer.hpp"
 #include "record_events.hpp"
 #include "trace_files.hpp"
 #include "tracer.hpp"
@@ -85,7 +86,8 @@ Result<void> add_node(Directory& directory, std::string_view name, Args&&... arg
 Result<void> show_on(TextSink sink) { return sink(tracer.is_on.load() ? "1\n" : "0\n"), Result<void>{}; }
 Result<void> store_on(std::string_view text) {
     const u64 value = TRY(vfs::pseudo::parse_number(trimmed(text)));
-    tracer.is_on = value != 0;
+    const bool was_on = tracer.is_on.exchange(value != 0);
+    if (value != 0 && !was_on) restart_tracer_locked();
     // Who waits for more sees that there will be none.
     if (value == 0) tracer.readers.notify(abi::POLLIN);
     return {};
