@@ -1,6 +1,6 @@
 // The files of the function tracer: which functions there are, which of them are traced, and which tracer there is.
 #include <algorithm>
-#include <vfs/pseudo/node.hpp>
+#include <vfs/pseudo/knob.hpp>
 
 #include "filter.hpp"
 #include "function_tracer.hpp"
@@ -181,9 +181,34 @@ Result<void> show_tracers(TextSink sink) { return sink("function nop\n"), Result
 Result<void> show_tracer(TextSink sink) { return format_to(sink, "{}\n", current_tracer_name()), Result<void>{}; }
 Result<void> store_tracer(std::string_view text) { return choose_tracer_locked(trimmed(text)); }
 
+// ---- calls as graphs ----
+
+/// There is no tracer of them, so there is nothing to choose; but who traces functions (perf) first takes away what
+/// others have chosen.
+Result<void> store_graph_functions(std::string_view text) {
+    return trimmed(text).empty() ? Result<void>{} : error(Errno::EINVAL);
+}
+Result<void> show_graph_functions(TextSink sink) { return sink("#### all functions enabled ####\n"), Result<void>{}; }
+Result<void> show_graph_exclusions(TextSink sink) { return sink("#### no functions disabled ####\n"), Result<void>{}; }
+Result<void> show_no_limit(TextSink sink) { return sink("0\n"), Result<void>{}; }
+Result<void> store_no_limit(std::string_view text) {
+    return TRY(vfs::pseudo::parse_number(trimmed(text))) == 0 ? Result<void>{} : error(Errno::EINVAL);
+}
+
+Result<void> add_graph_files(vfs::pseudo::Directory& root) {
+    constexpr ControlFile functions{.show = show_graph_functions, .store = store_graph_functions};
+    constexpr ControlFile exclusions{.show = show_graph_exclusions, .store = store_graph_functions};
+    constexpr ControlFile no_limit{.show = show_no_limit, .store = store_no_limit};
+    TRY(add_control(root, "set_graph_function", functions, changeable));
+    TRY(add_control(root, "set_graph_notrace", exclusions, changeable));
+    TRY(add_control(root, "tracing_thresh", no_limit, changeable)); // how long calls last, or interrupts are off
+    return add_control(root, "max_graph_depth", no_limit, changeable);
+}
+
 } // namespace
 
 Result<void> add_function_files(vfs::pseudo::Directory& root) {
+    TRY(add_graph_files(root));
     TRY(add_control(root, "available_tracers", {.show = show_tracers}, readable));
     TRY(add_control(root, "current_tracer", {.show = show_tracer, .store = store_tracer}, changeable));
     constexpr Listing available{.has = [](u32) { return true; }, .suffix = "", .when_empty = ""};
@@ -198,7 +223,9 @@ Result<void> add_function_files(vfs::pseudo::Directory& root) {
     TRY(add_node<ListNode>(root, "available_filter_functions", available, readable));
     TRY(add_node<ListNode>(root, "enabled_functions", enabled, readable));
     TRY(add_node<FilterNode>(root, "set_ftrace_filter", chosen, FunctionList::Chosen));
-    return add_node<FilterNode>(root, "set_ftrace_notrace", excluded, FunctionList::Excluded);
+    TRY(add_node<FilterNode>(root, "set_ftrace_notrace", excluded, FunctionList::Excluded));
+    return vfs::pseudo::add_knob(*TRY(vfs::pseudo::proc().root().add_path("sys/kernel")), "ftrace_enabled",
+                                 {.value = ftrace_enabled, .changed = note_ftrace_enabled});
 }
 
 } // namespace linnet::trace

@@ -46,12 +46,20 @@ bool can_be_traced(const core::Symbol& symbol) { return !symbol.name.starts_with
 Result<void> listen_locked(const Lists& wanted, bool traces) {
     auto functions = TRY(probe::FunctionSet::create());
     const bool has_chosen = !wanted.chosen.is_empty();
+    traces = traces && ftrace_enabled.load() != 0;
     for (u32 number = 0; traces && number < probe::function_entry_count(); ++number)
         if ((!has_chosen || wanted.chosen.has(number)) && !wanted.excluded.has(number)) functions.add(number);
     return probe::listen_to_functions(functions, record_function);
 }
 
 } // namespace
+
+constinit std::atomic<u64> ftrace_enabled{1};
+
+void note_ftrace_enabled() {
+    core::MutexGuard guard(trace_lock);
+    if (is_tracing.load()) (void)listen_locked(*lists, true); // without memory all stays as it was
+}
 
 Result<void> prepare_functions_locked() {
     if (lists) return {};

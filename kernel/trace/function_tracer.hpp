@@ -23,6 +23,10 @@ std::string_view current_tracer_name();
 /// Empties the trace, unless that tracer is the current one. EINVAL: there is none of that name; EBUSY: somebody reads
 /// trace_pipe; ENOMEM. trace_lock held.
 Result<void> choose_tracer_locked(std::string_view name);
+/// /proc/sys/kernel/ftrace_enabled: while it is 0, no function is traced.
+extern std::atomic<u64> ftrace_enabled;
+/// It has been changed. Takes trace_lock.
+void note_ftrace_enabled();
 /// tracing_on was off: functions' trace begins anew. trace_lock held.
 void restart_tracer_locked();
 

@@ -1,0 +1,45 @@
+#!/bin/bash
+# The function tracer by Debian's trace-cmd and perf: recorded to a file, in the kernel's own buffers, and live.
+# rootfs: perf
+# arch: x86_64 aarch64 riscv64 loongarch64
+# long: aarch64 riscv64 loongarch64
+# smp: 1
+# timeout: 300
+# One processor: with more, Linux changes its own code while QEMU executes it, and panics.
+cd /tmp
+[ -d /sys/kernel/tracing/events ] || busybox mount -t tracefs nodev /sys/kernel/tracing
+tracing=/sys/kernel/tracing
+# What truncate(1) calls once, and another that it doesn't call.
+find_function() { grep -xE "(linnet::syscalls::|__x64_|__arm64_|__riscv_|__se_)?sys_$1" $tracing/available_filter_functions | head -1; }
+function=$(find_function ftruncate) other=$(find_function getsid)
+pattern="*${function#????}"
+plain() { sed "s/$function/FUNCTION/; s/$other/OTHER/; s/<-.*/<-CALLER/" | grep -o ' truncate-.*' | tr -s " " | sed 's/[0-9][0-9.]*/N/g; s/\] [^ ]* *N/] N/'; }
+state() { (cd $tracing; cat current_tracer set_ftrace_filter set_ftrace_notrace set_ftrace_pid tracing_on) | sed "s/$function/FUNCTION/; s/$other/OTHER/"; }
+echo "-- record"
+trace-cmd record -q -p function -l $function -l $other -o all.dat truncate -s 10 some; echo $?
+trace-cmd report -i all.dat 2>/dev/null | plain
+state
+echo "-- record one command's"
+trace-cmd record -q -p function -F -l "$pattern" -n $other -o own.dat truncate -s 10 some; echo $?
+trace-cmd report -i own.dat 2>/dev/null | plain
+echo "-- start"
+trace-cmd start -p function -l $function >/dev/null; echo $?
+state
+truncate -s 10 some
+trace-cmd stop; echo $?
+truncate -s 10 some
+trace-cmd show | head -1
+trace-cmd show | plain
+trace-cmd reset; echo $?
+state
+trace-cmd show | head -1
+echo "-- list"
+trace-cmd list -p | grep -owE "function|nop"
+trace-cmd list -f "^$function\$" | plain
+trace-cmd list -f "^$function\$" | wc -l
+echo "-- perf"
+perf ftrace trace -t function -T "$function" -- truncate -s 10 some 2>/dev/null | plain
+state
+echo 1 >$tracing/tracing_on
+perf ftrace trace -a -T "$pattern" -N $other -- truncate -s 10 some 2>/dev/null | plain
+state
