@@ -9,25 +9,25 @@
 cd /tmp
 [ -d /sys/kernel/tracing/events ] || busybox mount -t tracefs nodev /sys/kernel/tracing
 tracing=/sys/kernel/tracing
-# What truncate(1) calls once, and another that it doesn't call.
+# What nice(1) calls once, and another that it doesn't call.
 find_function() { grep -xE "(linnet::syscalls::|__x64_|__arm64_|__riscv_|__se_)?sys_$1" $tracing/available_filter_functions | head -1; }
-function=$(find_function ftruncate) other=$(find_function getsid)
+function=$(find_function setpriority) other=$(find_function getsid)
 pattern="*${function#????}"
-plain() { sed "s/$function/FUNCTION/; s/$other/OTHER/; s/<-.*/<-CALLER/" | grep -o ' truncate-.*' | tr -s " " | sed 's/[0-9][0-9.]*/N/g; s/\] [^ ]* *N/] N/'; }
+plain() { sed "s/$function/FUNCTION/; s/$other/OTHER/; s/<-.*/<-CALLER/" | grep -o ' nice-.*' | tr -s " " | sed 's/[0-9][0-9.]*/N/g; s/\] [^ ]* *N/] N/'; }
 state() { (cd $tracing; cat current_tracer set_ftrace_filter set_ftrace_notrace set_ftrace_pid tracing_on) | sed "s/$function/FUNCTION/; s/$other/OTHER/"; }
 echo "-- record"
-trace-cmd record -q -p function -l $function -l $other -o all.dat truncate -s 10 some; echo $?
+trace-cmd record -q -p function -l $function -l $other -o all.dat nice -n 1 true; echo $?
 trace-cmd report -i all.dat 2>/dev/null | plain
 state
 echo "-- record one command's"
-trace-cmd record -q -p function -F -l "$pattern" -n $other -o own.dat truncate -s 10 some; echo $?
+trace-cmd record -q -p function -F -l "$pattern" -n $other -o own.dat nice -n 1 true; echo $?
 trace-cmd report -i own.dat 2>/dev/null | plain
 echo "-- start"
 trace-cmd start -p function -l $function >/dev/null; echo $?
 state
-truncate -s 10 some
+nice -n 1 true
 trace-cmd stop; echo $?
-truncate -s 10 some
+nice -n 1 true
 trace-cmd show | head -1
 trace-cmd show | plain
 trace-cmd reset; echo $?
@@ -38,8 +38,8 @@ trace-cmd list -p | grep -owE "function|nop"
 trace-cmd list -f "^$function\$" | plain
 trace-cmd list -f "^$function\$" | wc -l
 echo "-- perf"
-perf ftrace trace -t function -T "$function" -- truncate -s 10 some 2>/dev/null | plain
+perf ftrace trace -t function -T "$function" -- nice -n 1 true 2>/dev/null | plain
 state
 echo 1 >$tracing/tracing_on
-perf ftrace trace -a -T "$pattern" -N $other -- truncate -s 10 some 2>/dev/null | plain
+perf ftrace trace -a -T "$pattern" -N $other -- nice -n 1 true 2>/dev/null | plain
 state
