@@ -39,8 +39,23 @@ void record_function(const arch::KernelTrap& trap) {
     write_record_here({reinterpret_cast<const u8*>(&record), sizeof record});
 }
 
-/// What tracing does is not traced, or each record would lead to others.
-bool can_be_traced(const core::Symbol& symbol) { return !symbol.name.starts_with("linnet::trace::"); }
+/// What is called for each record that is not tracing's own: hits there would only be passed, and make each record
+/// dear.
+constexpr std::string_view called_for_records[] = {
+    "memchr",
+    "memcmp",
+    "strlen",
+    "linnet::core::monotonic_ns",
+    "linnet::core::Thread::name",
+    "linnet::core::KernelThread::name",
+    "linnet::process::Thread::name",
+};
+
+bool can_be_traced(const core::Symbol& symbol) {
+    if (symbol.name.starts_with("linnet::trace::")) return false;
+    return std::find(std::begin(called_for_records), std::end(called_for_records), symbol.name) ==
+           std::end(called_for_records);
+}
 
 /// Plants what is to be traced, which are no functions while no tracer wants them.
 Result<void> listen_locked(const Lists& wanted, bool traces) {

@@ -27,11 +27,11 @@ inline constexpr struct {
     std::string_view name;
     u32 bit;
 } trace_option_names[] = {
-    {"annotate", option_annotate},     {"context-info", option_context_info},
-    {"record-cmd", option_record_cmd}, {"record-tgid", option_record_tgid},
-    {"overwrite", option_overwrite},   {"disable_on_free", option_disable_on_free},
-    {"irq-info", option_irq_info},     {"markers", option_markers},
-    {"event-fork", option_event_fork}, {"stacktrace", option_stacktrace},
+    {"annotate", option_annotate},           {"context-info", option_context_info},
+    {"record-cmd", option_record_cmd},       {"record-tgid", option_record_tgid},
+    {"overwrite", option_overwrite},         {"disable_on_free", option_disable_on_free},
+    {"irq-info", option_irq_info},           {"markers", option_markers},
+    {"event-fork", option_event_fork},       {"stacktrace", option_stacktrace},
     {"function-fork", option_function_fork},
 };
 extern constinit std::atomic<u32> trace_options;

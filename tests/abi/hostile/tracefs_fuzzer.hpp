@@ -81,7 +81,7 @@ inline void make_targets() {
         {"events/fuzz/one/enable", {"1", "0"}},
         {"trace_options",
          {"stacktrace", "nostacktrace", "event-fork", "noevent-fork", "overwrite", "nooverwrite", "record-tgid",
-          "noirq-info", "hex"}},
+          "noirq-info", "hex", "function-fork", "nofunction-fork"}},
         {"set_event", {"fuzz:one", "fuzz:*", "!fuzz:*", "sched:sched_switch", "!sched:sched_switch", "one"}},
         {"trace_clock", {"local", "global", "counter", "uptime", "perf", "mono", "mono_raw", "boot", "tai"}},
         {"buffer_size_kb", {"8", "64", "500"}},
@@ -90,6 +90,14 @@ inline void make_targets() {
         {"tracing_cpumask", {"1", "f", "ffffffff,ffffffff"}},
         {"trace_marker", {"some words", "%s%n"}},
         {"tracing_on", {"1", "0"}},
+        {"current_tracer", {"function", "nop", "nop", "function_graph"}},
+        {"set_ftrace_filter",
+         {one, two, one + " " + two, "!" + one, "*" + two.substr(2), one.substr(0, 6) + "*", "1 2 3", "77", "*:mod:x",
+          one + ":traceon:3", "*[a-z]?" + two.substr(two.size() - 3)}},
+        {"set_ftrace_notrace", {one, "!" + one, "*get*", "!*", "5"}},
+        {"set_ftrace_pid", {"1", "2 3 4", std::to_string(getpid()), "0"}},
+        {"set_ftrace_notrace_pid", {"1", "2 3 4", "400000"}},
+        {"max_graph_depth", {"0", "1"}},
     };
 }
 
@@ -142,9 +150,11 @@ inline std::string line_for(const Target& target) {
     return line;
 }
 
-/// Sizes that are meant seriously take long, and so do records of everything.
+/// Sizes that are meant seriously take long, and so do records of everything; Linux changes each function by itself,
+/// while QEMU executes it.
 inline bool is_too_much(const Target& target, const std::string& line) {
     return (!strcmp(target.file, "buffer_size_kb") && strtoul(line.c_str(), nullptr, 0) > 512) ||
+           (!proc_text::is_linnet() && !strcmp(target.file, "current_tracer")) ||
            (!strcmp(target.file, "set_event") && line.find_first_not_of(" \n:*!") == std::string::npos);
 }
 
@@ -181,14 +191,18 @@ inline void look() {
     getpgid(0);
     getsid(0);
     calls_probed(1);
-    for (const char* file : {"kprobe_events", "uprobe_events", "kprobe_profile", "uprobe_profile", "error_log",
-                             "set_event", "set_event_pid", "events/sched/sched_switch/trigger"})
+    for (const char* file :
+         {"kprobe_events", "uprobe_events", "kprobe_profile", "uprobe_profile", "error_log", "set_event",
+          "set_event_pid", "set_ftrace_filter", "set_ftrace_pid", "events/sched/sched_switch/trigger"})
         CHECK(read_all(file) != "?");
     for (const char* file : {"trace", "events/fuzz/one/format", "events/fuzz/many/format", "events/fuzz/user/filter"})
         read_some(file);
 }
 
 inline void take_away() {
+    write_text("current_tracer", "nop");
+    for (const char* list : {"set_ftrace_filter", "set_ftrace_notrace", "set_ftrace_pid", "set_ftrace_notrace_pid"})
+        write_text(list, "\n", O_TRUNC);
     write_text("events/enable", "0");
     // Triggers hold events; those of others first.
     for (const char* trigger : {"events/sched/sched_switch/trigger", "events/fuzz/one/trigger"})
@@ -199,7 +213,8 @@ inline void take_away() {
     write_text("set_event_notrace_pid", "\n", O_TRUNC);
     write_text("tracing_cpumask", "f");
     write_text("trace_clock", "local");
-    for (const char* option : {"nostacktrace", "noevent-fork", "overwrite", "norecord-tgid", "irq-info", "nohex"})
+    for (const char* option :
+         {"nostacktrace", "noevent-fork", "overwrite", "norecord-tgid", "irq-info", "nohex", "nofunction-fork"})
         write_text("trace_options", option);
     reset();
 }
