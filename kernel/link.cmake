@@ -25,9 +25,10 @@ add_custom_command(OUTPUT linnet.pass1.elf
     COMMAND ld.lld-19 ${link_flags} -o linnet.pass1.elf ${objects}
     DEPENDS ${objects} ${script} COMMAND_EXPAND_LISTS VERBATIM)
 add_custom_command(OUTPUT symbols.o
-    COMMAND python3 ${tools}/symbol_table.py --nm llvm-nm-19 linnet.pass1.elf symbols.S
+    COMMAND python3 ${tools}/symbol_table.py --nm llvm-nm-19 --objdump llvm-objdump-19
+        linnet.pass1.elf symbols.S
     COMMAND clang++-19 --target=${LINNET_ARCH}-unknown-none-elf ${LINNET_FLAGS_${LINNET_ARCH}} -c symbols.S -o symbols.o
-    DEPENDS linnet.pass1.elf ${tools}/symbol_table.py VERBATIM)
+    DEPENDS linnet.pass1.elf ${tools}/symbol_table.py ${tools}/code_paths.py VERBATIM)
 add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/linnet.elf
     COMMAND ld.lld-19 ${link_flags} -o ${CMAKE_BINARY_DIR}/linnet.elf ${objects} symbols.o
     DEPENDS ${objects} symbols.o ${script} COMMAND_EXPAND_LISTS VERBATIM)

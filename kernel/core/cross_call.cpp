@@ -6,6 +6,7 @@
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/timer.hpp>
+#include <lib/hit_way.hpp>
 
 // On no page that can be probed: a CPU waits here while another changes the kernel's text (probe/kernel_text.cpp).
 #pragma clang section text = ".text.noprobe"
@@ -33,6 +34,16 @@ bool serve_calls(Cpu& self) {
     return any;
 }
 
+/// Not in anything that the others may be about to change.
+HIT_WAY_BEGINS void wait_for_others(const CallSlot& slot, Cpu& self) {
+    // Two CPUs may call each other at once, so calls to this one are served while it waits.
+    while (slot.waiting_for.load(std::memory_order_acquire) != 0) {
+        serve_calls(self);
+        arch::relax();
+        if (is_panicking()) arch::halt_forever();
+    }
+}
+
 } // namespace
 
 void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context) {
@@ -51,12 +62,7 @@ void run_on_cpus(u64 cpu_bits, void (*function)(void*), void* context) {
             target.calls_from.fetch_or(u64{1} << self.number, std::memory_order_release);
             arch::send_ipi(target);
         }
-        // Two CPUs may call each other at once, so calls to this one are served while it waits.
-        while (slot.waiting_for.load(std::memory_order_acquire) != 0) {
-            serve_calls(self);
-            arch::relax();
-            if (is_panicking()) arch::halt_forever();
-        }
+        wait_for_others(slot, self);
         arch::restore_interrupts(state);
     }
     enable_preemption();

@@ -9,6 +9,7 @@
 #include <core/thread.hpp>
 #include <core/time.hpp>
 #include <lib/assert.hpp>
+#include <lib/hit_way.hpp>
 #include <lib/result.hpp>
 
 namespace linnet::core {
@@ -78,7 +79,7 @@ void print_thread() {
 bool is_panicking() { return panicking_cpu.load(std::memory_order_relaxed) != nobody; }
 void set_panic_timeout(i64 seconds) { panic_timeout.store(seconds); }
 
-void panic_args(std::string_view format, std::span<const FormatArg> args) {
+HIT_WAY_ENDS void panic_args(std::string_view format, std::span<const FormatArg> args) {
     claim_panic();
     stop_other_cpus();
     char reason[256];
@@ -99,8 +100,8 @@ void panic_args(std::string_view format, std::span<const FormatArg> args) {
 
 namespace linnet::hooks {
 
-void kernel_fault(std::string_view what, VirtAddr address, uintptr_t pc, uintptr_t frame_pointer,
-                  std::string_view registers) {
+HIT_WAY_ENDS void kernel_fault(std::string_view what, VirtAddr address, uintptr_t pc, uintptr_t frame_pointer,
+                               std::string_view registers) {
     using namespace core;
     claim_panic();
     stop_other_cpus();

@@ -9,6 +9,20 @@ extern "C" const char kernel_text_end[];
 
 namespace linnet::core {
 
+namespace {
+
+// In the offsets into the names.
+constexpr u32 on_hit_way = 1u << 31, on_record_way = 1u << 30, position_bits = on_record_way - 1;
+
+Symbol make_symbol(std::string_view name, u64 offset, u32 position) {
+    return {.name = name,
+            .offset = offset,
+            .is_on_hit_way = (position & on_hit_way) != 0,
+            .is_on_record_way = (position & on_record_way) != 0};
+}
+
+} // namespace
+
 Symbol find_symbol(uintptr_t address) {
     auto start = reinterpret_cast<uintptr_t>(kernel_text_start);
     if (!kernel_symbol_table || address < start || address >= reinterpret_cast<uintptr_t>(kernel_text_end)) return {};
@@ -26,7 +40,8 @@ Symbol find_symbol(uintptr_t address) {
             high = middle;
     }
     if (low == 0) return {};
-    return {std::string_view(names + positions[low - 1]), wanted - offsets[low - 1]};
+    const u32 position = positions[low - 1];
+    return make_symbol(names + (position & position_bits), wanted - offsets[low - 1], position);
 }
 
 Symbol symbol_at(u64 number) {
@@ -34,10 +49,12 @@ Symbol symbol_at(u64 number) {
     const u32 count = kernel_symbol_table[0];
     const u32* offsets = kernel_symbol_table + 1;
     const u32* positions = offsets + count;
-    const char* name = reinterpret_cast<const char*>(positions + count) + positions[number];
+    const u32 position = positions[number] & position_bits;
+    const char* name = reinterpret_cast<const char*>(positions + count) + position;
     // Who goes through all of them should not have to count: the next one begins behind this one's NUL.
-    if (number + 1 == count) return {std::string_view(name), offsets[number]};
-    return {{name, positions[number + 1] - positions[number] - 1}, offsets[number]};
+    const std::string_view text =
+        number + 1 == count ? name : std::string_view(name, (positions[number + 1] & position_bits) - position - 1);
+    return make_symbol(text, offsets[number], positions[number]);
 }
 
 TextRange kernel_text() {

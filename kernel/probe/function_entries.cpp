@@ -103,7 +103,8 @@ Result<void> find_function_entries(bool (*is_wanted)(const core::Symbol& symbol)
         const core::Symbol symbol = core::symbol_at(number);
         if (symbol.name.empty()) break;
         const u64 address = core::kernel_text().begin + symbol.offset;
-        if (address >= begin && address < end && is_wanted(symbol)) TRY(finder.add_locked(address));
+        const bool can_be_probed = address >= begin && address < end && !symbol.is_on_hit_way;
+        if (can_be_probed && is_wanted(symbol)) TRY(finder.add_locked(address));
     }
     return finder.finish_locked();
 }

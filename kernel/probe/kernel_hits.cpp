@@ -5,6 +5,7 @@
 #include <arch/hooks.hpp>
 #include <core/time.hpp>
 #include <cstring>
+#include <lib/hit_way.hpp>
 
 // Nothing here can be probed itself.
 #pragma clang section text = ".text.noprobe"
@@ -79,11 +80,11 @@ FunctionEntry* find_function_entry(u64 address) {
     return is_there ? &function_entries[low] : nullptr;
 }
 
-bool KernelMemory::load(u64 address, u64& value) {
+HIT_WAY_BEGINS bool KernelMemory::load(u64 address, u64& value) {
     value = *reinterpret_cast<const volatile u64*>(address);
     return true;
 }
-bool KernelMemory::store(u64 address, u64 value) {
+HIT_WAY_BEGINS bool KernelMemory::store(u64 address, u64 value) {
     *reinterpret_cast<volatile u64*>(address) = value;
     return true;
 }

@@ -56,7 +56,7 @@ Result<void> check_place_locked(u64 address, KernelProbeClient::Wants wants) {
     const auto begin = reinterpret_cast<u64>(kernel_probes_begin), end = reinterpret_cast<u64>(kernel_probes_end);
     const core::Symbol symbol = core::find_symbol(address);
     if (symbol.name.empty()) return error(address == 0 ? Errno::EINVAL : Errno::ENOENT);
-    if (address < begin || address >= end) return error(Errno::EINVAL);
+    if (address < begin || address >= end || symbol.is_on_hit_way) return error(Errno::EINVAL);
     if (wants == KernelProbeClient::Wants::Returns && symbol.offset != 0) return error(Errno::EINVAL);
     TRY(walk_to(address - symbol.offset, address));
     u8 buffer[arch::longest_instruction] = {};

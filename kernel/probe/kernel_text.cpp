@@ -9,6 +9,7 @@
 #include <arch/mmu.hpp>
 #include <core/sched.hpp>
 #include <cstring>
+#include <lib/hit_way.hpp>
 #include <mm/kernel_area.hpp>
 
 #pragma clang section text = ".text.noprobe"
@@ -50,7 +51,7 @@ public:
     Patch(const Changes& changes, u32 others) : changes_(changes), awaited_(others) {}
 
     /// On the only CPU, or on each of the others: the last that comes writes.
-    void meet() {
+    HIT_WAY_BEGINS void meet() {
         if (awaited_.load(std::memory_order_relaxed) == 0 || awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
             if (leave_waiting(State::Writing)) write_all();
         }

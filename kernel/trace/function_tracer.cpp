@@ -2,6 +2,7 @@
 #include "function_tracer.hpp"
 
 #include <algorithm>
+#include <lib/hit_way.hpp>
 
 #include "recording.hpp"
 #include "tracer.hpp"
@@ -25,7 +26,7 @@ bool is_excluded_thread(i32 pid) {
 }
 
 /// In the trap.
-void record_function(const arch::KernelTrap& trap) {
+RECORD_WAY_BEGINS void record_function(const arch::KernelTrap& trap) {
     if (is_recording_here()) return;
     if (!tracer.is_on.load(std::memory_order_relaxed)) return;
     if (!(tracer.cpus.load(std::memory_order_relaxed) >> core::this_cpu().number & 1)) return;
@@ -39,22 +40,9 @@ void record_function(const arch::KernelTrap& trap) {
     write_record_here({reinterpret_cast<const u8*>(&record), sizeof record});
 }
 
-/// What is called for each record that is not tracing's own: hits there would only be passed, and make each record
-/// dear.
-constexpr std::string_view called_for_records[] = {
-    "memchr",
-    "memcmp",
-    "strlen",
-    "linnet::core::monotonic_ns",
-    "linnet::core::Thread::name",
-    "linnet::core::KernelThread::name",
-    "linnet::process::Thread::name",
-};
-
+/// Hits on the way of a record would only be passed.
 bool can_be_traced(const core::Symbol& symbol) {
-    if (symbol.name.starts_with("linnet::trace::")) return false;
-    return std::find(std::begin(called_for_records), std::end(called_for_records), symbol.name) ==
-           std::end(called_for_records);
+    return !symbol.is_on_record_way && !symbol.name.starts_with("linnet::trace::");
 }
 
 /// Plants what is to be traced, which are no functions while no tracer wants them.

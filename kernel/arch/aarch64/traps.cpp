@@ -12,6 +12,7 @@
 #include <arch/user_context.hpp>
 #include <arch_impl/registers.hpp>
 #include <lib/format.hpp>
+#include <lib/hit_way.hpp>
 
 using namespace linnet;
 using namespace linnet::arch;
@@ -219,10 +220,9 @@ extern "C" void arch_kernel_interrupt(TrapFrame* frame) {
     hooks::preemption_point();
 }
 
-extern "C" void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 address) {
-    const KernelTrap trap{{frame->x}, &frame->pstate};
-    if (exception_class(syndrome) == ec_brk && hooks::kernel_breakpoint(trap)) return;
-    hooks::kernel_fault_in_probe(trap);
+namespace {
+
+HIT_WAY_ENDS void handle_kernel_exception(TrapFrame* frame, u64 syndrome, u64 address) {
     switch (exception_class(syndrome)) {
     case ec_data_abort_kernel:
         if (handle_kernel_abort(*frame, syndrome, address, access_of_data_abort(syndrome))) return;
@@ -240,6 +240,15 @@ extern "C" void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 addres
     default:
         report_kernel_fault("unexpected synchronous exception", *frame, syndrome, address);
     }
+}
+
+} // namespace
+
+extern "C" HIT_WAY_BEGINS void arch_kernel_exception(TrapFrame* frame, u64 syndrome, u64 address) {
+    const KernelTrap trap{{frame->x}, &frame->pstate};
+    if (exception_class(syndrome) == ec_brk && hooks::kernel_breakpoint(trap)) return;
+    hooks::kernel_fault_in_probe(trap);
+    handle_kernel_exception(frame, syndrome, address);
 }
 
 extern "C" void arch_stack_overflow(TrapFrame* frame, u64 syndrome, u64 address) {

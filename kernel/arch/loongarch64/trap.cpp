@@ -9,6 +9,7 @@
 #include <arch/user_context.hpp>
 #include <arch/usercopy.hpp>
 #include <lib/format.hpp>
+#include <lib/hit_way.hpp>
 
 #include "../common/exception_table.hpp"
 #include "trap_frame.hpp"
@@ -239,7 +240,7 @@ std::string_view describe(const TrapFrame& frame, std::span<char> buffer) {
 }
 
 /// An exception in kernel code. Only instructions of the exception table may cause one.
-void handle_exception(TrapFrame& frame) {
+HIT_WAY_ENDS void handle_exception(TrapFrame& frame) {
     Code code = code_of(frame.status);
     const u64 fix_up = find_fix_up(frame.regs[0]);
     if (fix_up == 0) report_fault(code_name(code), frame);
@@ -253,6 +254,16 @@ void handle_exception(TrapFrame& frame) {
         if (resolved) return;
     }
     frame.regs[0] = fix_up;
+}
+
+HIT_WAY_ENDS void handle_kernel_interrupts(TrapFrame& frame) {
+    {
+        InterruptedCode here(frame.regs[0], frame.regs[22]);
+        handle_interrupts(frame.status);
+    }
+    auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
+    if (frame.regs[0] >= idle_begin && frame.regs[0] < idle_end) frame.regs[0] = idle_end;
+    if (frame.previous_mode & csr::prmd_pie) hooks::preemption_point();
 }
 
 } // namespace
@@ -275,21 +286,12 @@ TrapReason user_trap(UserContext* context, u64 status, u64 address) {
     return reason;
 }
 
-extern "C" void arch_kernel_trap(TrapFrame* frame) {
-    if (code_of(frame->status) == Code::Interrupt) {
-        {
-            InterruptedCode here(frame->regs[0], frame->regs[22]);
-            handle_interrupts(frame->status);
-        }
-        auto idle_begin = reinterpret_cast<u64>(arch_idle_begin), idle_end = reinterpret_cast<u64>(arch_idle_end);
-        if (frame->regs[0] >= idle_begin && frame->regs[0] < idle_end) frame->regs[0] = idle_end;
-        if (frame->previous_mode & csr::prmd_pie) hooks::preemption_point();
-    } else {
-        const KernelTrap trap{{frame->regs}, &frame->previous_mode};
-        if (code_of(frame->status) == Code::Breakpoint && hooks::kernel_breakpoint(trap)) return;
-        hooks::kernel_fault_in_probe(trap);
-        handle_exception(*frame);
-    }
+extern "C" HIT_WAY_BEGINS void arch_kernel_trap(TrapFrame* frame) {
+    if (code_of(frame->status) == Code::Interrupt) return handle_kernel_interrupts(*frame);
+    const KernelTrap trap{{frame->regs}, &frame->previous_mode};
+    if (code_of(frame->status) == Code::Breakpoint && hooks::kernel_breakpoint(trap)) return;
+    hooks::kernel_fault_in_probe(trap);
+    handle_exception(*frame);
 }
 
 extern "C" [[noreturn]] void arch_kernel_stack_overflow(TrapFrame* frame) {

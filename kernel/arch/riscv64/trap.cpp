@@ -7,6 +7,7 @@
 #include <arch/time.hpp>
 #include <arch/user_context.hpp>
 #include <lib/format.hpp>
+#include <lib/hit_way.hpp>
 
 #include "../common/exception_table.hpp"
 #include "trap_frame.hpp"
@@ -139,7 +140,7 @@ bool is_page_fault(Cause cause) {
 }
 
 /// An exception in kernel code. Only instructions of the exception table may cause one.
-void handle_exception(TrapFrame& frame) {
+HIT_WAY_ENDS void handle_exception(TrapFrame& frame) {
     auto cause = static_cast<Cause>(frame.cause);
     const u64 fix_up = find_fix_up(frame.regs[0]);
     if (fix_up == 0) report_fault(cause_name(frame.cause), frame);
@@ -151,6 +152,14 @@ void handle_exception(TrapFrame& frame) {
         if (resolved) return;
     }
     frame.regs[0] = fix_up;
+}
+
+HIT_WAY_ENDS void handle_kernel_interrupt(TrapFrame& frame) {
+    {
+        InterruptedCode here(frame.regs[0], frame.regs[8]);
+        handle_interrupt(frame.cause & ~csr::interrupt_bit);
+    }
+    if (frame.status & csr::sstatus_spie) hooks::preemption_point();
 }
 
 } // namespace
@@ -174,19 +183,12 @@ TrapReason user_trap(UserContext* context, u64 cause, u64 value) {
 }
 
 /// Where the trap came from is known by the entry (and by sstatus.SPP): this is kernel code.
-extern "C" void arch_kernel_trap(TrapFrame* frame) {
-    if (frame->cause & csr::interrupt_bit) {
-        {
-            InterruptedCode here(frame->regs[0], frame->regs[8]);
-            handle_interrupt(frame->cause & ~csr::interrupt_bit);
-        }
-        if (frame->status & csr::sstatus_spie) hooks::preemption_point();
-    } else {
-        const KernelTrap trap{{frame->regs}, &frame->status};
-        if (frame->cause == static_cast<u64>(Cause::Breakpoint) && hooks::kernel_breakpoint(trap)) return;
-        hooks::kernel_fault_in_probe(trap);
-        handle_exception(*frame);
-    }
+extern "C" HIT_WAY_BEGINS void arch_kernel_trap(TrapFrame* frame) {
+    if (frame->cause & csr::interrupt_bit) return handle_kernel_interrupt(*frame);
+    const KernelTrap trap{{frame->regs}, &frame->status};
+    if (frame->cause == static_cast<u64>(Cause::Breakpoint) && hooks::kernel_breakpoint(trap)) return;
+    hooks::kernel_fault_in_probe(trap);
+    handle_exception(*frame);
 }
 
 extern "C" [[noreturn]] void arch_kernel_stack_overflow(TrapFrame* frame) {

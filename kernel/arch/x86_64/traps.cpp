@@ -14,6 +14,7 @@
 #include <arch_impl/registers.hpp>
 #include <arch_impl/vectors.hpp>
 #include <lib/format.hpp>
+#include <lib/hit_way.hpp>
 
 // What runs before a probe's breakpoint is known for one can't be probed itself.
 #pragma clang section text = ".text.noprobe"
@@ -197,7 +198,7 @@ bool handle_kernel_page_fault(UserRegisters& frame, uintptr_t fix_up, u64 addres
     return resolved;
 }
 
-void handle_kernel_exception(UserRegisters& frame) {
+HIT_WAY_ENDS void handle_kernel_exception(UserRegisters& frame) {
     // A double fault is mostly a page fault that found no stack to report on.
     bool has_address = frame.vector == page_fault || frame.vector == double_fault;
     u64 address = has_address ? read_cr2() : 0;
@@ -236,24 +237,26 @@ TrapReason user_trap(UserContext& context) {
 }
 
 namespace {
+
 KernelTrap trap_of(UserRegisters& frame) { return {{reinterpret_cast<u64*>(&frame)}, &frame.rflags}; }
+
+HIT_WAY_ENDS void handle_kernel_interrupt(UserRegisters& frame) {
+    {
+        InterruptedCode here(frame.rip, frame.rbp);
+        handle_interrupt(frame.vector);
+    }
+    hooks::preemption_point();
+}
+
+/// Only a broken machine or its operator sends one; Linux carries on too.
+HIT_WAY_ENDS void ignore_nmi() { early_print("NMI ignored\n"); }
+
 } // namespace
 
 /// A trap from kernel code, or one with a stack of its own.
-extern "C" void arch_kernel_trap(UserRegisters& frame) {
-    if (frame.vector >= exception_count) {
-        {
-            InterruptedCode here(frame.rip, frame.rbp);
-            handle_interrupt(frame.vector);
-        }
-        hooks::preemption_point();
-        return;
-    }
-    if (frame.vector == nmi) {
-        // Only a broken machine or its operator sends one; Linux carries on too.
-        early_print("NMI ignored\n");
-        return;
-    }
+extern "C" HIT_WAY_BEGINS void arch_kernel_trap(UserRegisters& frame) {
+    if (frame.vector >= exception_count) return handle_kernel_interrupt(frame);
+    if (frame.vector == nmi) return ignore_nmi();
     if (frame.vector == debug) {
         // Kernel code sets no breakpoints: a watchpoint of the program's, delayed past the syscall instruction or hit
         // by a copy.
@@ -265,7 +268,7 @@ extern "C" void arch_kernel_trap(UserRegisters& frame) {
 }
 
 /// A breakpoint in kernel code.
-extern "C" void arch_kernel_breakpoint(UserRegisters& frame) {
+extern "C" HIT_WAY_BEGINS void arch_kernel_breakpoint(UserRegisters& frame) {
     const KernelTrap trap = trap_of(frame);
     if (hooks::kernel_breakpoint(trap)) return;
     hooks::kernel_fault_in_probe(trap);
@@ -273,7 +276,7 @@ extern "C" void arch_kernel_breakpoint(UserRegisters& frame) {
 }
 
 /// A function has returned to arch_kernel_return_entry.
-extern "C" void arch_kernel_return(UserRegisters& frame) {
+extern "C" HIT_WAY_BEGINS void arch_kernel_return(UserRegisters& frame) {
     if (!hooks::kernel_return(trap_of(frame))) handle_kernel_exception(frame);
 }
 

@@ -22,6 +22,7 @@ void set_panic_timeout(i64 seconds);
 struct Symbol {
     std::string_view name;
     u64 offset = 0;
+    bool is_on_hit_way = false, is_on_record_way = false; // lib/hit_way.hpp
 };
 Symbol find_symbol(uintptr_t address);
 /// The functions in order of address, by number: `offset` from the start of the text. Beyond the last one nameless.
