@@ -16,6 +16,7 @@
 #include <core/timer.hpp>
 #include <core/tracepoints.hpp>
 #include <core/work_queue.hpp>
+#include <lib/hit_way.hpp>
 #include <new>
 
 #include "sched_internal.hpp"
@@ -134,7 +135,8 @@ void switch_threads(Why why) {
     finish_switch(*left);
 }
 
-void switch_and_program(Why why) {
+/// Nobody is switched away from a trap.
+HIT_WAY_ENDS void switch_and_program(Why why) {
     arch::InterruptState state = arch::save_and_disable_interrupts();
     switch_threads(why);
     program_event_timer();

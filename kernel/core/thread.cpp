@@ -4,6 +4,7 @@
 #include <core/panic.hpp>
 #include <core/sched.hpp>
 #include <core/thread.hpp>
+#include <lib/hit_way.hpp>
 #include <new>
 
 namespace linnet::core {
@@ -23,7 +24,7 @@ class KernelThread final : public Thread {
 public:
     KernelThread(const char* name, void (*function)(void*), void* context)
         : name_(name), function_(function), context_(context) {}
-    std::string_view name() const override { return name_; }
+    RECORD_WAY_BEGINS std::string_view name() const override { return name_; }
     void run() override {
         function_(context_);
         exit_current();

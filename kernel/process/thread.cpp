@@ -2,6 +2,7 @@
 //
 // Lock: Thread::parts_lock, a leaf. The last reference to a part is always dropped outside of it.
 #include <algorithm>
+#include <lib/hit_way.hpp>
 #include <mm/address_space.hpp>
 #include <mm/kernel_area.hpp>
 #include <process/process.hpp>
@@ -62,7 +63,7 @@ void Thread::on_final_switch() {
     unref(); // the reference that running was
 }
 
-std::string_view Thread::name() const { return {name_, std::find(name_, name_ + name_size, '\0')}; }
+RECORD_WAY_BEGINS std::string_view Thread::name() const { return {name_, std::find(name_, name_ + name_size, '\0')}; }
 
 NullableRefPtr<mm::AddressSpace> Thread::address_space() {
     core::InterruptSpinGuard guard(parts_lock);

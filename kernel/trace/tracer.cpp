@@ -173,7 +173,7 @@ void remember_thread(core::Thread& thread) {
     SavedThread& seen = locals[core::this_cpu().number].seen;
     if (seen.pid == now.pid && seen.tgid == now.tgid && memcmp(seen.comm, now.comm, sizeof now.comm) == 0) return;
     seen = now;
-    RecordingGuard guard(saved_lock);
+    RecordingGuardWithin guard(saved_lock);
     saved[static_cast<u32>(now.pid) % saved_thread_slots] = now;
 }
 

@@ -103,7 +103,7 @@ RecordHead make_head(u16 type, bool irqs_were_on);
 /// Writes a record of this CPU and wakes readers. Interrupts off.
 void write_record_here(std::span<const u8> record);
 
-/// Names of threads by id, as far as they are remembered (saved_cmdlines).
+/// Names of threads by id, as far as they are remembered (saved_cmdlines). Interrupts off.
 void remember_thread(core::Thread& thread);
 struct SavedThread {
     i32 pid = 0;

@@ -74,6 +74,16 @@ void switch_about(int times) {
     }
 }
 
+/// Every function that there is, those that run while others are recorded among them.
+void switch_all(int times) {
+    CHECK_EQ(write_text(filter, "\n", O_TRUNC), 0);
+    for (int i = 0; i < times; ++i) {
+        CHECK_EQ(write_text("current_tracer", "function"), 0);
+        wait_for_work(1);
+        CHECK_EQ(write_text("current_tracer", "nop"), 0);
+    }
+}
+
 /// What a function of the kernel is probed for, the tracer does not take away, and the other way round.
 void with_a_probe() {
     const int type = uprobe::needed_pmu("kprobe");
@@ -112,6 +122,7 @@ int main() {
     pthread_t threads[4];
     for (pthread_t& thread : threads) CHECK_EQ(pthread_create(&thread, nullptr, work, nullptr), 0);
     switch_about(proc_text::is_linnet() ? 50 : 5);
+    if (proc_text::is_linnet()) switch_all(50);
     is_over = true;
     for (pthread_t thread : threads) CHECK_EQ(pthread_join(thread, nullptr), 0);
     functions::unmount();

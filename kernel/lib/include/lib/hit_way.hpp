@@ -10,6 +10,6 @@
 
 /// Entries from assembly, and what is called through pointers on the way.
 #define HIT_WAY_BEGINS [[gnu::noinline, gnu::section(".text.noprobe.begin")]]
-/// What isn't done on account of a hit any more: panics, interrupts, other exceptions.
+/// What isn't done on account of a hit any more: panics, interrupts, other exceptions, switches to another thread.
 #define HIT_WAY_ENDS [[gnu::noinline, gnu::section(".text.noprobe.end")]]
 #define RECORD_WAY_BEGINS [[gnu::noinline, gnu::section(".text.recording")]]
