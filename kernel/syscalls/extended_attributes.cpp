@@ -1,4 +1,5 @@
 // Extended attributes (xattr(7)): names, who may, sizes. The values are kept by the file systems.
+#include "growing_structure.hpp"
 #include "path_argument.hpp"
 
 #include <abi/linux/fs.hpp>
@@ -33,6 +34,13 @@ private:
     std::string_view text_;
 };
 
+/// Pipes, sockets, event descriptors: what has no place keeps none, and refuses in the words that fit its kind.
+Result<void> check_place(const vfs::Path& path, std::string_view name, Intent intent) {
+    if (!path.is_empty()) return {};
+    if (!name.starts_with("user.")) return error(Errno::EOPNOTSUPP);
+    return error(intent == Intent::Write ? Errno::EPERM : Errno::ENODATA);
+}
+
 /// The rules of the name spaces. What may not be seen reads as absent.
 Result<void> check_rights(const vfs::Path& path, std::string_view name, Intent intent) {
     vfs::Inode& inode = *path.inode();
@@ -65,6 +73,7 @@ Result<long> get(const vfs::Path& path, UserString name, VirtAddr value, u64 siz
     AttributeName attribute;
     TRY(attribute.copy_in(name));
     size = std::min<u64>(size, abi::XATTR_SIZE_MAX);
+    TRY(check_place(path, attribute.text(), Intent::Read));
     ArrayList<u8> bytes;
     TRY(bytes.try_resize(size));
     TRY(check_rights(path, attribute.text(), Intent::Read));
@@ -84,6 +93,7 @@ Result<long> set(const vfs::Path& path, UserString name, VirtAddr value, u64 siz
     ArrayList<u8> bytes;
     TRY(bytes.try_resize(size));
     TRY(mm::copy_from_user(bytes.begin(), value, size));
+    TRY(check_place(path, attribute.text(), Intent::Write));
     vfs::Inode& inode = *path.inode();
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
@@ -110,6 +120,7 @@ usize hide_trusted(std::span<char> names) {
 }
 
 Result<long> list(const vfs::Path& path, VirtAddr buffer, u64 size) {
+    if (path.is_empty()) return 0;
     vfs::Inode& inode = *path.inode();
     ArrayList<char> names;
     {
@@ -129,6 +140,7 @@ Result<long> list(const vfs::Path& path, VirtAddr buffer, u64 size) {
 Result<long> remove(const vfs::Path& path, UserString name) {
     AttributeName attribute;
     TRY(attribute.copy_in(name));
+    TRY(check_place(path, attribute.text(), Intent::Write));
     vfs::Inode& inode = *path.inode();
     core::WriteGuard guard(inode.lock);
     TRY(check_rights(path, attribute.text(), Intent::Write));
@@ -149,8 +161,15 @@ Result<long> by_path(Thread& thread, UserString path, u32 lookup_flags, Call cal
 template <typename Call>
 Result<long> by_descriptor(Thread& thread, int fd, Call call) {
     auto file = TRY(thread.own_files().use(fd));
-    if (file->path().is_empty()) return error(Errno::EOPNOTSUPP);
     return call(file->path());
+}
+template <typename Call>
+Result<long> by_either(Thread& thread, int directory, UserString path, u32 flags, Call call) {
+    const u32 lookup_flags = TRY(lookup_flags_of(flags, abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH));
+    if (TRY(names_descriptor(directory, path, flags))) return by_descriptor(thread, directory, call);
+    PathArgument argument;
+    TRY(argument.get(thread, directory, path));
+    return call(TRY(argument.lookup(lookup_flags)));
 }
 
 } // namespace
@@ -192,6 +211,26 @@ Result<long> sys_lremovexattr(Thread& thread, UserString path, UserString name) 
 }
 Result<long> sys_fremovexattr(Thread& thread, int fd, UserString name) {
     return by_descriptor(thread, fd, [&](const vfs::Path& p) { return remove(p, name); });
+}
+
+Result<long> sys_getxattrat(Thread& thread, int directory, UserString path, u32 at_flags, UserString name,
+                            VirtAddr arguments, u64 size) {
+    const auto asked = TRY(copy_in_growing<abi::xattr_args>(arguments, size));
+    if (asked.flags) return error(Errno::EINVAL);
+    return by_either(thread, directory, path, at_flags,
+                     [&](const vfs::Path& p) { return get(p, name, {asked.value}, asked.size); });
+}
+Result<long> sys_setxattrat(Thread& thread, int directory, UserString path, u32 at_flags, UserString name,
+                            VirtAddr arguments, u64 size) {
+    const auto asked = TRY(copy_in_growing<abi::xattr_args>(arguments, size));
+    return by_either(thread, directory, path, at_flags,
+                     [&](const vfs::Path& p) { return set(p, name, {asked.value}, asked.size, asked.flags); });
+}
+Result<long> sys_listxattrat(Thread& thread, int directory, UserString path, u32 at_flags, VirtAddr buffer, u64 size) {
+    return by_either(thread, directory, path, at_flags, [&](const vfs::Path& p) { return list(p, buffer, size); });
+}
+Result<long> sys_removexattrat(Thread& thread, int directory, UserString path, u32 at_flags, UserString name) {
+    return by_either(thread, directory, path, at_flags, [&](const vfs::Path& p) { return remove(p, name); });
 }
 
 } // namespace linnet::syscalls

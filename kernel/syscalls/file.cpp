@@ -1,4 +1,5 @@
 // Opening, closing, duplicating; reading and writing.
+#include "growing_structure.hpp"
 #include "io_vectors.hpp"
 #include "path_argument.hpp"
 
@@ -44,23 +45,6 @@ Result<long> sys_creat(Thread& thread, UserString path, u32 mode) {
 
 namespace {
 
-/// Structs that may grow: what this kernel doesn't know must be zero, E2BIG otherwise.
-Result<abi::open_how> copy_in_how(VirtAddr address, u64 size) {
-    if (size < sizeof(abi::open_how)) return error(Errno::EINVAL);
-    if (size > arch::page_size) return error(Errno::E2BIG);
-    abi::open_how how;
-    TRY(mm::copy_from_user(&how, address, sizeof how));
-    for (u64 at = sizeof how; at < size;) {
-        u8 bytes[64];
-        usize piece = std::min<u64>(sizeof bytes, size - at);
-        TRY(mm::copy_from_user(bytes, address + at, piece));
-        for (usize i = 0; i < piece; ++i)
-            if (bytes[i] != 0) return error(Errno::E2BIG);
-        at += piece;
-    }
-    return how;
-}
-
 Result<u32> lookup_flags_of_resolve(u64 resolve) {
     constexpr u64 known = abi::RESOLVE_NO_XDEV | abi::RESOLVE_NO_MAGICLINKS | abi::RESOLVE_NO_SYMLINKS |
                           abi::RESOLVE_BENEATH | abi::RESOLVE_IN_ROOT | abi::RESOLVE_CACHED;
@@ -79,7 +63,7 @@ Result<u32> lookup_flags_of_resolve(u64 resolve) {
 } // namespace
 
 Result<long> sys_openat2(Thread& thread, int directory, UserString path, VirtAddr how_address, u64 size) {
-    abi::open_how how = TRY(copy_in_how(how_address, size));
+    const auto how = TRY(copy_in_growing<abi::open_how>(how_address, size));
     if (how.flags & ~u64{abi::O_VALID}) return error(Errno::EINVAL);
     auto flags = static_cast<u32>(how.flags);
     bool creates = (flags & (abi::O_CREAT | abi::O_TMPFILE_BIT)) != 0;

@@ -35,4 +35,12 @@ Result<u32> lookup_flags_of(u32 at_flags, u32 known) {
     return flags;
 }
 
+Result<bool> names_descriptor(int directory_fd, mm::UserString path, u32 at_flags) {
+    if (!(at_flags & abi::AT_EMPTY_PATH) || directory_fd < 0) return false;
+    if (path.is_null()) return true;
+    char first;
+    TRY(mm::copy_from_user(&first, path.address(), 1));
+    return first == '\0';
+}
+
 } // namespace linnet::syscalls

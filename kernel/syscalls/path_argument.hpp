@@ -47,4 +47,8 @@ private:
 /// AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH as lookup flags; EINVAL for any flag outside `known`.
 Result<u32> lookup_flags_of(u32 at_flags, u32 known);
 
+/// Whether a path is "" or null and AT_EMPTY_PATH says that it stands for the descriptor itself, whatever that has
+/// open. EFAULT.
+Result<bool> names_descriptor(int directory_fd, mm::UserString path, u32 at_flags);
+
 } // namespace linnet::syscalls

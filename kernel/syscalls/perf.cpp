@@ -1,4 +1,6 @@
 // Performance events: perf_event_open(2). What the attributes say is checked here; events are trace/'s.
+#include "growing_structure.hpp"
+
 #include <algorithm>
 #include <syscalls/perf.hpp>
 #include <trace/perf_event.hpp>
@@ -19,8 +21,7 @@ Result<perf_event_attr> read_attributes(VirtAddr address) {
     u32 size = TRY((mm::UserPtr<mm::In, u32>(address + size_at).copy_in()));
     if (size == 0) size = abi::PERF_ATTR_SIZE_VER0;
     bool fits = size >= abi::PERF_ATTR_SIZE_VER0 && size <= arch::page_size;
-    for (u32 at = sizeof attributes; fits && at < size; ++at)
-        fits = TRY((mm::UserPtr<mm::In, u8>(address + at).copy_in())) == 0;
+    if (fits && size > sizeof attributes) fits = TRY(is_zero(address + sizeof attributes, size - sizeof attributes));
     if (!fits) {
         TRY((mm::UserPtr<mm::Out, u32>(address + size_at).copy_out(sizeof attributes)));
         return error(Errno::E2BIG);

@@ -1,4 +1,6 @@
 // Process calls. The mechanisms are in process/; here are the argument rules of the man pages.
+#include "growing_structure.hpp"
+
 #include <abi/linux/fcntl.hpp>
 #include <abi/linux/wait.hpp>
 #include <abi_arch/clone.hpp>
@@ -44,24 +46,8 @@ Result<long> sys_clone(Thread& thread, u64 flags, VirtAddr stack, VirtAddr paren
     return process::clone(thread, request);
 }
 
-namespace {
-
-/// Copies a structure that may be older (shorter: zeros follow) or newer (longer: E2BIG unless the rest is
-/// zero) than ours.
-Result<abi::clone_args> copy_clone_args(VirtAddr address, u64 size) {
-    if (size > arch::page_size) return error(Errno::E2BIG);
-    if (size < abi::CLONE_ARGS_SIZE_VER0) return error(Errno::EINVAL);
-    abi::clone_args arguments{};
-    TRY(mm::copy_from_user(&arguments, address, std::min(size, sizeof(arguments))));
-    for (u64 offset = sizeof(arguments); offset < size; ++offset)
-        if (TRY((mm::UserPtr<mm::In, u8>(address + offset).copy_in())) != 0) return error(Errno::E2BIG);
-    return arguments;
-}
-
-} // namespace
-
 Result<long> sys_clone3(Thread& thread, VirtAddr address, u64 size) {
-    abi::clone_args arguments = TRY(copy_clone_args(address, size));
+    const auto arguments = TRY(copy_in_growing<abi::clone_args>(address, size, abi::CLONE_ARGS_SIZE_VER0));
     if (arguments.flags & (abi::CSIGNAL | abi::CLONE_DETACHED)) return error(Errno::EINVAL);
     if (arguments.flags & abi::CLONE_INTO_CGROUP) return error(Errno::EINVAL);
     if ((arguments.flags & (abi::CLONE_THREAD | abi::CLONE_PARENT)) && arguments.exit_signal)

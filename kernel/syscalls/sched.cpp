@@ -7,6 +7,7 @@
 #include <syscalls/sched.hpp>
 #include <vfs/credentials.hpp>
 
+#include "growing_structure.hpp"
 #include "sched_rights.hpp"
 #include "usage.hpp"
 
@@ -225,8 +226,7 @@ Result<abi::sched_attr> read_attributes(VirtAddr address) {
     u32 size = TRY((mm::UserPtr<mm::In, u32>(address).copy_in()));
     if (size == 0) size = abi::SCHED_ATTR_SIZE_VER0;
     bool fits = size >= abi::SCHED_ATTR_SIZE_VER0 && size <= arch::page_size;
-    for (u32 at = sizeof(attributes); fits && at < size; ++at)
-        fits = TRY((mm::UserPtr<mm::In, u8>(address + at).copy_in())) == 0;
+    if (fits && size > sizeof attributes) fits = TRY(is_zero(address + sizeof attributes, size - sizeof attributes));
     if (!fits) {
         TRY((mm::UserPtr<mm::Out, u32>(address).copy_out(sizeof(attributes))));
         return error(Errno::E2BIG);

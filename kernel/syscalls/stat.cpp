@@ -32,15 +32,6 @@ abi::stat to_stat(const vfs::Attributes& from) {
     return to;
 }
 
-/// "" with AT_EMPTY_PATH is the descriptor itself, whatever kind of file it is.
-Result<bool> names_descriptor(int directory, mm::UserString path, u32 flags) {
-    if (!(flags & abi::AT_EMPTY_PATH) || directory < 0) return false;
-    if (path.is_null()) return true;
-    char first;
-    TRY(mm::copy_from_user(&first, path.address(), 1));
-    return first == '\0';
-}
-
 } // namespace
 
 Result<long> sys_newfstatat(Thread& thread, int directory, mm::UserString path, StatOut out, u32 flags) {

@@ -3,6 +3,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -270,6 +272,27 @@ void test_extended_attributes() {
     CHECK_EQ(setxattr("xl", "user.a", "1", 1, 0), 0);
 }
 
+/// Pipes, sockets and event descriptors keep no attributes.
+void test_attributes_without_place() {
+    int pipes[2], sockets[2];
+    CHECK_OK(pipe(pipes));
+    CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+    char value[16];
+    for (const int fd : {eventfd(0, 0), pipes[0], sockets[0]}) {
+        CHECK_ERRNO(fsetxattr(fd, "user.a", "1", 1, 0), EPERM);
+        CHECK_ERRNO(fgetxattr(fd, "user.a", value, sizeof value), ENODATA);
+        CHECK_ERRNO(fremovexattr(fd, "user.a"), EPERM);
+        for (const char* name : {"trusted.a", "security.a", "nonsense.a"}) {
+            CHECK_ERRNO(fsetxattr(fd, name, "1", 1, 0), EOPNOTSUPP);
+            CHECK_ERRNO(fgetxattr(fd, name, value, sizeof value), EOPNOTSUPP);
+        }
+        if (fd != sockets[0]) CHECK_EQ(flistxattr(fd, value, sizeof value), 0);
+        close(fd);
+    }
+    close(pipes[1]);
+    close(sockets[1]);
+}
+
 } // namespace
 
 int main() {
@@ -285,5 +308,6 @@ int main() {
     test_size_of_folder();
     test_statfs_statx();
     test_extended_attributes();
+    test_attributes_without_place();
     return check::result();
 }

@@ -24,6 +24,12 @@ Result<long> sys_flistxattr(process::Thread&, int fd, VirtAddr list, u64 size);
 Result<long> sys_removexattr(process::Thread&, UserString path, UserString name);
 Result<long> sys_lremovexattr(process::Thread&, UserString path, UserString name);
 Result<long> sys_fremovexattr(process::Thread&, int fd, UserString name);
+Result<long> sys_getxattrat(process::Thread&, int directory, UserString path, u32 at_flags, UserString name,
+                            VirtAddr arguments, u64 size);
+Result<long> sys_setxattrat(process::Thread&, int directory, UserString path, u32 at_flags, UserString name,
+                            VirtAddr arguments, u64 size);
+Result<long> sys_listxattrat(process::Thread&, int directory, UserString path, u32 at_flags, VirtAddr list, u64 size);
+Result<long> sys_removexattrat(process::Thread&, int directory, UserString path, u32 at_flags, UserString name);
 
 inline constexpr Entry mount_calls[] = {
     entry<sys_fgetxattr>("fgetxattr", nr::fgetxattr),
@@ -31,15 +37,19 @@ inline constexpr Entry mount_calls[] = {
     entry<sys_fremovexattr>("fremovexattr", nr::fremovexattr),
     entry<sys_fsetxattr>("fsetxattr", nr::fsetxattr),
     entry<sys_getxattr>("getxattr", nr::getxattr),
+    entry<sys_getxattrat>("getxattrat", nr::getxattrat),
     entry<sys_lgetxattr>("lgetxattr", nr::lgetxattr),
     entry<sys_listxattr>("listxattr", nr::listxattr),
+    entry<sys_listxattrat>("listxattrat", nr::listxattrat),
     entry<sys_llistxattr>("llistxattr", nr::llistxattr),
     entry<sys_lremovexattr>("lremovexattr", nr::lremovexattr),
     entry<sys_lsetxattr>("lsetxattr", nr::lsetxattr),
     entry<sys_mount>("mount", nr::mount),
     entry<sys_pivot_root>("pivot_root", nr::pivot_root),
     entry<sys_removexattr>("removexattr", nr::removexattr),
+    entry<sys_removexattrat>("removexattrat", nr::removexattrat),
     entry<sys_setxattr>("setxattr", nr::setxattr),
+    entry<sys_setxattrat>("setxattrat", nr::setxattrat),
     entry<sys_umount2>("umount2", nr::umount2),
 };
 

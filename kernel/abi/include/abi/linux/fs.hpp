@@ -50,5 +50,10 @@ inline constexpr u32 MNT_FORCE = 1, MNT_DETACH = 2, MNT_EXPIRE = 4, UMOUNT_NOFOL
 
 inline constexpr usize XATTR_NAME_MAX = 255, XATTR_SIZE_MAX = 65536, XATTR_LIST_MAX = 65536;
 inline constexpr u32 XATTR_CREATE = 1, XATTR_REPLACE = 2;
+struct xattr_args {
+    u64 value;
+    u32 size, flags;
+};
+static_assert(sizeof(xattr_args) == 16);
 
 } // namespace linnet::abi
