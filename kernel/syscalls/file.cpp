@@ -1,5 +1,6 @@
 // Opening, closing, duplicating; reading and writing.
 #include "growing_structure.hpp"
+#include "inode_flags.hpp"
 #include "io_vectors.hpp"
 #include "path_argument.hpp"
 
@@ -286,6 +287,7 @@ Result<long> sys_ioctl(Thread& thread, int fd, u32 command, u64 argument) {
     default:
         break;
     }
+    if (auto answer = inode_flags_ioctl(*file, command, VirtAddr{argument})) return *answer;
     return file->ioctl(command, argument);
 }
 

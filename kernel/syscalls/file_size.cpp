@@ -45,6 +45,7 @@ Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 len
         if ((mode & alone) && mode != alone) return error(Errno::EINVAL);
     if (!file->is_writable()) return error(Errno::EBADF);
     if (file->inode().is_append_only() && (mode & ~abi::FALLOC_FL_KEEP_SIZE)) return error(Errno::EPERM);
+    if (file->inode().is_immutable()) return error(Errno::EPERM);
     i64 end;
     if (__builtin_add_overflow(offset, length, &end)) return error(Errno::EFBIG);
     TRY(file->allocate_range(mode, static_cast<u64>(offset), static_cast<u64>(length)));

@@ -69,7 +69,7 @@ abi::statx to_statx(const vfs::Attributes& from, const vfs::Path& path, u32 want
     to.stx_mask = abi::STATX_BASIC_STATS;
     to.stx_blksize = from.block_size;
     to.stx_attributes = from.attribute_flags;
-    to.stx_attributes_mask = abi::STATX_ATTR_AUTOMOUNT | abi::STATX_ATTR_MOUNT_ROOT;
+    to.stx_attributes_mask = abi::STATX_ATTR_AUTOMOUNT | abi::STATX_ATTR_MOUNT_ROOT | from.known_attribute_flags;
     to.stx_nlink = static_cast<u32>(from.link_count);
     to.stx_uid = from.uid;
     to.stx_gid = from.gid;

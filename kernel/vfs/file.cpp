@@ -128,8 +128,11 @@ Result<usize> write(File& file, IoBuffer& from, std::optional<u64> offset) {
     });
     from.grow_back(cut);
     if (result && *result > 0) tell_watches(file, abi::IN_MODIFY);
-    if (result && *result > 0 && (file.status_flags() & abi::O_DSYNC))
-        TRY(file.sync((file.status_flags() & abi::O_SYNC_BIT) ? File::SyncKind::All : File::SyncKind::DataOnly));
+    if (!result || *result == 0) return result;
+    if ((file.status_flags() & abi::O_SYNC_BIT) || file.inode().has_flag(abi::FS_SYNC_FL))
+        TRY(file.sync(File::SyncKind::All));
+    else if (file.status_flags() & abi::O_DSYNC)
+        TRY(file.sync(File::SyncKind::DataOnly));
     return result;
 }
 

@@ -233,6 +233,7 @@ void note_access(const Path& path) {
     u64 flags = path.mount->flags();
     if (flags & (abi::MS_RDONLY | abi::MS_NOATIME)) return;
     Inode& inode = *path.inode();
+    if (inode.has_flag(abi::FS_NOATIME_FL)) return;
     if ((flags & abi::MS_NODIRATIME) && inode.is_directory()) return;
     if (flags & abi::MS_RELATIME) {
         Timestamp last = inode.access_time();

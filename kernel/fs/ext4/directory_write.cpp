@@ -112,7 +112,7 @@ Result<ext4::DiskInode> Ext4Directory::make_disk_inode(u32 number, const vfs::Cr
                                                                   .uid = request.uid,
                                                                   .gid = request.gid,
                                                                   .generation = static_cast<u32>(core::random_u64()),
-                                                                  .flags = disk().raw.flags & inherited_flags}));
+                                                                  .flags = flags() & inherited_flags}));
     set_new_times(made, vfs::Timestamp::now());
     if (abi::S_ISCHR(mode) || abi::S_ISBLK(mode)) set_device(made, request.device);
     if (abi::S_ISDIR(mode)) made.raw.link_count = 2;

@@ -159,6 +159,7 @@ Result<bool> Ext4File::may_write_directly(u64 begin, u64 end) {
 
 Result<usize> Ext4File::write_direct(vfs::IoBuffer& from, u64 offset, usize wanted) {
     TRY(check_writable());
+    if (is_immutable()) return error(Errno::EPERM);
     give_up_promised({blocks_in(size()), ~u64{0}}); // as in prepare_write()
     if (offset > size()) TRY(heed(zero_behind_end()));
     const u64 end = offset + wanted;

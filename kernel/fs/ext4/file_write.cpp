@@ -54,6 +54,7 @@ Result<void> Ext4File::check_writable() const {
 
 Result<void> Ext4File::prepare_write(u64 offset, usize length) {
     TRY(check_writable());
+    if (is_immutable()) return error(Errno::EPERM); // since it was opened
     give_up_promised({blocks_in(size()), ~u64{0}}); // of a write that came to nothing
     // Who writes much stores it, too: memory must not be full of what only a thread or two can store.
     unstored_ += length;
@@ -67,6 +68,7 @@ Result<void> Ext4File::prepare_write(u64 offset, usize length) {
 
 Result<void> Ext4File::prepare_write(u64 index, mm::Page& page) {
     TRY(check_writable());
+    if (is_immutable()) return error(Errno::EPERM);
     const u32 shift = ext4().volume().block_shift();
     const u64 page_begin = index << arch::page_shift, page_end = page_begin + arch::page_size;
     // Of a page that is mapped any byte up to the file's end may be written.
@@ -290,6 +292,7 @@ Result<void> Ext4File::truncate(u64 size) { return heed(change_size(size)); }
 
 Result<void> Ext4File::change_size(u64 size) {
     TRY(check_writable());
+    if (is_immutable()) return error(Errno::EPERM);
     Ext4Writing& writing = *TRY(ext4().to_write());
     if (size > this->size()) TRY(zero_behind_end());
     // As on Linux, blocks that it was given beyond its end go even when it ends where it did.

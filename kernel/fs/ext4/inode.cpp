@@ -70,7 +70,7 @@ Ext4Inode::Ext4Inode(Ext4SuperBlock& superblock, DiskInode disk)
     const RawInode& raw = disk_.raw;
     set_link_count(raw.link_count);
     set_size(disk_.size());
-    set_protection(disk_.has(ext4::inode_immutable), disk_.has(ext4::inode_append));
+    set_flags(disk_.raw.flags);
     if (ext4::has_attributes(disk_)) set_acl_state(vfs::AclState::Unknown);
     access_time_.store(
         time_of(raw.access_time, extra_of<&RawInode::access_time_extra>(disk_, offsetof(RawInode, access_time_extra))));
@@ -138,6 +138,34 @@ Result<void> Ext4Inode::set_attributes(const vfs::AttributeChange& change) {
     return Inode::set_attributes(change);
 }
 
+Result<u32> Ext4Inode::kept_flags() {
+    core::ReadGuard guard(disk_lock);
+    return ((disk_.raw.flags & ~ext4::inode_changeable) | (flags() & ext4::inode_changeable)) & ext4::inode_visible;
+}
+
+Result<void> Ext4Inode::change_flags(u32 wanted) {
+    TRY(ext4().to_write());
+    // What isn't built: data in the journal, lists of blocks made of extents, names of either case, projects; and,
+    // below, directories whose changes are durable at once.
+    constexpr u32 unsupported =
+        ext4::inode_journal_data | ext4::inode_extents | ext4::inode_casefold | ext4::inode_inherits_project;
+    constexpr u32 of_directories = ext4::inode_directory_sync | ext4::inode_top_directory;
+    const u32 changed = TRY(kept_flags()) ^ wanted;
+    if ((wanted & ~ext4::inode_visible) || (changed & unsupported)) return error(Errno::EOPNOTSUPP);
+    if (!is_directory() && (wanted & of_directories)) return error(Errno::EOPNOTSUPP);
+    if (is_directory() && (changed & wanted & (ext4::inode_sync | ext4::inode_directory_sync)))
+        return error(Errno::EOPNOTSUPP);
+    // What was written before is stored before: what a mapping writes afterwards is refused, page by page.
+    if (wanted & ~flags() & ext4::inode_immutable) TRY(store_data());
+    set_flags((flags() & ~ext4::inode_changeable) | (wanted & ext4::inode_changeable));
+    return {};
+}
+
+std::optional<u32> Ext4Inode::generation() {
+    core::ReadGuard guard(disk_lock);
+    return disk_.raw.generation;
+}
+
 void Ext4Inode::attributes_changed() {
     Ext4Writing* writing = ext4().writing();
     if (!writing || link_count() == 0) return; // of what has no name nobody will ask after a crash
@@ -170,6 +198,7 @@ void Ext4Inode::store_at(ext4::InodePlace& place, const ext4::Handle& handle) {
 
 void Ext4Inode::copy_fields() {
     RawInode& raw = disk_.raw;
+    raw.flags = (raw.flags & ~ext4::inode_changeable) | (flags() & ext4::inode_changeable);
     raw.mode = static_cast<u16>(mode());
     raw.uid_low = static_cast<u16>(uid()), raw.uid_high = static_cast<u16>(uid() >> 16);
     raw.gid_low = static_cast<u16>(gid()), raw.gid_high = static_cast<u16>(gid() >> 16);
@@ -245,9 +274,10 @@ Result<vfs::Attributes> Ext4Inode::attributes() {
         if (disk_.has(ext4::inode_huge_file)) blocks <<= volume.block_shift() - 9;
     }
     result.blocks = blocks;
-    if (disk_.has(ext4::inode_immutable)) result.attribute_flags |= abi::STATX_ATTR_IMMUTABLE;
-    if (disk_.has(ext4::inode_append)) result.attribute_flags |= abi::STATX_ATTR_APPEND;
-    if (disk_.has(ext4::inode_no_dump)) result.attribute_flags |= abi::STATX_ATTR_NODUMP;
+    result.known_attribute_flags =
+        abi::STATX_ATTR_COMPRESSED | abi::STATX_ATTR_IMMUTABLE | abi::STATX_ATTR_APPEND | abi::STATX_ATTR_NODUMP;
+    // The flags on the disk have the numbers of those that statx(2) says.
+    result.attribute_flags |= flags() & result.known_attribute_flags;
     return result;
 }
 

@@ -39,6 +39,9 @@ public:
 
     Result<vfs::Attributes> attributes() override;
     Result<void> set_attributes(const vfs::AttributeChange& change) override;
+    Result<u32> kept_flags() override;
+    Result<void> change_flags(u32 wanted) override;
+    std::optional<u32> generation() override;
     void attributes_changed() override;
     Result<void> sync() override;
     Result<usize> get_extended_attribute(std::string_view name, std::span<u8> value) override;

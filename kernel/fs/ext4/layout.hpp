@@ -174,6 +174,10 @@ inline constexpr u32 inode_sync = 0x8, inode_immutable = 0x10, inode_append = 0x
                      inode_no_access_time = 0x80, inode_encrypted = 0x800, inode_indexed = 0x1000,
                      inode_huge_file = 0x4'0000, inode_extents = 0x8'0000, inode_attribute_value = 0x20'0000,
                      inode_inline_data = 0x1000'0000, inode_casefold = 0x4000'0000;
+inline constexpr u32 inode_journal_data = 0x4000, inode_directory_sync = 0x1'0000, inode_top_directory = 0x2'0000,
+                     inode_inherits_project = 0x2000'0000;
+/// Those that programs see, and those that they may change without any change of how data is kept.
+inline constexpr u32 inode_visible = 0x705b'dfff, inode_changeable = 0x3'80ff;
 
 inline constexpr usize inode_block_bytes = 60;
 

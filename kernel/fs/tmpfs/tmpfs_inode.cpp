@@ -17,6 +17,20 @@ TmpfsInode::~TmpfsInode() { accounting_->inodes.give_back(1); }
 
 TmpfsSuperBlock& TmpfsInode::tmpfs() const { return static_cast<TmpfsSuperBlock&>(superblock()); }
 
+Result<vfs::Attributes> TmpfsInode::attributes() {
+    vfs::Attributes result = TRY(Inode::attributes());
+    result.known_attribute_flags = abi::STATX_ATTR_IMMUTABLE | abi::STATX_ATTR_APPEND | abi::STATX_ATTR_NODUMP;
+    result.attribute_flags |= flags() & result.known_attribute_flags; // which have the numbers of the flags
+    return result;
+}
+
+Result<void> TmpfsInode::change_flags(u32 wanted) {
+    constexpr u32 known = abi::FS_IMMUTABLE_FL | abi::FS_APPEND_FL | abi::FS_NODUMP_FL | abi::FS_NOATIME_FL;
+    if (wanted & ~known) return error(Errno::EOPNOTSUPP);
+    set_flags(wanted);
+    return {};
+}
+
 ExtendedAttribute* TmpfsInode::find_attribute(std::string_view name) {
     for (ExtendedAttribute& attribute : attributes_)
         if (attribute.view() == name) return &attribute;

@@ -29,6 +29,9 @@ public:
     TmpfsSuperBlock& tmpfs() const;
     void add_links(i32 count) { set_link_count(link_count() + static_cast<u32>(count)); }
 
+    Result<vfs::Attributes> attributes() override;
+    Result<u32> kept_flags() override { return flags(); }
+    Result<void> change_flags(u32 wanted) override;
     Result<usize> get_extended_attribute(std::string_view name, std::span<u8> value) override;
     Result<void> set_extended_attribute(std::string_view name, std::span<const u8> value, u32 flags) override;
     Result<usize> list_extended_attributes(std::span<char> names) override;

@@ -12,6 +12,7 @@
 //           dentry hash bucket, Dentry::lock, Inode::attribute_lock (spinlocks, never nested in one another)
 #pragma once
 
+#include <abi/linux/fs.hpp>
 #include <abi/linux/stat.hpp>
 #include <atomic>
 #include <core/mutex.hpp>
@@ -61,7 +62,8 @@ struct Attributes {
     u32 block_size = 0;
     u64 blocks = 0; // of 512 bytes
     Timestamp access_time, modify_time, change_time, birth_time;
-    u64 attribute_flags = 0; // STATX_ATTR_*
+    u64 attribute_flags = 0;       // STATX_ATTR_*
+    u64 known_attribute_flags = 0; // which of them the file system could say
     std::optional<DirectAlignment> direct{};
 };
 
@@ -228,11 +230,20 @@ public:
         return now != seals_unsupported && (now & seal) != 0;
     }
 
-    /// What the file system marks an inode with (chattr(1)): nothing of it changes, whoever asks; or it only grows at
-    /// its end, and a directory by names. The callers of the operations above heed them, EPERM.
-    bool is_immutable() const { return is_immutable_; }
-    bool is_append_only() const { return is_append_only_; }
-    bool is_protected() const { return is_immutable_ || is_append_only_; }
+    /// Whether the inode is marked (chattr(1)) with one of these flags, FS_*_FL.
+    bool has_flag(u32 flags) const { return (flags_.load(std::memory_order_relaxed) & flags) != 0; }
+    /// Nothing of it changes, whoever asks; or it only grows at its end, and a directory by names. The callers of the
+    /// operations above heed them, EPERM.
+    bool is_immutable() const { return has_flag(abi::FS_IMMUTABLE_FL); }
+    bool is_append_only() const { return has_flag(abi::FS_APPEND_FL); }
+    bool is_protected() const { return has_flag(abi::FS_IMMUTABLE_FL | abi::FS_APPEND_FL); }
+    /// All flags that programs see. ENOTTY: the file system keeps none.
+    virtual Result<u32> kept_flags() { return error(Errno::ENOTTY); }
+    /// Makes them what is wanted; what nobody can change stays. lock held. EOPNOTSUPP: one that can't be had; EROFS,
+    /// EIO.
+    virtual Result<void> change_flags(u32) { return error(Errno::ENOTTY); }
+    /// What tells the file from a later one with its number (FS_IOC_GETVERSION), where that is kept.
+    virtual std::optional<u32> generation() { return {}; }
 
     /// The access list, or null. Errors of load_acls().
     Result<AccessControlList::Pointer> access_acl();
@@ -304,11 +315,9 @@ protected:
     };
     void set_link_count(u32 count) { link_count_.store(count, std::memory_order_relaxed); }
     void set_mode(u32 mode) { mode_.store(mode, std::memory_order_relaxed); }
-    /// Before anybody else knows the inode.
-    void set_protection(bool is_immutable, bool is_append_only) {
-        is_immutable_ = is_immutable;
-        is_append_only_ = is_append_only;
-    }
+    /// lock held, or before anybody else knows the inode.
+    void set_flags(u32 flags) { flags_.store(flags, std::memory_order_relaxed); }
+    u32 flags() const { return flags_.load(std::memory_order_relaxed); }
 
     /// Before anybody else knows the inode; None at first.
     void set_acl_state(AclState state) { acl_state_.store(state, std::memory_order_relaxed); }
@@ -319,7 +328,7 @@ protected:
 private:
     SuperBlock& superblock_;
     const u64 number_;
-    bool is_immutable_ = false, is_append_only_ = false;
+    std::atomic<u32> flags_{0};
     std::atomic<AclState> acl_state_{AclState::None};
     std::atomic<u32> mode_;
     std::atomic<u32> uid_;

@@ -50,6 +50,9 @@ Result<Path> create_at(LookupStart start, std::string_view path, u32 mode, Devic
 Result<void> check_access(const Path& path, u32 mask, const Credentials& who);
 /// chmod, chown, utimensat, with their rules on who may. The mount must be writable.
 Result<void> change_mode(const Path& path, u32 mode);
+/// Sets an inode's flags to what `choose` makes of those it has. ENOTTY: its file system keeps none; EROFS; EPERM: the
+/// caller isn't the owner, or without CAP_LINUX_IMMUTABLE would change those that it takes; EOPNOTSUPP: not there.
+Result<void> change_flags(const Path& path, FunctionRef<Result<u32>(u32 old)> choose);
 Result<void> change_owner(const Path& path, std::optional<u32> uid, std::optional<u32> gid);
 struct TimeChange {
     enum class Kind : u8 { Omit, Now, Set } kind = Kind::Now;

@@ -56,4 +56,17 @@ struct xattr_args {
 };
 static_assert(sizeof(xattr_args) == 16);
 
+// ioctl_iflags(2), linux/fs.h
+inline constexpr u32 FS_IOC_GETFLAGS = 0x8008'6601, FS_IOC_SETFLAGS = 0x4008'6602, FS_IOC_GETVERSION = 0x8008'7601,
+                     FS_IOC_FSGETXATTR = 0x801c'581f, FS_IOC_FSSETXATTR = 0x401c'5820;
+inline constexpr u32 FS_SYNC_FL = 0x8, FS_IMMUTABLE_FL = 0x10, FS_APPEND_FL = 0x20, FS_NODUMP_FL = 0x40,
+                     FS_NOATIME_FL = 0x80;
+inline constexpr u32 FS_XFLAG_IMMUTABLE = 0x8, FS_XFLAG_APPEND = 0x10, FS_XFLAG_SYNC = 0x20, FS_XFLAG_NOATIME = 0x40,
+                     FS_XFLAG_NODUMP = 0x80, FS_XFLAG_EXTSIZE = 0x800, FS_XFLAG_EXTSZINHERIT = 0x1000;
+struct fsxattr {
+    u32 fsx_xflags, fsx_extsize, fsx_nextents, fsx_projid, fsx_cowextsize;
+    u8 fsx_pad[8];
+};
+static_assert(sizeof(fsxattr) == 28);
+
 } // namespace linnet::abi
