@@ -163,14 +163,6 @@ Result<long> by_descriptor(Thread& thread, int fd, Call call) {
     auto file = TRY(thread.own_files().use(fd));
     return call(file->path());
 }
-template <typename Call>
-Result<long> by_either(Thread& thread, int directory, UserString path, u32 flags, Call call) {
-    const u32 lookup_flags = TRY(lookup_flags_of(flags, abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH));
-    if (TRY(names_descriptor(directory, path, flags))) return by_descriptor(thread, directory, call);
-    PathArgument argument;
-    TRY(argument.get(thread, directory, path));
-    return call(TRY(argument.lookup(lookup_flags)));
-}
 
 } // namespace
 
@@ -217,20 +209,18 @@ Result<long> sys_getxattrat(Thread& thread, int directory, UserString path, u32 
                             VirtAddr arguments, u64 size) {
     const auto asked = TRY(copy_in_growing<abi::xattr_args>(arguments, size));
     if (asked.flags) return error(Errno::EINVAL);
-    return by_either(thread, directory, path, at_flags,
-                     [&](const vfs::Path& p) { return get(p, name, {asked.value}, asked.size); });
+    return get(TRY(named_object(thread, directory, path, at_flags)), name, {asked.value}, asked.size);
 }
 Result<long> sys_setxattrat(Thread& thread, int directory, UserString path, u32 at_flags, UserString name,
                             VirtAddr arguments, u64 size) {
     const auto asked = TRY(copy_in_growing<abi::xattr_args>(arguments, size));
-    return by_either(thread, directory, path, at_flags,
-                     [&](const vfs::Path& p) { return set(p, name, {asked.value}, asked.size, asked.flags); });
+    return set(TRY(named_object(thread, directory, path, at_flags)), name, {asked.value}, asked.size, asked.flags);
 }
 Result<long> sys_listxattrat(Thread& thread, int directory, UserString path, u32 at_flags, VirtAddr buffer, u64 size) {
-    return by_either(thread, directory, path, at_flags, [&](const vfs::Path& p) { return list(p, buffer, size); });
+    return list(TRY(named_object(thread, directory, path, at_flags)), buffer, size);
 }
 Result<long> sys_removexattrat(Thread& thread, int directory, UserString path, u32 at_flags, UserString name) {
-    return by_either(thread, directory, path, at_flags, [&](const vfs::Path& p) { return remove(p, name); });
+    return remove(TRY(named_object(thread, directory, path, at_flags)), name);
 }
 
 } // namespace linnet::syscalls

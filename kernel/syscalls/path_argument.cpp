@@ -43,4 +43,12 @@ Result<bool> names_descriptor(int directory_fd, mm::UserString path, u32 at_flag
     return first == '\0';
 }
 
+Result<vfs::Path> named_object(process::Thread& thread, int directory_fd, mm::UserString path, u32 at_flags) {
+    const u32 lookup_flags = TRY(lookup_flags_of(at_flags, abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH));
+    if (TRY(names_descriptor(directory_fd, path, at_flags))) return TRY(thread.own_files().use(directory_fd))->path();
+    PathArgument argument;
+    TRY(argument.get(thread, directory_fd, path));
+    return argument.lookup(lookup_flags);
+}
+
 } // namespace linnet::syscalls

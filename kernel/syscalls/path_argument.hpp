@@ -51,4 +51,8 @@ Result<u32> lookup_flags_of(u32 at_flags, u32 known);
 /// open. EFAULT.
 Result<bool> names_descriptor(int directory_fd, mm::UserString path, u32 at_flags);
 
+/// What calls of AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH alone name: by the path, or what the descriptor has open, which
+/// may be without a place (an empty Path). EINVAL: other flags; EBADF: O_PATH, too; errors of lookups.
+Result<vfs::Path> named_object(process::Thread& thread, int directory_fd, mm::UserString path, u32 at_flags);
+
 } // namespace linnet::syscalls

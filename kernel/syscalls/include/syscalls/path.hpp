@@ -32,6 +32,8 @@ Result<long> sys_readlinkat(process::Thread&, int directory, UserString path, Vi
 Result<long> sys_access(process::Thread&, UserString path, u32 mode);
 Result<long> sys_faccessat(process::Thread&, int directory, UserString path, u32 mode);
 Result<long> sys_faccessat2(process::Thread&, int directory, UserString path, u32 mode, u32 flags);
+Result<long> sys_file_getattr(process::Thread&, int directory, UserString path, VirtAddr to, u64 size, u32 at_flags);
+Result<long> sys_file_setattr(process::Thread&, int directory, UserString path, VirtAddr from, u64 size, u32 at_flags);
 Result<long> sys_chmod(process::Thread&, UserString path, u32 mode);
 Result<long> sys_fchmod(process::Thread&, int fd, u32 mode);
 Result<long> sys_fchmodat(process::Thread&, int directory, UserString path, u32 mode);
@@ -65,6 +67,8 @@ inline constexpr Entry path_calls[] = {
     entry<sys_fchmodat2>("fchmodat2", nr::fchmodat2),
     entry<sys_fchown>("fchown", nr::fchown),
     entry<sys_fchownat>("fchownat", nr::fchownat),
+    entry<sys_file_getattr>("file_getattr", nr::file_getattr),
+    entry<sys_file_setattr>("file_setattr", nr::file_setattr),
     entry<sys_futimesat>("futimesat", nr::futimesat),
     entry<sys_getcwd>("getcwd", nr::getcwd),
     entry<sys_lchown>("lchown", nr::lchown),

@@ -62,11 +62,19 @@ inline constexpr u32 FS_IOC_GETFLAGS = 0x8008'6601, FS_IOC_SETFLAGS = 0x4008'660
 inline constexpr u32 FS_SYNC_FL = 0x8, FS_IMMUTABLE_FL = 0x10, FS_APPEND_FL = 0x20, FS_NODUMP_FL = 0x40,
                      FS_NOATIME_FL = 0x80;
 inline constexpr u32 FS_XFLAG_IMMUTABLE = 0x8, FS_XFLAG_APPEND = 0x10, FS_XFLAG_SYNC = 0x20, FS_XFLAG_NOATIME = 0x40,
-                     FS_XFLAG_NODUMP = 0x80, FS_XFLAG_EXTSIZE = 0x800, FS_XFLAG_EXTSZINHERIT = 0x1000;
+                     FS_XFLAG_NODUMP = 0x80, FS_XFLAG_EXTSIZE = 0x800, FS_XFLAG_EXTSZINHERIT = 0x1000,
+                     FS_XFLAG_PREALLOC = 0x2, FS_XFLAG_COWEXTSIZE = 0x1'0000, FS_XFLAG_HASATTR = 0x8000'0000;
 struct fsxattr {
     u32 fsx_xflags, fsx_extsize, fsx_nextents, fsx_projid, fsx_cowextsize;
     u8 fsx_pad[8];
 };
 static_assert(sizeof(fsxattr) == 28);
+/// Of file_getattr(2) and file_setattr(2).
+struct file_attr {
+    u64 fa_xflags;
+    u32 fa_extsize, fa_nextents, fa_projid, fa_cowextsize;
+};
+static_assert(sizeof(file_attr) == 24);
+inline constexpr u64 FS_XFLAGS_KNOWN = 0x8001'fffb;
 
 } // namespace linnet::abi
