@@ -68,7 +68,8 @@ void test_set(int file) {
             CHECK_OK(set(AT_FDCWD, "file", &wanted));
             CHECK_OK(get(AT_FDCWD, "link", &found));
             CHECK_EQ(found.flags, flag);
-        } else if (flag == 0x4 || flag == 0x1000 || (flag >= 0x20000 && flag != 0x80000000)) {
+        } else if (flag == 0x4 || flag == 0x1000 || (flag >= 0x10000000 && flag != 0x80000000)) {
+            // Newer kernels know more of the lower ones.
             CHECK_ERRNO(set(AT_FDCWD, "file", &wanted), EINVAL);
         }
     }
