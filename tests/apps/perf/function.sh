@@ -43,3 +43,6 @@ state
 echo 1 >$tracing/tracing_on
 perf ftrace trace -a -T "$pattern" -N $other -- nice -n 1 true 2>/dev/null | plain
 state
+# As it was: perf leaves tracing off, and the flags of records out of their text.
+echo 1 >$tracing/tracing_on
+echo 1 >$tracing/options/irq-info
