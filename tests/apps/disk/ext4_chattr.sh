@@ -1,17 +1,13 @@
 #!/bin/bash
 # rootfs: disk
+# with: try.bash
 # disk: 64M
 # lsattr and chattr: which marks files and directories of ext4 can have, what they do to open files and mappings, who
 # inherits them, and that they are on the disk.
 mkdir -p mnt
 mke2fs -q -F -t ext4 /dev/vda
 mount -t ext4 /dev/vda mnt && cd mnt || exit
-try() {
-    local said status
-    said=$("$@" 2>&1)
-    status=$?
-    echo "$*: $status ${said##*: }"
-}
+. "${0%/*}/try.bash"
 echo text > file
 echo text > fixed
 mkdir dir

@@ -1,5 +1,6 @@
 #!/bin/bash
 # rootfs: disk
+# with: try.bash
 # disk: 64M
 # What happens when a mounted file system turns out to be damaged: errors=continue and errors=remount-ro, asked for at the
 # mount or in the superblock; what is noted there, and what /proc/mounts says.
@@ -18,12 +19,7 @@ noted() {
     dumpe2fs -h /dev/vda 2> /dev/null | sed -n -E "s/inode #: *$number\$/inode #: the folder/
         s/^(Filesystem state|Errors behavior|FS Error count|(First|Last) error (inode|err)).*: +/\\1: /p"
 }
-try() {
-    local said status
-    said=$("$@" 2>&1)
-    status=$?
-    echo "$*: $status ${said##*: }"
-}
+. "${0%/*}/try.bash"
 # Where nothing can be written any more Linux's versions differ: read-only, shut down, or read-only in an emergency.
 options() { grep -o 'mnt ext4 [^ ]*' /proc/mounts | sed 's/.* r[ow]//; s/,emergency_ro//'; }
 change() { touch mnt/new 2> /dev/null && echo changed || echo "can't be changed"; }

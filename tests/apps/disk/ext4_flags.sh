@@ -1,5 +1,6 @@
 #!/bin/bash
 # rootfs: disk
+# with: try.bash
 # disk: 64M
 # Immutable and append-only files and directories (chattr +i, +a) are what they say, to root too.
 mkdir -p mnt
@@ -15,12 +16,7 @@ for name in grows grows-dir; do echo "set_inode_field $name flags 0x80020"; done
 debugfs -w -f commands /dev/vda > log 2>&1 || cat log
 mount -t ext4 /dev/vda mnt && cd mnt || exit
 
-try() {
-    local said status
-    said=$("$@" 2>&1)
-    status=$?
-    echo "$*: $status ${said##*: }"
-}
+. "${0%/*}/try.bash"
 write() { echo more > "$1"; }
 append() { echo more >> "$1"; }
 change() { exec 5<> "$1" && exec 5>&-; }
