@@ -85,7 +85,7 @@ void RunQueue::put_back(Thread& thread, u64 now) {
 void RunQueue::throttle(Thread& thread, Cpu& owner, u64 now) {
     if (thread.place == Place::Running) deactivate(thread, now);
     thread.cpu = &owner;
-    thread.must_migrate.store(false, std::memory_order_relaxed);
+    thread.must_migrate.store(false, std::memory_order_release); // behind `cpu`: lock_queue_of()
     thread.place = Place::Throttled;
     arm_timer(*thread.reservation, thread.reservation->next_period_ns());
 }

@@ -55,7 +55,7 @@ public:
             tracepoints::sched_migrate(thread, thread.last_cpu, owner.number);
         }
         thread.last_cpu = owner.number;
-        thread.must_migrate.store(false, std::memory_order_relaxed);
+        thread.must_migrate.store(false, std::memory_order_release); // behind `cpu`: lock_queue_of()
         if (runs_as(thread) == SchedulingClass::Fair) fair_.join(thread, arrival);
         insert(thread, now);
         runnable_.store(runnable() + 1, std::memory_order_relaxed);

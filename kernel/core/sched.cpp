@@ -200,7 +200,9 @@ Cpu* lock_queue_of(Thread& thread) {
         auto* owner = static_cast<Cpu*>(thread.cpu);
         if (!owner) return nullptr;
         owner->run_queue->lock.acquire();
-        if (thread.cpu == owner && !thread.must_migrate.load(std::memory_order_relaxed)) return owner;
+        // In this order: who is on the way from here to another queue gets its new CPU first, under that queue's lock.
+        const bool is_queued = !thread.must_migrate.load(std::memory_order_acquire);
+        if (is_queued && thread.cpu == owner) return owner;
         owner->run_queue->lock.release();
         arch::relax();
     }
