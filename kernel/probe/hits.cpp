@@ -94,8 +94,8 @@ void tell_of_entry(Thread& thread, UserProbe& probe, VirtAddr address) {
     {
         core::ReadGuard guard(probe.clients_lock);
         wants_returns = probe.wants_returns;
-        for (UserProbeClient& client : probe.clients)
-            if (client.wants == UserProbeClient::Wants::Entries) client.on_entry(address);
+        probe.tell_clients(UserProbeClient::Wants::Entries,
+                           [address](UserProbeClient& client) { client.on_entry(address); });
     }
     if (wants_returns) follow_return(thread, probe, address);
 }

@@ -26,8 +26,8 @@ bool is_alive(const PendingReturn& entry, u64 stack, bool on_alternate_stack, bo
 
 void tell(const PendingReturn& entry) {
     core::ReadGuard guard(entry.probe->clients_lock);
-    for (UserProbeClient& client : entry.probe->clients)
-        if (client.wants == UserProbeClient::Wants::Returns) client.on_return({entry.function});
+    entry.probe->tell_clients(UserProbeClient::Wants::Returns,
+                              [&entry](UserProbeClient& client) { client.on_return({entry.function}); });
 }
 
 } // namespace

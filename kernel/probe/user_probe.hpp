@@ -33,6 +33,20 @@ public:
     core::RwMutex clients_lock;
     IntrusiveList<UserProbeClient, &UserProbeClient::node> clients;
     bool wants_returns = false; // any of them
+
+    /// Tells those who want that. Locks required: clients_lock, shared.
+    template <typename Tell>
+    void tell_clients(UserProbeClient::Wants what, Tell tell) {
+        const auto tell_those = [&](UserProbeClient::Telling how) {
+            for (UserProbeClient& client : clients)
+                if (client.wants == what && client.telling == how) tell(client);
+        };
+        {
+            core::PreemptionGuard stays;
+            tell_those(UserProbeClient::Telling::Stays);
+        }
+        tell_those(UserProbeClient::Telling::MaySleep);
+    }
 };
 
 /// The probe of a place, or null.

@@ -37,7 +37,7 @@ Result<RefPtr<mm::VmObject>> find_text(VirtAddr name) {
 
 class PerfUserProbe final : public PerfProbe, private UserProbeClient {
 public:
-    explicit PerfUserProbe(Wants what) : UserProbeClient(what) {}
+    explicit PerfUserProbe(Wants what) : UserProbeClient(what, Telling::Stays) {}
     ~PerfUserProbe() override { probe::remove_user_probe(*this); }
     Result<void> begin(const abi::perf_event_attr& attributes) {
         constexpr unsigned counter_of_users_shift = 32; // a word that is to be raised while the probe is there

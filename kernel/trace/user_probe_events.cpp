@@ -31,7 +31,8 @@ class UserEventProbe final : public EventProbe, private probe::UserProbeClient {
 public:
     UserEventProbe(ProbeTexts texts, const ProbeCommand& command, RefPtr<mm::VmObject> text)
         : EventProbe(std::move(texts), command.is_return, &*text, command.offset),
-          UserProbeClient(command.is_return ? Wants::Returns : Wants::Entries), text_(std::move(text)) {}
+          UserProbeClient(command.is_return ? Wants::Returns : Wants::Entries, Telling::MaySleep),
+          text_(std::move(text)) {}
     Result<void> connect_locked() override { return probe::add_user_probe(*this, *text_, offset_); }
     void disconnect_locked() override { probe::remove_user_probe(*this); }
     void show_profile(TextSink sink) const override {

@@ -9,6 +9,10 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <atomic>
+#include <thread>
+#include <vector>
+
 #include "child.hpp"
 #include "memory.hpp"
 #include "proc_text.hpp"
@@ -240,8 +244,49 @@ void everybody_on_a_cpu() {
     }
     uint64_t sum_of_all = 0;
     for (int i = 0; i < total; ++i) sum_of_all += uprobe::value(fds[i]);
-    CHECK_EQ(sum_of_all, 500ul);
+    if (proc_text::counts_exactly()) CHECK_EQ(sum_of_all, 500ul);
+    CHECK_GT(sum_of_all, 400ul);
     for (int i = 0; i < total; ++i) close(fds[i]);
+}
+
+// However often it is moved: a thread that comes there counts on one CPU, even when there are many who count. Linux
+// asks them one after the other, and may miss some or count them twice.
+void moved_all_the_time() {
+    std::vector<int> cpus;
+    cpu_set_t all;
+    CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    for (int cpu = 0; cpu < 64; ++cpu)
+        if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
+    uprobe::Place where = uprobe::place_of((void*)sum);
+    perf_event_attr asked = uprobe::attributes(type, where.path, where.offset);
+    constexpr int times = 8;
+    std::vector<int> fds[times];
+    for (std::vector<int>& each : fds)
+        for (int cpu : cpus) each.push_back(perf::opened(perf::open_event(&asked, -1, cpu)));
+    constexpr int hits = 2000;
+    std::atomic<pid_t> moved{0};
+    std::atomic<bool> done{false};
+    std::thread runs([&] {
+        moved = gettid();
+        for (int i = 0; i < hits; ++i)
+            if (sum(i, 2) != i + 2) ++wrong;
+        done = true;
+    });
+    for (size_t i = 0; !done; ++i) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpus[i % cpus.size()], &one);
+        if (pid_t thread = moved) sched_setaffinity(thread, sizeof one, &one);
+    }
+    runs.join();
+    CHECK_EQ(wrong.load(), 0);
+    for (std::vector<int>& each : fds) {
+        uint64_t counted = 0;
+        for (int fd : each) counted += uprobe::value(fd);
+        CHECK_GT(counted, 0ul);
+        if (proc_text::counts_exactly()) CHECK_EQ(counted, uint64_t(hits));
+        for (int fd : each) close(fd);
+    }
 }
 
 // ---- samples ----
@@ -331,6 +376,7 @@ int main() {
     samples();
     children_inherit();
     everybody_on_a_cpu();
+    moved_all_the_time();
     signals_meanwhile();
     refusals();
 #ifdef __loongarch__ // a thread of Linux's there dies of the breakpoint

@@ -12,11 +12,14 @@ namespace linnet::probe {
 
 class UserProbe;
 
-/// Who wants to know of a place. It is told by the thread that comes there, which may sleep; several may at once.
+/// Who wants to know of a place. It is told by the thread that comes there; several may at once.
 class UserProbeClient {
 public:
     enum class Wants : u8 { Entries, Returns };
-    explicit UserProbeClient(Wants what) : wants(what) {}
+    /// Those that stay are told first, all of them on one CPU and without preemption: of several that count for a CPU
+    /// each, exactly one counts.
+    enum class Telling : u8 { Stays, MaySleep };
+    UserProbeClient(Wants what, Telling how) : wants(what), telling(how) {}
     UserProbeClient(const UserProbeClient&) = delete;
     /// The current thread's program counter is there.
     virtual void on_entry(VirtAddr /*address*/) {}
@@ -24,6 +27,7 @@ public:
     virtual void on_return(VirtAddr /*function*/) {}
 
     const Wants wants;
+    const Telling telling;
     ListNode node;              // in UserProbe::clients
     UserProbe* probe = nullptr; // while it is added
 
