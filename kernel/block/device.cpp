@@ -1,30 +1,11 @@
 // Devices: transfers and commands that wait, and the page cache.
 #include <algorithm>
-#include <block/disk.hpp>
+#include <block/batch.hpp>
 #include <core/time.hpp>
 #include <cstring>
 #include <lib/format.hpp>
 
 namespace linnet::block {
-
-namespace {
-
-/// A request that somebody waits for.
-struct AwaitedRequest : Request {
-    core::WaitQueue* queue = nullptr;
-    std::atomic<bool> is_done{false};
-    Errno code{};
-
-    static void on_completed(Request& request, Errno code) {
-        auto& self = static_cast<AwaitedRequest&>(request);
-        core::WaitQueue& queue = *self.queue; // the request is gone once it says that it is done
-        self.code = code;
-        self.is_done.store(true, std::memory_order_release);
-        queue.wake_all();
-    }
-};
-
-} // namespace
 
 Device::~Device() {
     if (pages_) pages_->detach();
@@ -42,25 +23,66 @@ usize Device::name(std::span<char> room) const {
 
 // ---- transfers ----
 
-Result<void> Device::run(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments) {
-    AwaitedRequest request;
+/// The time since the last change counts when something was under way.
+void Device::note_begun(DeviceRequest& request) {
+    request.begun_ns = core::monotonic_ns();
+    const bool was_busy = in_flight() > 0;
+    const u64 before = busy_until_.exchange(request.begun_ns, std::memory_order_relaxed);
+    if (was_busy && before < request.begun_ns) busy_ns_.fetch_add(request.begun_ns - before, std::memory_order_relaxed);
+    in_flight_[request.operation != Operation::Read].fetch_add(1, std::memory_order_relaxed);
+}
+
+void Device::note_done(const DeviceRequest& request) {
+    const u64 now = core::monotonic_ns();
+    const u64 before = busy_until_.exchange(now, std::memory_order_relaxed);
+    if (before < now) busy_ns_.fetch_add(now - before, std::memory_order_relaxed);
+    in_flight_[request.operation != Operation::Read].fetch_sub(1, std::memory_order_relaxed);
+    count(request.operation, request, now - request.begun_ns);
+    // As on Linux, whoever asks for a flush has also written, though nothing.
+    if (request.operation == Operation::Flush) count(Operation::Write, request, now - request.begun_ns);
+}
+
+void Device::count(Operation as, const DeviceRequest& request, u64 nanoseconds) {
+    RequestCounts& counts = counts_[static_cast<usize>(as)];
+    counts.requests.fetch_add(1, std::memory_order_relaxed);
+    counts.merged.fetch_add(request.merged, std::memory_order_relaxed);
+    counts.sectors.fetch_add(request.sectors, std::memory_order_relaxed);
+    counts.nanoseconds.fetch_add(nanoseconds, std::memory_order_relaxed);
+}
+
+void Device::on_completed(Request& request, Errno code) {
+    auto& self = static_cast<DeviceRequest&>(request);
+    core::WaitQueue& queue = *self.group->queue; // request and group are gone once nothing is left
+    self.code = code;
+    self.device->note_done(self);
+    if (self.group->left.fetch_sub(1, std::memory_order_acq_rel) == 1) queue.wake_all();
+}
+
+void Device::run(std::span<DeviceRequest> requests, RequestGroup& group) {
+    group.queue = &disk_.waiters_of(group);
+    group.left.store(static_cast<u32>(requests.size()), std::memory_order_relaxed);
+    RequestList list;
+    for (DeviceRequest& request : requests) {
+        request.sector += first_sector_;
+        request.device = this;
+        request.group = &group;
+        request.completed = &on_completed;
+        note_begun(request);
+        list.push_back(request);
+    }
+    disk_.driver().submit(list);
+    (void)core::wait_until(*group.queue, core::Sleep::Deep, core::Deadline::never(),
+                           [&] { return group.left.load(std::memory_order_acquire) == 0; });
+}
+
+Result<void> Device::run_one(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments) {
+    DeviceRequest request;
     request.operation = operation;
-    request.sector = first_sector_ + sector;
+    request.sector = sector;
     request.sectors = sectors;
     request.segments = segments;
-    request.queue = &disk_.waiters_of(request);
-    request.completed = &AwaitedRequest::on_completed;
-    const u64 begin = core::monotonic_ns();
-    std::atomic<u32>& in_flight = in_flight_[operation != Operation::Read];
-    in_flight.fetch_add(1, std::memory_order_relaxed);
-    disk_.driver().submit(request);
-    (void)core::wait_until(*request.queue, core::Sleep::Deep, core::Deadline::never(),
-                           [&] { return request.is_done.load(std::memory_order_acquire); });
-    in_flight.fetch_sub(1, std::memory_order_relaxed);
-    RequestCounts& counts = counts_[static_cast<usize>(operation)];
-    counts.requests.fetch_add(1, std::memory_order_relaxed);
-    counts.sectors.fetch_add(sectors, std::memory_order_relaxed);
-    counts.nanoseconds.fetch_add(core::monotonic_ns() - begin, std::memory_order_relaxed);
+    RequestGroup group;
+    run({&request, 1}, group);
     if (request.code != Errno{}) return error(request.code);
     return {};
 }
@@ -82,7 +104,7 @@ Result<void> Device::transfer(Operation operation, u64 sector, std::span<const S
         const u64 in_block = (limits.logical_block >> sector_shift) - 1;
         while (count > 1 && (sectors & in_block)) sectors -= segments[--count].length >> sector_shift;
         if (sector > this->sectors() || sectors > this->sectors() - sector) return error(Errno::ENXIO);
-        TRY(run(operation, sector, sectors, segments.first(count)));
+        TRY(run_one(operation, sector, sectors, segments.first(count)));
         sector += sectors;
         segments = segments.subspan(count);
     }
@@ -91,6 +113,11 @@ Result<void> Device::transfer(Operation operation, u64 sector, std::span<const S
 
 Result<void> Device::write_beside_pages(u64 sector, std::span<const Segment> segments) {
     TRY(transfer(Operation::Write, sector, segments));
+    update_pages(sector, segments);
+    return {};
+}
+
+void Device::update_pages(u64 sector, std::span<const Segment> segments) {
     u64 offset = sector << sector_shift;
     for (const Segment& segment : segments)
         for (u32 done = 0; done < segment.length;) {
@@ -101,11 +128,11 @@ Result<void> Device::write_beside_pages(u64 sector, std::span<const Segment> seg
             offset += length;
             done += length;
         }
-    return {};
 }
 
 Result<void> Device::command(Operation operation, u64 sector, u64 sectors) {
     const Limits& limits = disk_.limits();
+    if (operation == Operation::Flush && !limits.has_write_cache) return {}; // all that was written is there
     if (operation != Operation::Flush && is_read_only()) return error(Errno::EPERM);
     if (sector > this->sectors() || sectors > this->sectors() - sector) return error(Errno::ENXIO);
     if (operation == Operation::WriteZeroes && limits.zero_sectors == 0) return write_zero_pages(sector, sectors);
@@ -115,7 +142,7 @@ Result<void> Device::command(Operation operation, u64 sector, u64 sectors) {
     if (most == 0) return error(Errno::EOPNOTSUPP);
     do {
         const u64 count = std::min(sectors, most);
-        TRY(run(operation, sector, count, {}));
+        TRY(run_one(operation, sector, count, {}));
         sector += count;
         sectors -= count;
     } while (sectors > 0);
@@ -140,27 +167,6 @@ Result<void> Device::write_zero_pages(u64 sector, u64 sectors) {
 
 namespace {
 
-/// What of some pages lies on the device, in whole blocks.
-class PageSegments {
-public:
-    PageSegments(const Device& device, u64 index, std::span<mm::Page* const> pages) {
-        const u64 block = device.disk().limits().logical_block;
-        u64 offset = index << arch::page_shift;
-        for (mm::Page* page : pages) {
-            const u64 left = offset < device.bytes() ? device.bytes() - offset : 0;
-            const auto length = static_cast<u32>(std::min<u64>(arch::page_size, left) / block * block);
-            if (length == 0 || count_ == std::size(segments_)) break;
-            segments_[count_++] = {mm::page_address(*page), length};
-            offset += arch::page_size;
-        }
-    }
-    [[nodiscard]] std::span<const Segment> all() const { return {segments_, count_}; }
-
-private:
-    Segment segments_[mm::FileObject::batch];
-    usize count_ = 0;
-};
-
 constexpr u64 sector_of(u64 index) { return index << (arch::page_shift - sector_shift); }
 
 } // namespace
@@ -175,17 +181,40 @@ Result<void> Device::write_page(u64 index, mm::Page& page) {
     return write_pages(index, {&only, 1});
 }
 
+/// How much of a page lies on the device, in whole blocks.
+u32 Device::bytes_of_page(u64 index) const {
+    const u64 offset = index << arch::page_shift;
+    const u64 left = offset < bytes() ? bytes() - offset : 0;
+    return static_cast<u32>(align_down(std::min<u64>(arch::page_size, left), disk_.limits().logical_block));
+}
+
+Result<void> Device::move_pages(Operation operation, u64 index, std::span<mm::Page* const> pages) {
+    Batch batch(*this, operation);
+    while (!pages.empty()) {
+        Segment segments[mm::FileObject::batch];
+        usize count = 0;
+        const u64 sector = sector_of(index);
+        for (; count < std::min(pages.size(), std::size(segments)) && bytes_of_page(index) > 0; ++index) {
+            segments[count] = {mm::page_address(*pages[count]), bytes_of_page(index)};
+            ++count;
+        }
+        if (count == 0) break; // the device ends here
+        TRY(batch.add(sector, {segments, count}));
+        pages = pages.subspan(count);
+    }
+    return batch.finish();
+}
+
 Result<void> Device::read_pages(u64 index, std::span<mm::Page* const> pages) {
-    const PageSegments segments(*this, index, pages);
     for (usize i = 0; i < pages.size(); ++i) {
-        const usize read = i < segments.all().size() ? segments.all()[i].length : 0;
+        const usize read = bytes_of_page(index + i);
         std::memset(static_cast<u8*>(mm::page_data(*pages[i])) + read, 0, arch::page_size - read);
     }
-    return transfer(Operation::Read, sector_of(index), segments.all());
+    return move_pages(Operation::Read, index, pages);
 }
 
 Result<void> Device::write_pages(u64 index, std::span<mm::Page* const> pages) {
-    return transfer(Operation::Write, sector_of(index), PageSegments(*this, index, pages).all());
+    return move_pages(Operation::Write, index, pages);
 }
 
 Result<void> Device::opened(bool is_exclusive) {

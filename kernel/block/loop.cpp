@@ -312,17 +312,17 @@ Result<long> Loop::ioctl(u32 command, u64 argument, Access access) {
 
 // ---- requests ----
 
-void Loop::submit(Request& request) {
+void Loop::submit(RequestList& requests) {
     {
         core::InterruptSpinGuard guard(queue_lock_);
         if (accepts_) {
-            waiting_.push_back(request);
+            waiting_.splice_back(requests);
             guard.unlock();
             work_.wake_all();
             return;
         }
     }
-    request.completed(request, Errno::EIO);
+    while (Request* request = requests.pop_front()) request->completed(*request, Errno::EIO);
 }
 
 void Loop::run(void* self) {

@@ -23,7 +23,7 @@ public:
     /// One without a file; it lives as long as the kernel. ENOMEM.
     static Result<Loop*> create(u32 number);
 
-    void submit(Request& request) override;
+    void submit(RequestList& requests) override;
     Result<long> ioctl(u32 command, u64 argument, Access access) override;
     void all_closed() override;
 
@@ -37,7 +37,6 @@ public:
     [[nodiscard]] bool has_flag(u32 flag) const { return (flags_.load() & flag) != 0; }
 
 private:
-    using Requests = IntrusiveList<Request, &Request::node>;
     /// Leaving: the file goes when the last who has the device open closes it.
     enum class State : u8 { Free, Bound, Leaving };
 
@@ -70,7 +69,7 @@ private:
     char file_name_[64] = {}; // as whoever configured it calls the file
 
     core::InterruptSpinLock queue_lock_;
-    Requests waiting_;
+    RequestList waiting_;
     bool accepts_ = false;           // requests: there is a thread
     NullableRefPtr<vfs::File> file_; // changed with the disk's lock, too
     core::WaitQueue work_;

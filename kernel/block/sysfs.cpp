@@ -214,24 +214,28 @@ Result<void> add_disk_parts(Directory& directory, Device& whole) {
 } // namespace
 
 void get_statistics(const Device& device, std::span<u64, statistics_count> counts) {
-    // Nothing is merged, and how long a disk was busy is not known: the sum of all requests' times stands for it.
     usize at = 0;
     u64 total_ms = 0;
     auto put = [&](Operation operation) {
         const RequestCounts& of = device.counts(operation);
         const u64 ms = of.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
         total_ms += ms;
-        for (u64 count :
-             {of.requests.load(std::memory_order_relaxed), u64{0}, of.sectors.load(std::memory_order_relaxed), ms})
+        for (u64 count : {of.requests.load(std::memory_order_relaxed), of.merged.load(std::memory_order_relaxed),
+                          of.sectors.load(std::memory_order_relaxed), ms})
             counts[at++] = count;
     };
     put(Operation::Read);
     put(Operation::Write);
-    for (u64 count : {u64{device.in_flight()}, total_ms, total_ms}) counts[at++] = count;
+    const usize busy = at + 1;
+    at += 3;
     put(Operation::Discard);
     const RequestCounts& flushes = device.counts(Operation::Flush);
     counts[at++] = flushes.requests.load(std::memory_order_relaxed);
-    counts[at++] = flushes.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
+    const u64 flush_ms = flushes.nanoseconds.load(std::memory_order_relaxed) / 1'000'000;
+    counts[at++] = flush_ms;
+    counts[busy - 1] = device.in_flight();
+    counts[busy] = device.busy_ns() / 1'000'000;
+    counts[busy + 1] = total_ms + flush_ms;
 }
 
 std::string_view directory_of(const Device& device, std::span<char> room) {

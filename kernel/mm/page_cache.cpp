@@ -6,6 +6,7 @@
 #include "reclaim.hpp"
 #include "rmap.hpp"
 #include <cstring>
+#include <lib/own_ptr.hpp>
 #include <mm/page_cache.hpp>
 
 namespace linnet::mm {
@@ -103,7 +104,7 @@ Result<PageRef> FileObject::read_in(u64 index) {
     if (!source) return error(Errno::EIO);
     Added first = TRY(add_locked_page(index));
     if (!first.is_ours) return std::move(first.page);
-    Run run;
+    RunOf<batch> run;
     run.add(PageRef::share(*first.page));
     for (const usize window = window_at(index); run.count < window && !find_any_page(index + run.count);) {
         auto next = add_locked_page(index + run.count);
@@ -149,15 +150,23 @@ Result<void> FileObject::write_back(u64 begin, u64 end) {
 }
 
 Result<void> FileObject::write_dirty(u64 index, u64 last) {
-    while (PageRef page = find_flagged(index, last, page_dirty))
-        index += TRY(write_dirty_run(std::move(page), index, last));
+    PageRef page = find_flagged(index, last, page_dirty);
+    if (!page) return {};
+    // What frees memory can't ask for much.
+    RunOf<batch> small;
+    const OwnPtr<RunOf<large_batch>> large(new (std::nothrow) RunOf<large_batch>);
+    Run& run = large ? static_cast<Run&>(*large) : small;
+    for (; page; page = find_flagged(index, last, page_dirty)) {
+        index += TRY(write_dirty_run(std::move(page), index, last, run));
+        run.clear();
+    }
     return {};
 }
 
-Result<usize> FileObject::write_dirty_run(PageRef first, u64 index, u64 last) {
-    Run run;
+/// `run` is empty.
+Result<usize> FileObject::write_dirty_run(PageRef first, u64 index, u64 last, Run& run) {
     run.add(std::move(first));
-    while (run.count < batch && index + run.count < last) {
+    while (run.count < run.most && index + run.count < last) {
         PageRef next = find_any_page(index + run.count);
         if (!next || !next->has(page_dirty)) break;
         run.add(std::move(next));
@@ -202,9 +211,10 @@ bool FileObject::try_evict(u64 index, Page& page, const EvictionRequest& request
         return false;
     }
     // Its neighbours go with it, for they will be asked next.
-    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes &&
-        !write_dirty_run(PageRef::share(page), index, ~u64{0}))
-        return false;
+    if (page.has(page_dirty) && request.writing == EvictionRequest::Writing::Yes) {
+        RunOf<batch> run;
+        if (!write_dirty_run(PageRef::share(page), index, ~u64{0}, run)) return false;
+    }
     return remove_if_unused(index, page);
 }
 

@@ -1,4 +1,5 @@
 // virtio-blk (section 5.2): a disk with one queue. Requests that the queue has no room for wait in a list of ours.
+#include <algorithm>
 #include <block/disk.hpp>
 #include <core/log.hpp>
 #include <lib/format.hpp>
@@ -23,7 +24,7 @@ constexpr u32 type_read = 0, type_write = 1, type_flush = 4, type_discard = 11, 
 constexpr u8 status_done = 0, status_unsupported = 2, status_none = 0xff;
 
 constexpr u16 queue_entries = 256;
-constexpr u32 most_segments = 128;
+constexpr u32 most_segments = queue_entries - 2;
 constexpr u32 most_sectors = 2560; // 1.25 MiB
 
 struct Header {
@@ -49,11 +50,9 @@ class VirtioBlock final : public block::Driver {
 public:
     explicit VirtioBlock(VirtioTransport& transport) : transport_(transport) {}
     Result<void> start();
-    void submit(Request& request) override;
+    void submit(block::RequestList& requests) override;
 
 private:
-    using Requests = IntrusiveList<Request, &Request::node>;
-
     block::Limits read_limits(u64 features);
     Result<void> make_slots();
     bool try_start(Request& request);
@@ -65,11 +64,9 @@ private:
     VirtioTransport& transport_;
     core::InterruptSpinLock lock_; // guards the queue and all below
     VirtQueue* queue_ = nullptr;
-    bool can_flush_ = false;
-    u32 most_segments_ = 1;
     mm::Page* slots_ = nullptr; // one for each descriptor that may be a request's first
     Request** requests_ = nullptr;
-    Requests waiting_;
+    block::RequestList waiting_;
     VirtQueue::Piece pieces_[most_segments + 3]; // of the request that is being started: too much for the stack
 };
 
@@ -111,15 +108,14 @@ Result<void> VirtioBlock::start() {
     const u64 features =
         TRY(start_virtio_device(transport_, feature_segments | feature_read_only | feature_block_size | feature_flush |
                                                 feature_topology | feature_discard | feature_write_zeroes));
-    const block::Limits limits = read_limits(features);
+    block::Limits limits = read_limits(features);
     const bool is_sane = std::has_single_bit(limits.logical_block) && limits.logical_block >= block::sector_size &&
                          limits.logical_block <= 4096;
     if (!is_sane) return error(Errno::ENODEV);
-    can_flush_ = (features & feature_flush) != 0;
-    most_segments_ = limits.segments;
     TRY(transport_.set_handler(&on_interrupt, this));
     queue_ = TRY(VirtQueue::create(transport_, 0, queue_entries));
-    if (queue_->size() < most_segments_ + 2) return error(Errno::ENODEV);
+    if (queue_->size() < 4) return error(Errno::ENODEV);
+    limits.segments = std::min<u32>(limits.segments, queue_->size() - 2u); // besides header and status
     TRY(make_slots());
     transport_.set_status(virtio_acknowledge | virtio_driver | virtio_features_ok | virtio_driver_ok);
     static constinit std::atomic<u32> count{0};
@@ -155,8 +151,8 @@ Header VirtioBlock::header_of(const Request& request) {
 
 /// lock_ held. False: no room.
 bool VirtioBlock::try_start(Request& request) {
-    const usize count = request.segments.size() + 3;
-    if (queue_->free_descriptors() < count) return false;
+    const bool has_range = request.operation == Operation::Discard || request.operation == Operation::WriteZeroes;
+    if (queue_->free_descriptors() < request.segments.size() + has_range + 2) return false;
     const u16 number = queue_->next_descriptor();
     auto& slot = mm::page_data<Slot>(*slots_)[number];
     const PhysAddr place = mm::page_address(*slots_) + number * sizeof(Slot);
@@ -168,7 +164,7 @@ bool VirtioBlock::try_start(Request& request) {
         request.operation == Operation::Read ? VirtQueue::Direction::FromDevice : VirtQueue::Direction::ToDevice;
     for (const block::Segment& segment : request.segments)
         pieces_[used++] = {segment.address, segment.length, direction};
-    if (request.operation == Operation::Discard || request.operation == Operation::WriteZeroes) {
+    if (has_range) {
         slot.range = {request.sector, static_cast<u32>(request.sectors), 0};
         pieces_[used++] = {place + offsetof(Slot, range), sizeof(Range), VirtQueue::Direction::ToDevice};
     }
@@ -178,11 +174,10 @@ bool VirtioBlock::try_start(Request& request) {
     return true;
 }
 
-void VirtioBlock::submit(Request& request) {
-    if (request.operation == Operation::Flush && !can_flush_) return request.completed(request, Errno{});
+void VirtioBlock::submit(block::RequestList& requests) {
     core::InterruptSpinGuard guard(lock_);
-    if (!waiting_.is_empty() || !try_start(request)) return waiting_.push_back(request);
-    queue_->kick();
+    waiting_.splice_back(requests);
+    start_waiting();
 }
 
 /// lock_ held.

@@ -25,7 +25,8 @@ constinit core::WaitQueue stopped_queue;
 
 } // namespace
 
-Ext4Writing::Ext4Writing(Ext4SuperBlock& superblock) : superblock_(superblock), orphans_(superblock.volume()) {}
+Ext4Writing::Ext4Writing(Ext4SuperBlock& superblock)
+    : superblock_(superblock), orphans_(superblock.volume()), places_(superblock.device(), block::Operation::Write) {}
 
 Result<OwnPtr<Ext4Writing>> Ext4Writing::start(Ext4SuperBlock& superblock) {
     OwnPtr<Ext4Writing> writing(new (std::nothrow) Ext4Writing(superblock));
@@ -190,6 +191,10 @@ Result<void> Ext4Writing::write(u64 first, std::span<const u8* const> blocks) {
     return write_blocks(first, blocks, [&](u64 sector, auto segments) {
         return superblock_.device().transfer(block::Operation::Write, sector, segments);
     });
+}
+
+Result<void> Ext4Writing::begin_write(u64 first, std::span<const u8* const> blocks) {
+    return write_blocks(first, blocks, [&](u64 sector, auto segments) { return places_.add(sector, segments); });
 }
 
 Result<void> Ext4Writing::write_log(u64 first, std::span<const u8* const> blocks) {

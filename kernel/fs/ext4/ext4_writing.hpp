@@ -17,7 +17,7 @@
 #include "journal.hpp"
 #include "orphan_list.hpp"
 
-#include <block/disk.hpp>
+#include <block/batch.hpp>
 
 namespace linnet::fs {
 
@@ -98,6 +98,8 @@ private:
     template <typename Write>
     Result<void> write_blocks(u64 first, std::span<const u8* const> blocks, Write write);
     Result<void> write(u64 first, std::span<const u8* const> blocks) override;
+    Result<void> begin_write(u64 first, std::span<const u8* const> blocks) override;
+    Result<void> finish_writes() override { return places_.finish(); }
     Result<void> write_log(u64 first, std::span<const u8* const> blocks) override;
     Result<void> flush() override;
     u64 now_ns() override;
@@ -107,6 +109,7 @@ private:
     ext4::OrphanList orphans_;
     OwnPtr<ext4::Allocator> allocator_;
     OwnPtr<ext4::Journal> journal_;
+    block::Batch places_; // what a checkpoint writes: the journal's commit_lock_
     std::atomic<u64> reserved_{0};
     u64 kept_blocks_ = 0; // for metadata of what is promised
 

@@ -45,6 +45,7 @@ Result<void> Ext4File::read_blocks(u64 index, std::span<mm::Page* const> pages) 
     const u64 first = index << (arch::page_shift - shift);
     const u64 wanted = pages.size() << (arch::page_shift - shift);
     const u64 there = divide_up<u64>(size(), volume.block_size()); // blocks of the file
+    block::Batch batch(ext4().device(), block::Operation::Read);
     u64 done = 0;
     while (done < wanted) {
         Run run{0, wanted - done, Run::Kind::Hole};
@@ -52,11 +53,12 @@ Result<void> Ext4File::read_blocks(u64 index, std::span<mm::Page* const> pages) 
             run = TRY(ext4::map_blocks(volume, disk(), first + done, std::min(wanted - done, there - first - done)));
         const PageRange range(pages, done << shift, run.count << shift);
         if (run.kind == Run::Kind::Data)
-            TRY(range.read_from(ext4().device(), run.first << (shift - block::sector_shift)));
+            TRY(range.add_to(batch, run.first << (shift - block::sector_shift)));
         else
             range.zero();
         done += run.count;
     }
+    TRY(batch.finish());
     // What the last block holds behind the end of the file is nobody's.
     const u64 begin = index << arch::page_shift, end = begin + (pages.size() << arch::page_shift);
     if (size() > begin && size() < end) PageRange(pages, size() - begin, end - size()).zero();

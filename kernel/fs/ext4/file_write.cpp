@@ -276,14 +276,14 @@ Result<u64> Ext4File::place_some(const Dirty& dirty, BlockRange range, const ext
 Result<void> Ext4File::store_blocks(const Dirty& dirty, BlockRange range) {
     core::ReadGuard guard(disk_lock);
     const u32 shift = ext4().volume().block_shift();
+    block::Batch batch(ext4().device(), block::Operation::Write, block::Batch::Pages::Update);
     while (range.begin < range.end) {
         const Run run = TRY(ext4::map_blocks(ext4().volume(), disk(), range.begin, range.length()));
         const PageRange bytes(dirty.pages, (range.begin - dirty.base) << shift, run.count << shift);
-        if (run.kind == Run::Kind::Data)
-            TRY(bytes.write_to(ext4().device(), run.first << (shift - block::sector_shift)));
+        if (run.kind == Run::Kind::Data) TRY(bytes.add_to(batch, run.first << (shift - block::sector_shift)));
         range.begin += run.count;
     }
-    return {};
+    return batch.finish();
 }
 
 // ---- truncation ----

@@ -27,7 +27,11 @@ class JournalDisk {
 public:
     /// Writes blocks that lie behind each other from `first` on; `blocks` are where their contents are. May sleep. EIO.
     virtual Result<void> write(u64 first, std::span<const u8* const> blocks) = 0;
-    /// The same for blocks of the log: unlike others they have no newer contents in the device's cache.
+    /// The same, but perhaps only begun: the contents stay as they are until finish_writes(), by the same thread.
+    virtual Result<void> begin_write(u64 first, std::span<const u8* const> blocks) { return write(first, blocks); }
+    /// What was begun is done. May sleep. EIO of any of it.
+    virtual Result<void> finish_writes() { return {}; }
+    /// The same as write() for blocks of the log: unlike others they have no newer contents in the device's cache.
     virtual Result<void> write_log(u64 first, std::span<const u8* const> blocks) { return write(first, blocks); }
     /// What was written before stays, whatever happens. May sleep. EIO.
     virtual Result<void> flush() = 0;

@@ -240,9 +240,15 @@ Result<void> Journal::checkpoint_locked() {
 }
 
 Result<void> Journal::write_places() {
-    BlockBatch batch(disk_, &JournalDisk::write);
-    for (ChangedBlock& changed : committed_) TRY(batch.add(changed.block, changed.copy.get()));
-    return batch.flush_out();
+    BlockBatch batch(disk_, &JournalDisk::begin_write);
+    Result<void> begun;
+    for (ChangedBlock& changed : committed_) {
+        begun = batch.add(changed.block, changed.copy.get());
+        if (!begun) break;
+    }
+    if (begun) begun = batch.flush_out();
+    const Result<void> finished = disk_.finish_writes();
+    return begun ? finished : begun;
 }
 
 } // namespace linnet::ext4

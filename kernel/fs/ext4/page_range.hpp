@@ -2,7 +2,7 @@
 #pragma once
 
 #include <algorithm>
-#include <block/disk.hpp>
+#include <block/batch.hpp>
 #include <cstring>
 #include <mm/page_cache.hpp>
 
@@ -25,11 +25,23 @@ public:
         });
         return result;
     }
-    Result<void> read_from(block::Device& device, u64 sector) const {
-        return transfer([&](auto segments) { return device.transfer(block::Operation::Read, sector, segments); });
-    }
-    Result<void> write_to(block::Device& device, u64 sector) const {
-        return transfer([&](auto segments) { return device.write_beside_pages(sector, segments); });
+    /// To be moved from or to `sector` on.
+    Result<void> add_to(block::Batch& batch, u64 sector) const {
+        block::Segment segments[32];
+        for (u64 at = begin_; at < begin_ + size_;) {
+            usize count = 0;
+            u64 moved = 0;
+            while (count < std::size(segments) && at < begin_ + size_) {
+                const usize offset = at & (arch::page_size - 1);
+                const auto length = static_cast<u32>(std::min<u64>(arch::page_size - offset, begin_ + size_ - at));
+                segments[count++] = {mm::page_address(*pages_[at >> arch::page_shift]) + offset, length};
+                moved += length;
+                at += length;
+            }
+            TRY(batch.add(sector, {segments, count}));
+            sector += moved >> block::sector_shift;
+        }
+        return {};
     }
 
 private:
@@ -42,15 +54,6 @@ private:
             visit(*pages_[at >> arch::page_shift], offset, length);
             at += length;
         }
-    }
-    template <typename Move>
-    Result<void> transfer(Move move) const {
-        block::Segment segments[mm::FileObject::batch];
-        usize count = 0;
-        for_each([&](mm::Page& page, usize offset, usize length) {
-            segments[count++] = {mm::page_address(page) + offset, static_cast<u32>(length)};
-        });
-        return move(std::span<const block::Segment>(segments, count));
     }
     std::span<mm::Page* const> pages_;
     u64 begin_, size_;

@@ -239,13 +239,14 @@ TEST(Objects, WhatCannotBeReadAheadHurtsNobodyElse) {
 TEST(Objects, DirtyNeighboursAreStoredTogether) {
     start_machine();
     RunSource source;
-    auto file = MUST(mm::FileObject::create(source, 100 * page));
+    constexpr u64 most = mm::FileObject::large_batch, end = 48 + most;
+    auto file = MUST(mm::FileObject::create(source, end * page));
     for (u64 index : {3, 4, 5, 7}) EXPECT_TRUE(file->get_page(index, Access::Write));
-    for (u64 index = 40; index < 80; ++index) EXPECT_TRUE(file->get_page(index, Access::Write));
-    EXPECT_TRUE(file->write_back(0, 100 * page));
-    EXPECT_EQ(source.writes, (std::vector<usize>{3, 1, 32, 8}));
+    for (u64 index = 40; index < end; ++index) EXPECT_TRUE(file->get_page(index, Access::Write));
+    EXPECT_TRUE(file->write_back(0, end * page));
+    EXPECT_EQ(source.writes, (std::vector<usize>{3, 1, most, 8}));
     source.writes.clear();
-    EXPECT_TRUE(file->write_back(0, 100 * page));
+    EXPECT_TRUE(file->write_back(0, end * page));
     EXPECT_TRUE(source.writes.empty());
 }
 

@@ -39,8 +39,9 @@ enum class Access : u8 { Read, Write };
 /// A driver's side of a disk.
 class Driver {
 public:
-    /// Takes a request of whole blocks, within the disk and its limits. Any context; doesn't wait.
-    virtual void submit(Request& request) = 0;
+    /// Takes all of these: requests of whole blocks, within the disk and its limits, to be done in any order. A flush
+    /// comes only to disks with a write cache. Any context; doesn't wait.
+    virtual void submit(RequestList& requests) = 0;
     /// ioctl(2) commands that only this kind of disk knows. ENOTTY.
     virtual Result<long> ioctl(u32 /*command*/, u64 /*argument*/, Access) { return error(Errno::ENOTTY); }
     /// Nobody has the disk or a partition open any more. Its lock() is held. May sleep.
@@ -50,9 +51,27 @@ protected:
     ~Driver() = default;
 };
 
-/// What /proc/diskstats shows of one kind of request.
+/// What /proc/diskstats shows of one kind of request. Merged: what became a part of another request.
 struct RequestCounts {
-    std::atomic<u64> requests{0}, sectors{0}, nanoseconds{0};
+    std::atomic<u64> requests{0}, merged{0}, sectors{0}, nanoseconds{0};
+};
+
+class Device;
+struct DeviceRequest;
+
+/// Requests of a device that one thread waits for, together.
+struct RequestGroup {
+    core::WaitQueue* queue = nullptr;
+    std::atomic<u32> left{0};
+};
+
+/// A request that is counted in a device's statistics, from when it is begun to when it is done.
+struct DeviceRequest : Request {
+    Device* device = nullptr;
+    RequestGroup* group = nullptr;
+    u64 begun_ns = 0;
+    u32 merged = 0; // into this one
+    Errno code{};
 };
 
 /// A disk or a partition of one, under its name in /dev.
@@ -83,6 +102,11 @@ public:
     Result<void> transfer(Operation operation, u64 sector, std::span<const Segment> segments);
     /// Writes what doesn't come from the page cache: who reads the device sees it there, too. The same errors.
     Result<void> write_beside_pages(u64 sector, std::span<const Segment> segments);
+    /// Tells the page cache what was written beside it.
+    void update_pages(u64 sector, std::span<const Segment> segments);
+    /// Begins requests (their operation, sectors and segments are set, and within the limits), and waits for them. May
+    /// sleep. Their `code` says what came of each. For Batch.
+    void run(std::span<DeviceRequest> requests, RequestGroup& group);
     /// Flush; Discard or WriteZeroes of `sectors`. May sleep. EIO, EOPNOTSUPP.
     Result<void> command(Operation operation, u64 sector = 0, u64 sectors = 0);
 
@@ -98,6 +122,8 @@ public:
     [[nodiscard]] u32 in_flight(Operation operation) const {
         return in_flight_[operation != Operation::Read].load(std::memory_order_relaxed);
     }
+    /// For how long there has been a request under way, in all. About.
+    [[nodiscard]] u64 busy_ns() const { return busy_ns_.load(std::memory_order_relaxed); }
     /// The same as sync() for all of it, if it is open.
     void sync_if_open();
     [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
@@ -116,7 +142,13 @@ private:
     Result<void> write_page(u64 index, mm::Page& page) override;
     Result<void> read_pages(u64 index, std::span<mm::Page* const> pages) override;
     Result<void> write_pages(u64 index, std::span<mm::Page* const> pages) override;
-    Result<void> run(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments);
+    Result<void> run_one(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments);
+    [[nodiscard]] u32 bytes_of_page(u64 index) const;
+    Result<void> move_pages(Operation operation, u64 index, std::span<mm::Page* const> pages);
+    static void on_completed(Request& request, Errno code);
+    void note_begun(DeviceRequest& request);
+    void note_done(const DeviceRequest& request);
+    void count(Operation as, const DeviceRequest& request, u64 nanoseconds);
     Result<void> write_zero_pages(u64 sector, u64 sectors);
 
     Disk& disk_;
@@ -126,8 +158,9 @@ private:
     const PartitionName partition_name_;
     std::atomic<bool> is_read_only_{false};
     RequestCounts counts_[5];
-    std::atomic<u32> in_flight_[2]{}; // reads; others
-    std::atomic<u64> unstored_{0};    // bytes written since the pages were stored; about
+    std::atomic<u32> in_flight_[2]{};             // reads; others
+    std::atomic<u64> busy_ns_{0}, busy_until_{0}; // the latter: up to when it was counted, by the monotonic clock
+    std::atomic<u64> unstored_{0};                // bytes written since the pages were stored; about
     core::Mutex state_lock_;
     std::atomic<u32> openers_{0};
     bool is_claimed_ = false;
@@ -184,8 +217,8 @@ public:
     /// The whole disk's device goes, until start(); nobody has it open.
     void withdraw();
     /// Where those sleep that wait for a request.
-    core::WaitQueue& waiters_of(const Request& request) {
-        return waiters_[reinterpret_cast<usize>(&request) / sizeof(Request) % wait_queues];
+    core::WaitQueue& waiters_of(const RequestGroup& group) {
+        return waiters_[reinterpret_cast<usize>(&group) / sizeof(RequestGroup) % wait_queues];
     }
     /// The device of an index below `minors`, opened. ENXIO, EBUSY.
     Result<RefPtr<Device>> open(u32 index, bool is_exclusive);

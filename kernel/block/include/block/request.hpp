@@ -36,5 +36,6 @@ struct Request {
     void (*completed)(Request& request, Errno code) = nullptr;
     ListNode node; // of whoever has it
 };
+using RequestList = IntrusiveList<Request, &Request::node>;
 
 } // namespace linnet::block

@@ -32,8 +32,10 @@ protected:
 
 class FileObject final : public VmObject, private EvictablePages {
 public:
-    /// The most pages that are read or stored in one go.
+    /// The most pages that are read, or stored to free them, in one go.
     static constexpr usize batch = 32;
+    /// The most that are stored in one go when there is memory to note them in.
+    static constexpr usize large_batch = (usize{1} << 20) / arch::page_size;
     /// `source` outlives the object or is detached first.
     static Result<RefPtr<FileObject>> create(PageSource& source, u64 size);
     ~FileObject() override;
@@ -67,14 +69,24 @@ private:
     FileObject(PageSource& source, u64 size) : VmObject(Kind::File, size), source_(&source) {}
     /// Pages that lie behind each other.
     struct Run {
-        PageRef references[batch];
-        Page* pages[batch];
+        PageRef* const references;
+        Page** const pages;
+        const usize most;
         usize count = 0;
         void add(PageRef page) {
             pages[count] = page.get();
             references[count++] = std::move(page);
         }
+        void clear() {
+            while (count > 0) references[--count] = PageRef();
+        }
         [[nodiscard]] std::span<Page* const> all() const { return {pages, count}; }
+    };
+    template <usize Most>
+    struct RunOf : Run {
+        RunOf() : Run{own_references, own_pages, Most} {}
+        PageRef own_references[Most];
+        Page* own_pages[Most];
     };
     Result<PageRef> read_in(u64 index);
     Result<void> prepare_write(u64 index, Page& page);
@@ -88,7 +100,7 @@ private:
     Result<void> read_run(PageSource& source, u64 index, Run& run);
     Result<void> write_pages(u64 index, std::span<Page* const> pages);
     /// Stores a dirty page and those before `last` that follow it and are dirty, too; says how many.
-    Result<usize> write_dirty_run(PageRef first, u64 index, u64 last);
+    Result<usize> write_dirty_run(PageRef first, u64 index, u64 last, Run& run);
     EvictionResult evict(const EvictionRequest& request) override;
     bool try_evict(u64 index, Page& page, const EvictionRequest& request, EvictionResult& result);
     bool try_pin() override { return try_ref(); }
