@@ -28,15 +28,19 @@ inline std::vector<Symbol> functions() {
 }
 
 /// The function that a system call is: of one kernel or another.
-inline Symbol function_of_call(const std::string& call) {
+/// It may have several names.
+inline std::vector<Symbol> functions_of_call(const std::string& call) {
+    std::vector<Symbol> found;
     const std::vector<Symbol> all = functions();
     for (const char* prefix :
          {"linnet::syscalls::sys_", "__x64_sys_", "__arm64_sys_", "__riscv_sys_", "__se_sys_", "sys_"})
         for (const Symbol& symbol : all)
-            if (symbol.name == prefix + call) return symbol;
-    proc_text::needs(false, "the kernel does not show its functions");
-    return {};
+            if (symbol.name == prefix + call) found.push_back(symbol);
+    proc_text::needs(!found.empty(), "the kernel does not show its functions");
+    return found;
 }
+
+inline Symbol function_of_call(const std::string& call) { return functions_of_call(call).front(); }
 
 inline Symbol getpgid_function() { return function_of_call("getpgid"); }
 
