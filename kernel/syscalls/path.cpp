@@ -81,8 +81,9 @@ Result<long> sys_link(Thread& thread, UserString from, UserString to) {
 
 Result<long> sys_renameat2(Thread& thread, int from_directory, UserString from, int to_directory, UserString to,
                            u32 flags) {
-    if (flags & ~(abi::RENAME_NOREPLACE | abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
-    if ((flags & abi::RENAME_NOREPLACE) && (flags & abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
+    constexpr u32 not_for_exchanges = abi::RENAME_NOREPLACE | abi::RENAME_WHITEOUT;
+    if (flags & ~(not_for_exchanges | abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
+    if ((flags & not_for_exchanges) && (flags & abi::RENAME_EXCHANGE)) return error(Errno::EINVAL);
     PathArgument old_name, new_name;
     TRY(old_name.get(thread, from_directory, from));
     TRY(new_name.get(thread, to_directory, to));

@@ -20,6 +20,14 @@ Result<void> may_create(const Path& directory, const Credentials& who) {
     return directory.inode()->check_permission(may_write | may_execute, who);
 }
 
+CreateRequest plan_whiteout(Inode& directory, const Credentials& who) {
+    CreateRequest request;
+    request.mode = abi::S_IFCHR;
+    request.uid = who.fsuid;
+    request.gid = directory.mode() & abi::S_ISGID ? directory.gid() : who.fsgid;
+    return request;
+}
+
 Result<NewInode> plan_inode(Inode& directory, u32 mode, const Credentials& who) {
     NewInode plan;
     CreateRequest& request = plan.request;

@@ -19,6 +19,9 @@ struct NewInode {
 /// `mode` includes the type, umask not yet applied. Directory locked. ENOMEM, and errors of reading the directory's
 /// default access control list.
 Result<NewInode> plan_inode(Inode& directory, u32 mode, const Credentials& who);
+/// What stands for a name that was moved away, so that the file system below an overlay shows none (renameat2(2),
+/// RENAME_WHITEOUT): a device node 0:0 without permissions. Directory locked.
+CreateRequest plan_whiteout(Inode& directory, const Credentials& who);
 /// Makes it under a name that is free. Directory locked.
 Result<RefPtr<Inode>> make_inode(Inode& directory, std::string_view name, NewInode plan);
 /// ENAMETOOLONG when the directory's file system can't hold the name.

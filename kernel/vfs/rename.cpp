@@ -108,7 +108,10 @@ Result<void> Rename::perform() {
     if (second && second->is_directory() && exchange()) second = nullptr;
     if (first && second && second < first) std::swap(first, second);
     InodePairGuard guard(first, second);
-    TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags}));
+    CreateRequest whiteout;
+    if (flags & abi::RENAME_WHITEOUT) whiteout = plan_whiteout(old_directory(), current_credentials());
+    TRY(old_directory().rename({from.name, *moved->inode(), new_directory(), to.name, replaced->inode(), flags,
+                                flags & abi::RENAME_WHITEOUT ? &whiteout : nullptr}));
     DentryCache::rename(*moved, *replaced, flags);
     if (!is_anything_watched()) return {};
     tell_of_move(*moved->inode(), old_directory(), from.name, new_directory(), to.name,

@@ -280,7 +280,6 @@ Result<void> Ext4Directory::remove_empty(std::string_view name, Ext4Inode& inode
 
 Result<void> Ext4Directory::rename(const RenameRequest& request) {
     TRY(ext4().to_write());
-    if (request.flags & abi::RENAME_WHITEOUT) return error(Errno::EINVAL);
     return with_space(
         [&] { return request.flags & abi::RENAME_EXCHANGE ? exchange_names(request) : move_name(request); });
 }
@@ -304,8 +303,8 @@ struct Ext4Directory::Renaming {
     }
 };
 
-/// The entries of a rename, all or none.
-Result<void> Ext4Directory::move_entries(Renaming& names, const RenameRequest& request) {
+/// The entries of a rename, all or none. `whiteout`, unless null, gets the old name.
+Result<void> Ext4Directory::move_entries(Renaming& names, const RenameRequest& request, const vfs::Inode* whiteout) {
     const vfs::Inode& moved = request.moved;
     TRY(names.set_parent(*names.moved, moved, request.new_directory));
     ScopeGuard undo_parent([&] { (void)names.set_parent(*names.moved, moved, *this); });
@@ -323,9 +322,21 @@ Result<void> Ext4Directory::move_entries(Renaming& names, const RenameRequest& r
         else
             (void)names.target().entries().remove(request.new_name);
     });
-    TRY(names.old_directory->entries().remove(request.old_name));
+    ext4::DirectoryEditor old_entries = names.old_directory->entries();
+    if (whiteout)
+        TRY(old_entries.replace(request.old_name, number_of(*whiteout), entry_type(whiteout->mode())));
+    else
+        TRY(old_entries.remove(request.old_name));
     undo_name.dismiss();
     undo_parent.dismiss();
+    return {};
+}
+
+/// The same, with an inode made for the old name if there is to be one.
+Result<void> Ext4Directory::move_and_fill(Renaming& names, ext4::Handle& handle, const RenameRequest& request) {
+    if (!request.whiteout) return move_entries(names, request, nullptr);
+    TRY(make_inode(handle, *request.whiteout,
+                   [&](Ext4Inode& made, InodePlace&) { return move_entries(names, request, &made); }));
     return {};
 }
 
@@ -343,7 +354,7 @@ Result<void> Ext4Directory::move_name(const RenameRequest& request) {
     if (replaces_directory && !TRY(names.replaced->entries().is_empty())) return error(Errno::ENOTEMPTY);
     const bool is_last = replaces_directory || (replaced && replaced->link_count() == 1);
     if (is_last) TRY(names.replaced->add_orphan());
-    if (auto done = move_entries(names, request); !done) {
+    if (auto done = move_and_fill(names, handle, request); !done) {
         if (is_last) (void)names.replaced->remove_orphan();
         return done;
     }

@@ -215,7 +215,8 @@ private:
     Result<void> fill_new(const ext4::InodeEdit& edit, const vfs::CreateRequest& request);
     Result<RefPtr<Ext4Inode>> make_inode(ext4::Handle& handle, const vfs::CreateRequest& request,
                                          FunctionRef<Result<void>(Ext4Inode&, ext4::InodePlace&)> enter);
-    Result<void> move_entries(Renaming& names, const RenameRequest& request);
+    Result<void> move_entries(Renaming& names, const RenameRequest& request, const vfs::Inode* whiteout);
+    Result<void> move_and_fill(Renaming& names, ext4::Handle& handle, const RenameRequest& request);
     Result<void> move_name(const RenameRequest& request);
     Result<void> exchange_entries(Renaming& names, const RenameRequest& request);
     Result<void> exchange_names(const RenameRequest& request);

@@ -131,7 +131,6 @@ void TmpfsDirectory::exchange(Entry& mine, TmpfsDirectory& other_directory, Entr
 }
 
 Result<void> TmpfsDirectory::rename(const RenameRequest& request) {
-    if (request.flags & abi::RENAME_WHITEOUT) return error(Errno::EINVAL);
     auto& target_directory = static_cast<TmpfsDirectory&>(request.new_directory);
     Entry* source = find(request.old_name);
     if (!source) return error(Errno::ENOENT);
@@ -142,6 +141,10 @@ Result<void> TmpfsDirectory::rename(const RenameRequest& request) {
         return {};
     }
     auto fresh = TRY(make_entry(request.new_name, source->inode));
+    OwnPtr<Entry> whiteout;
+    if (request.whiteout)
+        whiteout =
+            TRY(make_entry(request.old_name, NullableRefPtr<TmpfsInode>(TRY(tmpfs().make_inode(*request.whiteout)))));
     if (target && request.moved.is_directory())
         TRY(target_directory.remove_directory(request.new_name, *request.replaced));
     else if (target)
@@ -152,6 +155,7 @@ Result<void> TmpfsDirectory::rename(const RenameRequest& request) {
         target_directory.add_links(1);
     }
     target_directory.insert(std::move(fresh));
+    if (whiteout) insert(std::move(whiteout));
     request.moved.touch_changed();
     return {};
 }

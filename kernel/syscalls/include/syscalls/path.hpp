@@ -82,7 +82,7 @@ inline constexpr Entry path_calls[] = {
     entry<sys_readlinkat>("readlinkat", nr::readlinkat),
     entry<sys_rename>("rename", nr::rename),
     entry<sys_renameat>("renameat", nr::renameat),
-    entry<sys_renameat2>("renameat2", nr::renameat2, Support::Partial, "no RENAME_WHITEOUT: EINVAL"),
+    entry<sys_renameat2>("renameat2", nr::renameat2),
     entry<sys_rmdir>("rmdir", nr::rmdir),
     entry<sys_symlink>("symlink", nr::symlink),
     entry<sys_symlinkat>("symlinkat", nr::symlinkat),

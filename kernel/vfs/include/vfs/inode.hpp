@@ -184,10 +184,12 @@ public:
         Inode& moved;
         Inode& new_directory;
         std::string_view new_name;
-        Inode* replaced; // what new_name is now, or null
-        u32 flags;       // RENAME_*
+        Inode* replaced;               // what new_name is now, or null
+        u32 flags;                     // RENAME_*
+        const CreateRequest* whiteout; // what is to stand for old_name with RENAME_WHITEOUT, else null
     };
-    /// Both directories' locks are held, and those of `moved` and `replaced` where they are not directories.
+    /// Both directories' locks are held, and those of `moved` and `replaced` where they are not directories. EINVAL:
+    /// flags that the file system doesn't know.
     virtual Result<void> rename(const RenameRequest& request);
     /// Lists from `position`, which is 2 at the start ("." and ".." are the caller's); next_position values are greater
     /// than 2 and stay valid while entries come and go.
