@@ -43,7 +43,7 @@ PACKAGES = {
     "suites": ["base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "findutils", "gawk", "grep",
                "libc-bin", "perl-base", "procps", "sed", "util-linux"],
     "disk": ["acl", "attr", "base-files", "base-passwd", "bash", "busybox-static", "coreutils", "dash", "diffutils", "e2fsprogs",
-             "findutils", "grep", "libc-bin", "mount", "sed", "util-linux"],
+             "findutils", "grep", "libc-bin", "mount", "perl-base", "sed", "util-linux"],
 }
 
 # What Debian has not for an architecture, in the suite that its trees come from.
