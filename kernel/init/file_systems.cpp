@@ -4,6 +4,7 @@
 #include <block/disk.hpp>
 #include <boot/boot_info.hpp>
 #include <core/log.hpp>
+#include <fs/9p.hpp>
 #include <fs/devtmpfs.hpp>
 #include <fs/ext4.hpp>
 #include <fs/hugetlbfs.hpp>
@@ -42,6 +43,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(fs::register_tmpfs());
     TRY(fs::initialise_hugetlbfs());
     TRY(fs::register_ext4());
+    TRY(fs::register_9p());
     TRY(vfs::mount_root("rootfs"));
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());

@@ -241,10 +241,16 @@ bool DentryCache::remove(Dentry& dentry, RemoveWhen when) {
     return true;
 }
 
+/// Of a superblock with DentryPolicy::Revalidate.
+static bool is_still_true(Dentry& parent, Dentry& cached, std::string_view name) {
+    Inode* const inode = cached.inode();
+    return inode && parent.inode()->still_leads_to(name, *inode);
+}
+
 Result<RefPtr<Dentry>> DentryCache::find_or_load(Dentry& parent, std::string_view name, NameHash hash) {
     if (auto cached = find(parent, name, hash)) {
         if (parent.superblock_.dentry_policy() == DentryPolicy::Cache) return RefPtr<Dentry>(std::move(cached));
-        if (cached->inode() && cached->inode()->is_still_valid()) return RefPtr<Dentry>(std::move(cached));
+        if (is_still_true(parent, *cached, name)) return RefPtr<Dentry>(std::move(cached));
         invalidate(*cached);
     }
     Inode& directory = *parent.inode();
@@ -256,8 +262,7 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::str
     SuperBlock& superblock = parent.superblock_;
     bool revalidate = superblock.dentry_policy() == DentryPolicy::Revalidate;
     if (auto cached = find(parent, name, hash)) {
-        if (!revalidate || (cached->inode() && cached->inode()->is_still_valid()))
-            return RefPtr<Dentry>(std::move(cached));
+        if (!revalidate || is_still_true(parent, *cached, name)) return RefPtr<Dentry>(std::move(cached));
         invalidate(*cached);
     }
     // A removed directory has no names, and its cached ones must not come back.

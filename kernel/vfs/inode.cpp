@@ -115,6 +115,7 @@ Result<LinkTarget> Inode::read_link() { return error(Errno::EINVAL); }
 Result<std::optional<Path>> Inode::follow_link() { return std::optional<Path>{}; }
 
 Result<RefPtr<Inode>> Inode::lookup(std::string_view) { return error(is_directory() ? Errno::ENOENT : Errno::ENOTDIR); }
+bool Inode::still_leads_to(std::string_view, Inode& inode) { return inode.is_still_valid(); }
 Result<RefPtr<Inode>> Inode::create(std::string_view, const CreateRequest& request) {
     return error(abi::S_ISREG(request.mode) ? Errno::EACCES : Errno::EPERM);
 }

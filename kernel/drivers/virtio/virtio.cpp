@@ -126,6 +126,8 @@ Result<void> probe_virtio_device(VirtioTransport& transport) {
         return probe_virtio_console(transport);
     case 4:
         return probe_virtio_rng(transport);
+    case 9:
+        return probe_virtio_p9(transport);
     default:
         return error(Errno::ENODEV);
     }

@@ -116,5 +116,6 @@ Result<void> probe_virtio_device(VirtioTransport& transport);
 Result<void> probe_virtio_block(VirtioTransport& transport);
 Result<void> probe_virtio_console(VirtioTransport& transport);
 Result<void> probe_virtio_rng(VirtioTransport& transport);
+Result<void> probe_virtio_p9(VirtioTransport& transport);
 
 } // namespace linnet::drivers

@@ -139,7 +139,7 @@ public:
     /// Makes the open file; permissions are checked, `flags` those of open(2). Default by type: directory, page-cached
     /// regular file, device, FIFO; ENXIO for a socket.
     virtual Result<RefPtr<File>> open(const Path& path, u32 flags);
-    /// For superblocks with DentryPolicy::Revalidate: whether the cached name still leads here.
+    /// For superblocks with DentryPolicy::Revalidate: whether what it shows is still there.
     virtual bool is_still_valid() { return true; }
 
     /// Extended attributes. EOPNOTSUPP by default. `name` includes its prefix. get and list return the size; a buffer
@@ -168,6 +168,9 @@ public:
 
     /// ENOENT when there is no such name.
     virtual Result<RefPtr<Inode>> lookup(std::string_view name);
+    /// For superblocks with DentryPolicy::Revalidate: whether the cached name still leads to `inode`. Called with and
+    /// without the lock. Default: what `inode` itself says.
+    virtual bool still_leads_to(std::string_view name, Inode& inode);
     /// Makes a file, directory, symlink or node of a name that doesn't exist. Where nothing can be made EACCES for a
     /// file, as Linux has it, and EPERM for everything else.
     virtual Result<RefPtr<Inode>> create(std::string_view name, const CreateRequest& request);
@@ -317,6 +320,10 @@ protected:
     };
     void set_link_count(u32 count) { link_count_.store(count, std::memory_order_relaxed); }
     void set_mode(u32 mode) { mode_.store(mode, std::memory_order_relaxed); }
+    void set_owner(u32 uid, u32 gid) {
+        uid_.store(uid, std::memory_order_relaxed);
+        gid_.store(gid, std::memory_order_relaxed);
+    }
     /// lock held, or before anybody else knows the inode.
     void set_flags(u32 flags) { flags_.store(flags, std::memory_order_relaxed); }
     u32 flags() const { return flags_.load(std::memory_order_relaxed); }

@@ -17,7 +17,7 @@ class FileSystemType;
 
 enum class DentryPolicy : u8 {
     Cache,      // names change only through vfs: cached dentries are the truth
-    Revalidate, // names change by themselves (/proc): ask Inode::is_still_valid(), keep no negative dentries
+    Revalidate, // names change by themselves (/proc): ask Inode::still_leads_to(), keep no negative dentries
 };
 
 struct FileSystemStatistics {
