@@ -30,6 +30,7 @@ class Setup:
     direct: bool = False  # Linux on LoongArch without firmware: quicker, but without PCI
     cpu: str = ""
     disks: list = field(default_factory=list)  # of qemu.Disk
+    shares: list = field(default_factory=list)  # of qemu.Share
     persist: bool = False  # a root on a disk keeps what the guest writes
     extra: list = field(default_factory=list)  # further words for QEMU
 
@@ -99,7 +100,11 @@ def prepare(setup):
     firmware = None
     if setup.kernel.startswith("linux"):
         debian_kernel = linux.get(arch, "bench" if setup.kernel == "linux-bench" else "oracle")
-        image, modules = debian_kernel.image, debian_kernel.modules
+        image, modules = debian_kernel.image, list(debian_kernel.modules)
+        if setup.shares:
+            if not debian_kernel.share_modules:
+                raise LinnetError(f"--share: Debian's kernel for {arch.name} has no 9p; riscv64's and loongarch64's have")
+            modules += debian_kernel.share_modules
         if arch.name == "loongarch64" and not setup.direct:
             firmware = qemu.firmware(arch)
     else:
@@ -109,12 +114,12 @@ def prepare(setup):
     if root.disk:
         initrd, disks = _for_disk(setup, root, modules, temporary), [_root_disk(setup, root), *setup.disks]
     else:
-        initrd = root.archive if setup.own_init else _with_agent(arch, root, modules, setup.kernel, temporary)
+        initrd = root.archive if setup.own_init else _with_agent(arch, root, modules, setup, temporary)
         disks = list(setup.disks)
     machine = qemu.Machine(
         arch=arch, kernel=image, initrd=initrd, append=command_line(setup, root), smp=setup.smp, memory=setup.memory,
         machine=setup.machine, cpu=setup.cpu or default_cpu(setup), firmware=firmware, icount=setup.icount,
-        disks=disks, extra=list(setup.extra))
+        disks=disks, shares=list(setup.shares), extra=list(setup.extra))
     return Prepared(program, machine, root, image, temporary)
 
 
@@ -160,7 +165,7 @@ def _for_disk(setup, root, modules, temporary):
     return out
 
 
-def _with_agent(arch, root, modules, kernel_name, temporary):
+def _with_agent(arch, root, modules, setup, temporary):
     """The root with the agent's archive behind it; kept as long as both parts stay the same."""
     program = agent.get(arch)
     home = ensure(BUILD / "run")
@@ -168,7 +173,8 @@ def _with_agent(arch, root, modules, kernel_name, temporary):
         out = home / f"initrd-{os.getpid()}.cpio"
         temporary.append(out)
     else:
-        out = home / f"{root.archive.stem}-{kernel_name}.cpio"
+        shares = "-shares" if setup.shares and modules else ""
+        out = home / f"{root.archive.stem}-{setup.kernel}{shares}.cpio"
         parts = [program, root.archive, *modules]
         if out.exists() and all(part.stat().st_mtime_ns < out.stat().st_mtime_ns for part in parts):
             return out

@@ -44,6 +44,8 @@ def build_parser():
 
     run = commands.add_parser("run", help="boot a guest; run a command in it, or a shell")
     add_guest_options(run)
+    run.add_argument("--share", action="append", default=[], metavar="FOLDER:PLACE[:ro]",
+                     help="a folder of yours that the guest has at PLACE; each side sees at once what the other changes")
     run.add_argument("--timeout", type=seconds, metavar="SECONDS", help="end the guest after that time (status 124)")
     run.add_argument("--env", action="append", metavar="K=V", help="set a variable of the command's environment")
     run.add_argument("--cwd", default="/", metavar="DIR", help="the command's working folder")

@@ -15,7 +15,7 @@ from .paths import SHARED, ensure
 from .ui import LinnetError, Progress
 
 # Raise it when the code below keeps different files of the same package.
-VERSION = 5
+VERSION = 6
 
 # (architecture, purpose) -> suite, and the meta package or a pattern of packages
 SOURCES = {
@@ -31,12 +31,15 @@ SOURCES = {
 
 # What a guest of ours needs from them that Debian builds as modules.
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "virtio_blk", "binfmt_misc", "crc32c_generic", "ext4", "loop")
+# And what only one with folders of ours needs. Debian's cloud kernels (x86_64, aarch64) lack them.
+SHARE_MODULES = ("9pnet_virtio", "9p")
 
 
 @dataclass
 class Kernel:
     image: Path
     modules: list  # in the order to load them
+    share_modules: list  # the same, behind the others; empty: it has no 9p
     version: str
 
 
@@ -46,8 +49,9 @@ def get(arch, purpose="oracle"):
     # With the version in its name, worktrees that want different files leave each other alone.
     home = SHARED / "linux" / f"{suite}-{arch.name}-{VERSION}"
     debian.made_once(f"linux-{suite}-{arch.name}-{VERSION}", home, VERSION, lambda: _fetch(arch, suite, package, home))
-    names = (home / "modules.list").read_text().split()
-    return Kernel(home / "vmlinuz", [home / name for name in names], (home / "version").read_text().strip())
+    modules, share_modules = ([home / name for name in (home / f"{kind}.list").read_text().split()]
+                              for kind in ("modules", "share_modules"))
+    return Kernel(home / "vmlinuz", modules, share_modules, (home / "version").read_text().strip())
 
 
 def _fetch(arch, suite, package, home):
@@ -73,7 +77,7 @@ def _fetch(arch, suite, package, home):
 
 _WANTED = re.compile(r"(boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$)"
                      r"|.*/(virtio|virtio_ring|virtio_pci|virtio_pci_modern_dev|virtio_pci_legacy_dev|virtio_mmio"
-                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache|loop)\.ko(\.xz|\.zst|\.gz)?$")
+                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache|loop|9p|9pnet|9pnet_virtio|netfs|fscache)\.ko(\.xz|\.zst|\.gz)?$")
 
 
 def _unpack(debs, home):
@@ -97,9 +101,13 @@ def _unpack(debs, home):
     order = []
     for name in MODULES:
         _in_order(name, found, order)
-    for name in order:
+    shares = list(order)
+    for name in SHARE_MODULES:
+        _in_order(name, found, shares)
+    for name in shares:
         (home / f"{name}.ko").write_bytes(found[name])
-    (home / "modules.list").write_text("\n".join(f"{name}.ko" for name in order))
+    for kind, names in (("modules", order), ("share_modules", shares[len(order):])):
+        (home / f"{kind}.list").write_text("\n".join(f"{name}.ko" for name in names))
     (home / "version").write_text(version)
 
 

@@ -2,16 +2,17 @@
 
 import struct
 
-VERSION = 1
+VERSION = 2
 
-RUN, INPUT, SIGNAL, WINDOW_SIZE, FILE, POWER_OFF, CLOSE_OUTPUT = range(1, 8)
-HELLO, STARTED, OUTPUT, ERROR, CREDIT, EXIT, INPUT_CLOSED, FILE_DONE = range(65, 73)
+RUN, INPUT, SIGNAL, WINDOW_SIZE, FILE, POWER_OFF, CLOSE_OUTPUT, MOUNT_SHARE = range(1, 9)
+HELLO, STARTED, OUTPUT, ERROR, CREDIT, EXIT, INPUT_CLOSED, FILE_DONE, SHARE_DONE = range(65, 74)
 
 EXITED, SIGNALLED, EXEC_FAILED, CWD_FAILED, FAILED = range(5)
 
 ON_TERMINAL = 1
 APPEND = 1
 REMOVE = 2
+READ_ONLY = 1
 MAX_PAYLOAD = 16 << 20
 DATA_CHUNK = 32 << 10
 
@@ -48,6 +49,10 @@ def file_requests(path, data, mode=0o644):
 
 def remove_request(path):
     return frame(FILE, struct.pack("<II", 0, REMOVE) + string(path) + string(b""))
+
+
+def share_request(tag, path, read_only):
+    return frame(MOUNT_SHARE, number(READ_ONLY if read_only else 0) + string(tag) + string(path))
 
 
 class Decoder:

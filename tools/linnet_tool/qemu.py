@@ -104,6 +104,43 @@ class Disk:
 
 
 @dataclass
+class Share:
+    """A folder of ours that the guest has at one of its own."""
+
+    path: str
+    place: str
+    read_only: bool = False
+
+    @staticmethod
+    def parse(text):
+        """HOSTDIR:GUESTDIR or HOSTDIR:GUESTDIR:ro."""
+        pair, mode = text, "rw"
+        if text.endswith((":ro", ":rw")):
+            pair, _, mode = text.rpartition(":")
+        path, colon, place = pair.rpartition(":")
+        if not colon or not path or not place.startswith("/") or place == "/":
+            raise LinnetError(f"--share {text}: it must be FOLDER:PLACE or FOLDER:PLACE:ro; PLACE, in the guest, begins with /")
+        if not os.path.isdir(path):
+            raise LinnetError(f"--share {text}: there is no folder {path}")
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise LinnetError(f"--share {text}: no permission to read the folder {path}")
+        return Share(os.path.abspath(path), place, mode == "ro")
+
+    @staticmethod
+    def tag(number):
+        """What the guest mounts it by."""
+        return f"share{number}"
+
+    def words(self, number, bus):
+        name = self.path.replace(",", ",,")
+        # Modes, owners and symlinks are the real ones. With several disks of the host below the folder, numbers of files
+        # are made different from each other.
+        options = f"local,id=fs{number},path={name},security_model=none,multidevs=remap"
+        return ["-fsdev", options + (",readonly=on" if self.read_only else ""),
+                "-device", f"{bus},fsdev=fs{number},mount_tag={self.tag(number)}"]
+
+
+@dataclass
 class Machine:
     """What a guest is made of; `command()` says it to QEMU."""
 
@@ -121,6 +158,7 @@ class Machine:
     serial_fd: int | None = None
     monitor_fd: int | None = None
     disks: list = field(default_factory=list)
+    shares: list = field(default_factory=list)
     extra: list = field(default_factory=list)
 
     def command(self):
@@ -149,6 +187,9 @@ class Machine:
         bus = "virtio-blk-device" if machine.split(",")[0] == "microvm" else "virtio-blk-pci"
         for number, disk in enumerate(self.disks):
             words += disk.words(number, bus)
+        bus = "virtio-9p-device" if machine.split(",")[0] == "microvm" else "virtio-9p-pci"
+        for number, share in enumerate(self.shares):
+            words += share.words(number, bus)
         return words + self.extra
 
 

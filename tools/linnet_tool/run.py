@@ -134,6 +134,8 @@ class Runner(Guest):
         self.signals_seen = 0
         self.ended_by_signal = None
         self.exit = None
+        self.shares_done = 0
+        self.share_error = None
         self.wake_read, self.wake_write = os.pipe()
         os.set_blocking(self.wake_read, False)
         os.set_blocking(self.wake_write, False)
@@ -154,7 +156,9 @@ class Runner(Guest):
         if kind == protocol.HELLO:
             if protocol.VERSION != int.from_bytes(payload, "little"):
                 raise LinnetError("the guest agent speaks another version of the protocol; remove build/ and try again")
-            self.send(self.request)
+            self._mount_next()
+        elif kind == protocol.SHARE_DONE:
+            self._share_done(int.from_bytes(payload, "little"))
         elif kind == protocol.STARTED:
             self.command_started = True
             for number in self.early_signals:
@@ -174,6 +178,22 @@ class Runner(Guest):
             self.input_over = True
             self._watch_input()
         self._throttle()
+
+    def _mount_next(self):
+        """Mounts the folders one after the other; the command comes behind the last."""
+        if self.shares_done == len(self.setup.shares):
+            self.send(self.request)
+            return
+        share = self.setup.shares[self.shares_done]
+        tag = share.tag(self.shares_done).encode()
+        self.send(protocol.share_request(tag, os.fsencode(share.place), share.read_only))
+
+    def _share_done(self, error):
+        if error:
+            self.share_error = f"cannot mount {self.setup.shares[self.shares_done].place}: {os.strerror(error)}"
+        else:
+            self.shares_done += 1
+            self._mount_next()
 
     def on_console(self, data):
         if not self.with_agent:
@@ -331,6 +351,8 @@ class Runner(Guest):
                 return self._finish()
             if self.ended_by_signal is not None:
                 return self._end_by_signal()
+            if self.share_error:
+                return self._share_failed()
             if end is not None and now >= end:
                 return self._time_out()
             if not self.running or self.panic_complete():
@@ -376,6 +398,12 @@ class Runner(Guest):
         say(f"ended the guest ({signal.Signals(self.ended_by_signal).name})")
         return 128 + self.ended_by_signal
 
+    def _share_failed(self):
+        self.kill()
+        terminal.restore()
+        say(self.share_error)
+        return STATUS_NO_GUEST
+
     def _time_out(self):
         self.kill()
         terminal.restore()
@@ -420,7 +448,8 @@ def run(options):
     setup = boot.Setup(
         arch=options.arch, kernel=options.kernel, smp=options.smp, memory=options.mem, root=options.rootfs,
         machine=options.machine, append=options.append, debug=options.debug, sanitize=options.sanitize,
-        disks=[qemu.Disk.parse(text) for text in options.disk], quiet=not (options.log or options.verbose),
+        disks=[qemu.Disk.parse(text) for text in options.disk],
+        shares=[qemu.Share.parse(text) for text in options.share], quiet=not (options.log or options.verbose),
         persist=options.persist)
     if setup.own_init and options.command:
         raise LinnetError("with init= or rdinit= in --append there is no agent to run a command")

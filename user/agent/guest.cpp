@@ -97,6 +97,14 @@ bool mount_disk(const CommandWords& words) {
     return false;
 }
 
+void make_folders_above(const char* path) {
+    char folder[4096];
+    for (const char* slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(folder, sizeof folder, "%.*s", int(slash - path), path);
+        mkdir(folder, 0755);
+    }
+}
+
 // Takes a mount along into the new root, which on a read-only disk needs the folder to be there.
 void move_mount(const char* from) {
     char to[64];
@@ -152,12 +160,15 @@ int open_port() {
     return -1;
 }
 
+int mount_share(const char* tag, const char* path, bool read_only) {
+    make_folders_above(path);
+    mkdir(path, 0755);
+    const char* options = "trans=virtio,version=9p2000.L,msize=131072,cache=mmap";
+    return mount(tag, path, "9p", read_only ? MS_RDONLY : 0, options) == 0 ? 0 : errno;
+}
+
 int write_file(const char* path, mode_t mode, bool append, std::span<const uint8_t> contents) {
-    char folder[4096];
-    for (const char* slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        snprintf(folder, sizeof folder, "%.*s", int(slash - path), path);
-        mkdir(folder, 0755);
-    }
+    make_folders_above(path);
     // A new file, not new contents: a program that is still running must not keep us from replacing it.
     if (!append) unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), mode);

@@ -28,6 +28,9 @@ void execute_own_init(char** arguments);
 int open_port();
 
 // Writes a file, with the folders that lead to it; without `append` it is a new one. Returns an errno or 0.
+// Mounts the folder of the host that has this tag, on a folder that is made if need be. An errno, or 0.
+int mount_share(const char* tag, const char* path, bool read_only);
+
 int write_file(const char* path, mode_t mode, bool append, std::span<const uint8_t> contents);
 
 // Kills everything but ourselves and reaps it, so that nothing of a command lives on into the next one.

@@ -13,7 +13,7 @@
 
 namespace protocol {
 
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 constexpr size_t header_size = 5;
 constexpr size_t max_payload = 16u << 20; // a request's arguments and environment may be long
 constexpr size_t data_chunk = 32u << 10;  // of standard output and error in one frame
@@ -29,11 +29,13 @@ enum class Request : uint8_t {
     file = 5,         // u32 mode, u32 flags (1: append, 2: remove it), string path, string contents
     power_off = 6,    // ends the guest
     close_output = 7, // u32 1 or 2: nobody reads that stream any more
+    mount_share = 8,  // u32 flags (1: read-only), string tag, string path: a folder of the host
 };
 
 constexpr uint32_t run_on_terminal = 1;
 constexpr uint32_t file_append = 1;
 constexpr uint32_t file_remove = 2;
+constexpr uint32_t share_read_only = 1;
 
 // From the agent.
 enum class Reply : uint8_t {
@@ -45,6 +47,7 @@ enum class Reply : uint8_t {
     exit = 70,         // u32 ExitKind, u32 value, u32 1 when the timeout ended it; everything else has been sent
     input_closed = 71, // the command reads no more of its standard input
     file_done = 72,    // u32 errno or 0
+    share_done = 73,   // u32 errno or 0
 };
 
 enum class ExitKind : uint32_t {

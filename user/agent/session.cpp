@@ -142,6 +142,8 @@ void Session::handle(Request request, std::span<const uint8_t> payload) {
         return write_file(payload);
     case Request::close_output:
         return close_stream(Reader(payload).u32());
+    case Request::mount_share:
+        return mount_share(payload);
     case Request::power_off:
         over_ = true;
         return;
@@ -210,6 +212,21 @@ void Session::write_file(std::span<const uint8_t> payload) {
             error = guest::write_file(path, mode_t(mode), flags & protocol::file_append, contents);
     }
     send_number(Reply::file_done, uint32_t(error));
+}
+
+void Session::mount_share(std::span<const uint8_t> payload) {
+    Reader reader(payload);
+    uint32_t flags = reader.u32();
+    auto tag = reader.string();
+    auto path = reader.string();
+    char tag_text[64] = {}, path_text[4096] = {};
+    int error = EINVAL;
+    if (reader.ok() && tag.size() < sizeof tag_text && !path.empty() && path.size() < sizeof path_text) {
+        memcpy(tag_text, tag.data(), tag.size());
+        memcpy(path_text, path.data(), path.size());
+        error = guest::mount_share(tag_text, path_text, flags & protocol::share_read_only);
+    }
+    send_number(Reply::share_done, uint32_t(error));
 }
 
 void Session::add_input(std::span<const uint8_t> payload) {

@@ -35,6 +35,7 @@ private:
 
     void start_command(std::span<const uint8_t> payload);
     void write_file(std::span<const uint8_t> payload);
+    void mount_share(std::span<const uint8_t> payload);
     void signal_command(uint32_t number);
     void resize_terminal(std::span<const uint8_t> payload);
     void add_input(std::span<const uint8_t> payload);
