@@ -59,7 +59,36 @@ Dentry::Dentry(SuperBlock& superblock, Dentry* parent) : parent_(parent), name_(
 
 Dentry::~Dentry() {
     if (name_ != inline_name_) ::operator delete(const_cast<char*>(name_));
-    if (Inode* inode = inode_.load(std::memory_order_relaxed)) inode->unref();
+    Inode* const inode = inode_.load(std::memory_order_relaxed);
+    if (!inode) return;
+    {
+        core::SpinGuard guard(inode->attachment_lock_);
+        *name_link_ = next_name_;
+        if (next_name_) next_name_->name_link_ = name_link_;
+    }
+    inode->unref();
+}
+
+void Dentry::set_inode(RefPtr<Inode> inode) {
+    {
+        core::SpinGuard guard(inode->attachment_lock_);
+        next_name_ = inode->names_;
+        if (next_name_) next_name_->name_link_ = &next_name_;
+        inode->names_ = this;
+        name_link_ = &inode->names_;
+    }
+    inode_.store(inode.release(), std::memory_order_release);
+}
+
+bool Dentry::is_connected() const { return !is_unlinked() && (!is_root_ || this == &superblock_.root()); }
+
+NullableRefPtr<Dentry> Dentry::any_of(Inode& inode) {
+    core::SpinGuard guard(inode.attachment_lock_);
+    for (Dentry* name = inode.names_; name; name = name->next_name_)
+        if (name->is_connected() && name->try_ref()) return NullableRefPtr<Dentry>::adopt(name);
+    for (Dentry* name = inode.names_; name; name = name->next_name_)
+        if (name->try_ref()) return NullableRefPtr<Dentry>::adopt(name);
+    return {};
 }
 
 /// Parents are released in a loop: a removed tree may be deeper than the stack allows.
@@ -92,7 +121,7 @@ Result<RefPtr<Dentry>> Dentry::create_root(SuperBlock& superblock, RefPtr<Inode>
     auto result = adopt_ref(*dentry);
     if (!dentry->assign_name(name)) return error(Errno::ENOMEM);
     dentry->is_root_ = true;
-    dentry->inode_.store(inode.release(), std::memory_order_relaxed);
+    dentry->set_inode(std::move(inode));
     return result;
 }
 
@@ -274,7 +303,7 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::str
     if (!dentry->assign_name(name)) return error(Errno::ENOMEM);
     auto inode = parent.inode()->lookup(name);
     if (inode)
-        dentry->inode_.store(inode->release(), std::memory_order_release);
+        dentry->set_inode(std::move(*inode));
     else if (inode.error() != Errno::ENOENT)
         return error(inode.error());
     if (inode || !revalidate) insert(*dentry, key_of(parent, hash));
@@ -283,7 +312,7 @@ Result<RefPtr<Dentry>> DentryCache::find_or_load_locked(Dentry& parent, std::str
 
 void DentryCache::instantiate(Dentry& dentry, RefPtr<Inode> inode) {
     VERIFY(!dentry.inode());
-    dentry.inode_.store(inode.release(), std::memory_order_release);
+    dentry.set_inode(std::move(inode));
 }
 
 void DentryCache::forget_removed(Dentry& dentry) {

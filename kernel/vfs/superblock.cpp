@@ -34,6 +34,8 @@ Result<void> SuperBlock::remount(std::string_view options, bool) {
     return {};
 }
 void SuperBlock::show_options(TextSink) {}
+Result<FileHandle> SuperBlock::handle_of(Inode&) { return error(Errno::EOPNOTSUPP); }
+Result<RefPtr<Inode>> SuperBlock::inode_of(const FileHandle&) { return error(Errno::ESTALE); }
 
 Result<void> register_file_system(FileSystemType& type) {
     core::MutexGuard guard(types_lock);

@@ -2,6 +2,7 @@
 #include "directory.hpp"
 
 #include "attributes.hpp"
+#include "directory_block.hpp"
 #include <algorithm>
 #include <cstring>
 #include <lib/crc32c.hpp>
@@ -177,6 +178,22 @@ Result<Directory::Found> Directory::locate(std::string_view name) {
         TRY(list_blocks(0, compare));
     if (found.inode == 0) return error(Errno::ENOENT);
     return found;
+}
+
+Result<u32> Directory::parent() {
+    if (inode_.has(inode_inline_data)) {
+        u32 number;
+        std::memcpy(&number, inode_.raw.block, sizeof(number));
+        return number;
+    }
+    const Run run = TRY(map_blocks(volume_, inode_, 0, 1));
+    if (run.kind != Run::Kind::Data) return error(Errno::EUCLEAN);
+    const Block block = TRY(volume_.read_block(run.first));
+    TRY(check_directory_block(volume_, inode_, block));
+    const EntryInBlock dot = TRY(entry_at(block.bytes(), 0, block.size()));
+    const EntryInBlock above = TRY(entry_at(block.bytes(), least_entry, block.size()));
+    if (dot.name != "." || dot.length != least_entry || above.name != "..") return error(Errno::EUCLEAN);
+    return above.raw.inode;
 }
 
 } // namespace linnet::ext4

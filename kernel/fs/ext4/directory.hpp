@@ -33,6 +33,9 @@ public:
     /// The same, and where the name stands.
     Result<Found> locate(std::string_view name);
 
+    /// The directory above, as ".." says; the root's is the root. EUCLEAN, EBADMSG, EIO …
+    Result<u32> parent();
+
 private:
     enum class Progress : u8 { GoOn, Stop };
     struct Leaves;

@@ -156,8 +156,9 @@ Result<RefPtr<Ext4Inode>> Ext4Directory::make_inode(ext4::Handle& handle, const 
         change->give_up();
         return error(filled.error());
     }
-    change->place().store_new(inode->disk_to_change()); // nothing stays of the inode that was there before
+    // Known by its number first, else who has a handle could read it from the disk meanwhile, and make another.
     auto entered = ext4().add(*inode);
+    change->place().store_new(inode->disk_to_change()); // nothing stays of the inode that was there before
     if (entered) entered = enter(*inode, change->place());
     if (!entered) {
         ext4().forget(*inode);

@@ -210,6 +210,33 @@ Result<RefPtr<Ext4Inode>> Ext4SuperBlock::inode(u32 number) {
     return other ? RefPtr<Ext4Inode>(std::move(other)) : std::move(fresh);
 }
 
+Result<RefPtr<Ext4Inode>> Ext4SuperBlock::inode_if_used(u32 number) {
+    if (auto found = find(number)) return RefPtr<Ext4Inode>(std::move(found));
+    TRY(volume_->read_inode(number));
+    RefPtr<Ext4Inode> result = TRY(inode(number));
+    // No name's lock kept it from being removed before others could find it in the table: it would have no links now.
+    TRY(volume_->read_inode(number));
+    return result;
+}
+
+Result<vfs::FileHandle> Ext4SuperBlock::handle_of(vfs::Inode& inode) {
+    return vfs::FileHandle{
+        vfs::FileHandle::number32_generation, 2, {static_cast<u32>(inode.number()), inode.generation().value_or(0)}};
+}
+
+Result<RefPtr<vfs::Inode>> Ext4SuperBlock::inode_of(const vfs::FileHandle& handle) {
+    constexpr i32 followed_by_parent = 2; // what NFS servers ask for
+    const bool is_ours = handle.type == vfs::FileHandle::number32_generation || handle.type == followed_by_parent;
+    if (!is_ours || handle.word_count < 2) return error(Errno::ESTALE);
+    const u32 number = handle.words[0], generation = handle.words[1];
+    if (number != ext4::root_inode && number < volume_->first_inode()) return error(Errno::ESTALE);
+    auto found = inode_if_used(number);
+    if (!found) return error(found.error() == Errno::ENOMEM ? Errno::ENOMEM : Errno::ESTALE);
+    // As on Linux 0 is that of any.
+    if (generation && (*found)->generation() != generation) return error(Errno::ESTALE);
+    return RefPtr<vfs::Inode>(std::move(*found));
+}
+
 Result<void> Ext4SuperBlock::add(Ext4Inode& fresh) {
     core::SpinGuard guard(inodes_lock_);
     auto it = inodes_.find(u64{fresh.number()});

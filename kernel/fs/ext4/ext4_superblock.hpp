@@ -35,6 +35,9 @@ public:
     block::Device& device() { return *device_; }
     /// The inode of a number, one for all who ask. May sleep.
     Result<RefPtr<Ext4Inode>> inode(u32 number);
+    /// The same for a number that no name leads to, and which anything may be: EUCLEAN, EBADMSG and ESTALE for one that
+    /// isn't in use, of which nothing is noted.
+    Result<RefPtr<Ext4Inode>> inode_if_used(u32 number);
     /// A new inode, found by its number from now on. EUCLEAN when there is one.
     Result<void> add(Ext4Inode& fresh);
     /// An inode goes.
@@ -62,6 +65,8 @@ public:
     Result<void> start_writing();
     Result<void> remount(std::string_view options, bool read_only) override;
     void show_options(TextSink sink) override;
+    Result<vfs::FileHandle> handle_of(vfs::Inode& inode) override;
+    Result<RefPtr<vfs::Inode>> inode_of(const vfs::FileHandle& handle) override;
 
     ListNode mounted_node; // of all that are mounted
 

@@ -416,6 +416,15 @@ Result<RefPtr<vfs::Inode>> Ext4Directory::lookup(std::string_view name) {
     return RefPtr<vfs::Inode>(TRY(ext4().inode(number)));
 }
 
+Result<RefPtr<vfs::Inode>> Ext4Directory::parent_directory() {
+    u32 number;
+    {
+        core::ReadGuard guard(disk_lock);
+        number = TRY(heed(ext4::Directory(ext4().volume(), disk()).parent()));
+    }
+    return RefPtr<vfs::Inode>(TRY(ext4().inode(number)));
+}
+
 Result<void> Ext4Directory::read_directory(u64 position, vfs::DirectorySink sink) {
     constexpr u8 types[] = {abi::DT_UNKNOWN, abi::DT_REG,  abi::DT_DIR,  abi::DT_CHR,
                             abi::DT_BLK,     abi::DT_FIFO, abi::DT_SOCK, abi::DT_LNK};

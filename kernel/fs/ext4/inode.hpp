@@ -198,6 +198,7 @@ public:
     using Ext4Inode::Ext4Inode;
     Result<RefPtr<vfs::Inode>> lookup(std::string_view name) override;
     Result<void> read_directory(u64 position, vfs::DirectorySink sink) override;
+    Result<RefPtr<vfs::Inode>> parent_directory() override;
     Result<RefPtr<vfs::Inode>> create(std::string_view name, const vfs::CreateRequest& request) override;
     Result<RefPtr<vfs::Inode>> create_unnamed(const vfs::CreateRequest& request) override;
     Result<void> link(std::string_view name, vfs::Inode& target) override;

@@ -17,6 +17,7 @@ TmpfsInode& as_tmpfs(vfs::Inode& inode) { return static_cast<TmpfsInode&>(inode)
 void TmpfsDirectory::drop_all(TmpfsDirectory& directory, Entry*& dying) {
     directory.cookies_.clear();
     directory.names_.clear_and_dispose([&](Entry* entry) {
+        if (entry->inode) directory.set_parent_of(*entry->inode, nullptr);
         entry->next_dying = dying;
         dying = entry;
     });
@@ -33,6 +34,18 @@ TmpfsDirectory::~TmpfsDirectory() {
             drop_all(static_cast<TmpfsDirectory&>(*entry->inode), dying);
         delete entry;
     }
+}
+
+void TmpfsDirectory::set_parent_of(vfs::Inode& child, TmpfsDirectory* parent) {
+    if (!child.is_directory()) return;
+    core::SpinGuard guard(tmpfs().parents_lock);
+    static_cast<TmpfsDirectory&>(child).parent_ = parent;
+}
+
+Result<RefPtr<vfs::Inode>> TmpfsDirectory::parent_directory() {
+    core::SpinGuard guard(tmpfs().parents_lock);
+    if (!parent_ || !parent_->try_ref()) return error(Errno::ESTALE);
+    return RefPtr<vfs::Inode>::adopt(*parent_);
 }
 
 Result<OwnPtr<TmpfsDirectory::Entry>> TmpfsDirectory::make_entry(std::string_view name,
@@ -79,6 +92,7 @@ Result<RefPtr<vfs::Inode>> TmpfsDirectory::create(std::string_view name, const v
     RefPtr<TmpfsInode> inode = TRY(tmpfs().make_inode(request));
     entry->inode = inode;
     if (inode->is_directory()) add_links(1);
+    set_parent_of(*inode, this);
     insert(std::move(entry));
     return RefPtr<vfs::Inode>(std::move(inode));
 }
@@ -111,6 +125,7 @@ Result<void> TmpfsDirectory::remove_directory(std::string_view name, vfs::Inode&
     if (!entry) return error(Errno::ENOENT);
     if (!static_cast<TmpfsDirectory&>(victim).names_.empty()) return error(Errno::ENOTEMPTY);
     OwnPtr<Entry> gone = take(*entry);
+    set_parent_of(victim, nullptr);
     as_tmpfs(victim).add_links(-2);
     victim.touch_changed();
     add_links(-1);
@@ -124,6 +139,8 @@ void TmpfsDirectory::exchange(Entry& mine, TmpfsDirectory& other_directory, Entr
     add_links(theirs_is_directory - mine_is_directory);
     other_directory.add_links(mine_is_directory - theirs_is_directory);
     std::swap(mine.inode, theirs.inode);
+    set_parent_of(*mine.inode, this);
+    set_parent_of(*theirs.inode, &other_directory);
     mine.inode->touch_changed();
     theirs.inode->touch_changed();
     touch_modified();
@@ -156,6 +173,7 @@ Result<void> TmpfsDirectory::rename(const RenameRequest& request) {
     }
     target_directory.insert(std::move(fresh));
     if (whiteout) insert(std::move(whiteout));
+    set_parent_of(request.moved, &target_directory);
     request.moved.touch_changed();
     return {};
 }

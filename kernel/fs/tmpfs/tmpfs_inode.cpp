@@ -13,7 +13,10 @@ TmpfsInode::TmpfsInode(TmpfsSuperBlock& superblock, const vfs::CreateRequest& re
     : Inode(superblock, superblock.next_inode_number(), request.mode, request.uid, request.gid, request.device),
       accounting_(superblock.accounting()) {}
 
-TmpfsInode::~TmpfsInode() { accounting_->inodes.give_back(1); }
+TmpfsInode::~TmpfsInode() {
+    if (has_handle) tmpfs().forget_handle(*this);
+    accounting_->inodes.give_back(1);
+}
 
 TmpfsSuperBlock& TmpfsInode::tmpfs() const { return static_cast<TmpfsSuperBlock&>(superblock()); }
 

@@ -37,6 +37,15 @@ public:
     Result<usize> list_extended_attributes(std::span<char> names) override;
     Result<void> remove_extended_attribute(std::string_view name) override;
 
+    struct NumberOf {
+        using type = u64;
+        u64 operator()(const TmpfsInode& inode) const { return inode.number(); }
+    };
+    // ---- TmpfsSuperBlock's, its handles_lock_ ----
+    TreeNode handle_node; // among those that somebody has a handle of
+    bool has_handle = false;
+    u32 handle_generation = 0;
+
 private:
     ExtendedAttribute* find_attribute(std::string_view name);
     RefPtr<TmpfsAccounting> accounting_;
@@ -94,6 +103,7 @@ public:
     Result<void> remove_directory(std::string_view name, vfs::Inode& victim) override;
     Result<void> rename(const RenameRequest& request) override;
     Result<void> read_directory(u64 position, vfs::DirectorySink sink) override;
+    Result<RefPtr<vfs::Inode>> parent_directory() override;
 
 private:
     /// Orders names by hash, so that most comparisons are of numbers.
@@ -126,10 +136,12 @@ private:
     OwnPtr<Entry> take(Entry& entry);
     void exchange(Entry& mine, TmpfsDirectory& other_directory, Entry& theirs);
     static void drop_all(TmpfsDirectory& directory, Entry*& dying);
+    void set_parent_of(vfs::Inode& child, TmpfsDirectory* parent);
 
     IntrusiveTree<Entry, &Entry::by_name, Entry::KeyOf> names_;
     IntrusiveTree<Entry, &Entry::by_cookie, Entry::CookieOf> cookies_;
     u64 next_cookie_ = 3;
+    TmpfsDirectory* parent_ = nullptr; // not counted: who goes takes itself out of its children; parents_lock
 };
 
 } // namespace linnet::fs

@@ -3,6 +3,7 @@
 
 #include <abi/linux/fs.hpp>
 #include <algorithm>
+#include <core/random.hpp>
 #include <fs/tmpfs.hpp>
 #include <mm/statistics.hpp>
 #include <vfs/current.hpp>
@@ -138,6 +139,36 @@ Result<RefPtr<TmpfsInode>> TmpfsSuperBlock::make_inode(const vfs::CreateRequest&
     if (!made) return error(Errno::ENOMEM);
     uncharge.dismiss();
     return RefPtr<TmpfsInode>(std::move(made));
+}
+
+Result<vfs::FileHandle> TmpfsSuperBlock::handle_of(vfs::Inode& inode) {
+    auto& ours = static_cast<TmpfsInode&>(inode);
+    const u32 generation = static_cast<u32>(core::random_u64());
+    core::SpinGuard guard(handles_lock_);
+    if (!ours.has_handle) {
+        ours.handle_generation = generation;
+        ours.has_handle = true;
+        handles_.insert(ours);
+    }
+    const u64 number = inode.number();
+    return vfs::FileHandle{vfs::FileHandle::number32_generation,
+                           3,
+                           {ours.handle_generation, static_cast<u32>(number), static_cast<u32>(number >> 32)}};
+}
+
+Result<RefPtr<vfs::Inode>> TmpfsSuperBlock::inode_of(const vfs::FileHandle& handle) {
+    // The type is not looked at: nor does Linux's tmpfs.
+    if (handle.word_count < 3) return error(Errno::ESTALE);
+    const u64 number = handle.words[1] | u64{handle.words[2]} << 32;
+    core::SpinGuard guard(handles_lock_);
+    auto it = handles_.find(number);
+    if (it == handles_.end() || it->handle_generation != handle.words[0] || !it->try_ref()) return error(Errno::ESTALE);
+    return RefPtr<vfs::Inode>::adopt(*it);
+}
+
+void TmpfsSuperBlock::forget_handle(TmpfsInode& inode) {
+    core::SpinGuard guard(handles_lock_);
+    handles_.erase(handles_.iterator_to(inode));
 }
 
 Result<vfs::FileSystemStatistics> TmpfsSuperBlock::statistics() {

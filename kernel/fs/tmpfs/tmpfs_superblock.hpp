@@ -36,6 +36,12 @@ public:
     Result<vfs::FileSystemStatistics> statistics() override;
     Result<void> remount(std::string_view options, bool read_only) override;
     void show_options(TextSink sink) override;
+    Result<vfs::FileHandle> handle_of(vfs::Inode& inode) override;
+    Result<RefPtr<vfs::Inode>> inode_of(const vfs::FileHandle& handle) override;
+    /// An inode goes that has a handle.
+    void forget_handle(TmpfsInode& inode);
+
+    core::SpinLock parents_lock; // over what is the directory above of each
 
     /// Makes an inode of any kind. ENOSPC when there are no inodes left.
     Result<RefPtr<TmpfsInode>> make_inode(const vfs::CreateRequest& request);
@@ -48,6 +54,8 @@ private:
     Limits limits_;
     MemoryObject::Home home_ = MemoryObject::Home::Mount;
     std::atomic<u64> last_inode_{0};
+    core::SpinLock handles_lock_;
+    IntrusiveTree<TmpfsInode, &TmpfsInode::handle_node, TmpfsInode::NumberOf> handles_; // keeps none alive
 };
 
 } // namespace linnet::fs

@@ -47,6 +47,10 @@ Result<long> sys_futimesat(process::Thread&, int directory, UserString path, Tim
 Result<long> sys_utimes(process::Thread&, UserString path, TimevalsIn times);
 Result<long> sys_utime(process::Thread&, UserString path, mm::UserPtr<mm::In, i64> times);
 
+Result<long> sys_name_to_handle_at(process::Thread&, int directory, UserString path, VirtAddr handle,
+                                   mm::UserPtr<mm::Out, i32> mount_id, u32 at_flags);
+Result<long> sys_open_by_handle_at(process::Thread&, int mount_fd, VirtAddr handle, u32 flags);
+
 Result<long> sys_chdir(process::Thread&, UserString path);
 Result<long> sys_fchdir(process::Thread&, int fd);
 Result<long> sys_chroot(process::Thread&, UserString path);
@@ -78,6 +82,9 @@ inline constexpr Entry path_calls[] = {
     entry<sys_mkdirat>("mkdirat", nr::mkdirat),
     entry<sys_mknod>("mknod", nr::mknod),
     entry<sys_mknodat>("mknodat", nr::mknodat),
+    entry<sys_name_to_handle_at>("name_to_handle_at", nr::name_to_handle_at, Support::Partial,
+                                 "no AT_HANDLE_MNT_ID_UNIQUE and AT_HANDLE_CONNECTABLE: EINVAL; sysfs has no handles"),
+    entry<sys_open_by_handle_at>("open_by_handle_at", nr::open_by_handle_at),
     entry<sys_readlink>("readlink", nr::readlink),
     entry<sys_readlinkat>("readlinkat", nr::readlinkat),
     entry<sys_rename>("rename", nr::rename),

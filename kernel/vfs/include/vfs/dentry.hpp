@@ -43,6 +43,12 @@ public:
     std::string_view name_stable() const { return {name_, name_length_}; }
     bool is_same_or_below(const Dentry& ancestor) const;
 
+    /// A name of the inode that somebody uses or the cache has, rather one with a place in the tree than one without;
+    /// null when there is none.
+    static NullableRefPtr<Dentry> any_of(Inode& inode);
+    /// Whether the way from here leads up to the root of the file system.
+    bool is_connected() const;
+
     void last_reference_dropped();
 
     // ---- links of DentryCache ----
@@ -57,6 +63,7 @@ private:
     ~Dentry();
     static constexpr usize inline_name_size = 40;
     bool assign_name(std::string_view name);
+    void set_inode(RefPtr<Inode> inode);
 
     Dentry* parent_;   // counted, but for a root; guarded by lock_ and the rename rules above
     const char* name_; // inline_name_ or heap
@@ -68,6 +75,9 @@ private:
     std::atomic<bool> unlinked_{false};
     std::atomic<u32> mount_count_{0};
     std::atomic<Inode*> inode_{nullptr}; // counted
+    // The other names of the inode, its attachment_lock_.
+    Dentry* next_name_ = nullptr;
+    Dentry** name_link_ = nullptr; // what leads here
     SuperBlock& superblock_;
     mutable core::SpinLock lock_;                           // name, parent, children
     IntrusiveList<Dentry, &Dentry::sibling_node> children_; // those in the table

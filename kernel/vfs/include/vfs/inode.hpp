@@ -33,6 +33,7 @@ class VmObject;
 
 namespace linnet::vfs {
 
+class Dentry;
 class File;
 class FileLocks;
 class InodeWatches;
@@ -197,6 +198,9 @@ public:
     /// Lists from `position`, which is 2 at the start ("." and ".." are the caller's); next_position values are greater
     /// than 2 and stay valid while entries come and go.
     virtual Result<void> read_directory(u64 position, DirectorySink sink);
+    /// The directory above, of one that a handle has led to; itself for the root. No lock is held. ESTALE when there is
+    /// none any more.
+    virtual Result<RefPtr<Inode>> parent_directory() { return error(Errno::ESTALE); }
 
     // ---- regular files with a page cache ----
 
@@ -335,6 +339,7 @@ protected:
     Timestamp birth_time_;
 
 private:
+    friend class Dentry;
     SuperBlock& superblock_;
     const u64 number_;
     std::atomic<u32> flags_{0};
@@ -349,6 +354,7 @@ private:
     std::atomic<i32> readers_{0};    // opens for reading alone
     core::SpinLock attachment_lock_; // a leaf
     NullableRefPtr<InodeAttachment> attachment_;
+    Dentry* names_ = nullptr;               // those in memory, none of them counted; attachment_lock_
     AccessControlList::Pointer access_acl_; // under attachment_lock_
     std::atomic<FileLocks*> file_locks_{nullptr};
     std::atomic<Leases*> leases_{nullptr};

@@ -9,6 +9,7 @@
 #include <lib/format.hpp>
 #include <lib/intrusive_list.hpp>
 #include <vfs/dentry.hpp>
+#include <vfs/file_handle.hpp>
 #include <vfs/watches.hpp>
 
 namespace linnet::vfs {
@@ -58,6 +59,12 @@ public:
     virtual Result<void> remount(std::string_view options, bool read_only);
     /// The file system's options for /proc/mounts, each with a leading comma.
     virtual void show_options(TextSink sink);
+
+    /// What leads to one of its inodes without a name, at later mounts too. EOPNOTSUPP where nothing does.
+    virtual Result<FileHandle> handle_of(Inode& inode);
+    /// The inode that a handle leads to, of which nothing is known but that a program gave it. ESTALE: to none, or
+    /// none any more; ENOMEM. May sleep.
+    virtual Result<RefPtr<Inode>> inode_of(const FileHandle& handle);
 
     /// Drops the cached dentries and the root, then deletes.
     void last_reference_dropped();

@@ -77,4 +77,13 @@ struct file_attr {
 static_assert(sizeof(file_attr) == 24);
 inline constexpr u64 FS_XFLAGS_KNOWN = 0x8001'fffb;
 
+/// The beginning of a file handle, which handle_bytes bytes follow (name_to_handle_at(2)).
+struct file_handle {
+    u32 handle_bytes;
+    i32 handle_type;
+};
+static_assert(sizeof(file_handle) == 8);
+inline constexpr u32 MAX_HANDLE_SZ = 128;
+inline constexpr i32 FILEID_INVALID = 0xff;
+
 } // namespace linnet::abi
