@@ -53,6 +53,7 @@ u64 read_word(mm::FileObject& file, u64 index) {
 void write_word(mm::FileObject& file, u64 index, u64 value) {
     mm::PageRef found = MUST(file.get_page(index, Access::Write));
     ModelDisk::word(*found).store(value, std::memory_order_relaxed);
+    mm::note_dirty(*found); // it may have been stored meanwhile
 }
 
 /// Begins a new generation: all pages there are grow older. Reclaim does so when the oldest is empty.
