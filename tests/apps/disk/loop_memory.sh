@@ -1,6 +1,6 @@
 #!/bin/bash
 # rootfs: disk
-# mem: 192M
+# mem: 208M
 # disk: 300M
 # timeout: 200
 # More is written to loop devices than memory takes, one of them on another: pages are stored to make room, through files whose pages
