@@ -2,13 +2,13 @@
 //
 // needs-linux: 6.12
 #include "check.hpp"
+#include "child.hpp"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
@@ -280,19 +280,14 @@ void test_life(int root) {
 
 void test_rights(int root) {
     const Handle handle = handle_of("file");
-    const pid_t child = fork();
-    if (child == 0) {
+    check::run_in_child([&] {
         CHECK_OK(setgid(1));
         CHECK_OK(setuid(1));
         CHECK_ERRNO(open_handle(root, &handle, O_RDONLY), EPERM);
         Handle own;
         CHECK_OK(name_to_handle(AT_FDCWD, "file", &own));
         CHECK(memcmp(own.data, handle.data, bytes_of_tmpfs) == 0);
-        _exit(check::result());
-    }
-    int status = 0;
-    CHECK_EQ(waitpid(child, &status, 0), child);
-    CHECK_EQ(status, 0);
+    });
 }
 
 } // namespace

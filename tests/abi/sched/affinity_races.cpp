@@ -33,6 +33,7 @@ void run(Moved& self, int kind) {
         if (self.inside.fetch_add(1) != 0) ++self.wrong;
         for (int i = 0; i < 200; ++i) private_count = private_count + 1;
         if (self.inside.fetch_sub(1) != 1) ++self.wrong;
+        // Moved while it computes, in a call, while it waits for its turn, and asleep.
         if (kind == 1) getppid();
         if (kind == 2) sched_yield();
         if (timespec brief = {0, 20'000}; kind == 3) nanosleep(&brief, nullptr);
