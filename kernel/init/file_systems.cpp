@@ -9,6 +9,7 @@
 #include <fs/ext4.hpp>
 #include <fs/hugetlbfs.hpp>
 #include <fs/initramfs.hpp>
+#include <fs/overlay.hpp>
 #include <fs/system_nodes.hpp>
 #include <fs/tmpfs.hpp>
 #include <ipc/shared_memory.hpp>
@@ -44,6 +45,7 @@ Result<void> start_file_systems(const CommandLine& command_line) {
     TRY(fs::initialise_hugetlbfs());
     TRY(fs::register_ext4());
     TRY(fs::register_9p());
+    TRY(fs::register_overlay());
     TRY(vfs::mount_root("rootfs"));
     TRY(vfs::pseudo::initialise());
     TRY(fs::register_proc_files());

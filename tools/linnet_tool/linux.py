@@ -15,7 +15,7 @@ from .paths import SHARED, ensure
 from .ui import LinnetError, Progress
 
 # Raise it when the code below keeps different files of the same package.
-VERSION = 6
+VERSION = 7
 
 # (architecture, purpose) -> suite, and the meta package or a pattern of packages
 SOURCES = {
@@ -30,7 +30,8 @@ SOURCES = {
 }
 
 # What a guest of ours needs from them that Debian builds as modules.
-MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "virtio_blk", "binfmt_misc", "crc32c_generic", "ext4", "loop")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "virtio_blk", "binfmt_misc", "crc32c_generic", "ext4", "loop",
+           "overlay")
 # And what only one with folders of ours needs. Debian's cloud kernels (x86_64, aarch64) lack them.
 SHARE_MODULES = ("9pnet_virtio", "9p")
 
@@ -77,7 +78,7 @@ def _fetch(arch, suite, package, home):
 
 _WANTED = re.compile(r"(boot/vmlinu[xz]-|usr/lib/modules/[^/]+/vmlinuz$)"
                      r"|.*/(virtio|virtio_ring|virtio_pci|virtio_pci_modern_dev|virtio_pci_legacy_dev|virtio_mmio"
-                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache|loop|9p|9pnet|9pnet_virtio|netfs|fscache)\.ko(\.xz|\.zst|\.gz)?$")
+                     r"|virtio_console|virtio_blk|binfmt_misc|crc16|crc32c_generic|ext4|jbd2|mbcache|loop|overlay|9p|9pnet|9pnet_virtio|netfs|fscache)\.ko(\.xz|\.zst|\.gz)?$")
 
 
 def _unpack(debs, home):

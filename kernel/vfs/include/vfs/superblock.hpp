@@ -47,6 +47,8 @@ public:
     bool knows_all_names() const { return knows_all_names_; }
     /// Whether access control lists can be stored with its inodes, as extended attributes.
     bool keeps_acls() const { return keeps_acls_; }
+    /// How many file systems lie over one another here: one more than the deepest below it, 0 where there is none.
+    u32 stack_depth() const { return stack_depth_; }
     bool is_read_only() const { return read_only_.load(std::memory_order_relaxed); }
     /// The directory that a mount of the whole shows.
     Dentry& root() const { return *root_; }
@@ -88,6 +90,7 @@ protected:
     DentryPolicy dentry_policy_ = DentryPolicy::Cache;
     bool knows_all_names_ = false;
     bool keeps_acls_ = false;
+    u32 stack_depth_ = 0;
 
 private:
     friend class DentryCache;
