@@ -1,5 +1,6 @@
 // Devices: transfers and commands that wait, and the page cache.
 #include <algorithm>
+#include <block/background_read.hpp>
 #include <block/batch.hpp>
 #include <core/time.hpp>
 #include <cstring>
@@ -52,14 +53,25 @@ void Device::count(Operation as, const DeviceRequest& request, u64 nanoseconds) 
 
 void Device::on_completed(Request& request, Errno code) {
     auto& self = static_cast<DeviceRequest&>(request);
-    core::WaitQueue& queue = *self.group->queue; // request and group are gone once nothing is left
+    RequestGroup& group = *self.group;
+    core::WaitQueue* const queue = group.queue; // request and group are gone once nothing is left
     self.code = code;
     self.device->note_done(self);
-    if (self.group->left.fetch_sub(1, std::memory_order_acq_rel) == 1) queue.wake_all();
+    if (group.left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (queue)
+        queue->wake_all();
+    else
+        group.finished(group);
 }
 
 void Device::run(std::span<DeviceRequest> requests, RequestGroup& group) {
     group.queue = &disk_.waiters_of(group);
+    begin(requests, group);
+    (void)core::wait_until(*group.queue, core::Sleep::Deep, core::Deadline::never(),
+                           [&] { return group.left.load(std::memory_order_acquire) == 0; });
+}
+
+void Device::begin(std::span<DeviceRequest> requests, RequestGroup& group) {
     group.left.store(static_cast<u32>(requests.size()), std::memory_order_relaxed);
     RequestList list;
     for (DeviceRequest& request : requests) {
@@ -71,8 +83,6 @@ void Device::run(std::span<DeviceRequest> requests, RequestGroup& group) {
         list.push_back(request);
     }
     disk_.driver().submit(list);
-    (void)core::wait_until(*group.queue, core::Sleep::Deep, core::Deadline::never(),
-                           [&] { return group.left.load(std::memory_order_acquire) == 0; });
 }
 
 Result<void> Device::run_one(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments) {
@@ -205,12 +215,34 @@ Result<void> Device::move_pages(Operation operation, u64 index, std::span<mm::Pa
     return batch.finish();
 }
 
-Result<void> Device::read_pages(u64 index, std::span<mm::Page* const> pages) {
+void Device::zero_behind_end(u64 index, std::span<mm::Page* const> pages) const {
     for (usize i = 0; i < pages.size(); ++i) {
         const usize read = bytes_of_page(index + i);
         std::memset(static_cast<u8*>(mm::page_data(*pages[i])) + read, 0, arch::page_size - read);
     }
+}
+
+Result<void> Device::read_pages(u64 index, std::span<mm::Page* const> pages) {
+    zero_behind_end(index, pages);
     return move_pages(Operation::Read, index, pages);
+}
+
+u64 Device::read_ahead_pages() const {
+    return disk_.read_ahead_kb.load(std::memory_order_relaxed) / (arch::page_size / 1024);
+}
+
+usize Device::begin_reading(mm::FileObject& object, u64 index, std::span<mm::Page* const> pages) {
+    BackgroundRead* const read = background_reads_.take();
+    if (!read) return 0;
+    zero_behind_end(index, pages);
+    for (usize i = 0; i < pages.size() && bytes_of_page(index + i) > 0; ++i) {
+        const Segment segment{mm::page_address(*pages[i]), bytes_of_page(index + i)};
+        if (read->add(*this, sector_of(index + i), segment)) continue;
+        background_reads_.give_back(*read);
+        return 0;
+    }
+    read->begin(*this, object, index, pages);
+    return pages.size();
 }
 
 Result<void> Device::write_pages(u64 index, std::span<mm::Page* const> pages) {

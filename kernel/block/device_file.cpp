@@ -73,7 +73,7 @@ Result<usize> DeviceFile::read(vfs::IoBuffer& to, u64 offset) {
         const usize wanted = std::min<u64>(to.remaining(), device_->bytes() - offset);
         return transfer_directly(Operation::Read, to, offset, wanted);
     }
-    return vfs::read_pages(device_->pages(), device_->bytes(), to, offset);
+    return vfs::read_pages(device_->pages(), device_->bytes(), to, offset, &read_ahead_);
 }
 
 Result<usize> DeviceFile::write(vfs::IoBuffer& from, u64 offset) {
@@ -154,6 +154,15 @@ Result<long> DeviceFile::ioctl(u32 command, u64 argument) {
         return put<u32>(argument, 0);
     case BLKSECTGET:
         return put<u16>(argument, static_cast<u16>(std::min<u32>(limits.sectors, 0xffff)));
+    case BLKRAGET:
+    case BLKFRAGET:
+        if (argument == 0) return error(Errno::EINVAL);
+        return put<long>(argument, long{device_->disk().read_ahead_kb.load()} * (1024 / sector_size));
+    case BLKRASET:
+    case BLKFRASET:
+        if (!is_manager()) return error(Errno::EACCES);
+        device_->disk().set_read_ahead(argument / (1024 / sector_size));
+        return 0;
     case BLKROTATIONAL:
         return put<u16>(argument, 1);
     case BLKBSZGET:

@@ -19,6 +19,8 @@ public:
     Result<long> ioctl(u32 command, u64 argument) override;
     Result<void> sync(SyncKind kind) override;
     bool accepts_direct() override { return true; }
+    mm::VmObject* page_cache() override { return &device_->pages(); }
+    mm::ReadAhead* read_ahead() override { return &read_ahead_; }
     Result<RefPtr<mm::VmObject>> mmap(const vfs::MapFileRequest& request) override;
 
 private:
@@ -31,6 +33,7 @@ private:
 
     RefPtr<Device> device_;
     const bool is_exclusive_;
+    mm::ReadAhead read_ahead_;
 };
 
 /// What opens the nodes of all disks.

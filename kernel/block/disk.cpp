@@ -94,6 +94,11 @@ void Disk::opener_gone() {
     if (openers() == 0) driver_.all_closed();
 }
 
+void Disk::set_read_ahead(u64 kilobytes) {
+    constexpr u64 most = u64{1} << 30;
+    read_ahead_kb.store(static_cast<u32>(align_down(std::min(kilobytes, most), arch::page_size / 1024)));
+}
+
 void Disk::resize(u64 sectors) {
     sectors_.store(sectors, std::memory_order_relaxed);
     if (devices_[0]) devices_[0]->set_sectors(sectors);

@@ -20,15 +20,23 @@ using vfs::pseudo::TextNode;
 struct Attribute {
     const char* name;
     void (*show)(const Device& device, TextSink sink);
+    /// Where it can be set: to a number.
+    void (*set)(Device& device, u64 value) = nullptr;
 };
 
 class AttributeText final : public TextNode {
 public:
     AttributeText(Device& device, const Attribute& attribute)
-        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(),
+                   abi::S_IFREG | (attribute.set ? 0644 : 0444)),
           device_(device), attribute_(attribute) {}
     Result<void> show(TextSink sink) override {
         attribute_.show(*device_, sink);
+        return {};
+    }
+    Result<void> store(std::string_view text) override {
+        if (!attribute_.set) return error(Errno::EIO);
+        attribute_.set(*device_, TRY(vfs::pseudo::parse_number(text)));
         return {};
     }
 
@@ -149,7 +157,9 @@ constexpr Attribute of_queue[] = {
     {"nr_zones", put_constant<0>},
     {"optimal_io_size", put_constant<0>},
     {"physical_block_size", put_limit<&Limits::physical_block>},
-    {"read_ahead_kb", put_constant<mm::FileObject::batch * arch::page_size / kilobyte>},
+    {"read_ahead_kb",
+     [](const Device& device, TextSink sink) { format_to(sink, "{}\n", device.disk().read_ahead_kb.load()); },
+     [](Device& device, u64 value) { device.disk().set_read_ahead(value); }},
     {"rotational", put_constant<1>}, // as Linux says of a disk that doesn't tell
     {"scheduler", [](const Device&, TextSink sink) { sink("[none] \n"); }},
     {"write_cache", put_cache},

@@ -257,10 +257,7 @@ Result<void> AddressSpace::will_need(VirtAddr begin, VirtAddr end) {
             last = first + pages_in(to - from);
             at = to;
         }
-        if (!object || object->kind() != VmObject::Kind::File) continue;
-        last = std::min(last, divide_up(object->size(), arch::page_size));
-        for (u64 index = first; index < last; ++index)
-            if (!object->get_page(index, arch::Access::Read)) break;
+        if (object && object->kind() == VmObject::Kind::File) object->as_file()->begin_reading(first, last - first);
     }
     if (hole) return error(Errno::ENOMEM);
     return {};

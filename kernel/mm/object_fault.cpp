@@ -18,6 +18,11 @@ bool is_writable_unasked(const Vma& vma) {
     return vma.is(vma_shared) && !vma.object->wants_write_faults() && !tracks_writes(vma);
 }
 
+ReadAdvice advice_of(const Vma& vma) {
+    if (vma.is(vma_random_read)) return ReadAdvice::Random;
+    return vma.is(vma_sequential_read) ? ReadAdvice::Sequential : ReadAdvice::Normal;
+}
+
 FaultResult result_of(Errno code) { return code == Errno::ENOMEM ? FaultResult::OutOfMemory : FaultResult::BusAdrErr; }
 
 } // namespace
@@ -29,8 +34,13 @@ FaultResult AddressSpace::fault_object(Vma& vma, Page& table, VirtAddr address, 
     u64 index = vma.index_of(address);
     if (!is_inside(object, index)) return FaultResult::BusAdrErr;
     if (access == arch::Access::Write && !vma.is(vma_shared)) return fault_private_write(vma, table, address);
-    if (access != arch::Access::Write && map_around(vma, table, address) > 0) return FaultResult::Resolved;
+    FileObject* const file = object.as_file();
+    if (access != arch::Access::Write && map_around(vma, table, address) > 0) {
+        if (file) file->note_found_around();
+        return FaultResult::Resolved;
+    }
     bool was_resident = static_cast<bool>(object.find_page(index));
+    if (file && !was_resident) file->read_around(index, advice_of(vma));
     auto page = object.get_page(index, access);
     if (!page) return page.error() == Errno::EINTR ? FaultResult::Resolved : result_of(page.error());
     if (!was_resident && object.kind() == VmObject::Kind::File) count_event(Event::MajorFault);
@@ -94,6 +104,7 @@ usize AddressSpace::map_around(Vma& vma, Page& table, VirtAddr address) {
 FaultResult AddressSpace::fault_private_write(Vma& vma, Page& table, VirtAddr address) {
     VmObject& object = *vma.object;
     u64 index = vma.index_of(address);
+    if (FileObject* file = object.as_file(); file && !object.find_page(index)) file->read_around(index, advice_of(vma));
     auto original = object.get_page(index, arch::Access::Read);
     if (!original) return original.error() == Errno::EINTR ? FaultResult::Resolved : result_of(original.error());
     auto copy = allocate_page(PageZeroing::Uninitialised, PageKind::Anonymous);

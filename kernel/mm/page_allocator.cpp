@@ -57,7 +57,11 @@ u64 reserve_for(PageKind kind, bool may_wait) {
     return self.has_fatal_signal() ? reserve / 2 : reserve;
 }
 
+} // namespace
+
 bool is_below_low_mark() { return buddy.free_frames() < low_mark.load(std::memory_order_relaxed); }
+
+namespace {
 
 /// Moves up to a batch of frames into the CPU's list. Preemption is off.
 bool refill(CpuPageCache& cache, Mobility mobility, u64 reserve) {

@@ -31,8 +31,11 @@ Result<RefPtr<FileObject>> FileObject::create(PageSource& source, u64 size) {
 FileObject::~FileObject() { stop_eviction(); }
 
 void FileObject::detach() {
-    core::WriteGuard<> guard(eviction_lock_);
-    source_.store(nullptr, std::memory_order_release);
+    {
+        core::WriteGuard<> guard(eviction_lock_);
+        source_.store(nullptr, std::memory_order_release);
+    }
+    wait_for_reads();
 }
 
 Result<PageRef> FileObject::get_page(u64 index, arch::Access access) {
@@ -47,6 +50,10 @@ Result<PageRef> FileObject::get_page(u64 index, arch::Access access) {
         }
         if (page->has(page_error)) return error(Errno::EIO);
         if (!still_holds(*page, index)) continue; // truncated or failed meanwhile
+        if (!page->has(page_up_to_date)) {        // reading it ahead has failed
+            TRY(read_again(index, *page));
+            continue;
+        }
         if (access == arch::Access::Write) {
             TRY(prepare_write(index, *page));
             note_dirty(*page);
@@ -227,7 +234,9 @@ void FileObject::note_stored(u64 offset, std::span<const u8> bytes) {
             // Whoever reads it in may have got what was there before.
             (void)core::wait_until(page_ready_, core::Sleep::Deep, core::Deadline::never(),
                                    [&] { return !page->has(page_locked); });
-            if (still_holds(*page, index)) {
+            // What was to be read ahead, and could not be, may still go.
+            const bool is_whole = page->has(page_up_to_date) || get_page(index, arch::Access::Read).has_value();
+            if (is_whole && still_holds(*page, index)) {
                 std::memmove(page.data<u8>() + begin, bytes.data(), length);
                 // Perhaps it is being stored as it was before.
                 note_dirty(*page);

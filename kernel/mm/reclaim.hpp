@@ -69,6 +69,8 @@ bool ask_out_of_memory_killer();
 
 // page_allocator.cpp, slab.cpp
 Watermarks watermarks();
+/// Whether reclaim is due: what is only likely to be of use is left alone.
+bool is_below_low_mark();
 /// Frames in the buddy lists: without those that CPUs keep.
 u64 listed_free_frames();
 /// Gives back what this CPU keeps: frames, zeroed tables. How many.

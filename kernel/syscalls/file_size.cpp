@@ -53,67 +53,6 @@ Result<long> sys_fallocate(Thread& thread, int fd, u32 mode, i64 offset, i64 len
     return 0;
 }
 
-Result<long> sys_fadvise64(Thread& thread, int fd, i64 offset, i64 length, u32 advice) {
-    auto file = TRY(thread.own_files().use(fd));
-    (void)offset;
-    if (abi::S_ISFIFO(file->inode().mode())) return error(Errno::ESPIPE);
-    if (length < 0 || advice > abi::POSIX_FADV_NOREUSE) return error(Errno::EINVAL);
-    // Advice, not a request: what is in memory stays there.
-    return 0;
-}
-
-Result<long> sys_readahead(Thread& thread, int fd, i64 offset, u64 count) {
-    auto file = TRY(thread.own_files().use(fd));
-    if (!file->is_readable()) return error(Errno::EBADF);
-    vfs::Inode& inode = file->inode();
-    mm::VmObject* object = inode.is_regular() ? inode.pages() : nullptr;
-    if (!object || offset < 0) return error(Errno::EINVAL);
-    if (object->kind() == mm::VmObject::Kind::Shared) return 0; // in memory already
-    constexpr u64 most = u64{2} << 20;
-    u64 begin = static_cast<u64>(offset);
-    u64 end = std::min(begin + std::min(count, most), inode.size());
-    for (u64 at = align_down(begin, arch::page_size); at < end; at += arch::page_size)
-        mm::PageRef page = TRY(object->get_page(at >> arch::page_shift, arch::Access::Read));
-    return 0;
-}
-
-namespace {
-
-struct CacheRange {
-    u64 offset, length;
-};
-struct CacheCounts {
-    u64 cached, dirty, written_back, evicted, recently_evicted;
-};
-
-/// Whoever could change the file may know what of it is cached.
-bool may_see_cache(const vfs::File& file, const vfs::Credentials& who) {
-    vfs::Inode& inode = file.inode();
-    bool is_owner = who.fsuid == inode.uid() || who.effective.has(vfs::Capability::Fowner);
-    return file.is_writable() || is_owner || inode.check_permission(vfs::may_write, who).has_value();
-}
-
-} // namespace
-
-Result<long> sys_cachestat(Thread& thread, int fd, VirtAddr range_address, VirtAddr counts_address, u32 flags) {
-    auto file = TRY(thread.own_files().use(fd));
-    CacheRange range = TRY((mm::UserPtr<mm::In, CacheRange>(range_address).copy_in()));
-    if (!may_see_cache(*file, thread.own_credentials())) return error(Errno::EPERM);
-    if (flags != 0) return error(Errno::EINVAL);
-    CacheCounts counts{};
-    if (mm::VmObject* object = file->inode().pages()) {
-        // A length of 0 reaches to the end, whatever it is; sums wrap as on Linux, and then nothing is counted.
-        u64 last = range.length == 0 ? ~u64{0} : (range.offset + range.length - 1) >> arch::page_shift;
-        u64 first = range.offset >> arch::page_shift;
-        auto found =
-            first <= last ? object->count_pages(first, last == ~u64{0} ? last : last + 1) : mm::VmObject::CacheCount{};
-        counts.cached = found.pages;
-        counts.dirty = object->kind() == mm::VmObject::Kind::File ? found.dirty : 0;
-    }
-    TRY((mm::UserPtr<mm::Out, CacheCounts>(counts_address).copy_out(counts)));
-    return 0;
-}
-
 Result<long> sys_fsync(Thread& thread, int fd) {
     auto file = TRY(thread.own_files().use(fd));
     TRY(file->sync(vfs::File::SyncKind::All));

@@ -69,6 +69,7 @@ Result<void> File::sync(SyncKind) {
 Result<void> File::on_status_flags_changing(u32 new_flags) {
     return (new_flags & abi::O_DIRECT) && !accepts_direct() ? error(Errno::EINVAL) : Result<void>{};
 }
+mm::VmObject* File::page_cache() { return inode().pages(); }
 Result<long> File::fcntl(u32, u64) { return error(Errno::EINVAL); }
 Result<Attributes> File::attributes() { return inode().attributes(); }
 void File::describe(TextSink sink) const { sink("anon_inode:[file]"); }

@@ -45,14 +45,22 @@ Result<usize> stopped(usize done, Errno failure) {
 
 } // namespace
 
-Result<usize> read_pages(mm::VmObject& object, u64 size, IoBuffer& to, u64 offset) {
+Result<usize> read_pages(mm::VmObject& object, u64 size, IoBuffer& to, u64 offset, mm::ReadAhead* reader) {
     if (offset >= size || to.remaining() == 0) return usize{0};
     usize wanted = std::min<u64>(to.remaining(), size - offset);
     bool memory_only = object.kind() == mm::VmObject::Kind::Shared;
+    mm::FileObject* const file = reader ? object.as_file() : nullptr;
+    const bool goes_on = file && reader->goes_on_at(offset >> arch::page_shift);
+    const u64 behind = ((offset + wanted - 1) >> arch::page_shift) + 1;
     usize done = 0;
     while (done < wanted) {
         PagePiece piece(offset + done, wanted - done);
         mm::PageRef page = object.find_page(piece.index);
+        if (file && (!page || reader->is_due(piece.index))) {
+            using Found = mm::FileObject::Found;
+            file->read_ahead(*reader, piece.index, behind - piece.index, page ? Found::Mark : Found::Nothing);
+        }
+        if (goes_on) reader->note_read(piece.index + 1);
         Result<usize> copied = usize{0};
         if (!page && memory_only) {
             copied = to.zero_out(piece.size); // a hole
@@ -68,6 +76,7 @@ Result<usize> read_pages(mm::VmObject& object, u64 size, IoBuffer& to, u64 offse
         done += *copied;
         if (*copied < piece.size) break;
     }
+    if (file) reader->note_read(behind);
     return done;
 }
 
@@ -115,8 +124,8 @@ Result<usize> PagedFile::read(IoBuffer& to, u64 offset) {
     mm::VmObject* object = inode().pages();
     if (!object) return error(Errno::EINVAL);
     const auto alignment = alignment_for(to);
-    const usize done =
-        TRY(alignment ? read_directly(to, offset, *alignment) : read_pages(*object, inode().size(), to, offset));
+    const usize done = TRY(alignment ? read_directly(to, offset, *alignment)
+                                     : read_pages(*object, inode().size(), to, offset, &read_ahead_));
     if (done > 0 && !path().is_empty() && !(status_flags() & abi::O_NOATIME)) note_access(path());
     return done;
 }

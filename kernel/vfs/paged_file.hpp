@@ -2,6 +2,7 @@
 // writes copy straight between those pages and the caller's memory.
 #pragma once
 
+#include <mm/read_ahead.hpp>
 #include <optional>
 #include <vfs/device.hpp>
 #include <vfs/file.hpp>
@@ -21,6 +22,7 @@ public:
     Result<long> fcntl(u32 command, u64 argument) override;
     mm::VmObject* lendable_pages() override;
     bool accepts_direct() override;
+    mm::ReadAhead* read_ahead() override { return &read_ahead_; }
 
 protected:
     /// A file without a place (memfd).
@@ -33,6 +35,8 @@ private:
     Result<usize> write_locked(IoBuffer& from, u64 offset);
     Result<usize> write_through_pages(IoBuffer& from, u64 offset, usize wanted);
     [[nodiscard]] std::optional<DirectAlignment> alignment_for(const IoBuffer& buffer);
+
+    mm::ReadAhead read_ahead_;
 };
 
 } // namespace linnet::vfs

@@ -6,7 +6,7 @@
 #include "page_range.hpp"
 
 #include <algorithm>
-#include <block/disk.hpp>
+#include <block/background_read.hpp>
 #include <cstring>
 
 namespace linnet::fs {
@@ -63,6 +63,62 @@ Result<void> Ext4File::read_blocks(u64 index, std::span<mm::Page* const> pages) 
     const u64 begin = index << arch::page_shift, end = begin + (pages.size() << arch::page_shift);
     if (size() > begin && size() < end) PageRange(pages, size() - begin, end - size()).zero();
     return {};
+}
+
+u64 Ext4File::read_ahead_pages() const { return ext4().device().read_ahead_pages(); }
+
+/// Blocks are freed with disk_lock held exclusively, after a wait for these reads (free_blocks()) or behind the new end
+/// of the file, where none is begun.
+usize Ext4File::begin_reading(mm::FileObject& object, u64 index, std::span<mm::Page* const> pages) {
+    if (!disk_lock.try_lock_shared()) return 0; // who has it may wait for these reads
+    const usize taken = disk().has(ext4::inode_inline_data) ? 0 : begin_reading_locked(object, index, pages);
+    disk_lock.unlock_shared();
+    return taken;
+}
+
+usize Ext4File::begin_reading_locked(mm::FileObject& object, u64 index, std::span<mm::Page* const> pages) {
+    block::BackgroundReads& reads = ext4().device().background_reads();
+    block::BackgroundRead* const read = reads.take();
+    if (!read) return 0;
+    if (!add_blocks(*read, index, pages)) {
+        reads.give_back(*read);
+        return 0;
+    }
+    read->begin(ext4().device(), object, index, pages);
+    return pages.size();
+}
+
+/// False: damage, which who wants the pages is to meet, or too many pieces.
+bool Ext4File::add_blocks(block::BackgroundRead& read, u64 index, std::span<mm::Page* const> pages) {
+    ext4::Volume& volume = ext4().volume();
+    const u32 shift = volume.block_shift();
+    const u64 first = index << (arch::page_shift - shift);
+    const u64 wanted = pages.size() << (arch::page_shift - shift);
+    const u64 there = divide_up<u64>(size(), volume.block_size()); // blocks of the file
+    u64 done = 0;
+    while (done < wanted) {
+        Run run{0, wanted - done, Run::Kind::Hole};
+        if (first + done < there) {
+            const auto mapped =
+                ext4::map_blocks(volume, disk(), first + done, std::min(wanted - done, there - first - done));
+            if (!mapped) return false;
+            run = *mapped;
+        }
+        const PageRange range(pages, done << shift, run.count << shift);
+        u64 sector = run.first << (shift - block::sector_shift);
+        const auto add = [&](mm::Page& page, usize offset, usize length) {
+            const block::Segment segment{mm::page_address(page) + offset, static_cast<u32>(length)};
+            const bool is_added = read.add(ext4().device(), sector, segment);
+            sector += length >> block::sector_shift;
+            return is_added;
+        };
+        if (run.kind != Run::Kind::Data)
+            range.zero();
+        else if (!range.all_of(add))
+            return false;
+        done += run.count;
+    }
+    return true;
 }
 
 /// A small file in its inode: sixty bytes there, the rest in an attribute.

@@ -97,6 +97,7 @@ Result<void> Ext4File::free_blocks(BlockRange range) {
     while (range.begin < range.end) {
         auto handle = TRY(writing.begin(blocks_of_step));
         core::WriteGuard<> guard(disk_lock);
+        pages_->wait_for_reads();
         auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, disk().number));
         const auto came_to =
             ext4::free_last_blocks({writing.allocator(), handle, disk_to_change()}, range.begin, range.end);

@@ -52,6 +52,7 @@ Result<u64> Ext4File::move_some(u64 at, u64 end, Step step) {
     Ext4Writing& writing = *TRY(ext4().to_write());
     auto handle = TRY(writing.begin(blocks_of_step * steps_in_handle));
     core::WriteGuard<> guard(disk_lock);
+    pages_->wait_for_reads();
     auto place = TRY(ext4::InodePlace::change(ext4().volume(), handle, disk().number));
     const ext4::InodeEdit edit{writing.allocator(), handle, disk_to_change(), ext4::Privilege::MayUseReserved};
     Result<u64> reached = at;

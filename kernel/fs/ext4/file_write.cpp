@@ -313,6 +313,7 @@ Result<void> Ext4File::change_size(u64 size) {
     if (!cuts) return {};
     // Who stores a page that is gone now must not meet the blocks that the file gets where it grows again.
     pages_->wait_for_stores();
+    pages_->wait_for_reads();
     give_up_promised({blocks_in(size), ~u64{0}});
     TRY(writing.free_blocks(disk_to_change(), blocks_in(size), disk_lock));
     if (link_count() == 0) return {}; // it stays an orphan

@@ -13,6 +13,10 @@
 #include <lib/intrusive_tree.hpp>
 #include <vfs/inode.hpp>
 
+namespace linnet::block {
+class BackgroundRead;
+}
+
 namespace linnet::fs {
 
 class Ext4SuperBlock;
@@ -126,10 +130,15 @@ private:
     Result<void> write_page(u64 index, mm::Page& page) override;
     Result<void> read_pages(u64 index, Pages pages) override;
     Result<void> write_pages(u64 index, Pages pages) override;
+    bool reads_in_background() const override { return true; }
+    u64 read_ahead_pages() const override;
+    usize begin_reading(mm::FileObject& object, u64 index, Pages pages) override;
     Result<void> prepare_write(u64 index, mm::Page& page) override;
     void pages_dirtied() override;
     Result<void> read_blocks(u64 index, Pages pages);
     Result<void> read_inline(u64 index, Pages pages);
+    usize begin_reading_locked(mm::FileObject& object, u64 index, Pages pages);
+    bool add_blocks(block::BackgroundRead& read, u64 index, Pages pages);
 
     Result<void> store_data() override;
     Result<void> store_pages(u64 index, Pages pages);

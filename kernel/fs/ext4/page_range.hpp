@@ -25,6 +25,13 @@ public:
         });
         return result;
     }
+    /// Whether `add(page, offset, length)` holds for the part in each page; the first that doesn't is the last asked.
+    template <typename Add>
+    [[nodiscard]] bool all_of(Add add) const {
+        bool result = true;
+        for_each([&](mm::Page& page, usize offset, usize length) { result = result && add(page, offset, length); });
+        return result;
+    }
     /// To be moved from or to `sector` on.
     Result<void> add_to(block::Batch& batch, u64 sector) const {
         block::Segment segments[32];

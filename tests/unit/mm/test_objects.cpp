@@ -38,6 +38,138 @@ struct CountingSource final : mm::PageSource {
     Result<void> write_page(u64, mm::Page&) override { return ++writes, Result<void>{}; }
 };
 
+/// One that is told when its reads in the background end.
+struct BackgroundSource final : mm::PageSource {
+    int reads = 0;
+    bool takes = true;
+    struct Pending {
+        mm::FileObject* object;
+        u64 index;
+        std::vector<mm::Page*> pages;
+    };
+    std::vector<Pending> pending;
+    static void fill(u64 index, mm::Page& target) {
+        std::memset(mm::page_data(target), static_cast<int>(index + 1), page);
+    }
+    Result<void> read_page(u64 index, mm::Page& target) override {
+        ++reads;
+        fill(index, target);
+        return {};
+    }
+    Result<void> write_page(u64, mm::Page&) override { return {}; }
+    bool reads_in_background() const override { return true; }
+    u64 read_ahead_pages() const override { return 32; }
+    usize begin_reading(mm::FileObject& object, u64 index, std::span<mm::Page* const> pages) override {
+        if (!takes) return 0;
+        pending.push_back({&object, index, {pages.begin(), pages.end()}});
+        return pages.size();
+    }
+    void end(mm::FileObject::ReadOutcome outcome) {
+        for (Pending& each : pending) {
+            if (outcome == mm::FileObject::ReadOutcome::Done)
+                for (usize i = 0; i < each.pages.size(); ++i) fill(each.index + i, *each.pages[i]);
+            each.object->finish_reading(each.index, each.pages, outcome);
+            for (mm::Page* left : each.pages)
+                if (left) mm::unref_page(*left);
+            each.object->end_reading();
+        }
+        pending.clear();
+    }
+    [[nodiscard]] u64 begun() const {
+        u64 sum = 0;
+        for (const Pending& each : pending) sum += each.pages.size();
+        return sum;
+    }
+};
+
+using Outcome = mm::FileObject::ReadOutcome;
+
+TEST(Objects, ReadingAheadBringsWindows) {
+    start_machine();
+    Usage before = usage();
+    {
+        BackgroundSource source;
+        auto file = MUST(mm::FileObject::create(source, 200 * page - 100));
+        mm::ReadAhead reader;
+        EXPECT_TRUE(reader.goes_on_at(0));
+        file->read_ahead(reader, 0, 1, mm::FileObject::Found::Nothing);
+        EXPECT_EQ(source.begun(), 4u);
+        EXPECT_TRUE(reader.is_due(1));
+        source.end(Outcome::Done);
+        EXPECT_EQ(MUST(file->get_page(0, Access::Read)).data<u8>()[0], 1);
+        EXPECT_EQ(source.reads, 0);
+        u64 expected_first = 4;
+        for (u64 expected : {8, 16, 32, 32}) {
+            file->read_ahead(reader, 0, 1, mm::FileObject::Found::Mark);
+            EXPECT_EQ(source.begun(), expected);
+            EXPECT_EQ(source.pending.front().index, expected_first);
+            EXPECT_TRUE(reader.is_due(expected_first));
+            expected_first += expected;
+            source.end(Outcome::Done);
+        }
+        // Elsewhere it gets what it asks for.
+        file->read_ahead(reader, 150, 3, mm::FileObject::Found::Nothing);
+        EXPECT_EQ(source.begun(), 3u);
+        source.end(Outcome::Done);
+        // The end of the file; behind it there are zeros.
+        file->begin_reading(198, 1000);
+        EXPECT_EQ(source.begun(), 2u);
+        source.end(Outcome::Done);
+        const auto last = MUST(file->get_page(199, Access::Read));
+        EXPECT_EQ(last.data<u8>()[page - 101], 200);
+        EXPECT_EQ(last.data<u8>()[page - 100], 0);
+        file->detach();
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, WhatCouldNotBeReadAheadIsReadByWhoWantsIt) {
+    start_machine();
+    Usage before = usage();
+    {
+        BackgroundSource source;
+        auto file = MUST(mm::FileObject::create(source, 100 * page));
+        file->begin_reading(10, 8);
+        source.end(Outcome::Failed);
+        EXPECT_FALSE(file->find_page(12));
+        EXPECT_EQ(MUST(file->get_page(12, Access::Read)).data<u8>()[0], 13);
+        EXPECT_EQ(source.reads, 1);
+        EXPECT_EQ(MUST(file->get_page(12, Access::Read)).data<u8>()[0], 13);
+        EXPECT_EQ(source.reads, 1);
+        // What is stored past the pages is not lost in one of them.
+        const u8 stored[] = {99};
+        file->note_stored(14 * page, stored);
+        EXPECT_EQ(MUST(file->get_page(15, Access::Read)).data<u8>()[0], 16);
+        file->drop_unused(0, 100 * page);
+        EXPECT_EQ(file->resident_pages(), 0u);
+        source.takes = false;
+        file->begin_reading(10, 8);
+        EXPECT_EQ(file->resident_pages(), 0u);
+        EXPECT_EQ(MUST(file->get_page(10, Access::Read)).data<u8>()[0], 11);
+        file->detach();
+    }
+    EXPECT_EQ(usage(), before);
+}
+
+TEST(Objects, PagesThatAreCutOffWhileTheyAreReadGo) {
+    start_machine();
+    Usage before = usage();
+    {
+        BackgroundSource source;
+        auto file = MUST(mm::FileObject::create(source, 100 * page));
+        file->begin_reading(10, 8);
+        file->set_size(12 * page + 5);
+        source.end(Outcome::Done);
+        EXPECT_EQ(file->resident_pages(), 3u);
+        const auto last = MUST(file->get_page(12, Access::Read));
+        EXPECT_EQ(last.data<u8>()[4], 13);
+        EXPECT_EQ(last.data<u8>()[5], 0);
+        EXPECT_EQ(source.reads, 0);
+        file->detach();
+    }
+    EXPECT_EQ(usage(), before);
+}
+
 TEST(Objects, SharedMemoryIsSharedOverFork) {
     start_machine();
     Usage before = usage();

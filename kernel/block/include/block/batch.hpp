@@ -29,7 +29,6 @@ private:
     struct Work;
     Result<void> do_all();
     Result<void> transfer_now(u64 sector, std::span<const Segment> segments);
-    bool try_append(u64 sector, const Segment& segment);
 
     Device& device_;
     const Operation operation_;

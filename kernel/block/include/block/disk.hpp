@@ -26,6 +26,7 @@ struct Limits {
     u32 logical_block = 512;  // bytes: the unit of transfers
     u32 physical_block = 512; // what is written in one go
     u32 segments = 1;         // in one request
+    u32 segment_bytes = ~0u;  // in one of them; at least a page
     u32 sectors = 256;        // in one request
     u64 discard_sectors = 0;  // in one request; 0: can't discard
     u64 zero_sectors = 0;     // in one request; 0: can't write zeros by itself
@@ -57,11 +58,14 @@ struct RequestCounts {
 };
 
 class Device;
+class BackgroundRead;
 struct DeviceRequest;
 
-/// Requests of a device that one thread waits for, together.
+/// Requests of a device that belong together: one thread waits for them, or `finished` is called when all are done, by
+/// whoever ends the last. Any context; the group may be gone afterwards.
 struct RequestGroup {
     core::WaitQueue* queue = nullptr;
+    void (*finished)(RequestGroup& group) = nullptr;
     std::atomic<u32> left{0};
 };
 
@@ -72,6 +76,25 @@ struct DeviceRequest : Request {
     u64 begun_ns = 0;
     u32 merged = 0; // into this one
     Errno code{};
+};
+
+/// The memory for reads that nobody waits for: made when it is first wanted, kept as long as the device.
+class BackgroundReads {
+public:
+    BackgroundReads() = default;
+    BackgroundReads(const BackgroundReads&) = delete;
+    /// None is under way.
+    ~BackgroundReads();
+    /// Null when there is no memory, or as many are under way as there may be.
+    BackgroundRead* take();
+    /// Any context.
+    void give_back(BackgroundRead& read);
+
+private:
+    static constexpr u32 most = 16;
+    core::InterruptSpinLock lock_;
+    BackgroundRead* free_ = nullptr; // guarded by lock_, as are they
+    std::atomic<u32> made_{0};
 };
 
 /// A disk or a partition of one, under its name in /dev.
@@ -104,6 +127,8 @@ public:
     Result<void> write_beside_pages(u64 sector, std::span<const Segment> segments);
     /// Tells the page cache what was written beside it.
     void update_pages(u64 sector, std::span<const Segment> segments);
+    /// Begins requests (the same as run()), and doesn't wait: group.finished will be called.
+    void begin(std::span<DeviceRequest> requests, RequestGroup& group);
     /// Begins requests (their operation, sectors and segments are set, and within the limits), and waits for them. May
     /// sleep. Their `code` says what came of each. For Batch.
     void run(std::span<DeviceRequest> requests, RequestGroup& group);
@@ -127,6 +152,8 @@ public:
     /// The same as sync() for all of it, if it is open.
     void sync_if_open();
     [[nodiscard]] bool is_open() const { return openers_.load() != 0; }
+    BackgroundReads& background_reads() { return background_reads_; }
+    u64 read_ahead_pages() const override;
     /// The page cache; there is one while the device is open.
     mm::FileObject& pages() { return *pages_; }
     /// So many bytes more are in the pages: who writes much stores it, too, lest memory is full of what only reclaim
@@ -142,6 +169,9 @@ private:
     Result<void> write_page(u64 index, mm::Page& page) override;
     Result<void> read_pages(u64 index, std::span<mm::Page* const> pages) override;
     Result<void> write_pages(u64 index, std::span<mm::Page* const> pages) override;
+    bool reads_in_background() const override { return true; }
+    usize begin_reading(mm::FileObject& object, u64 index, std::span<mm::Page* const> pages) override;
+    void zero_behind_end(u64 index, std::span<mm::Page* const> pages) const;
     Result<void> run_one(Operation operation, u64 sector, u64 sectors, std::span<const Segment> segments);
     [[nodiscard]] u32 bytes_of_page(u64 index) const;
     Result<void> move_pages(Operation operation, u64 index, std::span<mm::Page* const> pages);
@@ -165,6 +195,7 @@ private:
     std::atomic<u32> openers_{0};
     bool is_claimed_ = false;
     NullableRefPtr<mm::FileObject> pages_;
+    BackgroundReads background_reads_;
 };
 
 /// What a driver registers; lives as long as the kernel.
@@ -204,6 +235,11 @@ public:
     void count_opener() { openers_.fetch_add(1); }
     /// Holding no lock of its devices.
     void opener_gone();
+
+    /// How far readers that go on are ahead, in kilobytes and whole pages.
+    std::atomic<u32> read_ahead_kb{default_read_ahead_kb};
+    static constexpr u32 default_read_ahead_kb = 128;
+    void set_read_ahead(u64 kilobytes);
 
     // ---- for disks that change (loops), with lock() held ----
     core::Mutex& lock() { return devices_lock_; }

@@ -3,9 +3,12 @@
 
 #include <core/wait_queue.hpp>
 #include <mm/evictable.hpp>
+#include <mm/read_ahead.hpp>
 #include <mm/vm_object.hpp>
 
 namespace linnet::mm {
+
+class FileObject;
 
 /// Where the pages of a FileObject come from and go to: implemented by filesystems. Called without any lock of mm but
 /// the address space's (shared), so it must not copy to or from user memory, nor take locks that are held over user
@@ -20,6 +23,14 @@ public:
     /// be overridden by who can do it in one go.
     virtual Result<void> read_pages(u64 index, std::span<Page* const> pages);
     virtual Result<void> write_pages(u64 index, std::span<Page* const> pages);
+    /// Whether it overrides begin_reading(), and how many pages are read ahead of a reader that goes on, at most.
+    virtual bool reads_in_background() const { return false; }
+    virtual u64 read_ahead_pages() const { return 0; }
+    /// Begins to read pages, all of them locked, and doesn't wait for the disk: FileObject::finish_reading() and then
+    /// end_reading() tell of the end. How many pages it took, from the first one on: 0 where they have to be read by
+    /// who wants them. May sleep, but only tries to take locks that somebody may hold who waits for reads
+    /// (FileObject::wait_for_reads()).
+    virtual usize begin_reading(FileObject&, u64, std::span<Page* const>) { return 0; }
     /// This page, at `index`, is about to be changed, by write(2) or a mapping: it must be possible to store it later
     /// (ENOSPC, EROFS). May sleep.
     virtual Result<void> prepare_write(u64, Page&) { return {}; }
@@ -50,6 +61,9 @@ public:
     /// Waits for those who store pages: of what has been cut off before nothing reaches the disk any more. Holding no
     /// lock that storing needs.
     void wait_for_stores() { core::WriteGuard<> guard(storing_lock_); }
+    /// Waits for reads that nobody else waits for, and begins none meanwhile: where pages are taken away, nothing of
+    /// what lay in their blocks afterwards comes into one.
+    void wait_for_reads();
     /// See note_dirty().
     void tell_dirty() {
         if (PageSource* source = source_.load(std::memory_order_acquire)) source->pages_dirtied();
@@ -61,6 +75,24 @@ public:
     void drop_unused(u64 begin, u64 end);
     /// Forgets what is clean and not mapped, to be read anew (BLKFLSBUF).
     void drop_clean();
+
+    // ---- reading ahead (read_ahead.cpp); begins reads, and doesn't wait for them. May sleep. ----
+    enum class Found : u8 { Nothing, Mark };
+    /// `reader` finds no page at `index`, of `wanted` that it reads, or one at which is_due() holds.
+    void read_ahead(ReadAhead& reader, u64 index, u64 wanted, Found found);
+    /// A fault finds no page at `index`.
+    void read_around(u64 index, ReadAdvice advice);
+    /// A fault found its page.
+    void note_found_around();
+    /// The pages [first, first + count) are likely to be wanted. As many as the source takes.
+    void begin_reading(u64 first, u64 count);
+    enum class ReadOutcome : u8 { Done, Failed };
+    /// For PageSource::begin_reading(): what it took is read. What is still in `pages` afterwards has one reference
+    /// too many, to be given back where pages may be freed. Any context.
+    void finish_reading(u64 index, std::span<Page*> pages, ReadOutcome outcome);
+    /// Behind that, when nothing of the source is used any more. Any context.
+    void end_reading();
+
     /// The inode goes away: later look-ups of absent pages are EIO. Waits for reclaim to leave the source alone, so
     /// nothing may be held that write_page() wants.
     void detach();
@@ -89,6 +121,10 @@ private:
         Page* own_pages[Most];
     };
     Result<PageRef> read_in(u64 index);
+    Result<void> read_again(u64 index, Page& page);
+    [[nodiscard]] u64 read_ahead_limit() const;
+    bool begin_run(PageSource& source, u64 index, Run& run);
+    static void zero_behind(u64 end, u64 index, Page& page);
     Result<void> prepare_write(u64 index, Page& page);
     usize window_at(u64 index);
     struct Added {
@@ -112,7 +148,9 @@ private:
     std::atomic<u64> eviction_hand_{0}; // the index at which the next search goes on; about
     std::atomic<PageSource*> source_;
     core::WaitQueue page_ready_;
-    // Reading ahead; threads that read in different places disturb each other's, no more.
+    std::atomic<u32> reads_under_way_{0}, reads_barred_{0};
+    std::atomic<u32> around_misses_{0}; // faults that found nothing, less those that did; about
+    // Of those who read without a ReadAhead. They wait for what they read.
     std::atomic<u64> next_read_{0}; // where a sequential reader goes on
     std::atomic<u32> window_{0};    // pages read in the last go
 };

@@ -7,6 +7,7 @@
 
 #include <abi/linux/fcntl.hpp>
 #include <core/mutex.hpp>
+#include <mm/read_ahead.hpp>
 #include <mm/vma.hpp>
 #include <vfs/event_source.hpp>
 #include <vfs/io_buffer.hpp>
@@ -82,6 +83,9 @@ public:
     virtual bool takes_from_pipes() const { return seekable_; }
     /// The object whose pages a pipe may hold instead of copies; null: read_for_pipe() fills pages of the pipe.
     virtual mm::VmObject* lendable_pages() { return nullptr; }
+    /// The pages that it is read through, where it has such; and how its reader goes on, where that is known.
+    virtual mm::VmObject* page_cache();
+    virtual mm::ReadAhead* read_ahead() { return nullptr; }
     /// read() into pages that go to a pipe; `blocking` says what SPLICE_F_NONBLOCK wants.
     virtual Result<usize> read_for_pipe(IoBuffer& to, u64 offset, Blocking) { return read(to, offset); }
     /// Tells classes apart for the calls that take one kind of file only (pidfd, timerfd, …): the address of a constant
