@@ -56,8 +56,8 @@ inline void write_file(const char* path, const char* text, mode_t mode = 0644) {
 }
 /// The text of a small file; "(none)" when it can't be read.
 inline const char* text_of(const char* path) {
-    static char buffers[4][200];
-    static unsigned turn;
+    static thread_local char buffers[4][200];
+    static thread_local unsigned turn;
     char* text = buffers[turn++ % 4];
     const int file = open(path, O_RDONLY);
     if (file < 0) return "(none)";
@@ -89,7 +89,7 @@ inline const char* attribute_of(const char* path, const char* name) {
 }
 /// The names in a directory but "." and "..", in order, with spaces between.
 inline const char* names_in(const char* path) {
-    static char text[2000];
+    static thread_local char text[2000];
     dirent** entries = nullptr;
     const int count = scandir(path, &entries, nullptr, alphasort);
     if (count < 0) return "(none)";

@@ -169,8 +169,8 @@ Result<void> OverlayMount::prepare_work() {
     request.mode = abi::S_IFDIR;
     overlay_->work_ = TRY(make_name(base, work_name, request));
     // The marks must be kept.
-    auto kept = overlay_->marks().set(*overlay_->work_->inode(), mark::opaque);
-    if (!kept) return error(Errno::EINVAL);
+    const auto kept = overlay_->marks().set(*overlay_->work_->inode(), mark::opaque);
+    if (!kept) return error(kept.error() == Errno::EOPNOTSUPP ? Errno::EINVAL : kept.error());
     if (!options_.is_volatile) return {};
     const auto incompatible = TRY(make_name(*overlay_->work_, incompatible_name, request));
     TRY(make_name(incompatible, volatile_name, request));

@@ -205,6 +205,62 @@ bool mounts() {
     return errno = error, error == 0;
 }
 
+/// Looking may fail too, once.
+bool is_there(const char* path) {
+    for (int i = 0; i < 3; i++)
+        if (access(path, F_OK) == 0) return true;
+    return false;
+}
+bool make_file(const char* path) {
+    const int fd = open(path, O_CREAT | O_WRONLY, 0644);
+    const bool done = fd >= 0 && write(fd, "text", 4) == 4;
+    if (fd >= 0) close(fd);
+    return done;
+}
+/// Each change in an overlay is done or isn't, and nothing is left in its work directory.
+bool overlays() {
+    int error = 0;
+    auto note = [&](bool done) {
+        if (!done && !error) error = errno;
+        return done;
+    };
+    constexpr const char* top = "/tmp/failing.overlay";
+    note(mkdir(top, 0700) == 0);
+    const bool is_mounted = note(mount("top", top, "tmpfs", 0, nullptr) == 0);
+    if (is_mounted && note(chdir(top) == 0)) {
+        for (const char* folder : {"l", "u", "w", "m", "l/d"}) note(mkdir(folder, 0700) == 0);
+        for (const char* name : {"l/f", "l/g", "l/d/x"}) note(make_file(name));
+        const bool is_whole = error == 0;
+        const bool has_overlay =
+            note(mount("o", "m", "overlay", 0, "lowerdir=l,upperdir=u,workdir=w,redirect_dir=on") == 0);
+        if (is_whole && has_overlay) {
+            note(chmod("m/f", 0600) == 0);
+            const bool moved = note(rename("m/f", "m/f2") == 0);
+            if (is_there("m/f") == moved || is_there("m/f2") != moved) error = EPROTO;
+            const bool removed = note(unlink("m/g") == 0);
+            if (is_there("m/g") == removed) error = EPROTO;
+            if (removed) note(mkdir("m/g", 0700) == 0);
+            note(link("m/f2", "m/f3") == 0);
+            const bool renamed = note(rename("m/d", "m/e") == 0);
+            if (is_there("m/d/x") == renamed || is_there("m/e/x") != renamed) error = EPROTO;
+            const int folder = open("m", O_RDONLY | O_DIRECTORY);
+            char entries[2000];
+            note(folder >= 0 && syscall(SYS_getdents64, long(folder), entries, sizeof entries) > 0);
+            if (folder >= 0) close(folder);
+            for (int i = 0; i < 3 && umount("m") != 0; i++) {
+            }
+        } else if (has_overlay) {
+            umount("m");
+        }
+    }
+    for (int i = 0; i < 3 && chdir("/tmp") != 0; i++) {
+    }
+    for (int i = 0; i < 3 && is_mounted && umount2(top, MNT_DETACH) != 0; i++) {
+    }
+    remove_all({top});
+    return errno = error, error == 0;
+}
+
 struct Thing {
     const char* name;
     bool (*act)();
@@ -226,6 +282,7 @@ constexpr Thing things[] = {
     {"memory file", memory_file},
     {"names", names},
     {"mounts", mounts},
+    {"overlays", overlays},
 };
 
 bool set_knob(const char* text) {
