@@ -2,6 +2,7 @@
 #include "overlay_file.hpp"
 
 #include <abi/linux/fs.hpp>
+#include <vfs/watches.hpp>
 
 namespace linnet::overlay {
 
@@ -59,8 +60,11 @@ Result<File*> OverlayFile::current() {
 template <typename Change>
 auto OverlayFile::change(Change make_change) {
     core::WriteGuard guard(inode().lock);
+    const u32 old_mode = inode().mode();
     auto outcome = make_change();
     overlay_inode().mirror();
+    // The layer's file told its own watches only that it has lost the set-user-ID bit.
+    if (inode().mode() != old_mode) vfs::tell_watches(*this, abi::IN_ATTRIB);
     return outcome;
 }
 
@@ -84,7 +88,9 @@ Result<RefPtr<mm::VmObject>> OverlayFile::mmap(const vfs::MapFileRequest& reques
 }
 
 Result<void> OverlayFile::truncate(u64 size) {
-    return change([&]() -> Result<void> { return TRY(current())->truncate(size); });
+    TRY(change([&]() -> Result<void> { return TRY(current())->truncate(size); }));
+    vfs::tell_watches(*this, abi::IN_MODIFY);
+    return {};
 }
 
 Result<void> OverlayFile::allocate_range(u32 mode, u64 offset, u64 length) {

@@ -468,8 +468,17 @@ void test_uses() {
     }
     CHECK_EQ(seen, unsigned(IN_CREATE | IN_MODIFY | IN_DELETE));
     close(watch);
-    CHECK_ERRNO(umount2("m/watched", 0), ENOENT);
     const int open_file = open("m/created", O_WRONLY);
+    const int other = inotify_init1(IN_NONBLOCK);
+    CHECK(inotify_add_watch(other, "m/created", IN_MODIFY) >= 0);
+    CHECK_OK(ftruncate(open_file, 100));
+    CHECK_EQ(read(other, events, sizeof events), long(sizeof(inotify_event)));
+    close(other);
+    alignas(file_handle) char handle[200];
+    reinterpret_cast<file_handle*>(handle)->handle_bytes = 128;
+    int mount_id;
+    CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "m/created", reinterpret_cast<file_handle*>(handle), &mount_id, 0),
+                EOPNOTSUPP);
     CHECK_ERRNO(umount("m"), EBUSY);
     CHECK_ERRNO(mount(nullptr, "m", nullptr, MS_REMOUNT | MS_RDONLY, nullptr), EBUSY);
     close(open_file);
