@@ -73,6 +73,7 @@ Result<void> CopyUp::to_name(Dentry& parent, std::string_view name) {
         (void)directory.inode()->set_attributes(times);
     }
     inode_.set_upper(copy.dentry());
+    above.note_change();
     return {};
 }
 

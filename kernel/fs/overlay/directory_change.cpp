@@ -37,6 +37,7 @@ Result<RefPtr<Inode>> OverlayDirectory::create(std::string_view name, const vfs:
         // Nothing below has that name now; should anything get it, it isn't to show.
         if (abi::S_ISDIR(request.mode) && is_merged()) (void)overlay().marks().set(*found.upper->inode(), mark::opaque);
     }
+    note_change();
     mirror();
     return overlay().inode_of_found(std::move(found));
 }
@@ -74,6 +75,7 @@ Result<void> OverlayDirectory::link(std::string_view name, Inode& target) {
     }
     if (of_overlay(target).shown_number() != overlay().identity_of(0, copy).number) make_impure();
     of_overlay(target).mirror();
+    note_change();
     mirror();
     return {};
 }
@@ -108,6 +110,7 @@ Result<void> OverlayDirectory::remove(std::string_view name, Inode& victim) {
         TRY(remove_name(*upper(), name, *present));
     }
     gone.note_removed();
+    note_change();
     mirror();
     return {};
 }

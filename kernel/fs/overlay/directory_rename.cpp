@@ -144,6 +144,8 @@ Result<void> OverlayRename::perform() {
         from_.make_impure();
     else if (replaced_)
         replaced_->note_removed();
+    from_.note_change();
+    to_.note_change();
     from_.mirror();
     to_.mirror();
     moved_.mirror();

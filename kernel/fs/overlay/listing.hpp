@@ -1,4 +1,5 @@
-// The names of a directory of an overlay, collected from the layers: each once, as the uppermost layer has it.
+// The names of a directory of an overlay, collected from the layers: each once, as the uppermost layer has it. Who
+// reads the directory at the same time shares them, as long as it hasn't changed.
 #pragma once
 
 #include "layers.hpp"
@@ -8,7 +9,7 @@
 
 namespace linnet::overlay {
 
-class Listing {
+class Listing : public RefCounted<Listing> {
 public:
     struct Entry {
         struct Key {
@@ -35,6 +36,9 @@ public:
     Result<void> add(vfs::Dentry& directory, u32 layer, const Marks* marks);
     /// The first entry that isn't hidden, at or behind a position; null at the end. Positions begin at 2.
     const Entry* next(u64 position) const;
+
+    /// How often the directory had changed when this was begun.
+    u64 changes = 0;
 
 private:
     Result<void> add_entry(const vfs::DirectoryEntry& entry, u32 layer);

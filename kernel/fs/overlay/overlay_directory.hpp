@@ -28,6 +28,11 @@ public:
     Result<bool> shows_lower(std::string_view name);
     /// Adds all names, uppermost first. As Listing::add().
     Result<void> collect(Listing& names);
+    /// All names as they are now, for who reads them; to be given back while the directory is there.
+    Result<RefPtr<Listing>> shared_listing();
+    void give_back(RefPtr<Listing> listing);
+    /// A name has come, gone or come to lead to another layer.
+    void note_change() { changes_.fetch_add(1, std::memory_order_release); }
     /// ENOTEMPTY when a name shows.
     Result<void> check_empty();
 
@@ -49,6 +54,9 @@ private:
     Result<void> put_whiteout(std::string_view name, vfs::Inode* present);
 
     std::atomic<bool> is_impure_;
+    std::atomic<u64> changes_{0};
+    core::SpinLock listing_lock_;
+    Listing* listing_ = nullptr; // not counted; the latest that somebody has
 };
 
 inline OverlayDirectory& of_directory(vfs::Inode& inode) { return static_cast<OverlayDirectory&>(inode); }

@@ -17,6 +17,30 @@ Result<void> OverlayDirectory::collect(Listing& names) {
     return {};
 }
 
+Result<RefPtr<Listing>> OverlayDirectory::shared_listing() {
+    const u64 changes = changes_.load(std::memory_order_acquire);
+    {
+        core::SpinGuard guard(listing_lock_);
+        if (listing_ && listing_->changes == changes && listing_->try_ref()) return RefPtr<Listing>::adopt(*listing_);
+    }
+    RefPtr<Listing> fresh = adopt_ref(*TRY(try_make<Listing>()).release());
+    fresh->changes = changes;
+    TRY(collect(fresh));
+    core::SpinGuard guard(listing_lock_);
+    listing_ = fresh.get();
+    return fresh;
+}
+
+void OverlayDirectory::give_back(RefPtr<Listing> listing) {
+    Listing* const given = listing.release();
+    {
+        core::SpinGuard guard(listing_lock_);
+        if (!given->drop_ref()) return;
+        if (listing_ == given) listing_ = nullptr;
+    }
+    delete given;
+}
+
 Result<void> OverlayDirectory::read_directory(u64 position, vfs::DirectorySink sink) {
     Listing names;
     TRY(collect(names));
@@ -33,6 +57,14 @@ Result<RefPtr<File>> OverlayDirectoryFile::create(const vfs::Path& path, u32 fla
     return RefPtr<File>(adopt_ref(*file));
 }
 
+OverlayDirectoryFile::~OverlayDirectoryFile() { forget(); }
+
+void OverlayDirectoryFile::forget() {
+    if (listing_) directory().give_back(RefPtr<Listing>(std::move(listing_)));
+    listing_ = nullptr;
+    real_ = nullptr;
+}
+
 Result<u64> OverlayDirectoryFile::seek(u64 position, i64 offset, u32 whence) {
     const i64 base = whence == abi::SEEK_SET ? 0 : static_cast<i64>(position);
     if (whence != abi::SEEK_SET && whence != abi::SEEK_CUR) return error(Errno::EINVAL);
@@ -43,16 +75,13 @@ Result<u64> OverlayDirectoryFile::seek(u64 position, i64 offset, u32 whence) {
 
 /// Chooses what is read from, and collects names.
 Result<void> OverlayDirectoryFile::begin() {
-    listing_.reset();
-    real_ = nullptr;
+    forget();
     const bool is_of_overlay = directory().real().superblock().stack_depth() != 0; // it would collect names each time
     if (!directory().needs_listing() && !is_of_overlay) {
         real_ = NullableRefPtr<Dentry>(&directory().real_dentry());
         return {};
     }
-    OwnPtr<Listing> names = TRY(try_make<Listing>());
-    TRY(directory().collect(*names));
-    listing_ = std::move(names);
+    listing_ = TRY(directory().shared_listing());
     return {};
 }
 

@@ -41,6 +41,7 @@ private:
 class OverlayDirectoryFile final : public vfs::File {
 public:
     static Result<RefPtr<File>> create(const vfs::Path& path, u32 flags);
+    ~OverlayDirectoryFile() override;
 
     Result<usize> read(vfs::IoBuffer&, u64) override { return error(Errno::EISDIR); }
     bool feeds_pipes() const override { return false; }
@@ -51,13 +52,14 @@ private:
     OverlayDirectoryFile(const vfs::Path& path, u32 flags) : File(path, flags, Positioning::Seekable) {}
     OverlayDirectory& directory() const { return of_directory(inode()); }
     Result<void> begin();
+    void forget();
     Result<void> pass_on_real(u64& position, vfs::DirectorySink sink);
     Result<void> pass_on_listing(u64& position, vfs::DirectorySink sink);
     Result<std::optional<u64>> number_of(const Listing::Entry& entry);
 
     // The position lock guards these.
     NullableRefPtr<vfs::Dentry> real_; // the one directory that there is …
-    OwnPtr<Listing> listing_;          // … or the names of several, as they were when reading began
+    NullableRefPtr<Listing> listing_;  // … or the names of several, as they were when reading began
 };
 
 } // namespace linnet::overlay

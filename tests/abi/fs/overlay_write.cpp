@@ -573,6 +573,39 @@ void test_numbers() {
     finish();
 }
 
+/// Open directories show what has come and gone when they are read from the beginning, others' readers or not.
+void test_listings() {
+    CHECK_OK(mkdir("l1/d", 0755));
+    CHECK_OK(mkdir("l2/d", 0755));
+    write_file("l1/d/1", ""), write_file("l2/d/2", "");
+    mount_usual();
+    const auto count = [](DIR* directory) {
+        int names = -2;
+        while (readdir(directory)) ++names;
+        return names;
+    };
+    DIR* const first = opendir("m/d");
+    DIR* const second = opendir("m/d");
+    REQUIRE(first && second);
+    CHECK_EQ(count(first), 2);
+    CHECK(readdir(second)); // it has read all by now
+    write_file("m/d/3", "");
+    CHECK_EQ(count(second), 1);
+    rewinddir(first), rewinddir(second);
+    CHECK_EQ(count(first), 3);
+    CHECK_EQ(count(second), 3);
+    CHECK_OK(unlink("m/d/1"));
+    CHECK_OK(rename("m/d/2", "m/d/4"));
+    rewinddir(first);
+    CHECK_EQ(count(first), 2);
+    closedir(first);
+    rewinddir(second);
+    CHECK_EQ(count(second), 2);
+    closedir(second);
+    CHECK_STREQ(names_in("m/d"), "3 4");
+    finish();
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -592,6 +625,7 @@ int main(int argc, char** argv) {
     test_uses();
     test_full();
     test_numbers();
+    test_listings();
     CHECK_OK(chdir("/"));
     return check::result();
 }
