@@ -6,6 +6,7 @@
 
 #include <abi/linux/stat.hpp>
 #include <algorithm>
+#include <core/thread.hpp>
 #include <vfs/pseudo/node.hpp>
 
 namespace linnet::block {
@@ -168,6 +169,10 @@ constexpr Attribute of_queue[] = {
     {"zoned", [](const Device&, TextSink sink) { sink("none\n"); }},
 };
 
+constexpr Attribute of_queue_with_entries[] = {
+    {"nr_requests", put_limit<&Limits::queue_entries>},
+};
+
 Result<void> add_all(Directory& directory, Device& device, std::span<const Attribute> attributes) {
     for (const Attribute& attribute : attributes) {
         auto* text = new (std::nothrow) AttributeText(device, attribute);
@@ -211,9 +216,52 @@ Result<void> add_parent(Directory& directory, const Disk& disk) {
     return directory.add_symlink("device", format_into(target, "../../../{}", path.substr(slash + 1)));
 }
 
+// ---- of the queues of the disk itself ----
+
+/// Which CPUs use a queue: "0, 4".
+class CpuListText final : public TextNode {
+public:
+    CpuListText(u32 queue, u32 queues)
+        : TextNode(vfs::pseudo::sys().superblock(), vfs::pseudo::sys().next_inode_number(), abi::S_IFREG | 0444),
+          queue_(queue), queues_(queues) {}
+    Result<void> show(TextSink sink) override {
+        for (u32 cpu = queue_; cpu < core::cpu_count(); cpu += queues_)
+            format_to(sink, "{}{}", cpu == queue_ ? "" : ", ", cpu);
+        sink("\n");
+        return {};
+    }
+
+private:
+    const u32 queue_, queues_;
+};
+
+constexpr Attribute of_hardware_queue[] = {
+    {"nr_reserved_tags", put_constant<0>},
+    {"nr_tags", put_limit<&Limits::queue_entries>},
+};
+
+Result<void> add_queues(Directory& directory, Device& whole) {
+    const Limits& limits = whole.disk().limits();
+    RefPtr<Directory> queues = TRY(directory.add_directory("mq"));
+    for (u32 i = 0; i < limits.queues; ++i) {
+        char name[12];
+        RefPtr<Directory> queue = TRY(queues->add_directory(format_into(name, "{}", i)));
+        TRY(add_all(*queue, whole, of_hardware_queue));
+        auto* cpus = new (std::nothrow) CpuListText(i, limits.queues);
+        if (!cpus) return error(Errno::ENOMEM);
+        TRY(queue->add("cpu_list", RefPtr<Node>::adopt(*cpus)));
+    }
+    return {};
+}
+
 Result<void> add_disk_parts(Directory& directory, Device& whole) {
     TRY(add_all(directory, whole, of_disk));
-    TRY(add_all(*TRY(directory.add_directory("queue")), whole, of_queue));
+    RefPtr<Directory> queue = TRY(directory.add_directory("queue"));
+    TRY(add_all(*queue, whole, of_queue));
+    if (whole.disk().limits().queue_entries != 0) {
+        TRY(add_all(*queue, whole, of_queue_with_entries));
+        TRY(add_queues(directory, whole));
+    }
     TRY(directory.add_directory("slaves"));
     if (!whole.disk().carrier_bus().empty()) TRY(add_parent(directory, whole.disk()));
     char room[128];

@@ -95,12 +95,12 @@ class Disk:
             raise LinnetError(f"--disk {text}: no permission" + ("" if mode == "ro" else f" to write; try {path}:ro"))
         return Disk(path, mode == "ro")
 
-    def words(self, number, bus):
+    def words(self, number, bus, queues):
         name = self.path.replace(",", ",,")
         mode = "on" if self.read_only else "off"
         snapshot = "off" if self.keeps_changes else "on"
         return ["-drive", f"file={name},if=none,id=disk{number},format=raw,discard=unmap,read-only={mode},snapshot={snapshot}",
-                "-device", f"{bus},drive=disk{number}"]
+                "-device", f"{bus},drive=disk{number},num-queues={queues}"]
 
 
 @dataclass
@@ -186,7 +186,7 @@ class Machine:
             words += ["-device", bus, "-device", "virtserialport,chardev=agent,name=org.linnet.agent"]
         bus = "virtio-blk-device" if machine.split(",")[0] == "microvm" else "virtio-blk-pci"
         for number, disk in enumerate(self.disks):
-            words += disk.words(number, bus)
+            words += disk.words(number, bus, self.smp)
         bus = "virtio-9p-device" if machine.split(",")[0] == "microvm" else "virtio-9p-pci"
         for number, share in enumerate(self.shares):
             words += share.words(number, bus)

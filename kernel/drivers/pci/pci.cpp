@@ -176,19 +176,28 @@ Result<void> PciFunction::enable_msix(const core::MsiMessage& message) {
     u16 control = read16(control_reg);
     auto count = static_cast<u16>((control & 0x7ff) + 1);
     u32 table = read32(static_cast<u16>(*capability + 4));
-    VirtAddr entries = TRY(map_bar(table & 7)) + (table & ~7u);
+    msix_table_ = TRY(map_bar(table & 7)) + (table & ~7u);
     // Enabled with the function mask first, so that no half-written entry fires.
     write16(control_reg, static_cast<u16>(control | 0xc000));
-    for (u16 i = 0; i < count; ++i) {
-        VirtAddr entry = entries + 16u * i;
-        mmio_write<u32>(entry, static_cast<u32>(message.address.value));
-        mmio_write<u32>(entry + 4, static_cast<u32>(message.address.value >> 32));
-        mmio_write<u32>(entry + 8, message.data);
-        mmio_write<u32>(entry + 12, 0);
-    }
+    for (u16 i = 0; i < count; ++i) write_vector(i, message);
     write16(control_reg, static_cast<u16>((control & ~0x4000) | 0x8000));
     write16(reg_command, static_cast<u16>(read16(reg_command) | command_no_intx));
     msix_vectors_ = count;
+    return {};
+}
+
+void PciFunction::write_vector(u16 entry, const core::MsiMessage& message) {
+    const VirtAddr place = msix_table_ + 16u * entry;
+    mmio_write<u32>(place + 12, 1); // masked
+    mmio_write<u32>(place, static_cast<u32>(message.address.value));
+    mmio_write<u32>(place + 4, static_cast<u32>(message.address.value >> 32));
+    mmio_write<u32>(place + 8, message.data);
+    mmio_write<u32>(place + 12, 0);
+}
+
+Result<void> PciFunction::request_vector(u16 entry, core::IrqHandler handler, void* context, const char* name) {
+    if (entry >= msix_vectors_) return error(Errno::ENODEV);
+    write_vector(entry, TRY(core::request_msi(handler, context, name)));
     return {};
 }
 

@@ -68,7 +68,7 @@ public:
         write64(queue_desc, descriptors.value);
         write64(queue_driver, available.value);
         write64(queue_device, used.value);
-        if (function_.msix_vectors() > 0) mmio_write<u16>(common_ + queue_msix_vector, 0);
+        if (function_.msix_vectors() > 0) mmio_write<u16>(common_ + queue_msix_vector, vectors_[queue]);
         u32 offset = mmio_read<u16>(common_ + queue_notify_off) * notify_multiplier_;
         notify_addresses_[queue] = notify_ + offset;
         mmio_write<u16>(common_ + queue_enable, 1);
@@ -84,9 +84,28 @@ public:
         if (function_.msix_vectors() > 0) mmio_write<u16>(common_ + config_msix_vector, 0);
         return {};
     }
+    Result<void> set_queue_handler(u16 queue, void (*handler)(void*), void* context) override {
+        const auto entry = static_cast<u16>(queue + 1); // the first is for all others
+        if (queue >= max_queues || entry >= function_.msix_vectors()) return error(Errno::EOPNOTSUPP);
+        auto own = TRY(try_make<QueueHandler>(handler, context));
+        TRY(function_.request_vector(entry, &on_queue_interrupt, own.get(), "virtio-pci"));
+        (void)own.release(); // lives as long as the transport
+        vectors_[queue] = entry;
+        return {};
+    }
 
 private:
     static constexpr u16 max_queues = 72;
+    struct QueueHandler {
+        void (*handler)(void*);
+        void* context;
+    };
+
+    static bool on_queue_interrupt(void* context) {
+        auto& own = *static_cast<QueueHandler*>(context);
+        own.handler(own.context);
+        return true;
+    }
 
     static bool on_interrupt(void* context) {
         auto& self = *static_cast<PciTransport*>(context);
@@ -127,6 +146,7 @@ private:
     VirtAddr common_{}, notify_{}, isr_{}, device_{};
     u32 notify_multiplier_ = 0;
     VirtAddr notify_addresses_[max_queues]{};
+    u16 vectors_[max_queues]{}; // entries of the MSI-X table
     void (*handler_)(void*) = nullptr;
     void* context_ = nullptr;
 };

@@ -29,6 +29,11 @@ public:
     /// `handler(context)` runs in interrupt context at every queue or configuration interrupt. Before enable_queue(): a
     /// queue sends its interrupts where they are to go when it is enabled.
     virtual Result<void> set_handler(void (*handler)(void*), void* context) = 0;
+    /// Interrupts of one queue go to a handler of its own, and not to the other. After that one was set, before
+    /// enable_queue(). EOPNOTSUPP, ENOSPC: there is but one for all.
+    virtual Result<void> set_queue_handler(u16 /*queue*/, void (*)(void*), void* /*context*/) {
+        return error(Errno::EOPNOTSUPP);
+    }
     /// Devices before version 1.0: no feature bits above 31, ring placed by page number.
     virtual bool is_legacy() const { return false; }
     /// What carries it, as a directory in Linux's /sys/devices: "pci0000:00/0000:00:02.0".

@@ -26,10 +26,11 @@ struct Limits {
     u32 logical_block = 512;  // bytes: the unit of transfers
     u32 physical_block = 512; // what is written in one go
     u32 segments = 1;         // in one request
-    u32 segment_bytes = ~0u;  // in one of them; at least a page
     u32 sectors = 256;        // in one request
     u64 discard_sectors = 0;  // in one request; 0: can't discard
     u64 zero_sectors = 0;     // in one request; 0: can't write zeros by itself
+    u32 queues = 1;           // CPU number n uses the one of n modulo this
+    u32 queue_entries = 0;    // of each; 0: the driver takes any number of requests
     bool is_read_only = false;
     bool has_write_cache = false; // what is written is on stable storage after a flush only
 };

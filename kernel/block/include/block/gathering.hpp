@@ -22,7 +22,7 @@ struct Gathering {
             last && last->sector + last->sectors == sector && last->sectors + sectors <= limits.sectors;
         if (goes_on) {
             Segment& end = segments[segment_count - 1];
-            if (end.address + end.length == segment.address && end.length + segment.length <= limits.segment_bytes) {
+            if (end.address + end.length == segment.address) {
                 end.length += segment.length;
                 last->sectors += sectors;
                 return true;

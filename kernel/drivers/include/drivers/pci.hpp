@@ -60,6 +60,9 @@ public:
     [[nodiscard]] std::optional<u16> find_capability(u8 id, u16 after = 0) const;
     /// Routes the function's interrupts (all MSI-X vectors to one message, else the pin) to `handler`.
     Result<void> request_interrupt(core::IrqHandler handler, void* context, const char* name);
+    /// Gives an entry of the MSI-X table, of those that request_interrupt() has armed, a message and a handler of its
+    /// own. ENODEV: there is no such entry; ENOSPC, ENOSYS, ENOMEM.
+    Result<void> request_vector(u16 entry, core::IrqHandler handler, void* context, const char* name);
     /// How many MSI-X table entries request_interrupt() has armed; 0: the pin is used.
     [[nodiscard]] u16 msix_vectors() const { return msix_vectors_; }
 
@@ -67,7 +70,9 @@ private:
     Result<void> enable_msix(const core::MsiMessage& message);
     PciHost* host_;
     PciAddress address_;
+    void write_vector(u16 entry, const core::MsiMessage& message);
     u16 msix_vectors_ = 0;
+    VirtAddr msix_table_{};
 };
 
 /// A driver for PCI functions, probed for each function that it matches; listed in drivers/pci/drivers.cpp.
