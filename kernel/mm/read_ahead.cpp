@@ -15,7 +15,7 @@ namespace linnet::mm {
 
 namespace {
 
-/// Larger windows are no use, whatever has been set.
+/// More is not begun at a time, whatever has been set or asked for: pages.
 constexpr u64 most_in_window = 4096;
 /// Faults that found nothing, less those that did, from which on reading around them is no use.
 constexpr u32 hopeless_misses = 100;
@@ -102,7 +102,8 @@ void FileObject::begin_reading(u64 first, u64 count) {
     if (!source || !source->reads_in_background() || first >= end) return;
     RunOf<batch> run;
     u64 index = first;
-    for (const u64 last = first + std::min(count, end - first); index < last && !is_below_low_mark(); ++index) {
+    for (const u64 last = first + std::min({count, end - first, most_in_window}); index < last && !is_below_low_mark();
+         ++index) {
         const bool is_there = static_cast<bool>(find_any_page(index));
         if (is_there || run.count == run.most) {
             if (run.count > 0 && !begin_run(*source, index - run.count, run)) return;
