@@ -31,9 +31,11 @@ bool would_deadlock(const void* owner, const void* holder) {
     return false;
 }
 
-} // namespace
+LockRecord::Kind record_kind(const FileLocks::Lock& lock) {
+    return lock.process_id == -1 ? LockRecord::Kind::OpenFileRecord : LockRecord::Kind::Record;
+}
 
-FileLocks::~FileLocks() = default;
+} // namespace
 
 const FileLocks::Lock* FileLocks::conflict(const ArrayList<Lock>& locks, const Lock& wanted) {
     for (const Lock& lock : locks)
@@ -94,12 +96,22 @@ Result<void> FileLocks::replace_range_locked(const void* owner, Range range, con
     return records_.try_push(merged);
 }
 
-/// "Try, then wait" for locks: `attempt(blocker)` answers EAGAIN and names who is in the way.
+/// "Try, then wait" for locks: `attempt(blocker)`, called under lock_, answers EAGAIN and names who is in the way.
 template <typename Try>
-Result<void> FileLocks::set_waiting(const Lock& lock, Waiting waiting, Try attempt) {
-    const void* blocker = nullptr;
-    Result<void> result = attempt(blocker);
-    if (result || result.error() != Errno::EAGAIN || waiting == Waiting::Refuse) return result;
+Result<void> FileLocks::set_waiting(const Lock& lock, LockRecord::Kind kind, Waiting waiting, Try attempt) {
+    Waiter waiter{{}, &lock, kind};
+    bool waits = false;
+    Result<void> result;
+    auto try_once = [&] {
+        core::SpinGuard guard(lock_);
+        result = attempt(waiter.waits_for);
+        const bool refused = !result && result.error() == Errno::EAGAIN;
+        if (waits && !refused) waiters_.remove(waiter);
+        if (!waits && refused && waiting != Waiting::Refuse) waiters_.push_back(waiter);
+        waits = refused && waiting != Waiting::Refuse;
+        return waits;
+    };
+    if (!try_once()) return result;
 
     BlockedOwner blocked;
     blocked.owner = lock.owner;
@@ -107,8 +119,8 @@ Result<void> FileLocks::set_waiting(const Lock& lock, Waiting waiting, Try attem
     auto note_blocker = [&]() -> bool {
         if (waiting != Waiting::WaitCheckDeadlock) return true;
         core::SpinGuard guard(blocked_lock);
-        if (would_deadlock(lock.owner, blocker)) return false;
-        blocked.waits_for = blocker;
+        if (would_deadlock(lock.owner, waiter.waits_for)) return false;
+        blocked.waits_for = waiter.waits_for;
         if (!listed) blocked_owners.push_back(blocked);
         listed = true;
         return true;
@@ -117,8 +129,7 @@ Result<void> FileLocks::set_waiting(const Lock& lock, Waiting waiting, Try attem
     core::WaitResult ended = core::WaitResult::Ready;
     if (!deadlock)
         ended = core::wait_until(changed_, core::Sleep::Interruptible, core::Deadline::never(), [&] {
-            result = attempt(blocker);
-            if (result || result.error() != Errno::EAGAIN) return true;
+            if (!try_once()) return true;
             deadlock = !note_blocker();
             return deadlock;
         });
@@ -126,14 +137,17 @@ Result<void> FileLocks::set_waiting(const Lock& lock, Waiting waiting, Try attem
         core::SpinGuard guard(blocked_lock);
         blocked_owners.remove(blocked);
     }
+    if (waits) {
+        core::SpinGuard guard(lock_);
+        waiters_.remove(waiter);
+    }
     if (deadlock) return error(Errno::EDEADLK);
     if (ended != core::WaitResult::Ready) return error(Errno::RestartIfRequested);
     return result;
 }
 
 Result<void> FileLocks::set(const Lock& lock, Waiting waiting) {
-    auto result = set_waiting(lock, waiting, [&](const void*& blocker) -> Result<void> {
-        core::SpinGuard guard(lock_);
+    auto result = set_waiting(lock, record_kind(lock), waiting, [&](const void*& blocker) -> Result<void> {
         if (const Lock* other = conflict(records_, lock)) {
             blocker = other->owner;
             return error(Errno::EAGAIN);
@@ -162,8 +176,7 @@ Result<void> FileLocks::set_whole(const void* owner, i32 process_id, Mode mode, 
     // A conversion is not atomic (flock(2)): the old lock is given up first.
     unset_whole(owner);
     Lock lock{owner, process_id, mode, {}};
-    return set_waiting(lock, waiting, [&](const void*& blocker) -> Result<void> {
-        core::SpinGuard guard(lock_);
+    return set_waiting(lock, LockRecord::Kind::Whole, waiting, [&](const void*& blocker) -> Result<void> {
         if (const Lock* other = conflict(wholes_, lock)) {
             blocker = other->owner;
             return error(Errno::EAGAIN);
@@ -200,6 +213,38 @@ void FileLocks::release_owner(const void* owner) {
             }
     }
     if (changed) changed_.wake_all();
+}
+
+// ---- /proc/locks ----
+
+LockRecord FileLocks::describe(const Lock& lock, LockRecord::Kind kind) {
+    return {.inode = &inode(),
+            .owner = lock.owner,
+            .waits_for = nullptr,
+            .kind = kind,
+            .state = LockRecord::State::Held,
+            .type = lock.mode == Mode::Exclusive ? LockRecord::Type::Write : LockRecord::Type::Read,
+            .process_id = lock.process_id,
+            .begin = lock.range.begin,
+            .end = lock.range.end};
+}
+
+usize FileLocks::record_count() {
+    core::SpinGuard guard(lock_);
+    usize count = records_.size() + wholes_.size();
+    for ([[maybe_unused]] const Waiter& waiter : waiters_) ++count;
+    return count;
+}
+
+void FileLocks::add_records(LockRecords& records) {
+    core::SpinGuard guard(lock_);
+    for (const Lock& lock : wholes_) records.add(describe(lock, LockRecord::Kind::Whole));
+    for (const Lock& lock : records_) records.add(describe(lock, record_kind(lock)));
+    for (const Waiter& waiter : waiters_) {
+        LockRecord record = describe(*waiter.wanted, waiter.kind);
+        record.waits_for = waiter.waits_for;
+        records.add(record);
+    }
 }
 
 } // namespace linnet::vfs

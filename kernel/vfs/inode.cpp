@@ -222,10 +222,10 @@ Result<RefPtr<InodeAttachment>> Inode::attachment(FunctionRef<Result<RefPtr<Inod
 namespace {
 
 /// What `place` points to; made when it is the first time that somebody asks.
-template <typename T>
-Result<T*> made_once(std::atomic<T*>& place) {
+template <typename T, typename... Arguments>
+Result<T*> made_once(std::atomic<T*>& place, Arguments&... arguments) {
     if (T* existing = place.load(std::memory_order_acquire)) return existing;
-    OwnPtr<T> fresh = TRY(try_make<T>());
+    OwnPtr<T> fresh = TRY(try_make<T>(arguments...));
     T* expected = nullptr;
     if (place.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel)) return fresh.release();
     return expected;
@@ -233,8 +233,8 @@ Result<T*> made_once(std::atomic<T*>& place) {
 
 } // namespace
 
-Result<FileLocks*> Inode::file_locks() { return made_once(file_locks_); }
-Result<Leases*> Inode::leases() { return made_once(leases_); }
+Result<FileLocks*> Inode::file_locks() { return made_once(file_locks_, *this); }
+Result<Leases*> Inode::leases() { return made_once(leases_, *this); }
 Result<InodeWatches*> Inode::watches() { return made_once(watches_); }
 
 } // namespace linnet::vfs

@@ -36,6 +36,7 @@ void Leases::take_away_overdue() {
     for (usize i = leases_.size(); i-- > 0;) {
         Lease& lease = leases_[i];
         if (lease.kind == lease.target || lease.deadline.ns > core::monotonic_ns()) continue;
+        core::SpinGuard guard(list_lock_);
         lease.kind = lease.target;
         if (lease.kind == Kind::None) leases_.remove_at(i);
         any = true;
@@ -45,7 +46,7 @@ void Leases::take_away_overdue() {
 
 /// What the file's lease will be, if the others let it have that.
 Result<Leases::Lease> Leases::joined(File& file, Kind kind, int fd) {
-    Lease fresh{&file, fd, kind, kind, core::Deadline::never()};
+    Lease fresh{&file, fd, current_process_id(), kind, kind, core::Deadline::never()};
     for (const Lease& lease : leases_) {
         if (lease.file == &file) {
             // A lease that is to be lowered stays so until it is.
@@ -69,16 +70,19 @@ Result<void> Leases::set(File& file, Kind kind, int fd) {
     take_away_overdue();
     if (is_open_otherwise(file, kind)) return error(Errno::EAGAIN);
     const Lease fresh = TRY(joined(file, kind, fd));
-    TRY(leases_.try_reserve(leases_.size() + 1));
     if (file_owner_number(file).number == 0) TRY(set_file_owner(file, current_process_id()));
     Lease* place = find(file);
     const Lease before = place ? *place : fresh;
-    if (place)
-        *place = fresh;
-    else
-        MUST(leases_.try_push(fresh)); // reserved
+    {
+        core::SpinGuard list_guard(list_lock_);
+        if (place)
+            *place = fresh;
+        else
+            TRY(leases_.try_push(fresh));
+    }
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (is_open_otherwise(file, kind)) { // somebody was faster
+        core::SpinGuard list_guard(list_lock_);
         if (place)
             *place = before;
         else
@@ -99,7 +103,10 @@ Leases::Kind Leases::kind_of(const File& file) {
 bool Leases::remove(const File& file) {
     for (usize i = 0; i < leases_.size(); ++i) {
         if (leases_[i].file != &file) continue;
-        leases_.remove_at(i);
+        {
+            core::SpinGuard guard(list_lock_);
+            leases_.remove_at(i);
+        }
         changed();
         return true;
     }
@@ -123,10 +130,13 @@ Result<void> Leases::give_way_to(Use use, Blocking blocking) {
             for (Lease& lease : leases_) {
                 if (lease.kind <= target) continue;
                 if (lease.target > target) {
-                    lease.target = target;
                     const u64 seconds = break_time.load(std::memory_order_relaxed);
-                    lease.deadline =
-                        seconds ? core::Deadline::after(seconds * core::ns_per_second) : core::Deadline::never();
+                    {
+                        core::SpinGuard list_guard(list_lock_);
+                        lease.target = target;
+                        lease.deadline =
+                            seconds ? core::Deadline::after(seconds * core::ns_per_second) : core::Deadline::never();
+                    }
                     tell_owner(*lease.file, abi::POLLMSG, lease.fd);
                 }
                 if (!first) first = &lease;
@@ -136,9 +146,59 @@ Result<void> Leases::give_way_to(Use use, Blocking blocking) {
             seen = changes_.load(std::memory_order_relaxed);
         }
         if (blocking == Blocking::Refuse) return error(Errno::EAGAIN);
+        Breaker breaker{{}, use, current_process_id()};
+        {
+            core::SpinGuard guard(list_lock_);
+            breakers_.push_back(breaker);
+        }
         const auto ended = core::wait_until(has_changed_, core::Sleep::Interruptible, deadline,
                                             [&] { return changes_.load(std::memory_order_acquire) != seen; });
+        {
+            core::SpinGuard guard(list_lock_);
+            breakers_.remove(breaker);
+        }
         if (ended == core::WaitResult::Interrupted) return error(Errno::RestartIfRequested);
+    }
+}
+
+// ---- /proc/locks ----
+
+usize Leases::record_count() {
+    core::SpinGuard guard(list_lock_);
+    usize count = leases_.size();
+    for ([[maybe_unused]] const Breaker& breaker : breakers_) ++count;
+    return count;
+}
+
+void Leases::add_records(LockRecords& records) {
+    using Type = LockRecord::Type;
+    core::SpinGuard guard(list_lock_);
+    LockRecord record{.inode = &inode(),
+                      .owner = nullptr,
+                      .waits_for = nullptr,
+                      .kind = LockRecord::Kind::Lease,
+                      .state = LockRecord::State::Held,
+                      .type = Type::None,
+                      .process_id = 0,
+                      .begin = 0,
+                      .end = ~u64{0}};
+    for (const Lease& lease : leases_) {
+        record.owner = lease.file;
+        record.process_id = lease.process_id;
+        record.state = lease.kind == lease.target ? LockRecord::State::Held : LockRecord::State::Breaking;
+        record.type = lease.target == Kind::None ? Type::None : lease.target == Kind::Read ? Type::Read : Type::Write;
+        records.add(record);
+    }
+    // They wait for all that are being broken; shown behind the first of those.
+    const void* waits_for = nullptr;
+    for (const Lease& lease : leases_)
+        if (!waits_for && lease.kind != lease.target) waits_for = lease.file;
+    if (!waits_for) return;
+    for (const Breaker& breaker : breakers_) {
+        record.waits_for = waits_for;
+        record.process_id = breaker.process_id;
+        record.type = breaker.use == Use::Write ? Type::Write : Type::Read;
+        records.add(record);
     }
 }
 

@@ -1,4 +1,4 @@
-// /proc/uptime, cmdline, cpuinfo, filesystems, devices, partitions, modules, sys/fs and sys/kernel/random.
+// /proc/uptime, cmdline, cpuinfo, filesystems, locks, devices, partitions, modules, sys/fs and sys/kernel/random.
 #include "procfs.hpp"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <vfs/directory_notices.hpp>
 #include <vfs/inotify.hpp>
 #include <vfs/leases.hpp>
+#include <vfs/lock_list.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/pipe.hpp>
 #include <vfs/pseudo/knob.hpp>
@@ -123,6 +124,7 @@ Result<void> show_constant(TextSink sink) {
 
 Result<void> add_device_files(Directory& root) {
     TRY(root.add_text("filesystems", show_filesystems));
+    TRY(root.add_text("locks", vfs::show_locks));
     TRY(root.add_text("devices", show_devices));
     return root.add_text("modules", show_nothing);
 }

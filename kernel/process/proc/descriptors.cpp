@@ -4,6 +4,7 @@
 #include <abi/linux/fs.hpp>
 #include <vfs/fd_table.hpp>
 #include <vfs/fs_context.hpp>
+#include <vfs/lock_list.hpp>
 #include <vfs/mount.hpp>
 #include <vfs/operations.hpp>
 
@@ -117,6 +118,7 @@ public:
         put_octal_flags(sink, flags);
         format_to(sink, "\nmnt_id:\t{}\nino:\t{}\n", file->path().is_empty() ? 0 : file->path().mount->id(),
                   file->inode_number());
+        TRY(vfs::show_locks_of(*file, files.get(), sink));
         file->show_fdinfo(sink);
         return {};
     }

@@ -1,16 +1,18 @@
 // FileLocks: the advisory locks of one inode: POSIX record locks (owned by a descriptor table), OFD record locks (owned
 // by an open file) and flock(2) locks (owned by an open file, the whole file). fcntl_locking(2), flock(2).
 //
-// Lock order: FileLocks::lock_ → the list of waiting owners (for deadlock detection).
+// Lock order: the list of all files with locks → FileLocks::lock_ → the list of waiting owners (deadlock detection).
 #pragma once
 
 #include <core/wait_queue.hpp>
 #include <lib/array_list.hpp>
+#include <lib/intrusive_list.hpp>
 #include <optional>
+#include <vfs/lock_list.hpp>
 
 namespace linnet::vfs {
 
-class FileLocks {
+class FileLocks final : public LockedFile {
 public:
     enum class Mode : u8 { Shared, Exclusive };
     /// Bytes [begin, end); end ~0 is "to the end of the file, however it grows".
@@ -26,8 +28,8 @@ public:
     };
     enum class Waiting : u8 { Refuse, Wait, WaitCheckDeadlock };
 
-    FileLocks() = default;
-    ~FileLocks();
+    explicit FileLocks(Inode& inode) : LockedFile(inode) {}
+    ~FileLocks() override { leave_list(); }
 
     /// Sets a record lock, replacing what the owner had in the range. EAGAIN when refused, EDEADLK, ENOLCK/ENOMEM,
     /// RestartIfRequested when a signal ends the wait.
@@ -41,25 +43,29 @@ public:
 
     /// Drops every record lock of the owner: it closed the file.
     void release_owner(const void* owner);
-    /// For /proc/locks.
-    enum class Kind : u8 { Record, Whole };
-    template <typename Visit>
-    void for_each(Visit visit) {
-        core::SpinGuard guard(lock_);
-        for (const Lock& lock : records_) visit(Kind::Record, lock);
-        for (const Lock& lock : wholes_) visit(Kind::Whole, lock);
-    }
+
+    usize record_count() override;
+    void add_records(LockRecords& records) override;
 
 private:
+    /// Who waits for a lock. On the waiter's stack; under lock_.
+    struct Waiter {
+        ListNode node;
+        const Lock* wanted;
+        LockRecord::Kind kind;
+        const void* waits_for = nullptr;
+    };
     static bool overlap(Range a, Range b) { return a.begin < b.end && b.begin < a.end; }
     static const Lock* conflict(const ArrayList<Lock>& locks, const Lock& wanted);
     Result<void> replace_range_locked(const void* owner, Range range, const Lock* fresh);
     template <typename Try>
-    Result<void> set_waiting(const Lock& lock, Waiting waiting, Try attempt);
+    Result<void> set_waiting(const Lock& lock, LockRecord::Kind kind, Waiting waiting, Try attempt);
+    LockRecord describe(const Lock& lock, LockRecord::Kind kind);
 
     core::SpinLock lock_;
     ArrayList<Lock> records_;
     ArrayList<Lock> wholes_;
+    IntrusiveList<Waiter, &Waiter::node> waiters_;
     core::WaitQueue changed_;
 };
 

@@ -3,18 +3,25 @@
 //
 // Who opens marks the leases that are in the way, has their owners told by a signal, and waits until they are given up,
 // lowered, or overdue: then they are taken away.
+//
+// Lock order: Leases::lock_ → the list of all files with locks → Leases::list_lock_.
 #pragma once
 
 #include <core/mutex.hpp>
 #include <core/wait_queue.hpp>
 #include <lib/array_list.hpp>
+#include <lib/intrusive_list.hpp>
 #include <vfs/event_source.hpp>
 #include <vfs/file.hpp>
+#include <vfs/lock_list.hpp>
 
 namespace linnet::vfs {
 
-class Leases {
+class Leases final : public LockedFile {
 public:
+    explicit Leases(Inode& inode) : LockedFile(inode) {}
+    ~Leases() override { leave_list(); }
+
     /// Read: until others open the file for writing or truncate it. Write: until others open it at all.
     enum class Kind : u8 { None, Read, Write };
     /// What somebody is about to do.
@@ -31,6 +38,9 @@ public:
     /// The file is going.
     void forget(const File& file);
 
+    usize record_count() override;
+    void add_records(LockRecords& records) override;
+
     /// fs.leases-enable; fs.lease-break-time in seconds, 0: for ever.
     static std::atomic<u64> is_enabled, break_time;
 
@@ -38,9 +48,16 @@ private:
     struct Lease {
         File* file;
         int fd;
+        i32 process_id; // who took it
         Kind kind;
         Kind target; // what it is to become; otherwise the same as `kind`
         core::Deadline deadline;
+    };
+    /// Who waits for leases to be given up. On the waiter's stack.
+    struct Breaker {
+        ListNode node;
+        Use use;
+        i32 process_id;
     };
     static bool is_open_otherwise(const File& file, Kind kind);
     Lease* find(const File& file);
@@ -50,7 +67,9 @@ private:
     void changed();
 
     core::Mutex lock_;
-    ArrayList<Lease> leases_;
+    core::SpinLock list_lock_;
+    ArrayList<Lease> leases_;                         // changed under both locks, read under either
+    IntrusiveList<Breaker, &Breaker::node> breakers_; // list_lock_
     std::atomic<u32> changes_{0};
     core::WaitQueue has_changed_;
 };
