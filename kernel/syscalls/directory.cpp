@@ -20,7 +20,8 @@ constexpr usize name_offset_old = 18;
 /// not be held when a fault on a file of the same file system wants them.
 class RecordWriter {
 public:
-    static constexpr usize buffer_size = 2048;
+    /// Whoever begins a listing anew may have to read and sort a whole block of names: so mostly one is enough.
+    static constexpr usize most_buffered = 32 << 10, least_buffered = 2048;
 
     RecordWriter(VirtAddr target, usize size, Format format, std::span<u8> buffer, u64 position)
         : target_(target), room_(size), format_(format), buffer_(buffer), position_(position) {}
@@ -91,10 +92,12 @@ private:
 
 Result<long> list(Thread& thread, int fd, VirtAddr target, u32 size, Format format) {
     auto file = TRY(thread.own_files().use(fd));
-    OwnPtr<u8[]> buffer(new (std::nothrow) u8[RecordWriter::buffer_size]);
+    usize buffered = std::clamp<usize>(size, RecordWriter::least_buffered, RecordWriter::most_buffered);
+    OwnPtr<u8[]> buffer(new (std::nothrow) u8[buffered]);
+    if (!buffer) buffer.reset(new (std::nothrow) u8[buffered = RecordWriter::least_buffered]);
     if (!buffer) return error(Errno::ENOMEM);
     core::MutexGuard guard(file->position_lock);
-    RecordWriter writer(target, size, format, {buffer.get(), RecordWriter::buffer_size}, file->position);
+    RecordWriter writer(target, size, format, {buffer.get(), buffered}, file->position);
     u64 position = file->position;
     Result<void> listed;
     do {

@@ -17,23 +17,64 @@ from dataclasses import dataclass
 
 from . import arch as arches
 from . import boot, cpio, kernel, linux, packages, plot, rootfs, sysroot
-from .batch import Batch, GuestLost
+from .batch import Batch, GuestLost, scratch_disk
 from .guest import Guest
 from .paths import BUILD, ROOT, ensure
 from .ui import Counter, LinnetError, Progress, say
 
-KINDS = ("boot", "core", "memory", "mm", "net", "sched", "signal", "wall", "mm-wall", "sched-wall")
+KINDS = ("boot", "core", "fs", "memory", "mm", "net", "programs", "sched", "signal", "wall", "mm-wall", "sched-wall")
 FLAGS = ["-std=c++23", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"]
 CORE_TIMEOUT = 300
 WALL_TIMEOUT = 900
 MM_TIMEOUT = 900
 MM_MEMORY = "2G"  # a process of 1 GiB must fit
+FS_TIMEOUT = 1800
 BOOT_TIMEOUT = 180
+
+PROGRAMS = """set -e
+export HOME=/root LC_ALL=C
+bench=/.linnet/t/bench
+mkdir /tmp/w
+cd /tmp/w
+mkdir tree
+i=0
+while [ $i -lt 100 ]; do
+    mkdir tree/$i
+    j=0
+    while [ $j -lt 100 ]; do echo $i.$j > tree/$i/$j; j=$((j + 1)); done
+    i=$((i + 1))
+done
+tar cf tree.tar tree
+(cd tree; git init -q .; git add .; git -c user.name=a -c user.email=a@b commit -qm all)
+printf '#include <stdio.h>\\n#include <stdlib.h>\\nint main(void) { return puts(getenv("HOME")) < 0; }\\n' > hello.c
+echo 'i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i + 1)); done' > loop.sh
+cat > insert.sql << 'end'
+create table t(a integer primary key, b text, c integer);
+begin;
+with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+    insert into t select i, 'text ' || (i * 7919 % 20011), i * 31 % 1009 from n;
+commit;
+create index u on t(c, b);
+select count(*), sum(length(b)) from t where c between 100 and 300;
+update t set c = c + 1 where a % 3 = 0;
+delete from t where a % 5 = 0;
+select count(*) from t join t as v on t.c = v.a;
+end
+$bench --program run-git-status git -C tree status
+$bench --program run-tar-extract tar xf tree.tar -C /tmp/w --one-top-level=out
+$bench --program run-gcc gcc -c hello.c
+$bench --program run-python3 python3 -c pass
+$bench --program run-1000-forks sh loop.sh
+$bench --program run-sqlite sh -c 'rm -f db; sqlite3 db < insert.sql'
+$bench --program run-ls-lR ls -lR /usr/lib
+$bench --program run-find-du sh -c 'find / -xdev > /dev/null; du -sx /usr > /dev/null'
+"""
 
 # The seven of which the geometric mean is reported.
 MEAN_OF = ("null", "open+close", "stat", "fork+exec+wait", "anon-fault", "switch", "pipe")
 
-# Before the names of bench/mm.cpp, bench/net.cpp, bench/sched.cpp and bench/signal.cpp; they have plots of their own.
+# Before the names of bench/fs.cpp, bench/mm.cpp and so on; they have plots of their own.
+FS_PREFIX = "fs:"
 MM_PREFIX = "mm:"
 SCHED_PREFIX = "sched:"
 SIGNAL_PREFIX = "signal:"
@@ -102,6 +143,9 @@ DOCUMENTS = (
              "`bench/sched.cpp`.", "measured: scheduling", SCHED_PREFIX, ("sched", "sched-wall")),
     Document("signal", "Signal benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
              "`bench/signal.cpp`.", "measured: signals", SIGNAL_PREFIX, ("signal",)),
+    Document("fs", "File benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
+             "`bench/fs.cpp`. Rows with `ext4-` are on a disk, and those with `run-` are whole programs from one.",
+             "measured: files", FS_PREFIX, ("fs", "programs")),
     Document("net", "Socket benchmarks", "Instructions under QEMU's -icount on one processor; what each row means: "
              "`bench/net.cpp`.", "measured: sockets", NET_PREFIX, ("net",)),
 )
@@ -201,6 +245,38 @@ def measure_signal(arch, rival):
 
 def measure_net(arch, rival):
     return measure_core(arch, rival, "net", NET_PREFIX)
+
+
+def measure_fs(arch, rival):
+    """The calls in memory and on a disk, and the descriptors."""
+    program = compile_program(arch, "fs")
+    setup = boot.Setup(arch, kernel=rival, smp=1, icount=True, root="disk", disks=[scratch_disk(arch, "512M")])
+    script = """set -e
+mkdir /tmp/memory /tmp/disk
+mount -t tmpfs tmpfs /tmp/memory
+mke2fs -q -t ext4 /dev/vda
+mount /dev/vda /tmp/disk
+/.linnet/t/bench /tmp/memory
+/.linnet/t/bench /tmp/disk ext4-
+/.linnet/t/bench --descriptors
+"""
+    return measure_by_script(setup, program, script, FS_PREFIX)
+
+
+def measure_programs(arch, rival):
+    """Whole programs of Debian's, on a disk; everything is in the page cache when it counts."""
+    program = compile_program(arch, "fs")
+    setup = boot.Setup(arch, kernel=rival, smp=1, icount=True, root="workshop", memory="2G")
+    return measure_by_script(setup, program, PROGRAMS, FS_PREFIX)
+
+
+def measure_by_script(setup, program, script, prefix):
+    with Batch(setup) as guest:
+        guest.put("/.linnet/t/bench", program.read_bytes())
+        outcome = guest.run(["/bin/sh", "-c", script], FS_TIMEOUT)
+    if outcome.status != 0:
+        raise GuestLost(f"the benchmark ended with status {outcome.status}: {outcome.both.decode(errors='replace')}")
+    return {prefix + row: value for row, value in results(outcome.stdout.decode()).items()}
 
 
 def measure_mm(arch, rival):
@@ -305,7 +381,7 @@ def stripped_size(arch):
 
 
 MEASURES = {"boot": measure_boot, "core": measure_core, "memory": measure_memory, "mm": measure_mm,
-            "sched": measure_sched, "signal": measure_signal, "net": measure_net}
+            "sched": measure_sched, "signal": measure_signal, "net": measure_net, "fs": measure_fs, "programs": measure_programs}
 
 # -- what comes of it ----------------------------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ def add_guest_options(command):
     command.add_argument("--arch", default=None, metavar="ARCH", help="x86_64, aarch64, riscv64 or loongarch64")
     command.add_argument("--smp", type=positive, default=2, metavar="N", help="processors (default 2)")
     command.add_argument("--mem", default="1G", metavar="SIZE", help="memory (default 1G)")
-    command.add_argument("--rootfs", default="busybox", metavar="busybox|debian|debian-disk|PATH[:N]",
+    command.add_argument("--rootfs", default="busybox", metavar="busybox|debian|debian-disk|workshop|PATH[:N]",
                          help="the root: a name, a folder, a tar, or a raw disk image (of ext4, or with partitions, of which "
                               "the root is number N), which is the guest's /dev/vda")
     command.add_argument("--persist", action="store_true",
@@ -161,13 +161,13 @@ def build(options):
 
 def rootfs(options):
     from . import arch, debian_disk, rootfs as roots
-    names = (*roots.NAMES, roots.DISK_NAME)
+    names = (*roots.NAMES, *roots.DISK_NAMES)
     if options.name not in names:
         raise LinnetError(f"no root named '{options.name}' (there are: {', '.join(names)})", STATUS_USAGE)
     include = [name for name in (options.include or "").split(",") if name] if options.include is not None else None
     for one in arch.get_arches(options.arch or arch.host_arch(), "linux"):
-        if options.name == roots.DISK_NAME:
-            print(debian_disk.get(one, include, refresh=True), flush=True)
+        if options.name in roots.DISK_NAMES:
+            print(debian_disk.get(options.name, one, include, refresh=True), flush=True)
         else:
             print(roots.named(options.name, one, include, refresh=True).archive, flush=True)
     return 0

@@ -1,4 +1,5 @@
-"""A Debian on a disk: an ext4 image whose packages dpkg itself has configured, in a guest of ours.
+"""Debians on disks: ext4 images whose packages dpkg itself has configured, in a guest of ours. `debian-disk` is small,
+`workshop` one to work in: compilers, editors, version control, the interpreters.
 
 The host does what takes no program of the guest's architecture: it unpacks the packages as `dpkg --unpack` would leave them,
 with dpkg's database, and makes the file system. Then the guest boots with it and runs `dpkg --configure -a`. The image is
@@ -20,7 +21,13 @@ from .ui import LinnetError, Progress
 # Raise it when the code below makes different images out of the same packages.
 VERSION = 2
 
-PACKAGES = ["?essential", "apt", "bash", "e2fsprogs", "login", "mount", "passwd", "procps"]  # apt takes patterns
+BASE = ("?essential", "apt", "bash", "e2fsprogs", "login", "mount", "passwd", "procps")  # apt takes patterns
+PACKAGES = {
+    "debian-disk": BASE,
+    "workshop": (*BASE, "acl", "adduser", "attr", "cron", "file", "g++", "gcc", "git", "less", r"^libpython3\.[0-9]+-testsuite$", "lsof",
+                 "make", "man-db", "nano", "perl", "psmisc", "python3", "rsync", "screen", "sqlite3",
+                 "systemd-standalone-tmpfiles", "tmux", "vim", "xz-utils", "zstd"),
+}
 # Whose trees need a package to say that /usr is merged.
 MERGED_BY_PACKAGE = ("bookworm",)
 
@@ -84,9 +91,9 @@ class Package:
         return "\n".join(lines) + "\n"
 
 
-def get(arch, include=None, refresh=False):
-    """The image of an architecture, made now if need be."""
-    image = BUILD / "rootfs" / f"debian-disk-{arch.name}.img"
+def get(name, arch, include=None, refresh=False):
+    """The image of that name for an architecture, made now if need be."""
+    image = BUILD / "rootfs" / f"{name}-{arch.name}.img"
     stamp = image.with_suffix(".json")
 
     def known():
@@ -96,11 +103,11 @@ def get(arch, include=None, refresh=False):
             return {}
 
     extra = sorted(set(include if include is not None else known().get("include", [])))
-    wanted = {"version": VERSION, "packages": PACKAGES, "include": extra}
+    wanted = {"version": VERSION, "packages": list(PACKAGES[name]), "include": extra}
     if refresh or known() != wanted:
-        with debian.locked(f"rootfs-debian-disk-{arch.name}", BUILD):
+        with debian.locked(f"rootfs-{name}-{arch.name}", BUILD):
             if refresh or known() != wanted:
-                _make(arch, PACKAGES + extra, image)
+                _make(arch, [*PACKAGES[name], *extra], image)
                 stamp.write_text(json.dumps(wanted))
     return image
 

@@ -18,8 +18,8 @@ from .ui import LinnetError, Progress
 NAMES = ("busybox", "debian", "stress", "realtime", "python", "java", "go", "glibc", "perf", "debug",
          "suites", "disk")
 
-# A Debian that dpkg has configured, on a disk.
-DISK_NAME = "debian-disk"
+# Debians that dpkg has configured, on disks.
+DISK_NAMES = tuple(debian_disk.PACKAGES)
 
 # Raise it when the code below makes different trees out of the same packages.
 VERSION = 1
@@ -101,8 +101,8 @@ class DiskRoot(Root):
 
 def get(name, arch):
     """The root that --rootfs names, made now if need be."""
-    if name == DISK_NAME:
-        return DiskRoot(str(debian_disk.get(arch)), 0)
+    if name in DISK_NAMES:
+        return DiskRoot(str(debian_disk.get(name, arch)), 0)
     if name in NAMES:
         return named(name, arch)
     path, partition = disk_image.split(name)

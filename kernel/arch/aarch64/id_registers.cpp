@@ -5,6 +5,7 @@
 #include <arch/cpu.hpp>
 #include <arch/usercopy.hpp>
 #include <arch_impl/registers.hpp>
+#include <lib/crc32c.hpp>
 
 namespace linnet::arch {
 
@@ -66,6 +67,13 @@ bool answer(UserContext& context, unsigned target, u64 value) {
     return context.from_user_regs(regs).has_value();
 }
 
+u32 crc32c_by_instruction(u32 value, const u8* at, usize words) {
+    return crc32c_words_by(value, at, words, [](u32 sum, u64 word) {
+        asm(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(sum) : "r"(word));
+        return sum;
+    });
+}
+
 u64 hwcap_bits() {
     u64 isar0 = READ_SYSTEM_REGISTER(id_aa64isar0_el1), isar1 = READ_SYSTEM_REGISTER(id_aa64isar1_el1);
     u64 pfr0 = READ_SYSTEM_REGISTER(id_aa64pfr0_el1), mmfr2 = READ_SYSTEM_REGISTER(id_aa64mmfr2_el1);
@@ -84,6 +92,7 @@ u64 hwcap_bits() {
     add(isar0, 12, abi::HWCAP_SHA2);
     add(isar0, 12, abi::HWCAP_SHA512, 2);
     add(isar0, 16, abi::HWCAP_CRC32);
+    if (caps & abi::HWCAP_CRC32) crc32c_words.store(crc32c_by_instruction, std::memory_order_relaxed);
     add(isar0, 20, abi::HWCAP_ATOMICS, 2);
     add(isar0, 28, abi::HWCAP_ASIMDRDM);
     add(isar0, 32, abi::HWCAP_SHA3);

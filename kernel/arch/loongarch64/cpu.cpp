@@ -1,5 +1,6 @@
 // One CPU: initialisation, idling, and what user space is told about the machine.
 #include <arch/cpu.hpp>
+#include <lib/crc32c.hpp>
 
 extern "C" void arch_idle();
 
@@ -22,6 +23,17 @@ void initialise_cpu(CpuHeader&) {
     (void)LINNET_EXCHANGE_CSR(LINNET_CSR_ECFG, wanted, wanted);
 }
 
+namespace {
+
+u32 crc32c_by_instruction(u32 value, const u8* at, usize words) {
+    return crc32c_words_by(value, at, words, [](u32 sum, u64 word) {
+        asm("crcc.w.d.w %0, %1, %0" : "+r"(sum) : "r"(word));
+        return sum;
+    });
+}
+
+} // namespace
+
 const HardwareCapabilities& hardware_capabilities() {
     // AT_HWCAP by the bits of uapi asm/hwcap.h, each from a bit of CPUCFG words 1 and 2.
     struct Feature {
@@ -34,6 +46,8 @@ const HardwareCapabilities& hardware_capabilities() {
     for (const Feature& feature : features)
         if (cpucfg(feature.word) >> feature.bit & 1) hwcap |= u64{1} << feature.hwcap;
     capabilities.hwcap = hwcap;
+    constexpr u64 has_crc = 1 << 6;
+    if (hwcap & has_crc) crc32c_words.store(crc32c_by_instruction, std::memory_order_relaxed);
     return capabilities;
 }
 

@@ -5,6 +5,7 @@
 #include <arch/page.hpp>
 #include <arch_impl/registers.hpp>
 #include <cstring>
+#include <lib/crc32c.hpp>
 #include <span>
 
 extern "C" {
@@ -21,6 +22,13 @@ constinit HardwareCapabilities capabilities;
 
 constexpr bool bit(u32 word, unsigned number) { return ((word >> number) & 1) != 0; }
 
+u32 crc32c_by_instruction(u32 value, const u8* at, usize words) {
+    return crc32c_words_by(value, at, words, [](u64 sum, u64 word) {
+        asm("crc32q %1, %0" : "+r"(sum) : "rm"(word));
+        return static_cast<u32>(sum);
+    });
+}
+
 void detect() {
     u32 highest = cpuid(0).eax;
     CpuidResult basic = cpuid(1);
@@ -30,6 +38,7 @@ void detect() {
     features.tsc_deadline = bit(basic.ecx, 24);
     features.xsave = bit(basic.ecx, 26);
     features.rdrand = bit(basic.ecx, 30);
+    if (bit(basic.ecx, 20)) crc32c_words.store(crc32c_by_instruction, std::memory_order_relaxed); // SSE 4.2
     if (highest >= 7) {
         CpuidResult extended = cpuid(7);
         features.fsgsbase = bit(extended.ebx, 0);

@@ -5,35 +5,54 @@
 #include "directory_block.hpp"
 #include <algorithm>
 #include <cstring>
-#include <lib/crc32c.hpp>
 
 namespace linnet::ext4 {
 
 namespace {
 
-bool is_dots(std::string_view name) { return name == "." || name == ".."; }
+bool is_dots(std::string_view name) {
+    return !name.empty() && name[0] == '.' && (name.size() == 1 || (name.size() == 2 && name[1] == '.'));
+}
+
+bool can_be_name(std::string_view name) {
+    bool is_bad = name.empty();
+    for (const char c : name) is_bad |= c == '/' || c == '\0';
+    return !is_bad;
+}
+
+/// `visit(raw, name, end)` for each entry, used or not, of a block's bytes until it answers false, which is then the
+/// answer. EUCLEAN where the entries don't follow one another.
+template <typename Visit>
+Result<bool> visit_entries(std::span<const u8> bytes, usize block_size, Visit visit) {
+    for (usize offset = 0; offset < bytes.size();) {
+        if (bytes.size() - offset < sizeof(RawEntry)) return error(Errno::EUCLEAN);
+        const auto raw = object_at<RawEntry>(bytes, offset);
+        const usize length = record_length(raw.record_length, block_size);
+        if (length < least_entry || length % 4 != 0 || length > bytes.size() - offset ||
+            sizeof(RawEntry) + raw.name_length > length)
+            return error(Errno::EUCLEAN);
+        const std::string_view name(reinterpret_cast<const char*>(bytes.data()) + offset + sizeof(RawEntry),
+                                    raw.name_length);
+        offset += length;
+        if (!visit(raw, name, offset)) return false;
+    }
+    return true;
+}
 
 } // namespace
 
 /// Entries from `begin` on, which is the position of the first byte, that end behind `position`.
 Result<Directory::Progress> Directory::list_entries(std::span<const u8> bytes, u64 begin, u64 position,
                                                     EntrySink sink) {
-    for (usize offset = 0; offset < bytes.size();) {
-        if (bytes.size() - offset < sizeof(RawEntry)) return error(Errno::EUCLEAN);
-        const auto raw = object_at<RawEntry>(bytes, offset);
-        const usize length = record_length(raw.record_length, volume_.block_size());
-        if (length < 12 || length % 4 != 0 || length > bytes.size() - offset ||
-            sizeof(RawEntry) + raw.name_length > length)
-            return error(Errno::EUCLEAN);
-        const std::string_view name(reinterpret_cast<const char*>(bytes.data()) + offset + sizeof(RawEntry),
-                                    raw.name_length);
-        offset += length;
-        if (raw.inode == 0 || begin + offset <= position || is_dots(name)) continue;
-        if (name.empty() || name.find('/') != name.npos || name.find('\0') != name.npos) return error(Errno::EUCLEAN);
-        const bool has_type = (volume_.superblock().feature_incompat & incompat_file_type) != 0;
-        if (!sink({name, raw.inode, has_type ? raw.file_type : u8{0}, begin + offset})) return Progress::Stop;
-    }
-    return Progress::GoOn;
+    const bool has_type = (volume_.superblock().feature_incompat & incompat_file_type) != 0;
+    bool are_names = true;
+    const bool goes_on = TRY(visit_entries(bytes, volume_.block_size(), [&](const RawEntry& raw, auto name, usize end) {
+        if (raw.inode == 0 || begin + end <= position || is_dots(name)) return true;
+        are_names = can_be_name(name);
+        return are_names && sink({name, raw.inode, has_type ? raw.file_type : u8{0}, begin + end});
+    }));
+    if (!are_names) return error(Errno::EUCLEAN);
+    return goes_on ? Progress::GoOn : Progress::Stop;
 }
 
 Result<Directory::Progress> Directory::list_block(u64 index, u64 position, EntrySink sink) {
@@ -70,10 +89,7 @@ struct Directory::Leaves {
     };
     /// Behind the entry of this name. It stays so while entries around it come and go, and blocks are split. Nothing
     /// else has positions up to 2: they are those of "." and "..".
-    static u64 position_of(u32 hash, std::string_view name) {
-        const u32 among_equals = crc32c(~0u, {reinterpret_cast<const u8*>(name.data()), name.size()});
-        return (u64{hash >> 1} << 32 | among_equals) + 3;
-    }
+    static u64 position_of(NameHash hash) { return (u64{hash.major >> 1} << 32 | hash.minor) + 3; }
     static u32 hash_of(u64 position) { return position < 3 ? 0 : static_cast<u32>((position - 3) >> 32 << 1); }
     ArrayList<Block> blocks;
     ArrayList<Item> items;
@@ -85,7 +101,7 @@ Result<void> Directory::gather(u64 index, const IndexPath& path, u64 position, L
     const auto bytes = leaves.blocks.back().bytes();
     Result<void> pushed;
     TRY(list_entries(bytes, 0, 0, [&](const Entry& entry) {
-        const u64 at = Leaves::position_of(path.hash_of(volume_, entry.name), entry.name);
+        const u64 at = Leaves::position_of(path.hashes_of(volume_, entry.name));
         if (at <= position) return true;
         const auto offset = reinterpret_cast<const u8*>(entry.name.data()) - bytes.data() - sizeof(RawEntry);
         pushed = leaves.items.try_push({at, number, static_cast<u16>(offset)});
@@ -140,9 +156,14 @@ Result<void> Directory::list(u64 position, EntrySink sink) {
 
 Result<Directory::Found> Directory::find_in_block(u64 index, std::string_view name) {
     Found found;
-    TRY(list_block(index, 0, [&](const Entry& entry) {
-        if (entry.name != name) return true;
-        found = {entry.inode, entry.position};
+    const Run run = TRY(map_blocks(volume_, inode_, index, 1));
+    if (run.kind != Run::Kind::Data) return found;
+    const Block block = TRY(volume_.read_block(run.first));
+    TRY(check_directory_block(volume_, inode_, block));
+    const u64 begin = index << volume_.block_shift();
+    TRY(visit_entries(block.bytes(), volume_.block_size(), [&](const RawEntry& raw, auto other, usize end) {
+        if (raw.inode == 0 || other != name) return true;
+        found = {raw.inode, begin + end};
         return false;
     }));
     return found;

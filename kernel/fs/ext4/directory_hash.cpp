@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <lib/crc32c.hpp>
 
 namespace linnet::ext4 {
 
@@ -24,11 +25,18 @@ void words_of(std::string_view rest, Characters characters, std::span<u32> words
     u32 pad = length | length << 8;
     pad |= pad << 16;
     rest = rest.substr(0, words.size() * 4);
-    for (u32& word : words) {
-        word = pad;
-        for (char c : rest.substr(0, 4)) word = character(c, characters) + (word << 8);
-        rest.remove_prefix(std::min<usize>(4, rest.size()));
+    usize filled = 0;
+    for (; rest.size() >= 4; rest.remove_prefix(4)) {
+        u32 word = 0;
+        for (usize i = 0; i < 4; ++i) word = character(rest[i], characters) + (word << 8);
+        words[filled++] = word;
     }
+    if (!rest.empty()) {
+        u32 word = pad;
+        for (char c : rest) word = character(c, characters) + (word << 8);
+        words[filled++] = word;
+    }
+    for (; filled < words.size(); ++filled) words[filled] = pad;
 }
 
 void add_half_md4(State& state, std::span<const u32, 8> words) {
@@ -38,11 +46,15 @@ void add_half_md4(State& state, std::span<const u32, 8> words) {
         const u32 fresh = std::rotl(a + mixed + word, shift);
         a = d, d = c, c = b, b = fresh;
     };
+    // Unrolled, they are all registers and constants.
     constexpr int first_shifts[] = {3, 7, 11, 19}, second_shifts[] = {3, 5, 9, 13}, third_shifts[] = {3, 9, 11, 15};
+#pragma clang loop unroll(full)
     for (usize i = 0; i < 8; ++i) step(d ^ (b & (c ^ d)), words[i], first_shifts[i % 4]);
+#pragma clang loop unroll(full)
     for (usize i = 0; i < 8; ++i)
         step((b & c) + ((b ^ c) & d), words[(i * 2 + (i < 4 ? 1 : 0)) % 8] + root_of_2, second_shifts[i % 4]);
     constexpr usize third_order[] = {3, 7, 2, 6, 1, 5, 0, 4};
+#pragma clang loop unroll(full)
     for (usize i = 0; i < 8; ++i) step(b ^ c ^ d, words[third_order[i]] + root_of_3, third_shifts[i % 4]);
     state[0] += a, state[1] += b, state[2] += c, state[3] += d;
 }
@@ -81,32 +93,33 @@ void add_pieces(std::string_view name, Characters characters, State& state, Add 
 
 } // namespace
 
-std::optional<u32> hash_name(std::string_view name, HashVersion version, std::span<const u32, 4> seed) {
+std::optional<NameHash> hash_name(std::string_view name, HashVersion version, std::span<const u32, 4> seed) {
     State state = {0x6745'2301, 0xefcd'ab89, 0x98ba'dcfe, 0x1032'5476};
     if (std::ranges::any_of(seed, [](u32 word) { return word != 0; })) std::ranges::copy(seed, state);
     const Characters characters = version >= HashVersion::LegacyUnsigned ? Characters::Unsigned : Characters::Signed;
-    u32 hash;
+    u32 hash, minor = 0;
     switch (version) {
     case HashVersion::Legacy:
     case HashVersion::LegacyUnsigned:
         hash = legacy(name, characters);
+        minor = crc32c(~0u, {reinterpret_cast<const u8*>(name.data()), name.size()}); // it has none itself
         break;
     case HashVersion::HalfMd4:
     case HashVersion::HalfMd4Unsigned:
         add_pieces<8>(name, characters, state, add_half_md4);
-        hash = state[1];
+        hash = state[1], minor = state[2];
         break;
     case HashVersion::Tea:
     case HashVersion::TeaUnsigned:
         add_pieces<4>(name, characters, state, add_tea);
-        hash = state[0];
+        hash = state[0], minor = state[1];
         break;
     default:
         return std::nullopt;
     }
     hash &= ~1u;
     constexpr u32 end_of_all = 0xffff'fffe; // means the end of a listing
-    return hash == end_of_all ? end_of_all - 2 : hash;
+    return NameHash{hash == end_of_all ? end_of_all - 2 : hash, minor};
 }
 
 } // namespace linnet::ext4

@@ -5,8 +5,9 @@
 
 namespace linnet::ext4 {
 
-Result<void> check_directory_block(const Volume& volume, const DiskInode& inode, const Block& block) {
-    if (!volume.has_checksums()) return {};
+namespace {
+
+Result<void> check_sum(const DiskInode& inode, const Block& block) {
     const std::span<const u8> bytes = block.bytes();
     const usize tail = bytes.size() - checksum_entry_bytes;
     const auto entry = object_at<RawEntry>(bytes, tail);
@@ -27,6 +28,15 @@ Result<void> check_directory_block(const Volume& volume, const DiskInode& inode,
     value = crc32c(value, bytes.subspan(end, 4));
     value = crc32c_of(value, u32{0});
     return value == object_at<u32>(bytes, end + 4) ? Result<void>{} : error(Errno::EBADMSG);
+}
+
+} // namespace
+
+Result<void> check_directory_block(const Volume& volume, const DiskInode& inode, const Block& block) {
+    if (!volume.has_checksums() || block.is_checked()) return {};
+    TRY(check_sum(inode, block));
+    block.set_checked();
+    return {};
 }
 
 Result<DirectoryBlock> read_directory_block(Volume& volume, const DiskInode& inode, u64 index) {
@@ -80,7 +90,7 @@ Result<void> read_root(Volume& volume, const DiskInode& inode, IndexPath& path) 
     const u8 version = info[IndexNode::version_place];
     const bool is_unsigned = (volume.superblock().flags & flag_unsigned_hash) != 0 && version < signed_versions;
     path.version = static_cast<HashVersion>(version + (is_unsigned ? signed_versions : 0));
-    if (!hash_name("", path.version, volume.superblock().hash_seed)) return error(Errno::EUCLEAN);
+    if (path.version > HashVersion::TeaUnsigned) return error(Errno::EUCLEAN);
     return {};
 }
 
@@ -102,7 +112,7 @@ int level_that_goes_on(const IndexPath& path) {
 
 } // namespace
 
-u32 IndexPath::hash_of(const Volume& volume, std::string_view name) const {
+NameHash IndexPath::hashes_of(const Volume& volume, std::string_view name) const {
     return *hash_name(name, version, volume.superblock().hash_seed); // read_root() has found the version known
 }
 

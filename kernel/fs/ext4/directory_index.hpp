@@ -56,7 +56,10 @@ struct IndexPath {
     /// The block of the directory in which a hash's entries begin.
     [[nodiscard]] u32 leaf() const { return nodes[depth - 1].child(); }
     /// The hash of a name in this index.
-    [[nodiscard]] u32 hash_of(const Volume& volume, std::string_view name) const;
+    [[nodiscard]] NameHash hashes_of(const Volume& volume, std::string_view name) const;
+    [[nodiscard]] u32 hash_of(const Volume& volume, std::string_view name) const {
+        return hashes_of(volume, name).major;
+    }
 };
 
 /// EUCLEAN when there is no sense in the index; the names are all there without it.

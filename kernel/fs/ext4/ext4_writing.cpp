@@ -15,10 +15,12 @@ namespace linnet::fs {
 namespace {
 
 constexpr u64 commit_interval_ns = 5 * core::ns_per_second;
-constexpr u64 most_unstored = u64{16} << 20;
 /// What a handle for one step of freeing is to have room for: the step, the inode, its neighbour in the list of
 /// orphans, the superblock.
 constexpr usize blocks_of_freeing = ext4::most_changes_of_step + 3;
+
+/// Bytes that may wait until the next round: a thirty-second part of memory.
+u64 most_unstored() { return mm::total_memory_pages() / 32 * arch::page_size; }
 
 /// Where those wait for a thread's end whose file system goes: it is no part of that.
 constinit core::WaitQueue stopped_queue;
@@ -250,7 +252,8 @@ void Ext4Writing::note_changed(Ext4Inode& inode) {
 
 void Ext4Writing::note_written(u64 bytes) {
     const u64 before = unstored_.fetch_add(bytes, std::memory_order_relaxed);
-    if (before < most_unstored && before + bytes >= most_unstored) kick();
+    const u64 most = most_unstored();
+    if (before < most && before + bytes >= most) kick();
 }
 
 void Ext4Writing::forget_changed(Ext4Inode& inode) {
@@ -388,7 +391,7 @@ void Ext4Writing::run_rounds() {
         const u32 seen = kicks_.load();
         free_doomed();
         store_errors();
-        if (core::monotonic_ns() >= next_ns || unstored_.load(std::memory_order_relaxed) >= most_unstored) {
+        if (core::monotonic_ns() >= next_ns || unstored_.load(std::memory_order_relaxed) >= most_unstored()) {
             unstored_.store(0, std::memory_order_relaxed);
             const u64 committed = journal_->last_committed();
             (void)store_changed(); // who wants to know calls fsync(2)

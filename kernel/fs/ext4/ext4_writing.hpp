@@ -18,6 +18,7 @@
 #include "orphan_list.hpp"
 
 #include <block/batch.hpp>
+#include <mm/statistics.hpp>
 
 namespace linnet::fs {
 
@@ -64,6 +65,10 @@ public:
     void note_changed(Ext4Inode& inode);
     /// So many bytes more wait in files' pages: when they are many, the thread begins to store them. Doesn't sleep.
     void note_written(u64 bytes);
+    /// Whether more waits than the thread should be left alone with: a sixteenth of memory since it began to store.
+    [[nodiscard]] bool is_behind() const {
+        return unstored_.load(std::memory_order_relaxed) > mm::total_memory_pages() / 16 * arch::page_size;
+    }
     /// It need not be stored; the caller has a reference.
     void forget_changed(Ext4Inode& inode);
     /// The inode is to be freed. Doesn't sleep.

@@ -56,10 +56,11 @@ Result<void> Ext4File::prepare_write(u64 offset, usize length) {
     TRY(check_writable());
     if (is_immutable()) return error(Errno::EPERM); // since it was opened
     give_up_promised({blocks_in(size()), ~u64{0}}); // of a write that came to nothing
-    // Who writes much stores it, too: memory must not be full of what only a thread or two can store.
+    // Who writes much stores it, too, when the thread doesn't keep up: memory must not be full of what one can store.
+    Ext4Writing& writing = *TRY(ext4().to_write());
     unstored_ += length;
-    if (unstored_ > most_unstored) TRY(store_data());
-    TRY(ext4().to_write())->note_written(length);
+    if (unstored_ > most_unstored && writing.is_behind()) TRY(store_data());
+    writing.note_written(length);
     write_begin_ = offset, write_end_ = offset + length;
     writer_.store(&core::current_thread(), std::memory_order_relaxed);
     if (offset > size()) TRY(heed(zero_behind_end()));

@@ -23,6 +23,9 @@ public:
     Block(mm::PageRef page, usize offset, usize size) : page_(std::move(page)), offset_(offset), size_(size) {}
     [[nodiscard]] std::span<const u8> bytes() const { return {page_.data<const u8>() + offset_, size_}; }
     [[nodiscard]] usize size() const { return size_; }
+    /// Whether it was found whole since it was read from the disk. Whoever changes it leaves it whole.
+    [[nodiscard]] bool is_checked() const { return page_->has(checked_flag()); }
+    void set_checked() const { page_->set(checked_flag()); }
     /// The object at `offset`, which must lie within the block and be aligned.
     template <typename T>
     const T& at(usize offset) const {
@@ -31,6 +34,10 @@ public:
     }
 
 private:
+    [[nodiscard]] mm::PageFlag checked_flag() const {
+        static_assert(arch::page_size / 1024 <= 16);
+        return static_cast<mm::PageFlag>(mm::page_first_block_checked << offset_ / size_);
+    }
     mm::PageRef page_;
     usize offset_ = 0;
     usize size_ = 0;

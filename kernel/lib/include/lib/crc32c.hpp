@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <lib/types.hpp>
 #include <span>
@@ -30,19 +31,40 @@ inline constexpr Table all = make();
 
 } // namespace crc32c_tables
 
-/// `value` carried on over `bytes`; what begins a chain is ~0 in ext4.
-inline u32 crc32c(u32 value, std::span<const u8> bytes) {
+/// `value` carried on over so many words of 8 bytes, which need not be aligned.
+using Crc32cWords = u32 (*)(u32 value, const u8* at, usize words);
+
+inline u32 crc32c_words_by_tables(u32 value, const u8* at, usize words) {
     const auto& table = crc32c_tables::all;
-    const u8* at = bytes.data();
-    usize left = bytes.size();
-    for (; left >= 8; left -= 8, at += 8) {
+    for (; words > 0; --words, at += 8) {
         u64 word;
         std::memcpy(&word, at, sizeof(word)); // little-endian, as all our architectures are
         word ^= value;
         value = 0;
         for (usize i = 0; i < 8; ++i) value ^= table[7 - i][word >> (8 * i) & 0xff];
     }
-    for (; left > 0; --left, ++at) value = value >> 8 ^ table[0][(value ^ *at) & 0xff];
+    return value;
+}
+
+/// How it is done here: at boot an architecture whose processor has an instruction for it puts its own way here.
+inline constinit std::atomic<Crc32cWords> crc32c_words{crc32c_words_by_tables};
+
+/// The same as `step`, one instruction of the processor, does it for each word.
+template <typename Step>
+u32 crc32c_words_by(u32 value, const u8* at, usize words, Step step) {
+    for (; words > 0; --words, at += 8) {
+        u64 word;
+        std::memcpy(&word, at, sizeof(word));
+        value = step(value, word);
+    }
+    return value;
+}
+
+/// `value` carried on over `bytes`; what begins a chain is ~0 in ext4.
+inline u32 crc32c(u32 value, std::span<const u8> bytes) {
+    const usize words = bytes.size() / 8;
+    if (words > 0) value = crc32c_words.load(std::memory_order_relaxed)(value, bytes.data(), words);
+    for (const u8 byte : bytes.subspan(words * 8)) value = value >> 8 ^ crc32c_tables::all[0][(value ^ byte) & 0xff];
     return value;
 }
 

@@ -57,6 +57,9 @@ enum PageFlag : u32 {
     page_write_protected = 1u << 6, // PageTable: no entry lets a write through
     page_huge = 1u << 7,            // first of a huge page (huge_pages.hpp)
     page_of_object = 1u << 8,       // Hugetlb, first of a block: an object has it, or had it when it was mapped
+    // From here on one bit for each of up to 16 blocks of a file system's metadata in the page: checked since it was
+    // read.
+    page_first_block_checked = 1u << 16,
 };
 
 /// One frame of RAM. The array of these is the largest table of the kernel, so every byte counts.
