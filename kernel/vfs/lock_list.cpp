@@ -74,7 +74,7 @@ void LockRecords::add(LockRecord record) {
     MUST(records_.try_push(record)); // there is room
 }
 
-LockedFile::LockedFile(Inode& inode) : inode_(inode) {
+void LockedFile::join_list() {
     core::MutexGuard guard(list_lock);
     locked_files.push_back(*this);
 }

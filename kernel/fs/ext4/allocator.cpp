@@ -4,6 +4,7 @@
 #include "bitmap.hpp"
 #include <algorithm>
 #include <core/log.hpp>
+#include <cstring>
 #include <lib/crc32c.hpp>
 
 namespace linnet::ext4 {
@@ -152,13 +153,12 @@ Result<bool> Allocator::load_blocks(u32 group) {
         const u64 place = block_bitmap_of(volume_.descriptor(group));
         auto block = volume_.check_blocks(place, 1).and_then([&] { return volume_.read_block(place); });
         if (!block) return settle(state.blocks, group, error(block.error()));
-        std::ranges::copy(block->bytes(), scratch_.begin());
+        std::memcpy(scratch_.begin(), block->bytes().data(), scratch_.size());
     }
     if (state.blocks == Group::State::Unknown &&
         !TRY(settle(state.blocks, group, check_block_bitmap(group, scratch_.span()))))
         return false;
-    if (state.busy_count > 0)
-        for (usize i = 0; i < scratch_.size(); ++i) scratch_[i] |= state.busy[i];
+    if (state.busy_count > 0) add_bits(scratch_.span(), {state.busy.get(), scratch_.size()});
     return true;
 }
 

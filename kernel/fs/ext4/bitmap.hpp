@@ -1,6 +1,7 @@
 // Bitmaps of blocks and inodes: the bit n is in the byte n / 8.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <lib/types.hpp>
@@ -30,16 +31,34 @@ inline usize fill_bits(std::span<u8> bits, usize first, usize count, bool value)
 
 /// The first bit of [from, end) that is `value`; `end` when none is.
 inline usize find_bit(std::span<const u8> bits, usize from, usize end, bool value) {
-    const u8 boring = value ? 0 : 0xff;
+    constexpr usize step = 64;
     for (usize at = from; at < end;) {
-        if (at % 8 == 0 && end - at >= 8 && bits[at / 8] == boring) {
-            at += 8;
+        const usize byte = at / 8;
+        if (byte + step / 8 > bits.size()) {
+            if (has_bit(bits, at) == value) return at;
+            ++at;
             continue;
         }
-        if (has_bit(bits, at) == value) return at;
-        ++at;
+        u64 word;
+        std::memcpy(&word, bits.data() + byte, sizeof(word)); // little-endian, as all our architectures are
+        const u64 wanted = (value ? word : ~word) >> at % 8;
+        if (wanted != 0) return std::min(at + static_cast<usize>(std::countr_zero(wanted)), end);
+        at += step - at % 8;
     }
     return end;
+}
+
+/// Sets in `bits` what is set in `others`, which has as many bytes.
+inline void add_bits(std::span<u8> bits, std::span<const u8> others) {
+    usize at = 0;
+    for (; at + sizeof(u64) <= bits.size(); at += sizeof(u64)) {
+        u64 word, other;
+        std::memcpy(&word, bits.data() + at, sizeof(word));
+        std::memcpy(&other, others.data() + at, sizeof(other));
+        word |= other;
+        std::memcpy(bits.data() + at, &word, sizeof(word));
+    }
+    for (; at < bits.size(); ++at) bits[at] |= others[at];
 }
 
 /// How many of the first `count` bits are clear.

@@ -2,6 +2,7 @@
 // documentation, "ftrace - Function Tracer").
 // needs-linux: 6.12
 // timeout: 300
+#include <algorithm>
 #include <pthread.h>
 
 #include <span>
@@ -220,34 +221,43 @@ void is_taken_by_pipe() {
     CHECK_EQ(write_text(pids, "\n", O_TRUNC), 0);
 }
 
-/// Of this thread, among the data of a page of a buffer; on Linux others may have left theirs before it.
-void find_record(std::span<const unsigned char> page) {
+/// Checks the record of this thread among the data of a page of a buffer, if it is there; on Linux others may have left
+/// theirs before it. The format of the page: Documentation/trace/ring-buffer-design, and events/header_event.
+bool check_record(std::span<const unsigned char> page) {
     constexpr size_t head = 16, head_of_event = 4, words_of_data = 6;
+    constexpr unsigned in_next_word = 0, padding = 29; // kinds; above are times
     struct {
         uint16_t id;
         uint8_t flags, depth;
         int32_t pid;
         uint64_t ip, parent;
     } record = {};
-    for (size_t at = head; at + head_of_event + sizeof record <= page.size();) {
+    const auto word = [&](size_t at) {
+        uint32_t value;
+        memcpy(&value, &page[at], sizeof value);
+        return value;
+    };
+    const size_t end = std::min(page.size(), head + (word(8) & 0xfffff));
+    for (size_t at = head; at + head_of_event + 4 <= end;) {
         const unsigned kind = page[at] & 31;
-        if (kind >= 30) { // time
-            at += 8;
-            continue;
+        if (kind == padding && word(at) >> 5 == 0) break;
+        // Where words of 64 bits have to be aligned, Linux puts the length into a word of its own.
+        const size_t data = at + head_of_event + (kind == in_next_word ? 4 : 0);
+        if ((kind == in_next_word || kind == words_of_data) && data + sizeof record <= end) {
+            memcpy(&record, &page[data], sizeof record);
+            if (record.pid == getpid() || proc_text::is_linnet()) {
+                CHECK_EQ(record.id, 1u);
+                CHECK_EQ(record.pid, getpid());
+                CHECK(record.ip - kprobe::function_of_call("getpgid").address < 16);
+                CHECK(record.parent != 0);
+                return true;
+            }
         }
-        REQUIRE(kind == words_of_data);
-        memcpy(&record, &page[at + head_of_event], sizeof record);
-        if (!proc_text::is_linnet() && record.pid != getpid()) {
-            at += head_of_event + 4 * words_of_data;
-            continue;
-        }
-        CHECK_EQ(record.id, 1u);
-        CHECK_EQ(record.pid, getpid());
-        CHECK(record.ip - kprobe::function_of_call("getpgid").address < 16);
-        CHECK(record.parent != 0);
-        return;
+        const bool is_long = kind == in_next_word || kind == padding;
+        at += kind > padding ? 8 : head_of_event + (is_long ? word(at + 4) : 4 * kind);
     }
-    CHECK(!"no record");
+    CHECK(!proc_text::is_linnet());
+    return false;
 }
 
 /// Pages, as programs read them: a record has the id 1, the thread, the function and its caller.
@@ -264,9 +274,7 @@ void is_raw_pages() {
         unsigned char page[65536];
         const ssize_t size = read(fd, page, sizeof page);
         close(fd);
-        if (size < 48) continue;
-        ++found;
-        find_record({page, size_t(size)});
+        if (size >= 48) found += check_record({page, size_t(size)});
     }
     CHECK_EQ(found, 1u);
     CHECK_EQ(write_text("tracing_on", "1"), 0);

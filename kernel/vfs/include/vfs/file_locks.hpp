@@ -28,7 +28,7 @@ public:
     };
     enum class Waiting : u8 { Refuse, Wait, WaitCheckDeadlock };
 
-    explicit FileLocks(Inode& inode) : LockedFile(inode) {}
+    explicit FileLocks(Inode& inode) : LockedFile(inode) { join_list(); }
     ~FileLocks() override { leave_list(); }
 
     /// Sets a record lock, replacing what the owner had in the range. EAGAIN when refused, EDEADLK, ENOLCK/ENOMEM,

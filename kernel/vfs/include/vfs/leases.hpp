@@ -19,7 +19,7 @@ namespace linnet::vfs {
 
 class Leases final : public LockedFile {
 public:
-    explicit Leases(Inode& inode) : LockedFile(inode) {}
+    explicit Leases(Inode& inode) : LockedFile(inode) { join_list(); }
     ~Leases() override { leave_list(); }
 
     /// Read: until others open the file for writing or truncate it. Write: until others open it at all.

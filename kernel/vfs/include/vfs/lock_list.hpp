@@ -53,7 +53,7 @@ private:
 /// inode goes.
 class LockedFile {
 public:
-    explicit LockedFile(Inode& inode);
+    explicit LockedFile(const Inode& inode) : inode_(inode) {}
     LockedFile(const LockedFile&) = delete;
     virtual ~LockedFile() = default;
 
@@ -64,7 +64,9 @@ public:
     ListNode node; // of the list of all
 
 protected:
-    /// To be called by the destructor of what derives from it, while there is still something to ask.
+    /// To be called at the end of the constructor and at the beginning of the destructor of what derives from it: who
+    /// is in the list may be asked.
+    void join_list();
     void leave_list();
     [[nodiscard]] const Inode& inode() const { return inode_; }
 
