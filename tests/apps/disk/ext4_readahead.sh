@@ -5,7 +5,11 @@
 # Files of ext4 are read one page after the other, and more comes into memory than was asked for: on several shapes, with holes and
 # ends within a page, while others cut the file off and punch holes into it. What is read is always what is there.
 mkdir -p mnt
-cached() { fincore --noheadings --bytes --output PAGES "$1"; }
+# cachestat(2) of the whole file; fincore(1) isn't in every Debian's util-linux.
+cached() {
+    perl -e 'open(my $file, "<", $ARGV[0]) or die; my ($range, $counts) = (pack("QQ", 0, 0), "\0" x 40);
+        syscall(451, fileno($file), $range, $counts, 0) == 0 or die; print unpack("Q", $counts)' "$1"
+}
 page=$(getconf PAGESIZE)
 between() { (($2 <= $4 && $4 <= $3)) && echo "$1" || echo "$1: $4 is not from $2 to $3"; }
 cold() { umount mnt && mount -t ext4 /dev/vda mnt; }
