@@ -34,9 +34,12 @@ template <std::integral T>
 constexpr bool is_aligned(T value, std::type_identity_t<T> alignment) {
     return (value & (alignment - 1)) == 0;
 }
+/// Never wraps, whatever the sizes.
 template <std::integral T>
 constexpr T divide_up(T value, std::type_identity_t<T> by) {
-    return (value + by - 1) / by;
+    return static_cast<T>(value / by + (value % by != 0 ? 1 : 0));
 }
+static_assert(divide_up(7u, 8u) == 1 && divide_up(8u, 8u) == 1 && divide_up(9u, 8u) == 2 && divide_up(0u, 8u) == 0);
+static_assert(divide_up(4096u, ~0u) == 1 && divide_up(~u64{0}, 4096) == u64{1} << 52);
 
 } // namespace linnet
