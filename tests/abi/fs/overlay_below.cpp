@@ -57,7 +57,7 @@ void meddle(unsigned& state) {
         rename(path, other);
         break;
     case 8:
-        symlink("/", path);
+        symlink("nowhere", path); // not anywhere outside: who uses it changes what it leads to
         break;
     default:
         lsetxattr(path, marks[next(state) % 6], value, strlen(value), 0);
